@@ -1,0 +1,32 @@
+/* A libc call fails with a chosen errno: the n-th hit, so many times, without being made. */
+#include "api/call_rule.h"
+
+static const struct fault_param params[] = {
+	{"point", true, "the call: posix/io/sync/fsync, posix/io/rw/write ... or a point of the store"},
+	{"errno", true, "what it returns: EIO, ENOSPC ..."},
+	{"role", false, "who, as the target maps it (default: any process)"},
+	{"path", false, "on what: a path name of the target, or a glob (default: anything)"},
+	{"user", false, "whose path (default: that of the step named by `step`, else anybody's)"},
+	{"hit", false, "the n-th matching call (default 1)"},
+	{"calls", false, "how many calls from there on (default 1)"},
+	{"step", false, "armed before that step begins"},
+	{0},
+};
+
+static int fire(struct fault_run *run, struct err *err)
+{
+	return call_rule_fire(run, "fail", err);
+}
+
+const struct fault fault_errno = {
+	.name = "errno",
+	.summary = "a chosen libc call fails with a chosen errno",
+	.family = FAMILY_ERRNO,
+	.needs = "the preload in the store's processes",
+	.params = params,
+	.check = call_rule_check,
+	.fire = fire,
+	.waits = true,
+	.poll = call_rule_poll,
+	.heal = call_rule_heal,
+};

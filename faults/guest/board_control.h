@@ -1,0 +1,57 @@
+/*
+ * The witness's side of the board: makes it, arms and disarms rules, releases who is parked, hears
+ * what happened, and answers processes that sit in a chroot and cannot see their own paths.
+ *
+ * Guest code: libc alone, links statically. One board per process. Threads: one thread calls
+ * board_control_wait_event() in a loop (it also answers the questions, so it must not be held up);
+ * any one other thread at a time calls board_control_command(). Nothing here touches another
+ * process's memory or mmap lock: only readlink and /proc/PID/stat. What the board holds is written
+ * by processes of the guest: bounded, copied, checked and escaped here.
+ *
+ * Commands, one line each; values cannot hold blanks, %XX is a byte. The reply is JSON.
+ *	arm slot=1 point=posix/io/sync/fsync action=park exe=/usr/lib/dovecot/lmtp,/usr/sbin/x
+ *		path=/srv/a,/srv/b hit=3 calls=1 errno=EIO signal=SIGKILL bytes=10 kind=file,socket
+ *		pid=12 tid=12
+ *		-> {"slot":1,"point":"..."}. Required: slot (1..32), point, and what the action needs:
+ *		action=park|fail|kill|short|watch (default park; fail if errno is given), errno for fail,
+ *		signal for kill, bytes (>= 1) for short. hit: from the n-th matching call on (default 1);
+ *		calls: on so many of them (default 1; calls=all). exe, path: lists of globs, any if absent;
+ *		`*` stays within a component, `**` does not, `?` is one byte but '/'. A slot in force is
+ *		disarmed first. A point outside posix/ and libc/ is the store's own, reached by fiu_fail().
+ *	disarm slot=1	-> {"released":2}	idempotent; whoever is parked goes on, later hits pass
+ *	release slot=1	-> {"released":2}	whoever is parked now goes on; the rule stays
+ *	status [slot=1]	-> {"slots":[{"slot","armed","point","action","met","hits","fired","missed",
+ *		"first_ns","last_ns","pid","tid","path" (of the first that fired), "parked" (a count),
+ *		"tasks":[{"pid","tid","start","since_ns","call","exe","path"}]}]}; with slot= the object alone
+ *	points		-> {"points":[{"name","park","short","errnos":["EIO"...]}]}
+ *	processes	-> {"processes":[pid...]}	alive, with the board mapped
+ *	residue		-> {"residue":["one sentence each"]}	armed rules, parked tasks
+ */
+#pragma once
+
+#include "faults/guest/board.h"
+
+#include <stddef.h>
+
+#define BOARD_LINE_MAX 4096u /* bytes of a command */
+#define BOARD_REPLY_MAX \
+	(256u << 10) /* a reply of this size always fits; lists are cut, and say so */
+
+/* Make the board at `path` (mode 0666), or take over one that is there and has this very layout, its
+ * rules included. 0 or a negative errno. */
+int board_control_open(const char *path);
+void board_control_close(void); /* the file stays; idempotent */
+
+/* 0: `reply` is JSON. Negative errno (-EINVAL the line, -ENOENT no such point or slot, -ENOSPC does
+ * not fit, -EIO the board is gone or was cut): `reply` is one lower-case sentence. Always ended by
+ * NUL; `size` >= 256. */
+int board_control_command(const char *line, char *reply, size_t size);
+
+/* Wait for the next event, answering questions meanwhile. 1: `*ret` is set, its text ended by NUL;
+ * 0: the time is over (timeout_ms < 0: never) or board_control_wake() was called; -EIO. Events that
+ * the reader was too slow for are counted in `*ret_lost` (added to; may be NULL). */
+int board_control_wait_event(struct board_event *ret, uint64_t *ret_lost, int timeout_ms);
+void board_control_wake(void); /* from any thread */
+
+const char *board_event_name(
+	uint32_t what); /* "hit" "parked" "released" "failed" "killed" "shortened" */

@@ -1,0 +1,142 @@
+/*
+ * The test bed: a running mail store and everything the rig can do to it, behind one page. The real
+ * one (rig/run/bed_vm.c) is a QEMU clone; the one of the unit tests is a fake store in the same
+ * process, so the life of a cell is tested without a machine. Faults and the runner see nothing
+ * below this.
+ *
+ * A bed is used by many threads at once; every call has a deadline of its own and says -ETIMEDOUT
+ * rather than hang. An operation the bed lacks is a NULL pointer: bed_has() asks, plan time says
+ * SKIP.
+ */
+#pragma once
+
+#include "api/target.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct bed;
+
+/* What a relay between two legs does with connections (the rig's own forwarder or sink). */
+enum leg_mode {
+	LEG_PASS,   /* forward */
+	LEG_REFUSE, /* reset at once */
+	LEG_SILENT, /* accept, then nothing */
+};
+
+/* How a silent leg ends for those who wait. */
+enum leg_heal { LEG_HEAL_LATE, LEG_HEAL_RESET, LEG_HEAL_BLACK_HOLE };
+
+/* A call fault as the board in the guest understands it. Texts are borrowed for the call. */
+struct call_rule {
+	unsigned int slot;	     /* 1.. */
+	const char *point;	     /* "posix/io/sync/fsync" */
+	const char *action;	     /* "park", "fail" */
+	const char *const *programs; /* whole paths, NULL-terminated; NULL: any */
+	const char *const *globs;    /* paths acted on, NULL-terminated; NULL: any */
+	const char *errno_name;	     /* "EIO", or NULL */
+	uint32_t hit, calls;
+};
+
+struct call_status {
+	uint64_t hits;	  /* calls that matched the filters */
+	uint64_t fired;	  /* calls that were parked or failed */
+	uint32_t parked;  /* now */
+	int32_t pid, tid; /* of the first that fired, 0 if none */
+	char path[1024];  /* it acted on, "" if unknown */
+};
+
+struct command_result {
+	int status; /* exit code, or 128 + signal */
+	bool timed_out;
+	struct buf output; /* bounded */
+};
+
+/* What the bed tells on its own, from a thread of its own. `json` is borrowed. */
+enum bed_event {
+	BED_LOG,    /* {"path","line"} a line of the store's log */
+	BED_KERNEL, /* {"line"} */
+	BED_DIED,   /* {"program","pid","signal","text"} */
+	BED_CALL,  /* {"slot","what","pid","tid","path"} the fault board: hit parked released failed
+		    */
+	BED_PANIC, /* {"text"} the guest's kernel panicked */
+	BED_GONE,  /* {"text"} QEMU ended by itself, or the agent's line broke */
+	BED_WIRE,  /* {"moment","conn","session","service","cell_ns"} a moment of a server, seen on
+		      the wire */
+	BED_ATTEMPT, /* the `attempt` object of history.h plus "cell_ns" */
+};
+typedef void (*bed_event_fn)(void *arg, enum bed_event event, const json_t *json);
+
+struct bed_ops {
+	const char *name; /* "vm", "fake" */
+
+	/* Connect to a service of the store, as a client of its own: a descriptor, io_prepare()d.
+	 */
+	int (*connect)(struct bed *bed, const struct service *service, int64_t deadline_ns,
+		struct err *err);
+
+	/* Run a shell line in the guest as root; `env`: "NAME=value"..., NULL-terminated or NULL.
+	 * `daemons`: what it leaves behind may stay. */
+	int (*run)(struct bed *bed, const char *line, const char *const *env, int64_t timeout_ms,
+		bool daemons, struct command_result *ret, struct err *err);
+
+	/* Nanoseconds on the cell clock; stands still while the rig pauses the machine. */
+	int64_t (*clock_ns)(struct bed *bed);
+	int (*pause)(struct bed *bed, struct err *err);
+	int (*resume)(struct bed *bed, struct err *err);
+
+	/* Freeze and thaw the file systems mounted at `mounts` (NULL-terminated; NULL: all data
+	 * disks). Thaw is idempotent. */
+	int (*freeze)(struct bed *bed, const char *const *mounts, struct err *err);
+	int (*thaw)(struct bed *bed, struct err *err);
+	int (*frozen)(struct bed *bed, uint32_t *ret_blocked_tasks,
+		struct err *err); /* mounts frozen now; tasks stuck on them */
+
+	/* Call faults. Disarm is idempotent and lets go whoever is parked. */
+	int (*arm)(struct bed *bed, const struct call_rule *rule, struct err *err);
+	int (*disarm)(struct bed *bed, unsigned int slot, struct err *err);
+	int (*call_status)(
+		struct bed *bed, unsigned int slot, struct call_status *ret, struct err *err);
+
+	/* The leg in front of a service that is `seen: relay`. `met` counts connections that met
+	 * the mode. */
+	int (*leg_set)(struct bed *bed, const struct service *service, enum leg_mode mode,
+		enum leg_heal heal, struct err *err);
+	uint64_t (*leg_met)(struct bed *bed, const struct service *service);
+
+	int (*unlink)(struct bed *bed, const char *path, struct err *err);
+
+	/* Evidence of this instant into files of `dir` (made if need be). */
+	int (*evidence)(struct bed *bed, const char *dir, struct err *err);
+
+	/* What the rig left behind: an array of sentences, empty when clean. New reference. */
+	int (*residue)(struct bed *bed, json_t **ret, struct err *err);
+
+	/* Adds to `ret`, an array, a sentence for each process of the store that is alive. */
+	int (*processes)(struct bed *bed, json_t *ret, struct err *err);
+
+	/* Messages the sink took, as an array of `sunk` objects of history.h. New reference. */
+	int (*sunk)(struct bed *bed, json_t **ret, struct err *err);
+
+	uint64_t (*frames_lost)(struct bed *bed); /* by the capture */
+	const char *(*describe)(struct bed *bed); /* accelerator: "tcg", "kvm", "none" */
+
+	/* Flush what is on the wire into events: after it, all that happened before it has been
+	 * told. */
+	int (*wire_flush)(struct bed *bed, int64_t deadline_ns, struct err *err);
+
+	/* A note in the capture, now: a fault, a heal. May be NULL. */
+	void (*mark)(struct bed *bed, const char *text);
+
+	void (*close)(struct bed *bed); /* in reverse, always whole; takes half-built beds */
+};
+
+struct bed {
+	const struct bed_ops *ops;
+	const struct target *target;
+};
+
+#define bed_has(bed, op) ((bed)->ops->op != NULL)

@@ -1,0 +1,103 @@
+#include "api/call_rule.h"
+
+#include <string.h>
+
+struct rule_texts { /* what the rule's pointers point to */
+	const char *programs[CALL_PROGRAMS_MAX + 1];
+	const char *globs[CALL_GLOBS_MAX + 1];
+	char *owned[CALL_GLOBS_MAX];
+};
+
+int call_rule_check(const struct step *step, const struct target *target, struct err *err)
+{
+	if (step->role && !target_role(target, step->role))
+		return err_set(err, -ENOTSUP, "no role '%s'", step->role);
+	if (step->path && step->path[0] != '/' && !target_paths(target, step->path))
+		return err_set(err, -ENOTSUP, "no path '%s'", step->path);
+	return 0;
+}
+
+/* `{user}` becomes the user that the step, or the step it is about, names; else any. */
+static char *fill_user(const char *glob, const char *user)
+{
+	static const char mark[] = "{user}";
+	const char *at = strstr(glob, mark);
+
+	if (!at)
+		return text_dup(glob);
+	return text_fmt("%.*s%s%s", (int)(at - glob), glob, user ? user : "*", at + sizeof(mark) - 1);
+}
+
+static const char *user_of(const struct fault_run *run)
+{
+	if (run->step->user)
+		return run->step->user;
+	return run->about ? run->about->user : NULL;
+}
+
+static void add_globs(const struct fault_run *run, struct call_rule *rule, struct rule_texts *texts)
+{
+	const struct path_set *set = target_paths(run->target, run->step->path);
+	size_t count = 0;
+
+	if (!set) {
+		texts->globs[0] = texts->owned[0] = text_dup(run->step->path);
+		count = 1;
+	}
+	for (size_t i = 0; set && i < set->globs.count && count < CALL_GLOBS_MAX; i++, count++)
+		texts->globs[count] = texts->owned[count] =
+			fill_user(set->globs.at[i], user_of(run));
+	texts->globs[count] = NULL;
+	rule->globs = texts->globs;
+}
+
+static void make_rule(const struct fault_run *run, const char *action, struct call_rule *ret,
+	struct rule_texts *texts)
+{
+	const struct step *step = run->step;
+	const struct role *role = step->role ? target_role(run->target, step->role) : NULL;
+	size_t count = 0;
+
+	*ret = (struct call_rule){
+		.slot = run->slot,
+		.point = step->point,
+		.action = action,
+		.errno_name = step->errno_name,
+		.hit = step->hit,
+		.calls = step->calls,
+	};
+	for (size_t i = 0; role && i < role->programs.count && count < CALL_PROGRAMS_MAX; i++)
+		texts->programs[count++] = role->programs.at[i];
+	if (role)
+		ret->programs = texts->programs;
+	if (step->path)
+		add_globs(run, ret, texts);
+}
+
+int call_rule_fire(struct fault_run *run, const char *action, struct err *err)
+{
+	struct rule_texts texts = {0};
+	struct call_rule rule;
+	int rc;
+
+	make_rule(run, action, &rule, &texts);
+	rc = run->bed->ops->arm(run->bed, &rule, err);
+	for (size_t i = 0; i < CALL_GLOBS_MAX; i++)
+		free(texts.owned[i]);
+	return rc;
+}
+
+int call_rule_poll(struct fault_run *run, struct err *err)
+{
+	struct call_status status;
+	int rc = run->bed->ops->call_status(run->bed, run->slot, &status, err);
+
+	if (!rc && status.fired > run->fired)
+		run->fired = status.fired;
+	return rc;
+}
+
+int call_rule_heal(struct fault_run *run, struct err *err)
+{
+	return run->bed->ops->disarm(run->bed, run->slot, err);
+}

@@ -1,0 +1,65 @@
+/*
+ * A fault: one way to hurt a target. One file faults/<name>.c with one `const struct fault
+ * fault_<name>` (underscores in the file and symbol, hyphens in the name); it is registered by
+ * existing.
+ *
+ * Life: check (plan time, no bed) -> fire -> [in force] -> poll -> heal -> residue 0. The runner
+ * calls them from the step's own thread, one at a time; heal is called always, also when arm or
+ * fire failed, and must be idempotent. A fault touches the world only through its bed.
+ */
+#pragma once
+
+#include "api/bed.h"
+#include "api/scenario.h"
+
+enum fault_family {
+	FAMILY_FREEZE,
+	FAMILY_DISABLED_MTA,
+	FAMILY_CONCURRENT_DELETE,
+	FAMILY_ERRNO,
+	FAMILY_POWER
+};
+const char *fault_family_name(enum fault_family family); /* "freeze" "disabled-mta" ... */
+
+struct fault_param {
+	const char *key; /* of the step: "role", "agent", "errno" ... */
+	bool required;
+	const char *summary; /* with its default */
+};
+
+/* One use of a fault in a cell. */
+struct fault_run {
+	struct bed *bed;
+	const struct target *target;
+	const struct step *step;
+	const struct step *about;	/* the step named by step:, or NULL */
+	const struct fault_run *held;	/* of the fault named by while:, or NULL: what it parked may be of use */
+	unsigned int slot;		/* of the board, 1.., unique in the cell */
+	uint32_t (*pending)(void *arg); /* operations of the workload that are waiting now */
+	uint32_t (*refused)(void *arg); /* operations that ended other than OK, so far in this cell */
+	void *arg;			/* of both */
+	uint64_t fired;			/* what met the fault; never falls */
+	uint64_t mark;			/* for the fault's own use between its calls */
+};
+
+struct fault {
+	const char *name;    /* "freeze-fs" */
+	const char *summary; /* one line */
+	enum fault_family family;
+	const char *needs;		  /* "qga, a data disk", for people */
+	const struct fault_param *params; /* ended by a NULL key; NULL: none */
+
+	/* Can this target take it? 0; -ENOTSUP: SKIP, with the reason; -EINVAL: a mistake in the scenario. */
+	int (*check)(const struct step *step, const struct target *target, struct err *err);
+
+	/* Put it in force; or, where `waits`, arm it: it is in force once it has met something. */
+	int (*fire)(struct fault_run *run, struct err *err);
+	bool waits;
+
+	/* Count what has met it so far into run->fired. Called after events of the bed and before heal. */
+	int (*poll)(struct fault_run *run, struct err *err);
+	int (*heal)(struct fault_run *run, struct err *err);
+};
+
+extern const struct fault *const faults[]; /* NULL-terminated, made from faults/ */
+const struct fault *fault_find(const char *name);

@@ -1,0 +1,125 @@
+/*
+ * The history: everything that happened in a cell, on one clock, as JSON Lines. It is saved before it
+ * is judged; an oracle sees nothing else of the world.
+ *
+ * Recording: history_add() may be called from any thread; it stamps, numbers and writes one line at
+ * once. Reading: history_load() gives an immutable `struct history`, events in the order of the file.
+ *
+ * Every line is an object that begins with "t" (seconds on the cell clock, negative before the
+ * workload) and "ev" (the kind). Kinds and their further keys, a question mark where optional:
+ *
+ *	phase	 {name}	set-up workload faults-off drain stop start read-back end
+ *	bed	 {bed, accelerator}
+ *	begin	 {id, who, op, service, user?, mailbox?, token?, from?, to[]?, sha256?, bytes?, command?}
+ *		 an operation of the rig's own clients begins. op: smtp-message, imap-login, imap-append,
+ *		 imap-COMMAND, pop3-session, http-get, or the name of an action
+ *	end	 {id, who, op, outcome, code?, text?, replies?, dot_t?, reached?, uid?, fetched?, status?,
+ *		 pending?}
+ *		 outcome: OK NO MAYBE. replies (smtp-message): [{to, outcome, code, text}]. fetched (IMAP):
+ *		 [{uid, token, sha256, whole}]. pending: true where it ended only because the client gave up
+ *		 waiting. An operation without `end` never came back: its client was still waiting when the
+ *		 cell cut it
+ *	attempt	 {hop, conn, token, from, to, result, code, dot_t?, reply_t?, text?, protocol?, extra?}
+ *		 from the wire, one per recipient, in their order. hop: edge (client to store), inner (queue
+ *		 to delivery agent), outbound (store to next hop). result: not-sent 2yz 4yz 5yz none; 4yz or
+ *		 5yz without dot_t is a refused RCPT. protocol: smtp lmtp (inner: lmtp if left out). extra:
+ *		 replies to this dot that no recipient was left for. text: of the reply; its "queued as ID"
+ *		 names the entry of the queue
+ *	fault	 {step, fault, state, count?, text?}	state: armed in-force healed heal-failed
+ *	met	 {step, text}	one thing that met the fault
+ *	never	 {step, do}	the trigger of this step never came
+ *	missed	 {step, window}	a step that was to end while `window` was in force ended later
+ *	window	 {step, window, deletions}	acknowledged deletions inside the other side's window
+ *	moment	 {name, step, session, source}	the moment that triggered a step; source: client, wire
+ *	call	 {slot, what, pid, tid, path}	a call fault: hit parked released failed
+ *	recovered {all, took_s, pending}	faults are off and all that was pending came back, or not
+ *	queue	 {depth}
+ *	drained	 {empty, took_s, depth, limit_s}
+ *	residue	 {count}
+ *	stop	 {ended, took_s, status, forced, text, left[]}	the store's stop command
+ *	start	 {ready, took_s, status, text}	the store's start command until the last banner
+ *	copy	 {user, mailbox, uidvalidity, uid, token?, sha256, bytes, whole, bounce_of?, failed?}
+ *		 read back in a fresh session at the end
+ *	read	 {user, copies, mailboxes}	a user's mailboxes were read back whole
+ *	unreadable {user, text}		they could not be
+ *	queued	 {id, state, to[], token, bounce_of}	still in the store's queue at the end
+ *	sunk	 {token?, from, to[], sha256, bytes, bounce_of?, kept}	arrived at the rig's sink
+ *	excused	 {user, mailbox?, uid?, token?, count?, why}	removed by the rig, or perhaps removed: the
+ *		 copy with this token or uid, or so many unknown copies of this user
+ *	died	 {program, pid?, signal?, text?, by_rig, oom?}	a process of the store died of a signal
+ *		 (number or name), or said so itself (text alone). by_rig: the rig, or the store's own master at
+ *		 a stop, sent it. oom: the kernel's
+ *	log	 {path, line}	of the store's log
+ *	kernel	 {line}		of the guest kernel's log
+ *	evidence {name}		taken now, into evidence/NAME
+ *	rig	 {trouble, text}	rig trouble: heal-failed residue capture-lost agent-silent panic
+ *		 qemu-gone starved timeout set-up interrupted history (a line that could not be recorded)
+ *	note	 {text}		for people
+ */
+#pragma once
+
+#include "base/err.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum outcome { OUTCOME_OK, OUTCOME_NO, OUTCOME_MAYBE };
+const char *outcome_name(enum outcome outcome); /* "OK" "NO" "MAYBE" */
+int outcome_from_name(const char *name);	/* enum outcome, or -EINVAL */
+
+struct event {
+	double t;	  /* seconds on the cell clock */
+	uint32_t line;	  /* 1-based line of history.jsonl */
+	const char *kind; /* "begin" ... */
+	json_t *data;	  /* the whole object, borrowed from the history; see HISTORY_OBJECTS_MAX */
+};
+
+struct ledger; /* api/ledger.h */
+
+struct history {
+	struct event *events;
+	size_t count;
+	json_t **objects;      /* owned */
+	struct ledger *ledger; /* what it says about mail, operations and faults; owned */
+};
+
+#define HISTORY_LINE_MAX   (1u << 20)
+#define HISTORY_EVENTS_MAX (1u << 24)
+/* In a longer history the objects of the bulk kinds (begin end attempt copy sunk queued) are dropped
+ * from here on, their `data` is NULL: the ledger holds what the laws need of them. */
+#define HISTORY_OBJECTS_MAX (1u << 18)
+
+/* A last line without its newline never was (the worker was killed); any other line that is no
+ * event is an error that names it. */
+int history_load(const char *path, struct history **ret, struct err *err);
+struct history *history_from_lines(
+	const char *text, struct err *err); /* for tests: JSON Lines in memory */
+void history_free(struct history *history);
+bool history_reached_end(const struct history *history);       /* everything was read back */
+uint32_t history_first_trouble(const struct history *history); /* line of rig trouble, 0: none */
+
+static inline bool event_is(const struct event *event, const char *kind)
+{
+	return !__builtin_strcmp(event->kind, kind);
+}
+
+/* ---- recording ---- */
+
+struct recorder;
+typedef int64_t (*cell_clock_fn)(void *arg); /* nanoseconds on the cell clock */
+
+int recorder_open(
+	struct recorder **ret, const char *path, cell_clock_fn clock, void *arg, struct err *err);
+int recorder_close(struct recorder *recorder,
+	struct err *err); /* flush; an I/O error of any line shows here */
+
+/* One line. `fmt` and the rest as jansson's json_pack() of an object without "t" and "ev". Returns
+ * its line number. */
+uint32_t history_add(struct recorder *recorder, const char *kind, const char *fmt, ...);
+
+/* The same at an earlier moment of the cell clock (a packet's arrival); takes over `object`. */
+uint32_t history_add_at(
+	struct recorder *recorder, int64_t cell_ns, const char *kind, json_t *object);
+uint64_t history_new_id(struct recorder *recorder); /* for begin/end pairs; never 0 */

@@ -1,0 +1,44 @@
+/*
+ * Texts and keys as small numbers. An interned text has an id from 1 on (0: none) that stays, and
+ * equal texts have equal ids, so that a ledger of a million messages compares and counts numbers.
+ *
+ * Owned by one ledger; one thread while it grows, any number once it does not. Memory that cannot
+ * be had aborts. Ids are given in the order of first use: the same input gives the same ids.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* From 64-bit keys to 32-bit values; open addressing, never shrinks. Zero-initialise, free. */
+struct key_map {
+	uint64_t *keys;
+	uint32_t *values; /* value + 1; 0: the slot is free */
+	size_t slots, used;
+};
+
+void key_map_free(struct key_map *map);
+/* The value of `key`, which is `fresh` if it was not there yet (then it is now). */
+uint32_t key_map_put(struct key_map *map, uint64_t key, uint32_t fresh);
+/* The value, or UINT32_MAX. */
+uint32_t key_map_get(const struct key_map *map, uint64_t key);
+
+struct intern {
+	char **texts;	  /* by id */
+	uint64_t *hashes; /* by id */
+	size_t count, room;
+	uint32_t *slots; /* ids; 0: free */
+	size_t slot_count;
+	char **blocks; /* of memory that hold the texts */
+	size_t block_count, block_used;
+};
+
+void intern_free(struct intern *intern);
+uint32_t intern_id(struct intern *intern, const char *text, size_t len); /* "" is 0 */
+/* The id, or 0 if this text was never interned. */
+uint32_t intern_find(const struct intern *intern, const char *text, size_t len);
+
+static inline const char *intern_text(const struct intern *intern, uint32_t id)
+{
+	return id ? intern->texts[id] : "";
+}

@@ -1,0 +1,197 @@
+#include "api/ledger.h"
+
+#include "base/buf.h"
+
+#include <math.h>
+#include <string.h>
+
+#define STARVED_LATE_S 2.0 /* the heartbeat tells so much after the fact */
+
+static const char *const hop_names[] = {
+	[HOP_EDGE] = "edge",
+	[HOP_INNER] = "inner",
+	[HOP_OUTBOUND] = "outbound",
+};
+
+static const char *const result_names[] = {
+	[RESULT_NOT_SENT] = "not-sent",
+	[RESULT_2YZ] = "2yz",
+	[RESULT_4YZ] = "4yz",
+	[RESULT_5YZ] = "5yz",
+	[RESULT_NONE] = "none",
+};
+
+const char *hop_name(enum hop hop)
+{
+	return (size_t)hop < ARRAY_SIZE(hop_names) ? hop_names[hop] : "?";
+}
+
+const char *attempt_result_name(enum attempt_result result)
+{
+	return (size_t)result < ARRAY_SIZE(result_names) ? result_names[result] : "?";
+}
+
+struct ledger *ledger_new(void)
+{
+	struct ledger *ledger = mem_zero(1, sizeof(*ledger));
+
+	ledger->settle_t = NAN;
+	return ledger;
+}
+
+void ledger_free(struct ledger *ledger)
+{
+	if (!ledger)
+		return;
+	intern_free(&ledger->texts);
+	key_map_free(&ledger->by_token);
+	key_map_free(&ledger->by_pair);
+	key_map_free(&ledger->by_op);
+	key_map_free(&ledger->by_who);
+	key_map_free(&ledger->by_uid);
+	key_map_free(&ledger->by_queue_id);
+	free(ledger->attempts);
+	free(ledger->copies);
+	free(ledger->rcpts);
+	free(ledger->mails);
+	free(ledger->ops);
+	free(ledger->forces);
+	free(ledger->shown);
+	free(ledger->whos);
+	free(ledger->starved);
+	free(ledger);
+}
+
+static int compare_times(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+void ledger_finish(struct ledger *ledger)
+{
+	if (isnan(ledger->settle_t))
+		ledger->settle_t = ledger->last_t;
+	for (size_t i = 0; i < ledger->copy_count; i++) {
+		const struct ledger_copy *copy = &ledger->copies[i];
+		uint32_t sent = ledger->mails[ledger->rcpts[copy->rcpt].mail].sha;
+
+		if (!copy->whole || !sent || !copy->sha)
+			continue;
+		if (copy->sha == sent)
+			ledger->intact_copies++;
+		else
+			ledger->altered_copies++;
+	}
+	if (ledger->starved_count)
+		qsort(ledger->starved, ledger->starved_count, sizeof(double), compare_times);
+}
+
+/* ---- asking ---- */
+
+const struct ledger_mail *ledger_mail(const struct ledger *ledger, const char *token)
+{
+	uint32_t id = intern_find(&ledger->texts, token, strlen(token));
+	uint32_t index = id ? key_map_get(&ledger->by_token, id) : LEDGER_NONE;
+
+	return index == LEDGER_NONE ? NULL : &ledger->mails[index];
+}
+
+const struct ledger_who *ledger_who(const struct ledger *ledger, uint32_t address)
+{
+	uint32_t index = key_map_get(&ledger->by_who, address);
+
+	return index == LEDGER_NONE ? NULL : &ledger->whos[index];
+}
+
+const char *ledger_token(const struct ledger *ledger, const struct ledger_rcpt *rcpt)
+{
+	return ledger_text(ledger, ledger->mails[rcpt->mail].token);
+}
+
+/* Was any copy of this mail in the baseline like `sha`? 1 yes, 0 no, -1 the mail was not there. */
+static int baseline_knows(const struct ledger *baseline, const char *token, const char *sha)
+{
+	const struct ledger_mail *mail = ledger_mail(baseline, token);
+	uint32_t id = intern_find(&baseline->texts, sha, strlen(sha));
+	int known = -1;
+
+	for (uint32_t r = mail ? mail->first_rcpt : LEDGER_NONE; r != LEDGER_NONE;
+		r = baseline->rcpts[r].next) {
+		uint32_t c = baseline->rcpts[r].first_copy;
+
+		for (; c != LEDGER_NONE; c = baseline->copies[c].next) {
+			if (id && baseline->copies[c].sha == id)
+				return 1;
+			if (baseline->copies[c].whole)
+				known = 0;
+		}
+	}
+	return known;
+}
+
+enum copy_state ledger_copy_state(
+	const struct ledger *ledger, const struct ledger *baseline, const struct ledger_copy *copy)
+{
+	const struct ledger_rcpt *rcpt = &ledger->rcpts[copy->rcpt];
+	uint32_t sent = ledger->mails[rcpt->mail].sha;
+	int known;
+
+	if (!copy->whole)
+		return COPY_DAMAGED;
+	if (!copy->sha)
+		return COPY_UNSURE;
+	if (copy->sha == sent)
+		return COPY_INTACT;
+	if (!baseline)
+		return COPY_UNSURE;
+	known = baseline_knows(
+		baseline, ledger_token(ledger, rcpt), ledger_text(ledger, copy->sha));
+	if (known >= 0)
+		return known ? COPY_INTACT : COPY_DAMAGED;
+	if (sent && baseline->intact_copies && !baseline->altered_copies)
+		return COPY_DAMAGED;
+	return COPY_UNSURE;
+}
+
+double ledger_free_seconds(const struct ledger *ledger, double from, double to)
+{
+	double free_s = 0, at = from;
+
+	/* Step from one moment at which nothing is in force to the next that something is. */
+	while (at < to) {
+		double busy_until = at, next = to;
+
+		for (size_t i = 0; i < ledger->force_count; i++) {
+			const struct ledger_force *force = &ledger->forces[i];
+			double end = isnan(force->to) ? INFINITY : force->to;
+
+			if (force->from <= at && end > busy_until)
+				busy_until = end;
+			else if (force->from > at && force->from < next && end > force->from)
+				next = force->from;
+		}
+		if (busy_until <= at) {
+			free_s += next - at;
+			busy_until = next;
+		}
+		at = busy_until;
+	}
+	return free_s;
+}
+
+bool ledger_starved(const struct ledger *ledger, double from, double to)
+{
+	size_t low = 0, high = ledger->starved_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (ledger->starved[middle] < from)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < ledger->starved_count && ledger->starved[low] <= to + STARVED_LATE_S;
+}

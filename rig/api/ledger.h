@@ -1,0 +1,177 @@
+/*
+ * The ledger: what a history says about mail, operations and faults, counted and cross-referenced,
+ * so that each law is one pass over small records. Built line by line while a history is loaded,
+ * owned by it, immutable afterwards (any thread may read).
+ *
+ * What it makes of a history:
+ *  - A *mail* is a token. A *recipient* is a (token, address) pair; addresses are written in lower
+ *    case, without <>, and without the domain and "+detail" where the domain is the store's own
+ *    ("store"), so that "<U1+x@Store>" and the mailbox owner "u1" are the same.
+ *  - Attempts, copies (read back or arrived at the rig's sink) and what is queued hang on their
+ *    recipient. A notification (`bounce_of`) is no copy: it hangs on the mail it reports.
+ *  - Times are seconds on the cell clock, NAN where a thing did not happen.
+ * Keys of another type than history.h says count as absent: a history is hostile.
+ */
+#pragma once
+
+#include "api/history.h"
+#include "api/intern.h"
+
+#define LEDGER_NONE UINT32_MAX /* no index */
+
+enum hop { HOP_EDGE, HOP_INNER, HOP_OUTBOUND };
+#define HOP_COUNT 3
+const char *hop_name(enum hop hop); /* "edge" "inner" "outbound" */
+
+enum attempt_result { RESULT_NOT_SENT, RESULT_2YZ, RESULT_4YZ, RESULT_5YZ, RESULT_NONE };
+#define RESULT_COUNT 5
+const char *attempt_result_name(enum attempt_result result); /* "not-sent" "2yz" ... */
+
+struct ledger_attempt {
+	double t, dot_t, reply_t;
+	uint32_t line;
+	uint32_t rcpt;	/* index */
+	uint32_t conn;	/* text */
+	uint32_t next;	/* index of the recipient's next, or LEDGER_NONE */
+	uint32_t extra; /* replies of this transaction that no recipient was left for */
+	uint16_t code;
+	uint8_t hop, result;
+	bool lmtp;
+};
+
+struct ledger_copy {
+	double t;
+	uint32_t line;
+	uint32_t rcpt; /* index */
+	uint32_t next; /* index of the recipient's next, or LEDGER_NONE */
+	uint32_t sha;  /* text, 0: not given */
+	bool whole;
+	bool sunk; /* it left the store: at the rig's sink */
+};
+
+struct ledger_rcpt {
+	uint32_t mail, address; /* index, text */
+	uint32_t next;		/* of the same mail */
+	uint32_t attempts[HOP_COUNT][RESULT_COUNT];
+	uint32_t client[3];		      /* by enum outcome: what the rig's client saw */
+	uint32_t first_attempt, last_attempt; /* indices */
+	uint32_t first_copy, last_copy;	      /* indices */
+	uint32_t copies;		      /* of them with a whole header, own token */
+	uint32_t partial;		      /* of them without */
+	uint32_t queued;		      /* entries in the store's queue at the end */
+	uint32_t appended;		      /* IMAP APPENDs answered OK, or perhaps done */
+	uint32_t removed;		      /* copies the rig removed, named by token or UID */
+	uint32_t line;			      /* that first names it */
+	bool intended;			      /* sent or appended to it, not only seen there */
+};
+
+struct ledger_mail {
+	uint32_t token, from; /* texts; from 0: null return path or unknown */
+	uint32_t sha;	      /* of the body as sent, text; 0: unknown */
+	uint32_t first_rcpt, last_rcpt;
+	uint32_t line;	   /* that first names it */
+	uint32_t queue_id; /* text; the one the store's reply named, 0: none */
+	uint32_t bounces;  /* notifications about it: arrived, or queued */
+	uint32_t bounce_line;
+	double bounce_t;
+};
+
+struct ledger_op {
+	double begin, end; /* end NAN: it never came back */
+	uint32_t begin_line, end_line;
+	uint32_t op, who, user, command; /* texts */
+	uint32_t mail;			 /* index, or LEDGER_NONE */
+	uint16_t code;			 /* of the reply that ended it, 0: none */
+	uint8_t outcome;		 /* enum outcome, of one that came back */
+	bool gave_up;			 /* it came back because the rig's client gave up waiting */
+};
+
+/* One time a fault was in force. */
+struct ledger_force {
+	double from, to; /* to NAN: it was not healed */
+	uint32_t from_line, to_line;
+	uint32_t step, fault; /* texts */
+};
+
+/* A message that a session was shown by FETCH or RETR. */
+struct ledger_shown {
+	uint32_t op, mail; /* indices */
+	uint32_t sha, line;
+};
+
+/* What is known of an address beside its mails. */
+enum {
+	WHO_READ = 1,	     /* its mailboxes were read back whole */
+	WHO_UNREADABLE = 2,  /* they could not be read */
+	WHO_QUEUED = 4,	     /* something nameless is queued for it */
+	WHO_REMOVED_ALL = 8, /* the rig removed, or perhaps removed, any number of its messages */
+	WHO_MULTIPLIED = 16, /* the rig copied or moved messages of it by itself */
+};
+
+struct ledger_who {
+	uint32_t address; /* text */
+	uint32_t flags;
+	uint64_t removed; /* nameless messages that the rig removed */
+	uint32_t first_removal_line;
+};
+
+struct ledger {
+	struct intern texts;
+	struct ledger_attempt *attempts;
+	struct ledger_copy *copies;
+	struct ledger_rcpt *rcpts;
+	struct ledger_mail *mails;
+	struct ledger_op *ops;
+	struct ledger_force *forces;
+	struct ledger_shown *shown;
+	struct ledger_who *whos;
+	double *starved; /* times at which the host starved the guest */
+	size_t attempt_count, copy_count, rcpt_count, mail_count, op_count, force_count;
+	size_t shown_count, who_count, starved_count;
+	size_t room[9];
+	uint32_t hop_attempts[HOP_COUNT];
+	double first_t, last_t;
+	double settle_t; /* the rig waited for pending operations until then */
+	uint32_t intact_copies, altered_copies; /* whole ones, by the hash of what was sent */
+	uint32_t sunk_copies;
+	uint32_t fault_lines;	     /* events of faults, in force or not */
+	uint32_t first_trouble_line; /* rig trouble, 0: none */
+	bool ended;		     /* phase "end" was reached */
+	bool worked;		     /* phase "workload" was reached, or an operation began */
+	struct key_map by_token, by_pair, by_op, by_who, by_uid, by_queue_id;
+};
+
+struct ledger *ledger_new(void);
+void ledger_free(struct ledger *ledger);
+void ledger_add(struct ledger *ledger, const struct event *event);
+void ledger_finish(struct ledger *ledger);
+
+/* The ledger's own text of an event's kind: it outlives the event's object. */
+const char *ledger_kind(struct ledger *ledger, const char *kind);
+
+static inline const char *ledger_text(const struct ledger *ledger, uint32_t id)
+{
+	return intern_text(&ledger->texts, id);
+}
+
+/* NULL where unknown. */
+const struct ledger_mail *ledger_mail(const struct ledger *ledger, const char *token);
+const struct ledger_who *ledger_who(const struct ledger *ledger, uint32_t address);
+const char *ledger_token(const struct ledger *ledger, const struct ledger_rcpt *rcpt);
+
+/*
+ * Is a copy the message that was sent? Intact: its body is the sent one, or the one that the same
+ * store made of the same message in the baseline (8-bit, bare LF and long lines are legally
+ * changed). Damaged: neither, and the baseline shows that this store changes nothing, or changes it
+ * otherwise; or not even its header is whole. Unsure: there is nothing to compare it with.
+ * `baseline` may be NULL.
+ */
+enum copy_state { COPY_INTACT, COPY_UNSURE, COPY_DAMAGED };
+enum copy_state ledger_copy_state(
+	const struct ledger *ledger, const struct ledger *baseline, const struct ledger_copy *copy);
+
+/* Seconds of [from, to] in which no fault was in force. Linear in the number of faults. */
+double ledger_free_seconds(const struct ledger *ledger, double from, double to);
+
+/* Did the host starve the guest between those times? Then no objective can be judged there. */
+bool ledger_starved(const struct ledger *ledger, double from, double to);

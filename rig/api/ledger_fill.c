@@ -1,0 +1,462 @@
+/* One line of a history after the other into the ledger. */
+#include "api/ledger_build.h"
+
+#include "base/buf.h"
+#include "base/json.h"
+
+#include <math.h>
+#include <string.h>
+
+#define FORCES_MAX  256 /* faults of one cell; a plan has fewer */
+#define STARVED_MAX 4096
+
+static uint32_t rcpt_index(const struct ledger *ledger, const struct ledger_rcpt *rcpt)
+{
+	return (uint32_t)(rcpt - ledger->rcpts);
+}
+
+static int hop_index(const char *name)
+{
+	for (int i = 0; i < HOP_COUNT; i++)
+		if (!strcmp(hop_name((enum hop)i), name))
+			return i;
+	return -1;
+}
+
+static int result_index(const char *name)
+{
+	for (int i = 0; i < RESULT_COUNT; i++)
+		if (!strcmp(attempt_result_name((enum attempt_result)i), name))
+			return i;
+	return -1;
+}
+
+/* ---- one kind of line each ---- */
+
+/* "queued as 4XyZ" (Postfix), "id=4XyZ" (Exim), "4XyZ Message accepted" (Sendmail): the word. */
+static uint32_t queue_id_in(struct ledger *ledger, const char *text)
+{
+	static const char *const marks[] = {"queued as ", "id="};
+
+	for (size_t i = 0; text && i < ARRAY_SIZE(marks); i++) {
+		const char *at = strstr(text, marks[i]);
+		size_t len;
+
+		if (!at)
+			continue;
+		at += strlen(marks[i]);
+		len = strspn(at, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-");
+		return intern_id(&ledger->texts, at, len);
+	}
+	return 0;
+}
+
+static void note_queue_id(struct ledger *ledger, uint32_t mail, const char *text)
+{
+	uint32_t id = queue_id_in(ledger, text);
+
+	if (!id)
+		return;
+	ledger->mails[mail].queue_id = id;
+	key_map_put(&ledger->by_queue_id, id, mail);
+}
+
+static void each_recipient(struct ledger *ledger, uint32_t mail, const json_t *to, uint32_t line,
+	void (*fn)(struct ledger *, struct ledger_rcpt *, void *), void *arg)
+{
+	const json_t *item;
+	size_t i;
+
+	if (mail == LEDGER_NONE)
+		return;
+	if (json_is_string(to))
+		fn(ledger,
+			build_rcpt(
+				ledger, mail, build_address(ledger, json_string_value(to)), line),
+			arg);
+	json_array_foreach (to, i, item)
+		if (json_is_string(item))
+			fn(ledger,
+				build_rcpt(ledger, mail,
+					build_address(ledger, json_string_value(item)), line),
+				arg);
+}
+
+static void intend(struct ledger *ledger, struct ledger_rcpt *rcpt, void *arg)
+{
+	(void)ledger;
+	(void)arg;
+	rcpt->intended = true;
+}
+
+static bool op_is(const struct ledger *ledger, const struct ledger_op *op, const char *part)
+{
+	return strstr(ledger_text(ledger, op->op), part);
+}
+
+static void add_begin(struct ledger *ledger, const struct event *event)
+{
+	const json_t *data = event->data;
+	uint32_t mail = build_mail(ledger, json_get_text(data, "token", NULL), event->line);
+	struct ledger_op *op = APPEND(ledger, ROOM_OP, ops, op_count);
+
+	ledger->worked = true;
+	*op = (struct ledger_op){
+		.begin = event->t,
+		.end = NAN,
+		.begin_line = event->line,
+		.op = build_key(ledger, data, "op"),
+		.who = build_key(ledger, data, "who"),
+		.user = build_address(ledger, json_get_text(data, "user", NULL)),
+		.command = build_key(ledger, data, "command"),
+		.mail = mail,
+	};
+	key_map_put(&ledger->by_op, (uint64_t)json_get_int(data, "id", 0),
+		(uint32_t)ledger->op_count - 1);
+	if (mail == LEDGER_NONE)
+		return;
+	if (json_get_text(data, "sha256", NULL))
+		ledger->mails[mail].sha = build_key(ledger, data, "sha256");
+	if (json_get_text(data, "from", NULL))
+		ledger->mails[mail].from = build_address(ledger, json_get_text(data, "from", NULL));
+	each_recipient(ledger, mail, json_object_get(data, "to"), event->line, intend, NULL);
+	if (op_is(ledger, op, "append")) {
+		struct ledger_rcpt *rcpt = build_rcpt(ledger, mail, op->user, event->line);
+
+		rcpt->intended = true;
+		rcpt->appended++; /* until it is refused */
+	}
+}
+
+static int outcome_of(const json_t *data)
+{
+	return outcome_from_name(json_get_text(data, "outcome", "?"));
+}
+
+/* What the rig's client was told for each recipient of its mail. */
+static void add_replies(
+	struct ledger *ledger, const struct ledger_op *op, const json_t *data, uint32_t line)
+{
+	const json_t *replies = json_object_get(data, "replies"), *reply;
+	size_t i;
+
+	json_array_foreach (replies, i, reply) {
+		const char *to = json_get_text(reply, "to", NULL);
+		int outcome = outcome_of(reply);
+
+		if (to && outcome >= 0)
+			build_rcpt(ledger, op->mail, build_address(ledger, to), line)
+				->client[outcome]++;
+		note_queue_id(ledger, op->mail, json_get_text(reply, "text", NULL));
+	}
+	if (json_array_size(replies))
+		return;
+	for (uint32_t r = ledger->mails[op->mail].first_rcpt; r != LEDGER_NONE;
+		r = ledger->rcpts[r].next)
+		ledger->rcpts[r].client[op->outcome]++;
+}
+
+static uint64_t uid_key(uint32_t user, int64_t uid)
+{
+	return (uint64_t)user << 32 | (uint32_t)uid;
+}
+
+static void add_fetched(struct ledger *ledger, uint32_t op, const json_t *data, uint32_t line)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach (json_object_get(data, "fetched"), i, item) {
+		uint32_t mail = build_mail(ledger, json_get_text(item, "token", NULL), line);
+		int64_t uid = json_get_int(item, "uid", 0);
+		struct ledger_shown *shown;
+
+		if (mail == LEDGER_NONE)
+			continue;
+		shown = APPEND(ledger, ROOM_SHOWN, shown, shown_count);
+		*shown = (struct ledger_shown){.op = op,
+			.mail = mail,
+			.line = line,
+			.sha = build_key(ledger, item, "sha256")};
+		if (uid > 0)
+			key_map_put(&ledger->by_uid, uid_key(ledger->ops[op].user, uid), mail);
+	}
+}
+
+static void add_end(struct ledger *ledger, const struct event *event)
+{
+	uint32_t index = key_map_get(&ledger->by_op, (uint64_t)json_get_int(event->data, "id", 0));
+	int outcome = outcome_of(event->data);
+	struct ledger_op *op;
+
+	if (index == LEDGER_NONE || outcome < 0 || ledger->ops[index].end_line)
+		return;
+	op = &ledger->ops[index];
+	op->end = event->t;
+	op->end_line = event->line;
+	op->outcome = (uint8_t)outcome;
+	op->code = (uint16_t)json_get_int(event->data, "code", 0);
+	op->gave_up = json_get_bool(event->data, "pending", false);
+	add_fetched(ledger, index, event->data, event->line);
+	if (op_is(ledger, op, "copy") || op_is(ledger, op, "move"))
+		build_who(ledger, op->user)->flags |= WHO_MULTIPLIED;
+	if (op->mail == LEDGER_NONE)
+		return;
+	if (op_is(ledger, op, "append")) {
+		if (outcome == OUTCOME_NO)
+			build_rcpt(ledger, op->mail, op->user, event->line)->appended--;
+		return;
+	}
+	note_queue_id(ledger, op->mail, json_get_text(event->data, "text", NULL));
+	add_replies(ledger, op, event->data, event->line);
+}
+
+static void add_attempt(struct ledger *ledger, const struct event *event)
+{
+	const json_t *data = event->data;
+	int hop = hop_index(json_get_text(data, "hop", ""));
+	int result = result_index(json_get_text(data, "result", ""));
+	uint32_t mail = build_mail(ledger, json_get_text(data, "token", NULL), event->line);
+	uint32_t index = (uint32_t)ledger->attempt_count, extra;
+	struct ledger_attempt *attempt;
+	struct ledger_rcpt *rcpt;
+
+	if (hop < 0 || result < 0)
+		return;
+	extra = (uint32_t)json_get_int(data, "extra", 0);
+	ledger->hop_attempts[hop]++;
+	attempt = APPEND(ledger, ROOM_ATTEMPT, attempts, attempt_count);
+	*attempt = (struct ledger_attempt){
+		.t = event->t,
+		.dot_t = json_get_real(data, "dot_t", NAN),
+		.reply_t = json_get_real(data, "reply_t", NAN),
+		.line = event->line,
+		.rcpt = LEDGER_NONE,
+		.conn = build_key(ledger, data, "conn"),
+		.next = LEDGER_NONE,
+		.extra = extra,
+		.code = (uint16_t)json_get_int(data, "code", 0),
+		.hop = (uint8_t)hop,
+		.result = (uint8_t)result,
+		.lmtp = !strcmp(json_get_text(data, "protocol", hop == HOP_INNER ? "lmtp" : "smtp"),
+			"lmtp"),
+	};
+	if (!attempt->conn) /* a number serves as well */
+		attempt->conn = (uint32_t)json_get_int(data, "conn", 0);
+	if (mail == LEDGER_NONE)
+		return;
+	rcpt = build_rcpt(
+		ledger, mail, build_address(ledger, json_get_text(data, "to", "")), event->line);
+	rcpt->attempts[hop][result]++;
+	rcpt->intended = rcpt->intended || hop == HOP_EDGE;
+	if (!ledger->mails[mail].from && hop == HOP_EDGE)
+		ledger->mails[mail].from = build_address(ledger, json_get_text(data, "from", NULL));
+	attempt->rcpt = rcpt_index(ledger, rcpt);
+	if (rcpt->last_attempt == LEDGER_NONE)
+		rcpt->first_attempt = index;
+	else
+		ledger->attempts[rcpt->last_attempt].next = index;
+	rcpt->last_attempt = index;
+	if (hop == HOP_EDGE)
+		note_queue_id(ledger, mail, json_get_text(data, "text", NULL));
+}
+
+/* A notification hangs on the mail it is about. True if the line was one. */
+static bool add_bounce(struct ledger *ledger, const struct event *event)
+{
+	uint32_t index =
+		build_mail(ledger, json_get_text(event->data, "bounce_of", NULL), event->line);
+	struct ledger_mail *mail;
+
+	if (index == LEDGER_NONE)
+		return false;
+	mail = &ledger->mails[index];
+	if (!mail->bounces++) {
+		mail->bounce_line = event->line;
+		mail->bounce_t = event->t;
+	}
+	return true;
+}
+
+static void hang_copy(struct ledger *ledger, struct ledger_rcpt *rcpt, void *arg)
+{
+	const struct event *event = arg;
+	uint32_t index = (uint32_t)ledger->copy_count;
+	struct ledger_copy *copy = APPEND(ledger, ROOM_COPY, copies, copy_count);
+
+	*copy = (struct ledger_copy){
+		.t = event->t,
+		.line = event->line,
+		.rcpt = rcpt_index(ledger, rcpt),
+		.next = LEDGER_NONE,
+		.sha = build_key(ledger, event->data, "sha256"),
+		.whole = json_get_bool(event->data, "whole", true),
+		.sunk = event_is(event, "sunk"),
+	};
+	ledger->sunk_copies += copy->sunk;
+	if (rcpt->last_copy == LEDGER_NONE)
+		rcpt->first_copy = index;
+	else
+		ledger->copies[rcpt->last_copy].next = index;
+	rcpt->last_copy = index;
+	if (copy->whole)
+		rcpt->copies++;
+	else
+		rcpt->partial++;
+}
+
+static void add_copy(struct ledger *ledger, const struct event *event)
+{
+	const char *key = event_is(event, "sunk") ? "to" : "user";
+	uint32_t mail;
+
+	/* What the sink refused is still the store's. */
+	if (!json_get_bool(event->data, "kept", true) || add_bounce(ledger, event))
+		return;
+	mail = build_mail(ledger, json_get_text(event->data, "token", NULL), event->line);
+	each_recipient(ledger, mail, json_object_get(event->data, key), event->line, hang_copy,
+		(void *)event);
+}
+
+static void hang_queued(struct ledger *ledger, struct ledger_rcpt *rcpt, void *arg)
+{
+	(void)ledger;
+	(void)arg;
+	rcpt->queued++;
+}
+
+/* A queue entry names its mail by token, or by the ID that the store gave when it accepted it. */
+static void add_queued(struct ledger *ledger, const struct event *event)
+{
+	const json_t *to = json_object_get(event->data, "to"), *item;
+	uint32_t id = build_key(ledger, event->data, "id"), mail;
+	size_t i;
+
+	if (add_bounce(ledger, event))
+		return;
+	mail = build_mail(ledger, json_get_text(event->data, "token", NULL), event->line);
+	if (mail == LEDGER_NONE && id)
+		mail = key_map_get(&ledger->by_queue_id, id);
+	each_recipient(ledger, mail, to, event->line, hang_queued, NULL);
+	if (mail != LEDGER_NONE)
+		return;
+	json_array_foreach (to, i, item)
+		if (json_is_string(item))
+			build_who(ledger, build_address(ledger, json_string_value(item)))->flags |=
+				WHO_QUEUED;
+}
+
+static bool is_inbox(const char *mailbox)
+{
+	return !mailbox || !*mailbox || !strcasecmp(mailbox, "INBOX");
+}
+
+static void add_excused(struct ledger *ledger, const struct event *event)
+{
+	const json_t *data = event->data;
+	uint32_t user = build_address(ledger, json_get_text(data, "user", NULL));
+	uint32_t mail = build_mail(ledger, json_get_text(data, "token", NULL), event->line);
+	int64_t uid = json_get_int(data, "uid", 0), count = json_get_int(data, "count", -1);
+	struct ledger_who *who = build_who(ledger, user);
+
+	if (!who->first_removal_line)
+		who->first_removal_line = event->line;
+	if (mail == LEDGER_NONE && uid > 0)
+		mail = key_map_get(&ledger->by_uid, uid_key(user, uid));
+	if (mail != LEDGER_NONE)
+		build_rcpt(ledger, mail, user, event->line)->removed++;
+	else if (count >= 0 && count < UINT32_MAX)
+		who->removed += (uint64_t)count;
+	else if (uid > 0)
+		who->removed++;
+	else if (count > 0 || is_inbox(json_get_text(data, "mailbox", NULL)))
+		who->flags |= WHO_REMOVED_ALL;
+}
+
+static void add_fault(struct ledger *ledger, const struct event *event)
+{
+	const char *state = json_get_text(event->data, "state", "");
+	uint32_t step = build_key(ledger, event->data, "step");
+	struct ledger_force *open = NULL;
+
+	ledger->fault_lines++;
+	for (size_t i = ledger->force_count; i-- > 0 && !open;)
+		if (ledger->forces[i].step == step && isnan(ledger->forces[i].to))
+			open = &ledger->forces[i];
+	if (!strcmp(state, "fired") || !strcmp(state, "in-force")) {
+		if (open || ledger->force_count == FORCES_MAX)
+			return;
+		open = APPEND(ledger, ROOM_FORCE, forces, force_count);
+		*open = (struct ledger_force){.from = event->t,
+			.to = NAN,
+			.step = step,
+			.from_line = event->line,
+			.fault = build_key(ledger, event->data, "fault")};
+	} else if (open && (!strcmp(state, "healed") || !strcmp(state, "over"))) {
+		open->to = event->t;
+		open->to_line = event->line;
+	}
+}
+
+static void add_rig(struct ledger *ledger, const struct event *event)
+{
+	if (strcmp(json_get_text(event->data, "trouble", ""), "starved") != 0) {
+		if (!ledger->first_trouble_line)
+			ledger->first_trouble_line = event->line;
+	} else if (ledger->starved_count < STARVED_MAX) {
+		*APPEND(ledger, ROOM_STARVED, starved, starved_count) = event->t;
+	}
+}
+
+/* From the first of these on the rig no longer waits for what is pending. */
+static void note_settled(struct ledger *ledger, const struct event *event)
+{
+	if (isnan(ledger->settle_t))
+		ledger->settle_t = event->t;
+}
+
+static void add_phase(struct ledger *ledger, const struct event *event)
+{
+	const char *name = json_get_text(event->data, "name", "");
+
+	if (!strcmp(name, "drain") || !strcmp(name, "stop"))
+		note_settled(ledger, event);
+	ledger->ended = ledger->ended || !strcmp(name, "end");
+	ledger->worked = ledger->worked || !strcmp(name, "workload");
+}
+
+static void add_read(struct ledger *ledger, const struct event *event)
+{
+	uint32_t user = build_address(ledger, json_get_text(event->data, "user", NULL));
+
+	build_who(ledger, user)->flags |= event_is(event, "read") ? WHO_READ : WHO_UNREADABLE;
+}
+
+void ledger_add(struct ledger *ledger, const struct event *event)
+{
+	static const struct {
+		const char *kind;
+		void (*add)(struct ledger *ledger, const struct event *event);
+	} kinds[] = {
+		{"begin", add_begin},
+		{"end", add_end},
+		{"attempt", add_attempt},
+		{"copy", add_copy},
+		{"sunk", add_copy},
+		{"queued", add_queued},
+		{"excused", add_excused},
+		{"fault", add_fault},
+		{"rig", add_rig},
+		{"phase", add_phase},
+		{"read", add_read},
+		{"unreadable", add_read},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (event_is(event, kinds[i].kind))
+			kinds[i].add(ledger, event);
+	if (event->line <= 1 || event->t < ledger->first_t)
+		ledger->first_t = event->t;
+	if (event->line <= 1 || event->t > ledger->last_t)
+		ledger->last_t = event->t;
+}

@@ -1,0 +1,59 @@
+#include "api/leg.h"
+
+/* The service an agent stands behind: of its name, else the one the forwarder stands in front of. */
+static const struct service *leg_service(const struct step *step, const struct target *target)
+{
+	const struct service *named = step->agent ? target_service(target, step->agent) : NULL;
+
+	if (named && named->seen == SEEN_RELAY)
+		return named;
+	for (size_t i = 0; i < target->service_count; i++)
+		if (target->services[i].seen == SEEN_RELAY)
+			return &target->services[i];
+	return NULL;
+}
+
+int leg_check(const struct step *step, const struct target *target, struct err *err)
+{
+	if (!leg_service(step, target))
+		return err_set(err, -ENOTSUP, "no service that is seen: relay");
+	return 0;
+}
+
+static uint64_t met_so_far(const struct fault_run *run)
+{
+	const struct service *service = leg_service(run->step, run->target);
+	uint64_t met = run->refused(run->arg);
+
+	if (service && bed_has(run->bed, leg_met))
+		met += run->bed->ops->leg_met(run->bed, service);
+	return met;
+}
+
+void leg_mark(struct fault_run *run)
+{
+	run->mark = met_so_far(run);
+}
+
+int leg_poll(struct fault_run *run, struct err *err)
+{
+	uint64_t met = met_so_far(run);
+
+	(void)err;
+	if (met - run->mark > run->fired)
+		run->fired = met - run->mark;
+	return 0;
+}
+
+int leg_fire(struct fault_run *run, enum leg_mode mode, struct err *err)
+{
+	leg_mark(run);
+	return run->bed->ops->leg_set(run->bed, leg_service(run->step, run->target), mode,
+		LEG_HEAL_LATE, err);
+}
+
+int leg_heal_pass(struct fault_run *run, struct err *err)
+{
+	return run->bed->ops->leg_set(run->bed, leg_service(run->step, run->target), LEG_PASS,
+		LEG_HEAL_LATE, err);
+}

@@ -1,0 +1,15 @@
+/*
+ * What the faults of the disabled-mta family share: the leg in front of a service that the rig's forwarder
+ * stands in (`seen: relay`), and the count of what met it.
+ */
+#pragma once
+
+#include "api/fault.h"
+
+int leg_check(const struct step *step, const struct target *target, struct err *err);
+int leg_fire(struct fault_run *run, enum leg_mode mode, struct err *err);
+int leg_heal_pass(struct fault_run *run, struct err *err);
+
+/* Requests that were refused or left waiting since leg_mark(): connections of the leg and operations. */
+int leg_poll(struct fault_run *run, struct err *err);
+void leg_mark(struct fault_run *run);

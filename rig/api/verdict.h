@@ -1,0 +1,77 @@
+/*
+ * Verdicts, classes, findings, and the result of one cell. Worst verdict wins:
+ * FAIL > BROKEN > UNKNOWN > SKIP > PASS; MISS is a planned cell that never started.
+ */
+#pragma once
+
+#include "base/err.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum verdict {
+	VERDICT_PASS,
+	VERDICT_SKIP,
+	VERDICT_UNKNOWN,
+	VERDICT_BROKEN,
+	VERDICT_FAIL,
+	VERDICT_MISS
+};
+#define VERDICT_COUNT 6
+const char *verdict_name(enum verdict verdict);
+int verdict_from_name(const char *name); /* enum verdict, or -EINVAL */
+enum verdict verdict_worse(enum verdict a, enum verdict b);
+
+/* How the dashboard sees a finding, by tests/known.yaml. */
+enum finding_state { FINDING_NEW, FINDING_KNOWN };
+const char *finding_state_name(enum finding_state state);
+
+/* The classes of hangs and crashes: "deadlock" "lost-wakeup" ... The rig's own text of that name, or
+ * NULL. */
+const char *hang_class_find(const char *name);
+
+#define SIGNATURE_SIZE 64
+
+struct finding {
+	char signature[SIGNATURE_SIZE]; /* "S3-90be12cc", "exhaustion-a41f0c92" */
+	const char *hang_class;		/* class of DESIGN section 2 (static text), or NULL */
+	char *title;			/* one sentence */
+	char **laws;			/* "H3" ... */
+	size_t law_count;
+	uint32_t *lines; /* of history.jsonl, bounded by FINDING_LINES_MAX */
+	size_t line_count;
+	bool suspect;  /* rig trouble came before it */
+	bool baseline; /* broken without any fault */
+};
+#define FINDING_LINES_MAX 64
+
+/* One cell's result. Owned texts; result_free() releases what is inside. -1 = not measured. */
+struct result {
+	char *id, *scenario, *target, *target_version, *image;
+	uint64_t seed;
+	uint32_t slot, number;
+	enum verdict verdict;
+	char *reason; /* never empty unless PASS */
+	enum finding_state state;
+	struct finding *findings;
+	size_t finding_count;
+	int64_t fired, residue;
+	int64_t detect_ms, recover_ms, drain_ms, wall_ms;
+	int64_t recovers_after_s;
+	uint32_t hits, tries; /* "hits":[5,5] */
+	char *control;	      /* verdict word of the control cell, or NULL */
+	char *accelerator;
+	bool starved;
+	char *path; /* results/<campaign>/<id> */
+	json_t *laws; /* {"S1":{"ruling":"holds|broken|cannot-tell|not-applicable","text":...,"lines":[...]}},
+			 or NULL */
+};
+
+void result_free(struct result *result);
+/* The finding the cell is called after: the first that no rig trouble precedes, else the first; or
+ * NULL. */
+const struct finding *result_finding(const struct result *result);
+json_t *result_to_json(const struct result *result); /* EXAMPLES section 8 */
+int result_from_json(const json_t *json, struct result *result, struct err *err);

@@ -1,0 +1,51 @@
+/*
+ * The subcommands. Each is a function of rig/cmd_<name>.c that gets its own arguments (argv[0] is its name)
+ * and returns an exit code; only they print. main.c holds the table.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "report/exporter.h"
+
+/* DESIGN: exit codes of the program. */
+enum exit_code {
+	EXIT_OK = 0,
+	EXIT_FINDING = 1,
+	EXIT_UNTOLD = 2,  /* UNKNOWN or MISS, or every cell SKIP */
+	EXIT_NOTHING = 4, /* nothing selected */
+	EXIT_TROUBLE = 16,
+	EXIT_USAGE = 64,
+	EXIT_INTERRUPTED = 130,
+};
+
+int cmd_list(int argc, char **argv);
+int cmd_run(int argc, char **argv);
+int cmd_show(int argc, char **argv);
+int cmd_repro(int argc, char **argv);
+int cmd_export(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+int cmd_image(int argc, char **argv);
+int cmd_wire(int argc, char **argv);
+int cmd_worker(int argc, char **argv);
+
+extern const char usage_list[], usage_run[], usage_show[], usage_repro[], usage_export[], usage_doctor[],
+	usage_image[], usage_wire[];
+
+/* Print "mailrig: SENTENCE" and return `code`. */
+int cmd_fail(int code, const struct err *err);
+
+/* True for -h or --help as the only argument: the usage is printed. */
+int cmd_wants_help(int argc, char **argv, const char *usage);
+
+/* "mailrig NAME: SENTENCE; see mailrig NAME --help". Returns EXIT_USAGE. */
+int cmd_misused(const char *name, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* What exporters take; borrows from the campaign. */
+struct campaign;
+struct campaign_results cmd_results(const struct campaign *campaign);
+
+/*
+ * The folder of a cell: a path, a number or a unique beginning of an id in results/latest, or (NULL) the
+ * latest finding. Caller frees; NULL with err.
+ */
+char *cmd_cell_dir(const char *word, const char *results, struct err *err);

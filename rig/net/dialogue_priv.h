@@ -1,0 +1,109 @@
+/*
+ * What the dialogue parsers share: one connection's state, its lines, and the commands that wait for their
+ * replies. For rig/net/dialogue*.c alone.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "net/body.h"
+#include "net/dialogue.h"
+
+#define LINE_TAIL_MAX \
+	64 /* of a line longer than DIALOGUE_LINE_MAX the end is kept too: IMAP literals */
+#define VERB_MAX 24
+#define TAG_MAX	 64
+
+/* Lines out of chunks. `text` holds an unfinished line only; a line within one chunk is not copied. */
+struct line_reader {
+	struct buf text;
+	bool skip; /* drop all up to the next line end: after a gap */
+};
+
+struct line {
+	const char *text; /* not NUL-terminated; without its CRLF or LF */
+	size_t len;
+};
+
+/* Takes from `bytes` up to and with the first line end; true if `*ret` is a whole line now. */
+bool line_take(struct line_reader *reader, const uint8_t *bytes, size_t len, size_t *ret_taken,
+	struct line *ret);
+void line_done(struct line_reader *reader); /* once `struct line` is not needed any more */
+void line_gap(struct line_reader *reader);
+
+struct line line_word(struct line *rest); /* cut off the first word and the blanks behind it */
+bool line_is(struct line line, const char *word);	    /* equal, whatever the case */
+bool line_begins(struct line line, const char *prefix);	    /* likewise */
+size_t line_copy(struct line line, char *out, size_t size); /* without NUL bytes, cut to fit */
+void line_upper(struct line line, char *out, size_t size);
+
+struct transaction;
+
+/* A command without its reply, or part of one that is still being sent. */
+struct pending {
+	struct pending *next;
+	int64_t sent_ns;
+	int64_t owed_ns;		 /* since when the reply is owed; 0: not yet */
+	int command;			 /* of the protocol's own table */
+	bool unsure;			 /* its reply may be lost in a gap */
+	struct transaction *transaction; /* SMTP: the one it belongs to, or NULL */
+	struct transaction *over;	 /* SMTP: the one it ends; owned */
+	size_t recipient;
+	char verb[VERB_MAX];
+	char tag[TAG_MAX];
+	char args[DIALOGUE_ARGS_MAX];
+};
+
+struct protocol_ops;
+
+struct dialogue {
+	struct dialogue_set *set;
+	struct dialogue *prev, *next; /* of the set's open ones */
+	uint64_t conn;
+	enum dialogue_protocol protocol;
+	const struct protocol_ops *ops; /* NULL: opaque or no mail */
+	const char *hop;
+	bool found_out; /* by its first bytes, not by its port */
+	bool midstream;
+	bool uncertain; /* replies cannot be matched to commands at present */
+	char client[ENDPOINT_TEXT_MAX], server[ENDPOINT_TEXT_MAX];
+	struct line_reader lines[2];
+	struct buf first[2]; /* the first bytes, until the protocol is known */
+	bool hold;	     /* what the client sends now is understood only after the next reply */
+	struct buf held;
+	int64_t held_ns;
+	int64_t opened_ns;
+	struct pending *oldest, *newest;
+	size_t pending_count;
+	void *state; /* the protocol's */
+	void *user;  /* the receiver's */
+	char moment[VERB_MAX + 16];
+};
+
+/* `client` and `server` take at least one byte (or set `hold`, end the parsing) and return how many. */
+struct protocol_ops {
+	void (*begin)(struct dialogue *d, int64_t ns);
+	size_t (*client)(struct dialogue *d, const uint8_t *bytes, size_t len, int64_t ns);
+	size_t (*server)(struct dialogue *d, const uint8_t *bytes, size_t len, int64_t ns);
+	void (*gap)(struct dialogue *d, enum flow_side from, uint64_t bytes, int64_t ns);
+	void (*close)(struct dialogue *d, int64_t ns);		  /* tell what is left open */
+	void (*free)(struct dialogue *d);			  /* tell nothing */
+	const char *(*owed_token)(const struct pending *pending); /* "" if none */
+};
+
+extern const struct protocol_ops dialogue_smtp, dialogue_imap, dialogue_pop3;
+
+/* Fill in the connection's part and tell. */
+void dialogue_tell(struct dialogue *d, struct dialogue_event *event);
+
+/* A new command at the end of the queue. Not told. */
+struct pending *pending_add(struct dialogue *d, int command, int64_t ns);
+void pending_remove(struct dialogue *d, struct pending *pending); /* and free it */
+void pending_event(const struct pending *pending, struct dialogue_event *event);
+void dialogue_tell_command(
+	struct dialogue *d, const struct pending *pending, const char *moment, int64_t ns);
+void dialogue_tell_unanswered(
+	struct dialogue *d, const struct pending *pending, bool unknown, int64_t ns);
+
+/* From now on nothing of this connection is understood. */
+void dialogue_opaque(struct dialogue *d, int64_t ns);
+void dialogue_not_mail(struct dialogue *d);

@@ -1,0 +1,484 @@
+#include "net/reassembly.h"
+
+#include "base/buf.h"
+#include "net/flow_table.h"
+
+#include <assert.h>
+
+#define UNWRAP_BASE (UINT64_C(1) << 32) /* so that unwrapped numbers are never 0 nor negative */
+#define RST_NEAR    (1 << 20) /* a reset further from the stream than this is stale or forged */
+#define LATE_NEAR \
+	(16 << 20) /* what comes this near after the end belongs to the ended connection */
+
+struct reassembly {
+	struct reassembly_ops ops;
+	void *arg;
+	struct flow_table table;
+	uint64_t ids;
+	size_t held_bytes;
+};
+
+const char *flow_end_name(enum flow_end end)
+{
+	static const char *const names[] = {
+		[FLOW_FIN] = "fin",
+		[FLOW_RESET] = "reset",
+		[FLOW_REFUSED] = "refused",
+		[FLOW_HALF_OPEN] = "half-open",
+		[FLOW_HALF_CLOSED] = "half-closed",
+		[FLOW_OPEN] = "open",
+		[FLOW_REUSED] = "reused",
+		[FLOW_LIMIT] = "limit",
+	};
+
+	return names[end];
+}
+
+struct reassembly *reassembly_new(const struct reassembly_ops *ops, void *arg)
+{
+	struct reassembly *r = mem_zero(1, sizeof(*r));
+
+	r->ops = *ops;
+	r->arg = arg;
+	flow_table_init(&r->table);
+	return r;
+}
+
+void reassembly_free(struct reassembly *r)
+{
+	if (!r)
+		return;
+	flow_table_free(&r->table);
+	free(r);
+}
+
+struct reassembly_stats reassembly_stats(const struct reassembly *r)
+{
+	return (struct reassembly_stats){.flows = r->table.count, .held_bytes = r->held_bytes};
+}
+
+/* ---- telling ---- */
+
+static void tell_open(struct reassembly *r, struct conn *conn)
+{
+	if (conn->told)
+		return;
+	conn->told = true;
+	r->ops.open(r->arg, &conn->flow, conn->last_ns);
+}
+
+static void establish(struct reassembly *r, struct conn *conn)
+{
+	conn->flow.established = true;
+	flow_table_touch(&r->table, conn, CONN_OPEN);
+	tell_open(r, conn);
+}
+
+/* Time never falls within a connection: what waited is told when it could first be read. */
+static void tell_data(struct reassembly *r, struct conn *conn, enum flow_side side,
+	const uint8_t *bytes, size_t len, int64_t ns)
+{
+	struct half *half = &conn->half[side];
+
+	if (ns > conn->last_ns)
+		conn->last_ns = ns;
+	half->next += len;
+	r->ops.data(r->arg, &conn->flow, side, bytes, len, conn->last_ns);
+}
+
+static void tell_gap(struct reassembly *r, struct conn *conn, enum flow_side side, uint64_t to)
+{
+	struct half *half = &conn->half[side];
+	uint64_t missing = to - half->next;
+
+	half->next = to;
+	if (missing)
+		r->ops.gap(r->arg, &conn->flow, side, missing, conn->last_ns);
+}
+
+/* ---- the streams ---- */
+
+static uint64_t unwrap(const struct half *half, uint32_t seq)
+{
+	int32_t ahead = (int32_t)(seq - (uint32_t)half->next);
+
+	return half->next + (uint64_t)(int64_t)ahead;
+}
+
+static void begin_half(struct half *half, uint32_t seq)
+{
+	half->start = half->next = UNWRAP_BASE + seq;
+}
+
+static struct held *pop(struct reassembly *r, struct half *half)
+{
+	size_t before = half->held.bytes;
+	struct held *held = held_pop(&half->held);
+
+	r->held_bytes -= before - half->held.bytes;
+	return held;
+}
+
+static void drop_held(struct reassembly *r, struct half *half)
+{
+	r->held_bytes -= half->held.bytes;
+	held_clear(&half->held);
+}
+
+/* Whether the first that waits may be told now. */
+static bool ready(const struct conn *conn, enum flow_side side)
+{
+	const struct held *first = conn->half[side].held.head;
+
+	return first && first->seq <= conn->half[side].next &&
+	       (!first->ack || first->ack <= conn->half[!side].next);
+}
+
+static bool advance_half(struct reassembly *r, struct conn *conn, enum flow_side side)
+{
+	struct half *half = &conn->half[side];
+	bool moved = false;
+
+	while (ready(conn, side)) {
+		struct held *held = pop(r, half);
+		uint64_t end = held->seq + held->len;
+
+		if (half->fin && end > half->fin)
+			end = half->fin;
+		if (end > half->next)
+			tell_data(r, conn, side, held->data + (half->next - held->seq),
+				(size_t)(end - half->next), held->ns);
+		free(held);
+		moved = true;
+	}
+	if (half->fin && half->next == half->fin && !half->closed) {
+		half->closed = true;
+		half->next++;	    /* FIN takes a sequence number */
+		drop_held(r, half); /* beyond the end */
+		r->ops.fin(r->arg, &conn->flow, side, conn->last_ns);
+		moved = true;
+	}
+	return moved;
+}
+
+static void advance(struct reassembly *r, struct conn *conn)
+{
+	bool client, server;
+
+	do {
+		client = advance_half(r, conn, FLOW_CLIENT);
+		server = advance_half(r, conn, FLOW_SERVER);
+	} while (client || server);
+}
+
+/* Give up on what is missing in front: one hole, or one wait for the other side. */
+static void skip(struct reassembly *r, struct conn *conn, enum flow_side side)
+{
+	struct half *half = &conn->half[side];
+	struct held *first = half->held.head;
+	uint64_t to = first ? first->seq : half->acked;
+
+	if (half->acked > half->next && half->acked < to)
+		to = half->acked; /* the rest of the hole may still be sent again */
+
+	if (first && first->seq <= half->next) {
+		first->ack = 0;
+	} else {
+		if (half->fin && to > half->fin)
+			to = half->fin;
+		if (to > half->next)
+			tell_gap(r, conn, side, to);
+	}
+	advance(r, conn);
+}
+
+static bool missing(const struct half *half)
+{
+	return half->held.head || (half->acked > half->next && !half->closed);
+}
+
+/* The connection ends: no more bytes will come to fill a hole. Holes first, waits after. */
+static void flush(struct reassembly *r, struct conn *conn)
+{
+	while (missing(&conn->half[0]) || missing(&conn->half[1])) {
+		enum flow_side side = FLOW_CLIENT;
+		const struct held *first = conn->half[side].held.head;
+
+		if (!missing(&conn->half[side]) || (first && first->seq <= conn->half[side].next &&
+							   missing(&conn->half[FLOW_SERVER])))
+			side = FLOW_SERVER;
+		skip(r, conn, side);
+	}
+}
+
+static void look_for_gaps(struct reassembly *r, struct conn *conn, int64_t ns)
+{
+	for (int side = 0; side < 2; side++) {
+		struct half *half = &conn->half[side];
+
+		if (half->behind_ns && ns - half->behind_ns >= GAP_WAIT_NS)
+			while (half->next < half->behind_to && !half->closed)
+				skip(r, conn, side);
+		if (half->closed || half->next >= half->behind_to)
+			half->behind_ns = 0;
+		if (!half->closed && !half->behind_ns && half->acked > half->next) {
+			half->behind_ns = ns ? ns : 1;
+			half->behind_to = half->acked;
+		}
+	}
+}
+
+/* ---- ending ---- */
+
+static void end(struct reassembly *r, struct conn *conn, enum flow_end how)
+{
+	if (conn->state == CONN_CLOSED)
+		return;
+	tell_open(r, conn);
+	flush(r, conn);
+	r->ops.close(r->arg, &conn->flow, how, conn->last_ns);
+	flow_table_touch(&r->table, conn, CONN_CLOSED);
+}
+
+static enum flow_end how_left(const struct conn *conn)
+{
+	if (conn->state == CONN_SYN)
+		return FLOW_HALF_OPEN;
+	return conn->half[0].closed || conn->half[1].closed ? FLOW_HALF_CLOSED : FLOW_OPEN;
+}
+
+void reassembly_finish(struct reassembly *r)
+{
+	for (int state = CONN_SYN; state <= CONN_OPEN; state++)
+		while (r->table.list[state].oldest) {
+			struct conn *conn = r->table.list[state].oldest;
+
+			end(r, conn, how_left(conn));
+		}
+}
+
+static void make_room(struct reassembly *r)
+{
+	const struct conn_list *list = r->table.list;
+	struct conn *conn = list[CONN_CLOSED].oldest;
+
+	if (list[CONN_CLOSED].count > CLOSED_MAX) {
+		flow_table_remove(&r->table, conn);
+		return;
+	}
+	if (r->table.count < FLOWS_MAX)
+		return;
+	if (!conn)
+		conn = list[CONN_SYN].oldest;
+	if (!conn)
+		conn = list[CONN_OPEN].oldest;
+	end(r, conn, conn->state == CONN_SYN ? FLOW_HALF_OPEN : FLOW_LIMIT);
+	flow_table_remove(&r->table, conn);
+}
+
+/* ---- beginning ---- */
+
+static struct conn *begin(struct reassembly *r, const struct endpoint *client,
+	const struct endpoint *server, enum conn_state state, int64_t ns)
+{
+	struct conn *conn;
+
+	make_room(r);
+	conn = flow_table_add(&r->table, client, server, state);
+	conn->flow.id = ++r->ids;
+	conn->flow.first_ns = conn->last_ns = ns;
+	return conn;
+}
+
+static struct conn *begin_midstream(struct reassembly *r, const struct segment *seg, int64_t ns)
+{
+	bool to_server = r->ops.is_server(r->arg, &seg->dst);
+	struct conn *conn;
+
+	if (!to_server && !r->ops.is_server(r->arg, &seg->src))
+		to_server = seg->dst.port <= seg->src.port;
+	conn = to_server ? begin(r, &seg->src, &seg->dst, CONN_OPEN, ns)
+			 : begin(r, &seg->dst, &seg->src, CONN_OPEN, ns);
+	conn->flow.midstream = true;
+	return conn;
+}
+
+static struct conn *begin_syn(struct reassembly *r, const struct segment *seg, int64_t ns)
+{
+	struct conn *conn;
+
+	if (!(seg->flags & TCP_ACK)) {
+		conn = begin(r, &seg->src, &seg->dst, CONN_SYN, ns);
+		begin_half(&conn->half[FLOW_CLIENT], seg->seq + 1);
+		return conn;
+	}
+	conn = begin(r, &seg->dst, &seg->src, CONN_OPEN, ns);
+	begin_half(&conn->half[FLOW_CLIENT], seg->ack);
+	begin_half(&conn->half[FLOW_SERVER], seg->seq + 1);
+	return conn;
+}
+
+static enum flow_side side_of(const struct conn *conn, const struct segment *seg)
+{
+	return __builtin_memcmp(&conn->flow.side[FLOW_CLIENT], &seg->src, sizeof(seg->src))
+		       ? FLOW_SERVER
+		       : FLOW_CLIENT;
+}
+
+/* Whether the segment is the first of another connection between the same endpoints. */
+static bool begins_another(const struct conn *conn, const struct segment *seg)
+{
+	const struct half *half = &conn->half[side_of(conn, seg)];
+
+	if (seg->flags & TCP_SYN)
+		return half->start && (uint32_t)half->start != seg->seq + 1;
+	if (conn->state != CONN_CLOSED || !seg->len || seg->flags & TCP_RST || !half->next)
+		return false;
+	return llabs((int64_t)(unwrap(half, seg->seq) - half->next)) > LATE_NEAR;
+}
+
+static struct conn *find_or_begin(struct reassembly *r, const struct segment *seg, int64_t ns)
+{
+	struct conn *conn = flow_table_find(&r->table, &seg->src, &seg->dst);
+
+	if (conn && begins_another(conn, seg)) {
+		end(r, conn, FLOW_REUSED);
+		flow_table_remove(&r->table, conn);
+		conn = NULL;
+	}
+	if (conn || seg->flags & TCP_RST)
+		return conn;
+	if (seg->flags & TCP_SYN)
+		return begin_syn(r, seg, ns);
+	return seg->len ? begin_midstream(r, seg, ns) : NULL;
+}
+
+/* ---- one segment ---- */
+
+static void on_reset(struct reassembly *r, struct conn *conn, const struct segment *seg)
+{
+	enum flow_side side = side_of(conn, seg);
+	const struct half *half = &conn->half[side];
+
+	if (conn->state == CONN_SYN) {
+		end(r, conn, side == FLOW_SERVER ? FLOW_REFUSED : FLOW_RESET);
+	} else if (conn->state == CONN_OPEN) {
+		if (!half->next ||
+			llabs((int64_t)(unwrap(half, seg->seq) - half->next)) <= RST_NEAR)
+			end(r, conn, FLOW_RESET);
+	}
+}
+
+/* Note what the segment acknowledges. Returns what has to be seen first, 0 if it was. */
+static uint64_t note_ack(struct conn *conn, enum flow_side side, const struct segment *seg)
+{
+	struct half *other = &conn->half[!side];
+	const struct held *tail = other->held.tail;
+	uint64_t ack;
+
+	if (!(seg->flags & TCP_ACK))
+		return 0;
+	if (!other->next) {
+		begin_half(other, seg->ack);
+		return 0;
+	}
+	ack = unwrap(other, seg->ack);
+	if (ack <= other->next)
+		return 0;
+	if (ack - other->next > ACK_AHEAD_MAX && !(tail && ack <= tail->seq + tail->len + 1))
+		return 0;
+	if (ack > other->acked)
+		other->acked = ack;
+	return other->closed ? 0 : ack;
+}
+
+static void hold(struct reassembly *r, struct conn *conn, enum flow_side side,
+	const struct held *segment, const uint8_t *data)
+{
+	struct half *half = &conn->half[side];
+	size_t before, cost = HELD_COST(segment->len);
+
+	while (half->held.head && (half->held.bytes + cost > FLOW_HELD_MAX ||
+					  half->held.count + 1 > FLOW_SEGMENTS_MAX ||
+					  r->held_bytes + cost > HELD_MAX))
+		skip(r, conn, side);
+	if (segment->seq + segment->len <= half->next)
+		return;
+	if (!half->held.head && r->held_bytes + cost > HELD_MAX && segment->seq > half->next)
+		tell_gap(r, conn, side, segment->seq);
+	before = half->held.bytes;
+	if (held_add(&half->held, segment, data))
+		conn->flow.overlaps++;
+	r->held_bytes += half->held.bytes - before;
+}
+
+static void on_payload(struct reassembly *r, struct conn *conn, enum flow_side side,
+	const struct segment *seg, uint64_t ack, int64_t ns)
+{
+	struct half *half = &conn->half[side];
+	uint32_t first = seg->seq + (seg->flags & TCP_SYN ? 1 : 0);
+	struct held held = {.ack = ack, .ns = ns, .len = seg->captured};
+	const uint8_t *data = seg->data;
+
+	if (!half->next)
+		begin_half(half, first);
+	held.seq = unwrap(half, first);
+	if (seg->flags & TCP_FIN && !half->fin && held.seq + seg->len >= half->next)
+		half->fin = held.seq + seg->len;
+	if (half->fin && held.seq + held.len > half->fin)
+		held.len = held.seq < half->fin ? (size_t)(half->fin - held.seq) : 0;
+	if (half->closed || held.seq + held.len <= half->next || !held.len)
+		return;
+	if (held.seq < half->next) {
+		size_t old = (size_t)(half->next - held.seq);
+
+		conn->flow.overlaps++;
+		held.seq += old;
+		held.len -= old;
+		data += old;
+	}
+	if (held.seq == half->next && !half->held.head && !ack)
+		tell_data(r, conn, side, data, held.len, ns);
+	else
+		hold(r, conn, side, &held, data);
+}
+
+/* A SYN-ACK tells where the server's stream begins; any other answer shows that there was one. */
+static void on_handshake(struct conn *conn, enum flow_side side, const struct segment *seg)
+{
+	struct half *half = &conn->half[side];
+	bool answer =
+		side == FLOW_SERVER ? seg->flags & TCP_SYN || seg->len : !(seg->flags & TCP_SYN);
+
+	if (seg->flags & TCP_SYN && !half->next)
+		begin_half(half, seg->seq + 1);
+	if (conn->state == CONN_SYN && answer)
+		conn->flow.established = true;
+}
+
+void reassembly_segment(struct reassembly *r, const struct segment *seg, int64_t ns)
+{
+	struct conn *conn = find_or_begin(r, seg, ns);
+	enum flow_side side;
+	uint64_t ack;
+
+	if (!conn || conn->state == CONN_CLOSED)
+		return;
+	if (ns > conn->last_ns)
+		conn->last_ns = ns;
+	if (seg->flags & TCP_RST) {
+		on_reset(r, conn, seg);
+		return;
+	}
+	side = side_of(conn, seg);
+	on_handshake(conn, side, seg);
+	ack = note_ack(conn, side, seg);
+	flow_table_touch(&r->table, conn, conn->state);
+	if (conn->state == CONN_OPEN || conn->flow.established)
+		establish(r, conn);
+	on_payload(r, conn, side, seg, ack, ns);
+	advance(r, conn);
+	look_for_gaps(r, conn, ns);
+	if (conn->half[0].closed && conn->half[1].closed)
+		end(r, conn, FLOW_FIN);
+}

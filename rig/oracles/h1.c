@@ -1,0 +1,117 @@
+/* H1: what waited while a fault was in force comes to an end once it is healed. */
+#include "api/ledger.h"
+#include "api/oracle.h"
+
+#include <math.h>
+#include <string.h>
+
+#define ROUNDING_S 0.001 /* the rig waits just as long as the limit */
+
+struct pass {
+	const struct ledger *ledger;
+	const struct oracle_context *context;
+	struct judgement *judgement;
+};
+
+/* A wait for work is no pending operation. */
+static bool waits_for_work(const struct pass *pass, const struct ledger_op *op)
+{
+	const char *command = ledger_text(pass->ledger, op->command);
+
+	return strstr(ledger_text(pass->ledger, op->op), "idle") ||
+	       !strncasecmp(command, "IDLE", 4);
+}
+
+/* The first heal at which the operation was pending, or NULL. */
+static const struct ledger_force *pending_at(const struct pass *pass, const struct ledger_op *op)
+{
+	const struct ledger_force *first = NULL;
+
+	for (size_t i = 0; i < pass->ledger->force_count; i++) {
+		const struct ledger_force *force = &pass->ledger->forces[i];
+
+		if (isnan(force->to) || op->begin_line >= force->to_line || op->begin >= force->to)
+			continue;
+		if (op->end_line && (op->end_line < force->to_line || op->end <= force->to))
+			continue;
+		if (!first || force->to < first->to)
+			first = force;
+	}
+	return first;
+}
+
+/* Whoever waited for a silent agent may first use up the store's own time-out. Negative: not known. */
+static double limit_s(const struct pass *pass, const struct ledger_force *force)
+{
+	const struct target *target = pass->context->target;
+	int64_t silent_ms = target ? target->timers.agent_silent_ms : TIME_UNSET;
+	double recover = (double)pass->context->objectives.recover_ms / 1000;
+
+	if (!strstr(ledger_text(pass->ledger, force->fault), "silent"))
+		return recover;
+	return silent_ms > 0 ? recover + (double)silent_ms / 1000 : -1;
+}
+
+static void judge_pending(
+	const struct pass *pass, const struct ledger_op *op, const struct ledger_force *force)
+{
+	const char *name = ledger_text(pass->ledger, op->op);
+	const char *fault = ledger_text(pass->ledger, force->fault);
+	bool returned = op->end_line && !op->gave_up;
+	double until = op->end_line ? op->end : pass->ledger->settle_t;
+	double waited = ledger_free_seconds(pass->ledger, force->to, until);
+	double recover = (double)pass->context->objectives.recover_ms / 1000;
+	double limit = limit_s(pass, force);
+	bool too_long = returned ? waited > limit : waited >= limit - ROUNDING_S;
+
+	if (returned && waited <= recover) {
+		judgement_holds(pass->judgement);
+	} else if (ledger_starved(pass->ledger, force->to, until)) {
+		judgement_cannot_tell(pass->judgement, op->begin_line,
+			"'%s' waited %.1f s after '%s' was healed, but the host starved the guest",
+			name, waited, fault);
+	} else if (limit < 0) {
+		judgement_cannot_tell(pass->judgement, op->begin_line,
+			"'%s' waited %.1f s after '%s' was healed; the target does not say "
+			"timers.agent_silent",
+			name, waited, fault);
+	} else if (too_long) {
+		if (oracle_breach(pass->context, "H1", pass->judgement, name, op->begin_line,
+			    "'%s', pending when '%s' was healed, %s %.1f s (limit %.1f s)", name,
+			    fault, returned ? "ended only after" : "had not ended after", waited,
+			    limit))
+			judgement_line(pass->judgement, op->end_line);
+	} else if (returned) {
+		judgement_holds(pass->judgement);
+	} else {
+		judgement_cannot_tell(pass->judgement, op->begin_line,
+			"'%s' was still pending %.1f s after '%s' was healed, when the rig stopped "
+			"waiting (limit %.1f s)",
+			name, waited, fault, limit);
+	}
+}
+
+static void judge(
+	const struct history *history, const struct oracle_context *context, struct judgement *ret)
+{
+	struct pass pass = {.ledger = history->ledger, .context = context, .judgement = ret};
+
+	for (size_t i = 0; i < pass.ledger->force_count; i++)
+		if (!isnan(pass.ledger->forces[i].to))
+			judgement_holds(ret);
+	for (size_t i = 0; i < pass.ledger->op_count; i++) {
+		const struct ledger_op *op = &pass.ledger->ops[i];
+		const struct ledger_force *force = pending_at(&pass, op);
+
+		if (force && !waits_for_work(&pass, op))
+			judge_pending(&pass, op, force);
+	}
+}
+
+const struct oracle oracle_h1 = {
+	.law = "H1",
+	.name = "recovery",
+	.summary = "every operation pending at a thaw or heal ends within the objective `recover`",
+	.source = "RFC 5321 4.5.3.2, KB 892514",
+	.judge = judge,
+};

@@ -1,0 +1,140 @@
+/* H9: no alarm in the logs that the same workload does not raise without a fault. */
+#include "api/ledger.h"
+#include "api/oracle.h"
+
+#include "base/buf.h"
+#include "base/json.h"
+
+#include <ctype.h>
+#include <regex.h>
+#include <string.h>
+
+#define LOG_LINE_MAX 2048 /* of a line that is looked at */
+#define ALARMS_MAX   16	  /* logs of one target that have one */
+
+struct alarm {
+	const char *path;
+	regex_t regex;
+};
+
+struct pass {
+	const struct oracle_context *context;
+	struct judgement *judgement;
+	struct alarm alarms[ALARMS_MAX];
+	size_t count;
+	bool is_baseline;    /* no fault was armed: what it says is what the workload says */
+	struct intern usual; /* alarm lines of the baseline, without what changes from run to run */
+};
+
+static const struct alarm *alarm_of(const struct pass *pass, const json_t *log, char *line)
+{
+	const char *path = json_get_text(log, "path", "");
+
+	snprintf(line, LOG_LINE_MAX, "%.*s", LOG_LINE_MAX - 1, json_get_text(log, "line", ""));
+	for (size_t i = 0; i < pass->count; i++)
+		if (!strcmp(pass->alarms[i].path, path) &&
+			!regexec(&pass->alarms[i].regex, line, 0, NULL, 0))
+			return &pass->alarms[i];
+	return NULL;
+}
+
+/* Numbers, queue IDs and times change from run to run: a word with a digit in it is one mark. */
+static size_t plain(char *line)
+{
+	size_t out = 0;
+
+	for (size_t i = 0; line[i];) {
+		size_t len = 0;
+		bool digit = false;
+
+		while (isalnum((unsigned char)line[i + len])) {
+			digit = digit || isdigit((unsigned char)line[i + len]);
+			len++;
+		}
+		if (digit) {
+			line[out++] = '#';
+		} else {
+			len = len ? len : 1;
+			memmove(line + out, line + i, len);
+			out += len;
+		}
+		i += len;
+	}
+	line[out] = '\0';
+	return out;
+}
+
+static void learn(struct pass *pass, const struct history *baseline)
+{
+	char line[LOG_LINE_MAX];
+
+	for (size_t i = 0; baseline && i < baseline->count; i++)
+		if (event_is(&baseline->events[i], "log") &&
+			alarm_of(pass, baseline->events[i].data, line))
+			intern_id(&pass->usual, line, plain(line));
+}
+
+static void judge_line(struct pass *pass, const struct event *event)
+{
+	char line[LOG_LINE_MAX], *text;
+	const struct alarm *alarm = alarm_of(pass, event->data, line);
+	size_t len;
+
+	judgement_holds(pass->judgement);
+	if (!alarm || pass->is_baseline)
+		return;
+	text = text_dup(line);
+	len = plain(line);
+	if (!pass->context->baseline)
+		judgement_cannot_tell(pass->judgement, event->line,
+			"an alarm in '%s', and no baseline to compare it with: %.200s", alarm->path,
+			text);
+	else if (!intern_find(&pass->usual, line, len))
+		oracle_breach(pass->context, "H9", pass->judgement, line, event->line,
+			"an alarm in '%s' that the baseline does not have: %.200s", alarm->path,
+			text);
+	free(text);
+}
+
+static void compile_alarms(struct pass *pass, const struct target *target)
+{
+	for (size_t i = 0; target && i < target->log_count && pass->count < ALARMS_MAX; i++) {
+		struct alarm *alarm = &pass->alarms[pass->count];
+
+		if (!target->logs[i].alarm)
+			continue;
+		alarm->path = target->logs[i].path;
+		if (regcomp(&alarm->regex, target->logs[i].alarm, REG_EXTENDED | REG_NOSUB))
+			judgement_cannot_tell(pass->judgement, 0,
+				"the alarm of '%s' is no regular expression", alarm->path);
+		else
+			pass->count++;
+	}
+}
+
+static void judge(
+	const struct history *history, const struct oracle_context *context, struct judgement *ret)
+{
+	struct pass pass = {
+		.context = context,
+		.judgement = ret,
+		.is_baseline = !context->baseline && !history->ledger->fault_lines,
+	};
+
+	compile_alarms(&pass, context->target);
+	learn(&pass, context->baseline);
+	for (size_t i = 0; pass.count && i < history->count; i++)
+		if (event_is(&history->events[i], "log"))
+			judge_line(&pass, &history->events[i]);
+	for (size_t i = 0; i < pass.count; i++)
+		regfree(&pass.alarms[i].regex);
+	intern_free(&pass.usual);
+}
+
+const struct oracle oracle_h9 = {
+	.law = "H9",
+	.name = "no new alarm",
+	.summary = "no line of a log matches the target's `alarm` that the baseline did not have",
+	.source = "target.yaml: logs",
+	.judge = judge,
+};

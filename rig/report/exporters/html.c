@@ -1,0 +1,183 @@
+/* One static page a campaign: totals, findings, every cell with links into its folder. No scripts. */
+#include "report/exporter.h"
+
+#include "report/markup.h"
+
+#include <string.h>
+
+static const char head[] =
+	"<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
+	"<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
+	"<meta name=\"color-scheme\" content=\"light dark\"/>\n";
+
+static const char style[] =
+	"<style>\n"
+	":root{color-scheme:light dark;--ink:#1a1a1a;--paper:#fff;--faint:#666;--rule:#ccc;"
+	"--fail:#b00020;--pass:#1b6e2e;--broken:#7a3fa0;--unknown:#8a5a00}\n"
+	"@media (prefers-color-scheme:dark){:root{--ink:#e4e4e4;--paper:#161616;--faint:#a0a0a0;"
+	"--rule:#444;--fail:#ff7b8a;--pass:#7fd492;--broken:#d3a6f2;--unknown:#f0c060}}\n"
+	"body{font:15px/1.45 system-ui,sans-serif;color:var(--ink);background:var(--paper);"
+	"max-width:72rem;margin:2rem auto;padding:0 1rem}\n"
+	"table{border-collapse:collapse;width:100%}\n"
+	"th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid var(--rule);"
+	"vertical-align:top}\n"
+	"td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}\n"
+	"a{color:inherit}.f{color:var(--faint)}code,.v{font-family:ui-monospace,monospace}\n"
+	".v{font-weight:700}.FAIL{color:var(--fail)}.PASS{color:var(--pass)}"
+	".BROKEN,.MISS{color:var(--broken)}.UNKNOWN{color:var(--unknown)}.SKIP{color:var(--faint)}"
+	"\n"
+	"section{border-left:4px solid var(--fail);padding-left:1rem;margin:1rem 0}\n"
+	"section.known{border-color:var(--rule)}\n"
+	"</style>\n</head>\n<body>\n";
+
+static const char *text_or(const char *text, const char *otherwise)
+{
+	return text && *text ? text : otherwise;
+}
+
+static bool has_folder(const struct result *cell)
+{
+	return cell->path && *cell->path && cell->verdict != VERDICT_SKIP &&
+	       cell->verdict != VERDICT_MISS;
+}
+
+/* The page lies beside the cells' folders. */
+static void add_link(struct buf *out, const struct result *cell, const char *file, const char *text)
+{
+	const char *slash = strrchr(cell->path, '/');
+
+	buf_add_str(out, "<a href=\"");
+	markup_add_url(out, slash ? slash + 1 : cell->path);
+	buf_addc(out, '/');
+	markup_add_url(out, file);
+	buf_add_str(out, "\">");
+	markup_add(out, text);
+	buf_add_str(out, "</a>");
+}
+
+static void add_totals(struct buf *out, const struct campaign_results *campaign)
+{
+	static const enum verdict order[VERDICT_COUNT] = {VERDICT_FAIL, VERDICT_PASS, VERDICT_SKIP,
+		VERDICT_UNKNOWN, VERDICT_BROKEN, VERDICT_MISS};
+	size_t counts[VERDICT_COUNT] = {0};
+
+	for (size_t i = 0; i < campaign->count; i++)
+		counts[campaign->cells[i].verdict]++;
+	buf_addf(out, "<p>%zu cells", campaign->count);
+	for (size_t i = 0; i < VERDICT_COUNT; i++)
+		buf_addf(out, " &#183; <span class=\"v %s\">%zu %s</span>", verdict_name(order[i]),
+			counts[order[i]], verdict_name(order[i]));
+	buf_addf(
+		out, " &#183; %.0f s <span class=\"f\">mailrig ", (double)campaign->wall_ms / 1000);
+	markup_add(out, campaign->version);
+	buf_add_str(out, "</span></p>\n");
+}
+
+static void add_finding(struct buf *out, const struct result *cell, const struct finding *finding)
+{
+	bool known = cell->state == FINDING_KNOWN;
+
+	buf_addf(out, "<section%s>\n<h3><code>", known ? " class=\"known\"" : "");
+	markup_add(out, text_or(finding->signature, "?"));
+	buf_addf(out, "</code> <span class=\"f\">%s%s%s</span></h3>\n<p>", known ? "known" : "new",
+		finding->suspect ? ", suspect: rig trouble came before it" : "",
+		finding->baseline ? ", without any fault" : "");
+	markup_add(out, text_or(finding->title, text_or(cell->reason, "")));
+	buf_add_str(out, "</p>\n<p class=\"f\">");
+	markup_add(out, text_or(cell->scenario, "?"));
+	buf_add_str(out, " on ");
+	markup_add(out, text_or(cell->target, "?"));
+	buf_add_str(out, " &#183; breaks");
+	for (size_t i = 0; i < finding->law_count; i++) {
+		buf_addc(out, ' ');
+		markup_add(out, finding->laws[i]);
+	}
+	if (cell->tries)
+		buf_addf(out, " &#183; again %u of %u", cell->hits, cell->tries);
+	if (cell->control) {
+		buf_add_str(out, " &#183; without the fault: ");
+		markup_add(out, cell->control);
+	}
+	buf_add_str(out, "</p>\n");
+	if (has_folder(cell)) {
+		buf_add_str(out, "<p><code>mailrig repro ");
+		markup_add(out, cell->path);
+		buf_add_str(out, "</code></p>\n");
+	}
+	buf_add_str(out, "</section>\n");
+}
+
+static void add_findings(struct buf *out, const struct campaign_results *campaign)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < campaign->count; i++)
+		count += campaign->cells[i].finding_count;
+	if (!count)
+		return;
+	buf_addf(out, "<h2>Findings</h2>\n");
+	for (size_t i = 0; i < campaign->count; i++)
+		for (size_t k = 0; k < campaign->cells[i].finding_count; k++)
+			add_finding(out, &campaign->cells[i], &campaign->cells[i].findings[k]);
+}
+
+static void add_cell(struct buf *out, const struct result *cell)
+{
+	const struct finding *finding = result_finding(cell);
+
+	buf_addf(out, "<tr><td class=\"v %s\">%s</td><td class=\"n\">", verdict_name(cell->verdict),
+		verdict_name(cell->verdict));
+	if (cell->wall_ms >= 0 && cell->verdict != VERDICT_SKIP)
+		buf_addf(out, "%.1f s", (double)cell->wall_ms / 1000);
+	buf_add_str(out, "</td><td>");
+	markup_add(out, text_or(cell->scenario, "?"));
+	buf_addf(out, " <span class=\"f\">%u</span></td><td>", (unsigned int)cell->slot);
+	markup_add(out, text_or(cell->target, "?"));
+	buf_add_str(out, "</td><td class=\"n\">");
+	if (cell->fired >= 0)
+		buf_addf(out, "%lld", (long long)cell->fired);
+	buf_add_str(out, "</td><td>");
+	if (finding) {
+		buf_add_str(out, "<code>");
+		markup_add(out, finding->signature);
+		buf_add_str(out, "</code> ");
+	}
+	markup_add(out, cell->reason);
+	buf_add_str(out, "</td><td>");
+	if (has_folder(cell)) {
+		add_link(out, cell, "", "files");
+		buf_addc(out, ' ');
+		add_link(out, cell, "history.jsonl", "history");
+		buf_addc(out, ' ');
+		add_link(out, cell, "verdict.json", "verdict");
+	}
+	buf_add_str(out, "</td></tr>\n");
+}
+
+static int write_html(const struct campaign_results *campaign, struct buf *out, struct err *err)
+{
+	(void)err;
+	buf_add_str(out, head);
+	buf_add_str(out, "<title>mailrig ");
+	markup_add(out, campaign->name);
+	buf_addf(out, "</title>\n%s<h1>", style);
+	markup_add(out, text_or(campaign->name, "mailrig"));
+	buf_add_str(out, "</h1>\n");
+	add_totals(out, campaign);
+	add_findings(out, campaign);
+	buf_add_str(out,
+		"<h2>Cells</h2>\n<table>\n<thead><tr><th>Verdict</th><th>Time</th>"
+		"<th>Scenario</th><th>Target</th><th>Fired</th><th>Reason</th><th></th></tr>"
+		"</thead>\n<tbody>\n");
+	for (size_t i = 0; i < campaign->count; i++)
+		add_cell(out, &campaign->cells[i]);
+	buf_add_str(out, "</tbody>\n</table>\n</body>\n</html>\n");
+	return 0;
+}
+
+const struct exporter exporter_html = {
+	.name = "html",
+	.summary = "one static page: totals, findings, every cell with links to its files",
+	.file_name = "index.html",
+	.write = write_html,
+};

@@ -1,0 +1,91 @@
+#include "run/actions.h"
+
+#include <stddef.h>
+#include <string.h>
+
+static const struct action_key smtp_keys[] = {
+	{"to", true, NULL, "recipients: users of the target, or whole addresses"},
+	{"sessions", false, "1", "connections at the same time"},
+	{"messages", false, "20", "how many in all"},
+	{"size", false, "2KiB", "bytes of each body"},
+	{"pace", false, NULL, "how fast in all; as fast as it goes"},
+	{0},
+};
+
+static const struct action_key append_keys[] = {
+	{"user", false, NULL, "whose INBOX; the target's first user"},
+	{"users", false, NULL, "one each session, in turn"},
+	{"sessions", false, "1", "connections at the same time"},
+	{"messages", false, "10", "how many in all"},
+	{"size", false, "2KiB", "bytes of each body"},
+	{"pace", false, NULL, "how fast in all; as fast as it goes"},
+	{0},
+};
+
+static const struct action_key imap_keys[] = {
+	{"user", false, NULL, "whose mailbox; the target's first user"},
+	{"users", false, NULL, "one each session, in turn"},
+	{"sessions", false, "1", "connections at the same time"},
+	{"messages", false, NULL, "rounds in all; until everything else is over"},
+	{"pace", false, NULL, "rounds in all; one each second"},
+	{"send", false, NULL, "these commands, once, instead of following the mailbox"},
+	{0},
+};
+
+static const struct action_key pop3_keys[] = {
+	{"user", false, NULL, "whose maildrop; the target's first user"},
+	{"users", false, NULL, "one each session, in turn"},
+	{"sessions", false, "1", "connections at the same time"},
+	{"messages", false, NULL, "rounds in all; until everything else is over"},
+	{"pace", false, NULL, "rounds in all; as fast as it goes"},
+	{0},
+};
+
+static const struct action_key http_keys[] = {
+	{"user", false, NULL, "on whose behalf"},
+	{"sessions", false, "1", "connections at the same time"},
+	{"messages", false, NULL, "requests in all; until everything else is over"},
+	{"pace", false, NULL, "requests in all; as fast as it goes"},
+	{0},
+};
+
+static const struct action_key no_keys[] = {{0}};
+
+static const struct action_key user_keys[] = {
+	{"user", false, NULL, "for this user"},
+	{"users", false, NULL, "for each of these users, one after the other"},
+	{0},
+};
+
+static const struct action_key mailbox_keys[] = {
+	{"user", false, NULL, "of this user"},
+	{"users", false, NULL, "of each of these users, one after the other"},
+	{"mailbox", true, NULL, "the mailbox, as RIG_MAILBOX"},
+	{0},
+};
+
+const struct action actions[] = {
+	{"smtp", "clients that send mail to the store", true, NULL, smtp_keys},
+	{"append", "an IMAP client that appends messages", true, NULL, append_keys},
+	{"imap", "IMAP clients that follow a mailbox, or send given commands", true, NULL,
+		imap_keys},
+	{"pop3", "POP3 clients that list and retrieve a maildrop", true, NULL, pop3_keys},
+	{"http", "web mail clients that ask for the start page", true, NULL, http_keys},
+	{"dismount", "take the mailbox store off line", false, "dismount", no_keys},
+	{"mount", "take the mailbox store back on line", false, "mount", no_keys},
+	{"move-mailbox", "move mailboxes to another place", false, "move_mailbox", user_keys},
+	{"mailbox-delete", "delete a mailbox", false, "mailbox_delete", mailbox_keys},
+	{"user-add", "make a user", false, "user_add", user_keys},
+	{"user-delete", "remove a user with all mail", false, "user_delete", user_keys},
+	{"queue-hold", "put every queued message on hold", false, "queue_hold", no_keys},
+	{"queue-release", "release what is on hold", false, "queue_release", no_keys},
+	{0},
+};
+
+const struct action *action_find(const char *name)
+{
+	for (const struct action *action = actions; action->name; action++)
+		if (!strcmp(action->name, name))
+			return action;
+	return NULL;
+}

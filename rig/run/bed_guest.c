@@ -1,0 +1,233 @@
+#include "run/bed_guest.h"
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "vm/qga.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#define ASK_MS	   10000 /* one question to an agent of the guest */
+#define FREEZE_MS  60000 /* sync of a busy file system comes first */
+#define EVIDENCE_MS 30000
+
+static int64_t soon(void)
+{
+	return deadline_in_ms(ASK_MS);
+}
+
+/* ---- freeze ---- */
+
+int guest_freeze(struct machine *machine, const char *const *mounts, struct err *err)
+{
+	unsigned int count = 0;
+	int rc = qga_freeze(machine_qga(machine), mounts, deadline_in_ms(FREEZE_MS), &count, err);
+
+	if (!rc && !count)
+		rc = err_set(err, -EIO, "the guest agent froze no file system");
+	return rc;
+}
+
+int guest_thaw(struct machine *machine, struct witness *witness, const struct target *target,
+	struct err *err)
+{
+	unsigned int count = 0;
+	bool frozen = true;
+	int rc = qga_thaw(machine_qga(machine), deadline_in_ms(FREEZE_MS), &count, err);
+
+	for (size_t i = 0; i < target->disk_count; i++) {
+		int one = witness_thaw(witness, target->disks[i].mount, soon(), rc ? NULL : err);
+
+		rc = rc ? rc : one;
+	}
+	if (!rc)
+		rc = qga_frozen(machine_qga(machine), soon(), &frozen, err);
+	if (!rc && frozen)
+		rc = err_set(err, -EBUSY, "the guest agent still says frozen after the thaw");
+	return rc;
+}
+
+/* Linux 6.1: writers to a frozen file system wait in percpu_rwsem_wait() below __sb_start_write(). */
+static bool stuck_on_freeze(const json_t *task)
+{
+	const char *wchan = json_get_text(task, "wchan", "");
+	const char *stack = json_get_text(task, "stack", "");
+
+	return !strcmp(json_get_text(task, "state", ""), "D") &&
+		(strstr(wchan, "percpu_rwsem_wait") || strstr(wchan, "sb_start_write") ||
+			strstr(stack, "sb_start_write"));
+}
+
+int guest_blocked_tasks(struct witness *witness, uint32_t *ret, struct err *err)
+{
+	auto_json json_t *scan = NULL;
+	json_t *task;
+	size_t i;
+	int rc = witness_scan(witness, true, deadline_in_ms(EVIDENCE_MS), &scan, err);
+
+	*ret = 0;
+	if (rc)
+		return rc;
+	json_array_foreach(json_object_get(scan, "tasks"), i, task)
+		*ret += stuck_on_freeze(task);
+	return 0;
+}
+
+/* ---- the board ---- */
+
+/* Blanks, commas and percent signs would end a value. */
+static void add_escaped(struct buf *line, const char *text)
+{
+	for (const char *p = text; *p; p++) {
+		if (isgraph((unsigned char)*p) && !strchr("%,", *p))
+			buf_addc(line, *p);
+		else
+			buf_addf(line, "%%%02X", (unsigned char)*p);
+	}
+}
+
+static void add_list(struct buf *line, const char *key, const char *const *list)
+{
+	if (!list || !list[0])
+		return;
+	buf_addf(line, " %s=", key);
+	for (size_t i = 0; list[i]; i++) {
+		if (i)
+			buf_addc(line, ',');
+		add_escaped(line, list[i]);
+	}
+}
+
+int guest_arm(struct witness *witness, const struct call_rule *rule, struct err *err)
+{
+	auto_buf struct buf line = {0};
+
+	buf_addf(&line, "arm slot=%u point=", rule->slot);
+	add_escaped(&line, rule->point);
+	buf_addf(&line, " action=%s", rule->action);
+	if (rule->errno_name) {
+		buf_add_str(&line, " errno=");
+		add_escaped(&line, rule->errno_name);
+	}
+	add_list(&line, "exe", rule->programs);
+	add_list(&line, "path", rule->globs);
+	buf_addf(&line, " hit=%u calls=%u", rule->hit ? rule->hit : 1, rule->calls ? rule->calls : 1);
+	return witness_board(witness, line.data, soon(), NULL, err);
+}
+
+int guest_disarm(struct witness *witness, unsigned int slot, struct err *err)
+{
+	auto_free char *line = text_fmt("disarm slot=%u", slot);
+
+	return witness_board(witness, line, soon(), NULL, err);
+}
+
+int guest_call_status(
+	struct witness *witness, unsigned int slot, struct call_status *ret, struct err *err)
+{
+	auto_free char *line = text_fmt("status slot=%u", slot);
+	auto_json json_t *json = NULL;
+	int rc = witness_board(witness, line, soon(), &json, err);
+
+	*ret = (struct call_status){0};
+	if (rc)
+		return rc;
+	ret->hits = (uint64_t)json_get_int(json, "hits", 0);
+	ret->fired = (uint64_t)json_get_int(json, "fired", 0);
+	ret->parked = (uint32_t)json_get_int(json, "parked", 0);
+	ret->pid = (int32_t)json_get_int(json, "pid", 0);
+	ret->tid = (int32_t)json_get_int(json, "tid", 0);
+	snprintf(ret->path, sizeof(ret->path), "%s", json_get_text(json, "path", ""));
+	return 0;
+}
+
+/* ---- processes and residue ---- */
+
+/* Kernel threads have no program; the rig's own are not the store's. */
+static bool of_the_store(const json_t *task)
+{
+	const char *exe = json_get_text(task, "exe", "");
+
+	return *exe && json_get_int(task, "pid", 0) == json_get_int(task, "tid", -1) &&
+		json_get_int(task, "pid", 0) != 1 && strncmp(exe, "/run/rig/", 9) &&
+		!strstr(exe, "/qemu-ga");
+}
+
+int guest_processes(struct witness *witness, json_t *ret, struct err *err)
+{
+	auto_json json_t *scan = NULL;
+	json_t *task;
+	size_t i;
+	int rc = witness_scan(witness, false, deadline_in_ms(EVIDENCE_MS), &scan, err);
+
+	if (rc)
+		return rc;
+	json_array_foreach(json_object_get(scan, "tasks"), i, task) {
+		auto_free char *text = NULL;
+
+		if (!of_the_store(task))
+			continue;
+		text = text_fmt("%s (pid %lld, %s)", json_get_text(task, "exe", "?"),
+			(long long)json_get_int(task, "pid", 0), json_get_text(task, "state", "?"));
+		json_array_append_new(ret, json_text(text));
+	}
+	return 0;
+}
+
+int guest_residue(struct machine *machine, struct witness *witness, json_t *ret, struct err *err)
+{
+	auto_json json_t *sentences = NULL;
+	bool frozen = false;
+	int rc = witness_residue(witness, soon(), &sentences, err);
+
+	if (rc)
+		return rc;
+	json_array_extend(ret, sentences);
+	rc = qga_frozen(machine_qga(machine), soon(), &frozen, err);
+	if (!rc && frozen)
+		json_array_append_new(ret, json_string("the guest agent says frozen"));
+	return rc;
+}
+
+/* ---- evidence ---- */
+
+static void print_task(struct buf *out, const json_t *task)
+{
+	buf_addf(out, "%lld/%lld %s  %s  state %s  in %s\n  syscall %s\n",
+		(long long)json_get_int(task, "pid", 0), (long long)json_get_int(task, "tid", 0),
+		json_get_text(task, "comm", "?"), json_get_text(task, "exe", ""),
+		json_get_text(task, "state", "?"), json_get_text(task, "wchan", "?"),
+		json_get_text(task, "syscall", "?"));
+	if (*json_get_text(task, "stack", ""))
+		buf_addf(out, "%s", json_get_text(task, "stack", ""));
+	buf_addc(out, '\n');
+}
+
+static int write_text(const char *dir, const char *name, const struct buf *text, struct err *err)
+{
+	auto_free char *path = path_join(dir, name);
+
+	return fs_write_atomic(path, buf_text(text), text->len, err);
+}
+
+int guest_evidence(struct witness *witness, const char *dir, struct err *err)
+{
+	auto_json json_t *scan = NULL;
+	auto_free char *path = path_join(dir, "scan.json");
+	auto_buf struct buf tasks = {0}, locks = {0};
+	json_t *task;
+	size_t i;
+	int rc = witness_scan(witness, true, deadline_in_ms(EVIDENCE_MS), &scan, err);
+
+	if (rc)
+		return rc;
+	json_array_foreach(json_object_get(scan, "tasks"), i, task)
+		if (*json_get_text(task, "exe", ""))
+			print_task(&tasks, task);
+	buf_add_str(&locks, json_get_text(scan, "locks", ""));
+	rc = json_save_path(path, scan, err);
+	if (!rc)
+		rc = write_text(dir, "tasks.txt", &tasks, err);
+	return rc ? rc : write_text(dir, "locks.txt", &locks, err);
+}

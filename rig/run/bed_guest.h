@@ -1,0 +1,26 @@
+/*
+ * What a bed asks of the witness and the guest agent, in the bed's words: call rules as lines for the
+ * board, freezes by both agents, processes, evidence. Private to rig/run/bed_*.c.
+ */
+#pragma once
+
+#include "api/bed.h"
+#include "vm/machine.h"
+#include "vm/witness.h"
+
+/* Freeze by the guest agent; thaw by both agents and ask both: zero mounts frozen is proved. */
+int guest_freeze(struct machine *machine, const char *const *mounts, struct err *err);
+int guest_thaw(struct machine *machine, struct witness *witness, const struct target *target,
+	struct err *err);
+int guest_blocked_tasks(struct witness *witness, uint32_t *ret, struct err *err);
+
+int guest_arm(struct witness *witness, const struct call_rule *rule, struct err *err);
+int guest_disarm(struct witness *witness, unsigned int slot, struct err *err);
+int guest_call_status(
+	struct witness *witness, unsigned int slot, struct call_status *ret, struct err *err);
+
+int guest_processes(struct witness *witness, json_t *ret, struct err *err);
+int guest_residue(struct machine *machine, struct witness *witness, json_t *ret, struct err *err);
+
+/* tasks.json, locks.txt, tasks.txt of this instant. */
+int guest_evidence(struct witness *witness, const char *dir, struct err *err);

@@ -1,0 +1,191 @@
+#include "run/bed_legs.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "mail/forwarder.h"
+#include "mail/sink.h"
+
+#include <string.h>
+
+struct leg {
+	struct legs *legs;
+	const struct service *service;
+	struct forwarder *forwarder;
+	enum leg_mode mode;
+	enum leg_heal heal;
+};
+
+struct legs {
+	struct machine *machine;
+	struct leg at[LEGS_MAX];
+	size_t count;
+	struct sink *sink;
+};
+
+const char *legs_relay_name(const struct service *service)
+{
+	return service->protocol == PROTOCOL_LMTP ? "lmtp.rig" : "relay.rig";
+}
+
+size_t legs_servers(const struct target *target, struct network_server *out, size_t max)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < target->service_count && count + 1 < max; i++)
+		if (target->services[i].seen == SEEN_RELAY)
+			out[count++] = (struct network_server){
+				legs_relay_name(&target->services[i]), target->services[i].port};
+	out[count++] = (struct network_server){"sink.rig", SINK_PORT};
+	return count;
+}
+
+static int connect_upstream(void *arg, int64_t deadline_ns, struct err *err)
+{
+	struct leg *leg = arg;
+
+	return network_connect(
+		machine_network(leg->legs->machine), leg->service->port, deadline_ns, err);
+}
+
+static int open_leg(struct legs *legs, const struct service *service, struct err *err)
+{
+	struct leg *leg = &legs->at[legs->count];
+	struct forwarder_opts opts = {.connect = connect_upstream, .arg = leg};
+
+	if (legs->count == LEGS_MAX)
+		return err_set(err, -E2BIG, "more than %d services are seen: relay", LEGS_MAX);
+	*leg = (struct leg){.legs = legs, .service = service};
+	opts.listen_fd = network_listen(machine_network(legs->machine), legs_relay_name(service),
+		service->port, err);
+	if (opts.listen_fd < 0)
+		return opts.listen_fd;
+	leg->forwarder = forwarder_start(&opts, err);
+	if (!leg->forwarder)
+		return -EIO;
+	legs->count++;
+	return 0;
+}
+
+int legs_open(struct legs **ret, const struct target *target, struct machine *machine,
+	int64_t (*clock_ns)(void *arg), void *arg, struct err *err)
+{
+	struct sink_opts opts = {.clock_ns = clock_ns, .arg = arg};
+	struct legs *legs = mem_zero(1, sizeof(*legs));
+	int rc = 0;
+
+	legs->machine = machine;
+	for (size_t i = 0; i < target->service_count && !rc; i++)
+		if (target->services[i].seen == SEEN_RELAY)
+			rc = open_leg(legs, &target->services[i], err);
+	if (!rc) {
+		opts.listen_fd =
+			network_listen(machine_network(machine), "sink.rig", SINK_PORT, err);
+		rc = opts.listen_fd < 0 ? opts.listen_fd : 0;
+	}
+	if (!rc) {
+		legs->sink = sink_start(&opts, err);
+		rc = legs->sink ? 0 : -EIO;
+	}
+	if (rc)
+		legs_close(legs);
+	else
+		*ret = legs;
+	return rc;
+}
+
+void legs_close(struct legs *legs)
+{
+	if (!legs)
+		return;
+	for (size_t i = 0; i < legs->count; i++)
+		forwarder_stop(legs->at[i].forwarder);
+	sink_stop(legs->sink);
+	free(legs);
+}
+
+static struct leg *leg_of(struct legs *legs, const struct service *service)
+{
+	for (size_t i = 0; i < legs->count; i++)
+		if (legs->at[i].service == service)
+			return &legs->at[i];
+	return NULL;
+}
+
+int legs_set(struct legs *legs, const struct service *service, enum leg_mode mode,
+	enum leg_heal heal, struct err *err)
+{
+	static const enum forwarder_mode modes[] = {
+		[LEG_PASS] = FORWARDER_PASS,
+		[LEG_REFUSE] = FORWARDER_RESET,
+		[LEG_SILENT] = FORWARDER_SILENT,
+	};
+	static const enum forwarder_held held[] = {
+		[LEG_HEAL_LATE] = FORWARDER_HELD_LATE,
+		[LEG_HEAL_RESET] = FORWARDER_HELD_RESET,
+		[LEG_HEAL_BLACK_HOLE] = FORWARDER_HELD_BLACK_HOLE,
+	};
+	struct leg *leg = leg_of(legs, service);
+	struct forwarder_change change = {
+		.mode = modes[mode],
+		.cut = mode != LEG_PASS, /* a warm connection would pass the fault by */
+		.held = held[heal],
+	};
+	int rc;
+
+	if (!leg)
+		return err_set(err, -ENOENT, "service '%s' has no relay", service->name);
+	rc = forwarder_change(leg->forwarder, &change, err);
+	if (!rc)
+		leg->mode = mode;
+	return rc;
+}
+
+uint64_t legs_met(struct legs *legs, const struct service *service)
+{
+	struct leg *leg = leg_of(legs, service);
+	struct forwarder_counts counts = {0};
+
+	if (!leg)
+		return 0;
+	forwarder_get_counts(leg->forwarder, &counts);
+	return counts.refused + counts.held + counts.failed;
+}
+
+json_t *legs_sunk(struct legs *legs)
+{
+	size_t count = sink_mail_count(legs->sink);
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < count; i++) {
+		json_t *to, *one;
+		struct sink_mail copy, *mail = &copy;
+
+		if (!sink_mail_at(legs->sink, i, mail))
+			break;
+		to = json_array();
+		for (size_t k = 0; k < mail->rcpt_count; k++)
+			json_array_append_new(to, json_text(mail->rcpts[k]));
+		one = json_pack("{so so ss sI sb}", "from", json_text(mail->from), "to", to, "sha256",
+			mail->seen.body_sha256, "bytes", (json_int_t)mail->seen.size_bytes, "kept",
+			(int)mail->kept);
+		if (*mail->seen.token)
+			json_object_set_new(one, "token", json_text(mail->seen.token));
+		if (mail->seen.report && *mail->seen.quoted)
+			json_object_set_new(one, "bounce_of", json_text(mail->seen.quoted));
+		json_array_append_new(list, one);
+	}
+	return list;
+}
+
+void legs_residue(struct legs *legs, json_t *sentences)
+{
+	for (size_t i = 0; i < legs->count; i++)
+		if (legs->at[i].mode != LEG_PASS) {
+			auto_free char *text = text_fmt("the leg in front of '%s' does not pass",
+				legs->at[i].service->name);
+
+			json_array_append_new(sentences, json_string(text));
+		}
+	if (sink_get_mode(legs->sink) != SINK_OK)
+		json_array_append_new(sentences, json_string("the sink misbehaves still"));
+}

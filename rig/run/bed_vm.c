@@ -1,0 +1,491 @@
+#include "run/bed_vm.h"
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "net/wire.h"
+#include "run/bed_guest.h"
+#include "run/bed_legs.h"
+#include "run/bed_spec.h"
+#include "vm/clone.h"
+
+#include <string.h>
+
+#define WITNESS_MS   30000
+#define SEED_BYTES   256
+#define OWED_MAX     256
+#define COMMAND_SLACK_MS 15000
+
+struct vm_bed {
+	struct bed bed;
+	struct bed_spec *spec;
+	struct template *template;
+	struct machine *machine;
+	struct witness *witness;
+	struct legs *legs;
+	struct wire *wire;
+	char *dir;
+	bed_event_fn fn;
+	void *arg;
+	int64_t origin_ns; /* CLOCK_MONOTONIC at the clone's start */
+	bool closing;
+};
+
+static struct vm_bed *of(struct bed *bed)
+{
+	return (struct vm_bed *)bed;
+}
+
+/* ---- clock ---- */
+
+static int64_t guest_clock(struct vm_bed *b, int64_t mono_ns)
+{
+	int64_t paused = b->machine ? machine_paused_ns(b->machine) : 0;
+
+	return mono_ns - b->origin_ns - paused;
+}
+
+static int64_t vm_clock(struct bed *bed)
+{
+	return guest_clock(of(bed), clock_mono_ns());
+}
+
+static int64_t legs_clock(void *arg)
+{
+	return vm_clock(arg);
+}
+
+static int64_t wire_clock(void *arg, int64_t mono_ns)
+{
+	return guest_clock(arg, mono_ns);
+}
+
+/* ---- what the machine, the witness and the wire tell ---- */
+
+static void on_machine(void *arg, enum machine_event event, int64_t mono_ns)
+{
+	struct vm_bed *b = arg;
+	auto_buf struct buf text = {0};
+	auto_json json_t *json = NULL;
+
+	(void)mono_ns;
+	if (b->closing)
+		return;
+	buf_addf(&text, "%s; the console's last lines:\n", machine_event_name(event));
+	if (b->machine)
+		machine_console_tail(b->machine, &text);
+	json = json_pack("{so}", "text", json_text(buf_text(&text)));
+	b->fn(b->arg, event == MACHINE_EVENT_PANIC ? BED_PANIC : BED_GONE, json);
+}
+
+static void keep_log(struct vm_bed *b, const json_t *json)
+{
+	const char *guest_path = json_get_text(json, "path", "log");
+	const char *slash = strrchr(guest_path, '/');
+	auto_free char *name = text_dup(slash ? slash + 1 : guest_path);
+	auto_free char *logs = path_join(b->dir, "logs");
+	auto_free char *path = NULL;
+	auto_file FILE *file = NULL;
+
+	if (!fs_name_ok(name))
+		return;
+	path = path_join(logs, name);
+	file = fopen(path, "ae");
+	if (file)
+		fprintf(file, "%s\n", json_get_text(json, "line", ""));
+}
+
+static void on_witness(void *arg, const char *name, const json_t *json, int64_t arrived_ns)
+{
+	struct vm_bed *b = arg;
+	auto_json json_t *stamped = json_copy((json_t *)json);
+
+	json_object_set_new(stamped, "cell_ns", json_integer(guest_clock(b, arrived_ns)));
+	if (!strcmp(name, "log")) {
+		keep_log(b, json);
+		b->fn(b->arg, BED_LOG, stamped);
+	} else if (!strcmp(name, "kernel")) {
+		b->fn(b->arg, BED_KERNEL, stamped);
+	} else if (!strcmp(name, "died")) {
+		json_object_set_new(stamped, "program",
+			json_text(json_get_text(json, "exe", json_get_text(json, "comm", "?"))));
+		b->fn(b->arg, BED_DIED, stamped);
+	} else if (!strcmp(name, "board")) {
+		b->fn(b->arg, BED_CALL, stamped);
+	} else if (!strcmp(name, "gone") && !b->closing) {
+		json_object_set_new(
+			stamped, "text", json_text(json_get_text(json, "error", "witness gone")));
+		b->fn(b->arg, BED_GONE, stamped);
+	}
+}
+
+/* Towards the guest is the edge, or the agent's side of the inner hop; from it, the queue's side. */
+static const char *hop_of(enum dialogue_protocol protocol, const char *server)
+{
+	bool guest = !strncmp(server, NETWORK_GUEST_ADDRESS ":", strlen(NETWORK_GUEST_ADDRESS) + 1);
+
+	if (protocol == DIALOGUE_PROTOCOL_LMTP)
+		return guest ? NULL : "inner";
+	return guest ? "edge" : "outbound";
+}
+
+static void tell_attempt(struct vm_bed *b, const struct attempt *attempt, int64_t ns)
+{
+	const char *hop = hop_of(attempt->protocol, attempt->server);
+	auto_json json_t *json = NULL;
+
+	if (!hop || attempt->result == ATTEMPT_UNKNOWN)
+		return;
+	json = json_pack("{ss sI so so so ss si sI}", "hop", hop, "conn",
+		(json_int_t)attempt->conn, "token", json_text(attempt->token), "from",
+		json_text(attempt->from), "to", json_text(attempt->to), "result",
+		dialogue_attempt_name(attempt->result), "code", attempt->code, "cell_ns",
+		(json_int_t)ns);
+	if (attempt->dot_ns)
+		json_object_set_new(
+			json, "dot_t", json_real((double)attempt->dot_ns / (double)NS_PER_SEC));
+	if (attempt->reply_ns)
+		json_object_set_new(json, "reply_t",
+			json_real((double)attempt->reply_ns / (double)NS_PER_SEC));
+	b->fn(b->arg, BED_ATTEMPT, json);
+}
+
+static void on_dialogue(void *arg, const struct dialogue_event *event)
+{
+	struct vm_bed *b = arg;
+
+	if (event->kind == DIALOGUE_ATTEMPT)
+		tell_attempt(b, event->attempt, event->ns);
+	if (event->moment) {
+		auto_json json_t *json = json_pack("{ss sI ss sI}", "moment", event->moment, "conn",
+			(json_int_t)event->conn, "service",
+			dialogue_protocol_name(event->protocol), "cell_ns", (json_int_t)event->ns);
+
+		b->fn(b->arg, BED_WIRE, json);
+	}
+}
+
+/* ---- operations ---- */
+
+static int vm_connect(
+	struct bed *bed, const struct service *service, int64_t deadline_ns, struct err *err)
+{
+	return network_connect(machine_network(of(bed)->machine), service->port, deadline_ns, err);
+}
+
+static int vm_run(struct bed *bed, const char *line, const char *const *env, int64_t timeout_ms,
+	bool daemons, struct command_result *ret, struct err *err)
+{
+	auto_free char *in_dir = text_fmt("cd /run/rig/target && %s", line);
+	struct witness_command command = {
+		.line = in_dir, .env = env, .timeout_ms = timeout_ms, .daemons = daemons};
+	struct witness_result result = {0};
+	int rc = witness_run(of(bed)->witness, &command, &result, err);
+
+	if (rc)
+		return rc;
+	*ret = (struct command_result){
+		.status = result.status, .timed_out = result.timed_out, .output = result.output};
+	return 0;
+}
+
+static int vm_pause(struct bed *bed, struct err *err)
+{
+	return machine_pause(of(bed)->machine, err);
+}
+
+static int vm_resume(struct bed *bed, struct err *err)
+{
+	return machine_resume(of(bed)->machine, err);
+}
+
+static int vm_freeze(struct bed *bed, const char *const *mounts, struct err *err)
+{
+	const char *all[16] = {0};
+
+	for (size_t i = 0; i < bed->target->disk_count && i < ARRAY_SIZE(all) - 1; i++)
+		all[i] = bed->target->disks[i].mount;
+	return guest_freeze(of(bed)->machine, mounts ? mounts : all, err);
+}
+
+static int vm_thaw(struct bed *bed, struct err *err)
+{
+	return guest_thaw(of(bed)->machine, of(bed)->witness, bed->target, err);
+}
+
+static int vm_frozen(struct bed *bed, uint32_t *ret, struct err *err)
+{
+	return guest_blocked_tasks(of(bed)->witness, ret, err);
+}
+
+static int vm_arm(struct bed *bed, const struct call_rule *rule, struct err *err)
+{
+	return guest_arm(of(bed)->witness, rule, err);
+}
+
+static int vm_disarm(struct bed *bed, unsigned int slot, struct err *err)
+{
+	return guest_disarm(of(bed)->witness, slot, err);
+}
+
+static int vm_call_status(
+	struct bed *bed, unsigned int slot, struct call_status *ret, struct err *err)
+{
+	return guest_call_status(of(bed)->witness, slot, ret, err);
+}
+
+static int vm_leg_set(struct bed *bed, const struct service *service, enum leg_mode mode,
+	enum leg_heal heal, struct err *err)
+{
+	return legs_set(of(bed)->legs, service, mode, heal, err);
+}
+
+static uint64_t vm_leg_met(struct bed *bed, const struct service *service)
+{
+	return legs_met(of(bed)->legs, service);
+}
+
+static int vm_unlink(struct bed *bed, const char *path, struct err *err)
+{
+	return witness_unlink(of(bed)->witness, path, deadline_in_ms(WITNESS_MS), err);
+}
+
+static int save_owed(struct vm_bed *b, const char *dir, struct err *err)
+{
+	auto_free char *path = path_join(dir, "owed.json");
+	auto_json json_t *list = json_array();
+	struct owed *owed = mem_zero(OWED_MAX, sizeof(*owed));
+	int64_t now = vm_clock(&b->bed);
+	size_t count = wire_owed(b->wire, owed, OWED_MAX);
+
+	for (size_t i = 0; i < count && i < OWED_MAX; i++)
+		json_array_append_new(list,
+			json_pack("{ss ss ss ss so so sf}", "protocol",
+				dialogue_protocol_name(owed[i].protocol), "client", owed[i].client,
+				"server", owed[i].server, "verb", owed[i].verb, "args",
+				json_text(owed[i].args), "token", json_text(owed[i].token), "age_s",
+				(double)(now - owed[i].since_ns) / (double)NS_PER_SEC));
+	free(owed);
+	return json_save_path(path, list, err);
+}
+
+static int vm_evidence(struct bed *bed, const char *dir, struct err *err)
+{
+	struct vm_bed *b = of(bed);
+	int rc = fs_mkdir_p(dir, err);
+
+	if (!rc)
+		rc = save_owed(b, dir, err);
+	return rc ? rc : guest_evidence(b->witness, dir, err);
+}
+
+static int vm_residue(struct bed *bed, json_t **ret, struct err *err)
+{
+	struct vm_bed *b = of(bed);
+	json_t *sentences = json_array();
+	int rc = guest_residue(b->machine, b->witness, sentences, err);
+
+	legs_residue(b->legs, sentences);
+	if (rc)
+		json_decref(sentences);
+	else
+		*ret = sentences;
+	return rc;
+}
+
+static int vm_processes(struct bed *bed, json_t *ret, struct err *err)
+{
+	return guest_processes(of(bed)->witness, ret, err);
+}
+
+static int vm_sunk(struct bed *bed, json_t **ret, struct err *err)
+{
+	(void)err;
+	*ret = legs_sunk(of(bed)->legs);
+	return 0;
+}
+
+static uint64_t vm_frames_lost(struct bed *bed)
+{
+	return wire_dropped(of(bed)->wire);
+}
+
+static const char *vm_describe(struct bed *bed)
+{
+	return of(bed)->spec->accel.name;
+}
+
+static int vm_wire_flush(struct bed *bed, int64_t deadline_ns, struct err *err)
+{
+	int rc = wire_flush(of(bed)->wire, deadline_ns);
+
+	return rc ? err_set(err, rc, "the capture could not be read to its end") : 0;
+}
+
+static void vm_mark(struct bed *bed, const char *text)
+{
+	wire_mark(of(bed)->wire, text);
+}
+
+static void vm_close(struct bed *bed)
+{
+	struct vm_bed *b = of(bed);
+	struct err err = {0};
+
+	b->closing = true;
+	witness_close(b->witness);
+	legs_close(b->legs);
+	machine_close(b->machine);
+	if (wire_close(b->wire, &err))
+		log_line("wire: %s", err.text);
+	template_close(b->template);
+	bed_spec_free(b->spec);
+	free(b->dir);
+	free(b);
+}
+
+static const struct bed_ops vm_ops = {
+	.name = "vm",
+	.connect = vm_connect,
+	.run = vm_run,
+	.clock_ns = vm_clock,
+	.pause = vm_pause,
+	.resume = vm_resume,
+	.freeze = vm_freeze,
+	.thaw = vm_thaw,
+	.frozen = vm_frozen,
+	.arm = vm_arm,
+	.disarm = vm_disarm,
+	.call_status = vm_call_status,
+	.leg_set = vm_leg_set,
+	.leg_met = vm_leg_met,
+	.unlink = vm_unlink,
+	.evidence = vm_evidence,
+	.residue = vm_residue,
+	.processes = vm_processes,
+	.sunk = vm_sunk,
+	.frames_lost = vm_frames_lost,
+	.describe = vm_describe,
+	.wire_flush = vm_wire_flush,
+	.mark = vm_mark,
+	.close = vm_close,
+};
+
+/* ---- open ---- */
+
+static int open_wire(struct vm_bed *b, const char *comment, char **ret_fifo, struct err *err)
+{
+	static const struct wire_name names[] = {
+		{NETWORK_GUEST_ADDRESS, "store"},
+		{NETWORK_RIG_ADDRESS, "client.rig"},
+		{NULL, NULL},
+	};
+	auto_free char *capture = path_join(b->dir, "capture.pcapng");
+	char *fifo = path_join(b->dir, "wire.fifo");
+	struct wire_config config = {
+		.fifo_path = fifo,
+		.capture_path = capture,
+		.ports = b->spec->wire_ports,
+		.port_count = b->spec->wire_port_count,
+		.only_ports = true,
+		.fn = on_dialogue,
+		.arg = b,
+		.clock_ns = wire_clock,
+		.clock_arg = b,
+		.names = names,
+		.comment = comment,
+	};
+
+	*ret_fifo = fifo;
+	return wire_open(&b->wire, &config, err);
+}
+
+static int open_machine(struct vm_bed *b, const char *fifo, struct err *err)
+{
+	auto_free char *dir = path_join(b->dir, "machine");
+	struct machine_options options = {
+		.dir = dir, .capture = fifo, .on_event = on_machine, .arg = b};
+
+	return clone_open(b->template, &options, &b->machine, err);
+}
+
+/* Two clones of one template would draw the same random numbers. */
+static int seed_guest(struct vm_bed *b, uint64_t seed, struct err *err)
+{
+	struct rng rng = rng_stream(seed, "guest entropy");
+	unsigned char bytes[SEED_BYTES];
+
+	rng_bytes(&rng, bytes, sizeof(bytes));
+	return witness_seed(b->witness, bytes, sizeof(bytes), deadline_in_ms(WITNESS_MS), err);
+}
+
+static int tail_logs(struct vm_bed *b, struct err *err)
+{
+	const struct target *target = b->bed.target;
+	auto_free char *logs = path_join(b->dir, "logs");
+	int rc = fs_mkdir_p(logs, err);
+
+	for (size_t i = 0; i < target->log_count && !rc; i++)
+		rc = witness_tail(
+			b->witness, target->logs[i].path, deadline_in_ms(WITNESS_MS), err);
+	return rc;
+}
+
+int bed_vm_open(struct bed **ret, const struct plan *plan, const char *dir, bed_event_fn on_event,
+	void *event_arg, void *arg, struct err *err)
+{
+	struct vm_bed *b = mem_zero(1, sizeof(*b));
+	auto_free char *fifo = NULL;
+	int rc;
+
+	(void)arg;
+	b->bed = (struct bed){.ops = &vm_ops, .target = plan->target};
+	b->fn = on_event;
+	b->arg = event_arg;
+	b->dir = text_dup(dir);
+	b->origin_ns = clock_mono_ns();
+	*ret = &b->bed; /* the caller closes what is half built */
+	rc = bed_spec_new(plan->target, NULL, NULL, &b->spec, err);
+	if (!rc)
+		rc = bed_spec_template(b->spec, &b->template, err);
+	if (!rc)
+		rc = open_wire(b, plan->id, &fifo, err);
+	if (!rc)
+		rc = open_machine(b, fifo, err);
+	if (!rc)
+		rc = witness_attach(machine_take_witness_fd(b->machine), on_witness, b,
+			deadline_in_ms(WITNESS_MS), &b->witness, err);
+	if (!rc)
+		rc = seed_guest(b, plan->seed, err);
+	if (!rc)
+		rc = legs_open(&b->legs, plan->target, b->machine, legs_clock, b, err);
+	return rc ? rc : tail_logs(b, err);
+}
+
+int bed_vm_prepare(const struct target *target, void (*say)(void *arg, const char *line), void *arg,
+	struct err *err)
+{
+	struct bed_spec *spec = NULL;
+	struct template *template = NULL;
+	int rc = bed_spec_new(target, say, arg, &spec, err);
+
+	if (!rc)
+		rc = bed_spec_template(spec, &template, err);
+	template_close(template);
+	bed_spec_free(spec);
+	return rc;
+}
+
+int bed_vm_command_line(const struct target *target, struct buf *out, struct err *err)
+{
+	struct machine_options options = {.dir = "CELL/machine", .capture = "CELL/wire.fifo"};
+	struct bed_spec *spec = NULL;
+	int rc = bed_spec_new(target, NULL, NULL, &spec, err);
+
+	if (!rc)
+		machine_command_line(&spec->machine, &options, out);
+	bed_spec_free(spec);
+	return rc;
+}

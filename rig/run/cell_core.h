@@ -1,0 +1,130 @@
+/*
+ * What the parts of a cell's life share: one lock, one condition, one recorder. Private to rig/run/cell*.c.
+ *
+ * Threads: the cell's own (cell_run), one a step, one a workload session, and those of the bed that
+ * deliver events. Every change of state is made under `lock` and followed by a broadcast of `changed`;
+ * waiting is always cell_wait(), which knows the cell's end and the cell clock.
+ */
+#pragma once
+
+#include "api/fault.h"
+#include "api/history.h"
+#include "base/json.h"
+#include "mail/imap.h"
+#include "mail/smtp.h"
+#include "run/cell.h"
+
+#include <pthread.h>
+
+#define CELL_OPS_MAX	  4096 /* operations under way at once */
+#define CELL_STEPS_MAX	  64
+#define CELL_SESSIONS_MAX 128
+#define MOMENT_NAME_MAX	  64
+
+enum step_state {
+	STEP_WAITING,  /* for its trigger */
+	STEP_DUE,      /* trigger came; call faults with `step:` are armed now */
+	STEP_ARMED,    /* a fault that must meet something first */
+	STEP_IN_FORCE, /* a fault in force; an action or workload that runs */
+	STEP_OVER,
+	STEP_NEVER, /* its trigger never came */
+};
+
+struct cell;
+
+struct step_run {
+	struct cell *cell;
+	const struct step *step;
+	const struct fault *fault; /* NULL: action or workload */
+	struct fault_run run;
+	enum step_state state;
+	bool is_workload;
+	uint32_t moments_seen;
+	bool triggered; /* by a moment or a log line */
+	bool missed;	/* waited `while:` a step that was over before this one ended */
+	bool failed;
+	int64_t in_force_ns; /* cell clock */
+	uint64_t deletions;  /* acknowledged deletions of this step */
+	pthread_t thread;
+	bool started;
+};
+
+struct op {
+	uint64_t id; /* 0: free */
+	const char *name;
+	int64_t begin_ns;
+};
+
+struct cell {
+	const struct plan *plan;
+	const struct target *target;
+	const char *dir;
+	struct objectives objectives;
+	struct bed *bed;
+	struct recorder *recorder;
+	struct line_group sessions; /* of the workload: cut together */
+	int64_t origin_ns;	    /* bed clock at the start of the workload */
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct step_run steps[CELL_STEPS_MAX]; /* workload entries first */
+	size_t step_count, workload_count;
+	struct op ops[CELL_OPS_MAX];
+	size_t pending;
+	uint32_t refused; /* operations that ended other than OK */
+	int64_t progress_ns;   /* an operation ended or a step changed last then */
+	size_t running_finite; /* finite workload sessions not yet done */
+	bool faults_off;       /* steps heal now */
+	bool enough;	       /* open-ended workload ends now */
+	bool cut;	       /* sessions are being cut: what is pending never came back */
+	bool stopping;	       /* the rig itself stops the store: deaths by signal are its own doing */
+	bool broken;	       /* panic, QEMU gone, interrupted: heal and close */
+	uint64_t residue;
+};
+
+/* ---- cell.c ---- */
+int64_t cell_now(struct cell *cell);	      /* ns on the cell clock */
+int64_t cell_clock(void *cell);		      /* the same, as a callback */
+/* Wait for any change, at the most until `until_ns` on the cell clock (CLOCK_NEVER: only for a change). Lock held. */
+void cell_wait(struct cell *cell, int64_t until_ns);
+void cell_trouble(struct cell *cell, const char *trouble, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+void cell_phase(struct cell *cell, const char *name);
+bool cell_ended(struct cell *cell); /* broken or interrupted; lock held */
+void cell_evidence(struct cell *cell, const char *name);
+
+/* ---- cell_ops.c: operations under way ---- */
+/* `object` (taken over) holds the keys of `begin` beside id, who, op. */
+uint64_t op_begin(struct cell *cell, const char *who, const char *name, json_t *object);
+void op_end(struct cell *cell, uint64_t id, const char *who, const char *name, enum mail_outcome outcome,
+	json_t *object);
+uint32_t op_pending(void *cell); /* operations waiting now */
+uint32_t op_refused(void *cell); /* operations that ended other than OK, so far */
+
+/* ---- cell_steps.c ---- */
+int steps_prepare(struct cell *cell, struct err *err);
+int steps_start(struct cell *cell, struct err *err);
+void steps_join(struct cell *cell);
+bool steps_settled(struct cell *cell); /* no step but the workload will do anything more by itself; lock held */
+/* A moment of a dialogue: the client stands still in it until the fault it triggers is in force. */
+void moment_exact(struct cell *cell, const char *label, uint32_t session, const char *name);
+void moment_seen(struct cell *cell, const json_t *event); /* on the wire; never blocks */
+void log_seen(struct cell *cell, const char *line);
+const char *step_state_name(enum step_state state);
+void step_set(struct step_run *step, enum step_state state); /* lock held */
+struct step_run *cell_step(struct cell *cell, const char *label);
+
+/* ---- cell_work.c ---- */
+bool work_known(const char *name);
+bool work_finite(const struct step *step); /* ends by itself */
+void work_run(struct step_run *step);	   /* all its sessions, until done */
+
+/* ---- cell_action.c ---- */
+void action_run(struct step_run *step);
+
+/* ---- cell_end.c ---- */
+void cell_drain(struct cell *cell);
+void cell_stop_store(struct cell *cell);
+int cell_start_store(struct cell *cell);
+void cell_read_back(struct cell *cell);
+void cell_residue(struct cell *cell);

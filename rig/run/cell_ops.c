@@ -1,0 +1,84 @@
+#include "run/cell_core.h"
+
+#include "base/log.h"
+
+#include <assert.h>
+
+uint64_t op_begin(struct cell *cell, const char *who, const char *name, json_t *object)
+{
+	uint64_t id = history_new_id(cell->recorder);
+	int64_t now = cell_now(cell);
+
+	json_object_set_new(object, "id", json_integer((json_int_t)id));
+	json_object_set_new(object, "who", json_string(who));
+	json_object_set_new(object, "op", json_string(name));
+	history_add_at(cell->recorder, now, "begin", object);
+	pthread_mutex_lock(&cell->lock);
+	for (size_t i = 0; i < CELL_OPS_MAX; i++) {
+		if (cell->ops[i].id)
+			continue;
+		cell->ops[i] = (struct op){.id = id, .name = name, .begin_ns = now};
+		cell->pending++;
+		break;
+	}
+	pthread_mutex_unlock(&cell->lock);
+	return id;
+}
+
+static enum outcome outcome_of(enum mail_outcome outcome)
+{
+	return outcome == MAIL_OK ? OUTCOME_OK : outcome == MAIL_NO ? OUTCOME_NO : OUTCOME_MAYBE;
+}
+
+void op_end(struct cell *cell, uint64_t id, const char *who, const char *name,
+	enum mail_outcome outcome, json_t *object)
+{
+	bool cut;
+
+	pthread_mutex_lock(&cell->lock);
+	cell->progress_ns = cell_now(cell);
+	cut = cell->cut;
+	cell->refused += outcome != MAIL_OK && !cut;
+	for (size_t i = 0; i < CELL_OPS_MAX; i++) {
+		if (cell->ops[i].id != id)
+			continue;
+		cell->ops[i] = (struct op){0};
+		assert(cell->pending > 0);
+		cell->pending--;
+		break;
+	}
+	pthread_cond_broadcast(&cell->changed);
+	pthread_mutex_unlock(&cell->lock);
+	/* What came back only because the rig cut its own client did not come back. */
+	if (cut && outcome != MAIL_OK) {
+		json_decref(object);
+		return;
+	}
+	json_object_set_new(object, "id", json_integer((json_int_t)id));
+	json_object_set_new(object, "who", json_string(who));
+	json_object_set_new(object, "op", json_string(name));
+	json_object_set_new(object, "outcome", json_string(outcome_name(outcome_of(outcome))));
+	history_add_at(cell->recorder, cell_now(cell), "end", object);
+}
+
+uint32_t op_pending(void *arg)
+{
+	struct cell *cell = arg;
+	uint32_t pending;
+
+	pthread_mutex_lock(&cell->lock);
+	pending = (uint32_t)cell->pending;
+	pthread_mutex_unlock(&cell->lock);
+	return pending;
+}
+
+uint32_t op_refused(void *arg)
+{
+	struct cell *cell = arg;
+	uint32_t refused;
+
+	pthread_mutex_lock(&cell->lock);
+	refused = cell->refused;
+	pthread_mutex_unlock(&cell->lock);
+	return refused;
+}

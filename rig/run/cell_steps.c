@@ -1,0 +1,472 @@
+#include "run/cell_core.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <regex.h>
+#include <string.h>
+
+static const char *const state_names[] = {"waiting", "due", "armed", "in-force", "over", "never"};
+
+const char *step_state_name(enum step_state state)
+{
+	return state_names[state];
+}
+
+void step_set(struct step_run *step, enum step_state state)
+{
+	step->state = state;
+	step->cell->progress_ns = cell_now(step->cell);
+	pthread_cond_broadcast(&step->cell->changed);
+}
+
+struct step_run *cell_step(struct cell *cell, const char *label)
+{
+	for (size_t i = 0; label && i < cell->step_count; i++)
+		if (!strcmp(cell->steps[i].step->label, label))
+			return &cell->steps[i];
+	return NULL;
+}
+
+static bool is_over(const struct step_run *step)
+{
+	return step->state == STEP_OVER || step->state == STEP_NEVER;
+}
+
+static void record_fault(struct step_run *step, const char *state, const char *text)
+{
+	json_t *line = json_pack("{ss ss ss}", "step", step->step->label, "fault", step->fault->name,
+		"state", state);
+
+	if (!strcmp(state, "healed") || !strcmp(state, "in-force"))
+		json_object_set_new(line, "count", json_integer((json_int_t)step->run.fired));
+	if (text && *text)
+		json_object_set_new(line, "text", json_text(text));
+	history_add_at(step->cell->recorder, cell_now(step->cell), "fault", line);
+}
+
+/* ---- what faults call back ---- */
+
+static uint32_t on_pending(void *arg)
+{
+	return op_pending(((struct step_run *)arg)->cell);
+}
+
+static uint32_t on_refused(void *arg)
+{
+	return op_refused(((struct step_run *)arg)->cell);
+}
+
+static bool must_end(struct step_run *step)
+{
+	return step->cell->faults_off || cell_ended(step->cell);
+}
+
+/* A note in the capture, so that Wireshark shows the fault among the packets. Lock not held. */
+static void mark(struct step_run *step, const char *what)
+{
+	struct bed *bed = step->cell->bed;
+	auto_free char *text =
+		text_fmt("%s: %s (%s)", what, step->step->label, step->fault->name);
+
+	if (bed_has(bed, mark))
+		bed->ops->mark(bed, text);
+}
+
+/* ---- triggers ---- */
+
+/* A call fault that names a step and no trigger is armed when that step is due, before it begins. */
+static bool arms_before(const struct step_run *step)
+{
+	return step->fault && step->fault->waits && step->step->step &&
+		step->step->trigger.implied;
+}
+
+static bool trigger_came(struct step_run *step)
+{
+	const struct trigger *trigger = &step->step->trigger;
+	struct step_run *other;
+
+	if (arms_before(step)) {
+		other = cell_step(step->cell, step->step->step);
+		return other && other->state != STEP_WAITING && other->state != STEP_NEVER;
+	}
+	switch (trigger->kind) {
+	case TRIGGER_AT:
+		return cell_now(step->cell) >= trigger->at_ms * NS_PER_MS;
+	case TRIGGER_MOMENT:
+	case TRIGGER_LOG:
+		return step->triggered;
+	case TRIGGER_WHILE:
+		other = cell_step(step->cell, trigger->label);
+		return other && other->state == STEP_IN_FORCE;
+	case TRIGGER_AFTER:
+		other = cell_step(step->cell, trigger->label);
+		return other && other->state == STEP_OVER;
+	}
+	return false;
+}
+
+static bool trigger_hopeless(struct step_run *step)
+{
+	const struct trigger *trigger = &step->step->trigger;
+	struct step_run *other = NULL;
+
+	if (trigger->kind == TRIGGER_WHILE || trigger->kind == TRIGGER_AFTER)
+		other = cell_step(step->cell, trigger->label);
+	if (!other)
+		return false;
+	return other->state == STEP_NEVER ||
+		(trigger->kind == TRIGGER_WHILE && other->state == STEP_OVER);
+}
+
+/* Lock held. True: go. False: it will never come. */
+static bool wait_trigger(struct step_run *step)
+{
+	const struct trigger *trigger = &step->step->trigger;
+	int64_t until;
+
+	while (!trigger_came(step)) {
+		if (must_end(step) || trigger_hopeless(step))
+			return false;
+		cell_wait(step->cell, trigger->kind == TRIGGER_AT && !arms_before(step) ?
+				trigger->at_ms * NS_PER_MS : CLOCK_NEVER);
+	}
+	until = cell_now(step->cell) + trigger->delay_ms * NS_PER_MS;
+	while (cell_now(step->cell) < until && !must_end(step))
+		cell_wait(step->cell, until);
+	return !must_end(step);
+}
+
+/* Lock held: call faults that act on this step's work are armed before it begins. */
+static void wait_armed(struct step_run *step)
+{
+	struct cell *cell = step->cell;
+
+	for (size_t i = 0; i < cell->step_count; i++) {
+		struct step_run *other = &cell->steps[i];
+
+		if (!arms_before(other) || strcmp(other->step->step, step->step->label))
+			continue;
+		while (other->state < STEP_ARMED && !must_end(step))
+			cell_wait(cell, CLOCK_NEVER);
+	}
+}
+
+/* ---- a fault's life ---- */
+
+static bool until_came(struct step_run *step)
+{
+	struct step_run *other = cell_step(step->cell, step->step->until);
+
+	return other && is_over(other);
+}
+
+/* Lock held. Stay in force as long as the scenario says. */
+static void hold(struct step_run *step)
+{
+	int64_t until = CLOCK_NEVER;
+
+	if (step->step->for_ms != TIME_UNSET)
+		until = step->in_force_ns + step->step->for_ms * NS_PER_MS;
+	while (!must_end(step) && !until_came(step) && cell_now(step->cell) < until)
+		cell_wait(step->cell, until);
+}
+
+/* Lock held on entry and exit. A call fault is in force once it met something. */
+static int wait_met(struct step_run *step, struct err *err)
+{
+	int rc = 0;
+
+	while (!step->run.fired && !must_end(step) && !rc) {
+		cell_wait(step->cell, CLOCK_NEVER);
+		pthread_mutex_unlock(&step->cell->lock);
+		rc = step->fault->poll(&step->run, err);
+		pthread_mutex_lock(&step->cell->lock);
+	}
+	return rc;
+}
+
+static int set_up_fault(struct step_run *step, struct err *err)
+{
+	int rc = step->fault->fire(&step->run, err);
+
+	if (!rc) {
+		record_fault(step, "armed", NULL);
+		mark(step, "fault");
+	}
+	return rc;
+}
+
+static void heal_fault(struct step_run *step)
+{
+	struct err err = {0};
+	int rc = step->fault->poll(&step->run, &err);
+
+	if (rc)
+		cell_trouble(step->cell, "heal-failed", "cannot count what met '%s': %s",
+			step->step->label, err.text);
+	rc = step->fault->heal(&step->run, &err);
+	record_fault(step, rc ? "heal-failed" : "healed", rc ? err.text : NULL);
+	mark(step, rc ? "heal failed" : "healed");
+	if (rc)
+		cell_trouble(step->cell, "heal-failed", "'%s' could not be healed: %s",
+			step->step->label, err.text);
+}
+
+/* Lock held on entry and exit. */
+static void run_fault(struct step_run *step)
+{
+	struct cell *cell = step->cell;
+	struct err err = {0};
+	auto_free char *name = text_fmt("%s-before-heal", step->step->label);
+	int rc;
+
+	pthread_mutex_unlock(&cell->lock);
+	rc = set_up_fault(step, &err);
+	pthread_mutex_lock(&cell->lock);
+	if (!rc && step->fault->waits) {
+		step_set(step, STEP_ARMED);
+		rc = wait_met(step, &err);
+	}
+	if (!rc && (!step->fault->waits || step->run.fired)) {
+		step->in_force_ns = cell_now(cell);
+		record_fault(step, "in-force", NULL);
+		step_set(step, STEP_IN_FORCE);
+		hold(step);
+		pthread_mutex_unlock(&cell->lock);
+		cell_evidence(cell, name);
+		pthread_mutex_lock(&cell->lock);
+	}
+	pthread_mutex_unlock(&cell->lock);
+	if (rc)
+		cell_trouble(cell, "set-up", "fault '%s' could not be set up: %s", step->step->label,
+			err.text);
+	heal_fault(step);
+	pthread_mutex_lock(&cell->lock);
+	step->failed = rc != 0;
+}
+
+/* An action or workload that was to happen while another step is in force must have ended inside it. */
+static void check_window(struct step_run *step)
+{
+	const struct trigger *trigger = &step->step->trigger;
+	struct step_run *other;
+
+	if (step->fault || trigger->kind != TRIGGER_WHILE)
+		return;
+	other = cell_step(step->cell, trigger->label);
+	step->missed = other && other->state != STEP_IN_FORCE;
+	if (step->missed)
+		history_add(step->cell->recorder, "missed", "{ss ss}", "step", step->step->label,
+			"window", trigger->label);
+	else if (step->deletions && other && other->fault)
+		history_add(step->cell->recorder, "window", "{ss ss si}", "step", step->step->label,
+			"window", trigger->label, "deletions", (int)step->deletions);
+}
+
+static void *step_main(void *arg)
+{
+	struct step_run *step = arg;
+	struct cell *cell = step->cell;
+
+	pthread_mutex_lock(&cell->lock);
+	if (!wait_trigger(step)) {
+		history_add(cell->recorder, "never", "{ss ss}", "step", step->step->label, "do",
+			step->step->what);
+		step_set(step, STEP_NEVER);
+		pthread_mutex_unlock(&cell->lock);
+		return NULL;
+	}
+	step_set(step, STEP_DUE);
+	if (step->fault) {
+		run_fault(step);
+	} else {
+		wait_armed(step);
+		step->in_force_ns = cell_now(cell);
+		step_set(step, STEP_IN_FORCE);
+		pthread_mutex_unlock(&cell->lock);
+		if (work_known(step->step->what))
+			work_run(step);
+		else
+			action_run(step);
+		pthread_mutex_lock(&cell->lock);
+		check_window(step);
+	}
+	step_set(step, STEP_OVER);
+	pthread_mutex_unlock(&cell->lock);
+	return NULL;
+}
+
+/* ---- moments ---- */
+
+static bool moment_matches(const struct step_run *step, uint32_t session, const char *name)
+{
+	const struct trigger *trigger = &step->step->trigger;
+
+	return step->state == STEP_WAITING && trigger->kind == TRIGGER_MOMENT &&
+		!step->triggered && !strcmp(trigger->moment, name) &&
+		(!trigger->session || !session || trigger->session == session);
+}
+
+/* Lock held. The step that this moment triggers, or NULL. */
+static struct step_run *moment_trigger(
+	struct cell *cell, uint32_t session, const char *name, const char *source)
+{
+	struct step_run *hit = NULL;
+
+	for (size_t i = 0; i < cell->step_count; i++) {
+		struct step_run *step = &cell->steps[i];
+
+		if (!moment_matches(step, session, name))
+			continue;
+		if (++step->moments_seen < step->step->trigger.nth)
+			continue;
+		step->triggered = true;
+		hit = step;
+		history_add(cell->recorder, "moment", "{ss ss si ss}", "name", name, "step",
+			step->step->label, "session", (int)session, "source", source);
+	}
+	if (hit)
+		pthread_cond_broadcast(&cell->changed);
+	return hit;
+}
+
+void moment_exact(struct cell *cell, const char *label, uint32_t session, const char *name)
+{
+	struct step_run *step;
+
+	(void)label;
+	pthread_mutex_lock(&cell->lock);
+	step = moment_trigger(cell, session, name, "client");
+	/* An armed call fault waits for the very work that stands still here: armed is enough. */
+	while (step && !is_over(step) && step->state < STEP_ARMED && !must_end(step))
+		cell_wait(cell, CLOCK_NEVER);
+	pthread_mutex_unlock(&cell->lock);
+}
+
+/* The rig's own clients tell these themselves, and exactly; the wire would count them twice. */
+static bool told_by_client(const char *name, const char *service)
+{
+	const char *moment = strchr(name, '/');
+
+	if (!strcmp(service, "lmtp"))
+		return false;
+	return !moment || strcmp(moment, "/reply");
+}
+
+void moment_seen(struct cell *cell, const json_t *event)
+{
+	const char *name = json_get_text(event, "moment", "");
+
+	if (told_by_client(name, json_get_text(event, "service", "")))
+		return;
+	pthread_mutex_lock(&cell->lock);
+	moment_trigger(cell, 0, name, "wire");
+	pthread_mutex_unlock(&cell->lock);
+}
+
+void log_seen(struct cell *cell, const char *line)
+{
+	pthread_mutex_lock(&cell->lock);
+	for (size_t i = 0; i < cell->step_count; i++) {
+		struct step_run *step = &cell->steps[i];
+		const struct trigger *trigger = &step->step->trigger;
+		regex_t regex;
+
+		if (trigger->kind != TRIGGER_LOG || step->triggered || step->state != STEP_WAITING ||
+			regcomp(&regex, trigger->log, REG_EXTENDED | REG_NOSUB))
+			continue;
+		if (!regexec(&regex, line, 0, NULL, 0) && ++step->moments_seen >= trigger->nth) {
+			step->triggered = true;
+			pthread_cond_broadcast(&cell->changed);
+		}
+		regfree(&regex);
+	}
+	pthread_mutex_unlock(&cell->lock);
+}
+
+/* ---- all of them ---- */
+
+static int prepare_one(struct cell *cell, const struct step *step, bool workload, struct err *err)
+{
+	struct step_run *run = &cell->steps[cell->step_count];
+
+	if (cell->step_count == CELL_STEPS_MAX)
+		return err_set(err, -E2BIG, "more than %d steps and workloads", CELL_STEPS_MAX);
+	*run = (struct step_run){.cell = cell, .step = step, .is_workload = workload};
+	run->fault = fault_find(step->what);
+	run->run = (struct fault_run){
+		.bed = cell->bed,
+		.target = cell->target,
+		.step = step,
+		.slot = (unsigned int)cell->step_count + 1,
+		.pending = on_pending,
+		.refused = on_refused,
+		.arg = run,
+	};
+	cell->step_count++;
+	return 0;
+}
+
+int steps_prepare(struct cell *cell, struct err *err)
+{
+	const struct scenario *scenario = cell->plan->scenario;
+	int rc = 0;
+
+	for (size_t i = 0; i < scenario->workload_count && !rc; i++)
+		rc = prepare_one(cell, &scenario->workload[i], true, err);
+	cell->workload_count = cell->step_count;
+	for (size_t i = 0; i < scenario->step_count && !rc; i++)
+		rc = prepare_one(cell, &scenario->steps[i], false, err);
+	for (size_t i = 0; i < cell->step_count && !rc; i++) {
+		const struct trigger *trigger = &cell->steps[i].step->trigger;
+		struct step_run *held = cell_step(cell, trigger->label);
+
+		if (trigger->kind == TRIGGER_WHILE && held && held->fault)
+			cell->steps[i].run.held = &held->run;
+		held = cell_step(cell, cell->steps[i].step->step);
+		cell->steps[i].run.about = held ? held->step : NULL;
+	}
+	return rc;
+}
+
+int steps_start(struct cell *cell, struct err *err)
+{
+	for (size_t i = 0; i < cell->step_count; i++) {
+		struct step_run *step = &cell->steps[i];
+		int rc;
+
+		if (step->is_workload && work_finite(step->step))
+			cell->running_finite++;
+		rc = pthread_create(&step->thread, NULL, step_main, step);
+		if (rc)
+			return err_sys(err, rc, "cannot start a thread for step '%s'", step->step->label);
+		step->started = true;
+	}
+	return 0;
+}
+
+void steps_join(struct cell *cell)
+{
+	for (size_t i = 0; i < cell->step_count; i++)
+		if (cell->steps[i].started)
+			pthread_join(cell->steps[i].thread, NULL);
+}
+
+/* Over, or in force without an end of its own: that one lasts until the faults-off phase. */
+static bool step_settled(const struct step_run *step)
+{
+	if (is_over(step))
+		return true;
+	return step->fault && step->state == STEP_IN_FORCE && step->step->for_ms == TIME_UNSET &&
+		!step->step->until;
+}
+
+bool steps_settled(struct cell *cell)
+{
+	for (size_t i = cell->workload_count; i < cell->step_count; i++)
+		if (!step_settled(&cell->steps[i]))
+			return false;
+	return true;
+}

@@ -1,0 +1,30 @@
+/* One session of a workload: what its driver knows. Private to rig/run/cell_work*.c. */
+#pragma once
+
+#include "run/cell_core.h"
+
+#define SESSION_NAME_MAX 64
+
+struct work;
+
+struct session {
+	struct cell *cell;
+	struct step_run *run;
+	const struct step *step;
+	struct work *work;
+	uint32_t number; /* 1.. */
+	char who[SESSION_NAME_MAX]; /* "writers.1" */
+	pthread_t thread;
+};
+
+int64_t session_clock(void *session);
+struct mail_opts session_opts(struct session *session);
+int session_connect(struct session *session, enum protocol protocol); /* fd or negative errno */
+bool session_over(struct session *session); /* no new operation any more */
+void session_pause(struct session *session, int64_t until_ns); /* or until over */
+bool session_turn(struct session *session); /* the next round of an open-ended or counted workload */
+const char *session_user(const struct session *session);
+bool session_login(struct session *session, struct imap *imap, const char *user); /* if not yet */
+
+void imap_session(struct session *session);
+char *mail_address(const char *user); /* USER@store; caller frees */

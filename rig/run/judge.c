@@ -1,0 +1,283 @@
+#include "run/judge.h"
+
+#include "api/fault.h"
+#include "api/oracle.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "diagnose/signature.h"
+
+#include <string.h>
+
+struct weighing {
+	const struct plan *plan;
+	struct history *history, *baseline;
+	uint32_t trouble_line; /* first rig trouble, 0: none */
+	const char *trouble;   /* its text */
+	const char *unfired;   /* a step whose fault met nothing, or NULL */
+	const char *missed;    /* a step that ended outside its window, or NULL */
+	const char *never;     /* a step that never began, or NULL */
+	uint64_t fired, residue;
+	bool ended;
+};
+
+/* ---- what the history says about the run itself ---- */
+
+static void weigh_fault(struct weighing *w, const json_t *data)
+{
+	int64_t count = json_get_int(data, "count", -1);
+
+	if (strcmp(json_get_text(data, "state", ""), "healed") || count < 0)
+		return;
+	w->fired += (uint64_t)count;
+	if (!count && !w->unfired)
+		w->unfired = json_get_text(data, "step", "?");
+}
+
+static void weigh_trouble(struct weighing *w, const struct event *event)
+{
+	if (!strcmp(json_get_text(event->data, "trouble", ""), "residue"))
+		w->residue++;
+	/* A starved guest is no trouble of the run: the laws with an objective say so themselves. */
+	if (w->trouble_line || !strcmp(json_get_text(event->data, "trouble", ""), "starved"))
+		return;
+	w->trouble_line = event->line;
+	w->trouble = json_get_text(event->data, "text", "no text");
+}
+
+static void weigh_events(struct weighing *w)
+{
+	for (size_t i = 0; i < w->history->count; i++) {
+		const struct event *event = &w->history->events[i];
+
+		if (event_is(event, "fault"))
+			weigh_fault(w, event->data);
+		else if (event_is(event, "rig"))
+			weigh_trouble(w, event);
+		else if (event_is(event, "missed") && !w->missed)
+			w->missed = json_get_text(event->data, "step", "?");
+		else if (event_is(event, "never") && !w->never)
+			w->never = json_get_text(event->data, "step", "?");
+		else if (event_is(event, "phase") &&
+			!strcmp(json_get_text(event->data, "name", ""), "end"))
+			w->ended = true;
+	}
+}
+
+/* ---- the laws ---- */
+
+static bool selected(const struct scenario *scenario, const char *law)
+{
+	for (size_t i = 0; i < scenario->oracles.count; i++)
+		if (!strcmp(scenario->oracles.at[i], law))
+			return true;
+	return !scenario->oracles.count;
+}
+
+static void add_finding(
+	struct weighing *w, struct result *ret, const struct oracle *oracle, const struct judgement *j)
+{
+	struct finding *finding;
+
+	ret->findings = mem_grow(ret->findings, ret->finding_count + 1, sizeof(*ret->findings));
+	finding = &ret->findings[ret->finding_count++];
+	*finding = (struct finding){
+		.title = text_dup(j->text),
+		.laws = mem_zero(1, sizeof(char *)),
+		.law_count = 1,
+		.lines = mem_zero(j->line_count, sizeof(uint32_t)),
+		.line_count = j->line_count,
+		.baseline = w->plan->kind == PLAN_BASELINE,
+	};
+	finding->laws[0] = text_dup(oracle->law);
+	memcpy(finding->lines, j->lines, j->line_count * sizeof(uint32_t));
+	finding->suspect = w->trouble_line && j->line_count && w->trouble_line < j->lines[0];
+	signature_of_law(oracle->law, w->history, j, finding->signature);
+}
+
+static json_t *law_json(const struct judgement *j)
+{
+	json_t *lines = json_array();
+
+	for (size_t i = 0; i < j->line_count; i++)
+		json_array_append_new(lines, json_integer(j->lines[i]));
+	return json_pack("{ss so so sI sI}", "ruling", ruling_name(j->ruling), "text",
+		json_text(j->text), "lines", lines, "breaches", (json_int_t)j->breaches, "excused",
+		(json_int_t)j->excused);
+}
+
+/* Returns the law about which a concrete suspicion could not be settled, or NULL. */
+static const char *judge_laws(struct weighing *w, struct result *ret, size_t *ret_judged)
+{
+	const struct scenario *scenario = w->plan->scenario;
+	struct oracle_context context = {
+		.target = w->plan->target,
+		.objectives =
+			objectives_resolve(&scenario->objectives, &w->plan->target->objectives),
+		.baseline = w->baseline,
+	};
+	const char *unsettled = NULL;
+
+	ret->laws = json_object();
+	for (size_t i = 0; oracles[i]; i++) {
+		struct judgement j;
+
+		if (!selected(scenario, oracles[i]->law))
+			continue;
+		oracle_judge(oracles[i], w->history, &context, &j);
+		json_object_set_new(ret->laws, oracles[i]->law, law_json(&j));
+		*ret_judged += j.ruling == RULING_HOLDS || j.ruling == RULING_BROKEN;
+		if (j.ruling == RULING_BROKEN)
+			add_finding(w, ret, oracles[i], &j);
+		if (j.ruling == RULING_CANNOT_TELL && j.line_count && !unsettled)
+			unsettled = oracles[i]->law;
+	}
+	return unsettled;
+}
+
+/* ---- the verdict ---- */
+
+static void decide(struct result *ret, enum verdict verdict, char *reason)
+{
+	free(ret->reason);
+	ret->reason = reason;
+	ret->verdict = verdict;
+}
+
+static const struct finding *first_firm(const struct result *ret)
+{
+	for (size_t i = 0; i < ret->finding_count; i++)
+		if (!ret->findings[i].suspect)
+			return &ret->findings[i];
+	return NULL;
+}
+
+static void weigh(struct weighing *w, struct result *ret)
+{
+	const struct finding *finding;
+	size_t judged = 0;
+	const char *unsettled = judge_laws(w, ret, &judged);
+
+	finding = first_firm(ret);
+	if (finding)
+		decide(ret, VERDICT_FAIL, text_fmt("%s: %s", finding->laws[0], finding->title));
+	else if (w->trouble_line)
+		decide(ret, VERDICT_BROKEN, text_dup(w->trouble));
+	else if (!w->ended)
+		decide(ret, VERDICT_BROKEN, text_dup("the history ends before the cell did"));
+	else if (w->unfired)
+		decide(ret, VERDICT_UNKNOWN,
+			text_fmt("the fault '%s' met nothing: fired 0", w->unfired));
+	else if (w->never)
+		decide(ret, VERDICT_UNKNOWN, text_fmt("the step '%s' never began", w->never));
+	else if (w->missed)
+		decide(ret, VERDICT_UNKNOWN,
+			text_fmt("the step '%s' ended outside its window", w->missed));
+	else if (unsettled)
+		decide(ret, VERDICT_UNKNOWN, text_fmt("%s cannot be told", unsettled));
+	else if (!judged)
+		decide(ret, VERDICT_UNKNOWN, text_dup("no law could be judged"));
+	else
+		decide(ret, VERDICT_PASS, text_dup(""));
+}
+
+/* ---- figures ---- */
+
+static double first_line_time(const struct weighing *w, const struct finding *finding)
+{
+	if (!finding || !finding->line_count || finding->lines[0] > w->history->count)
+		return -1;
+	return w->history->events[finding->lines[0] - 1].t;
+}
+
+static int64_t milliseconds(double seconds)
+{
+	return (int64_t)(seconds * 1000.0 + 0.5);
+}
+
+static void measure(struct weighing *w, struct result *ret)
+{
+	double in_force = -1, broken = first_line_time(w, first_firm(ret));
+
+	for (size_t i = 0; i < w->history->count; i++) {
+		const struct event *event = &w->history->events[i];
+
+		if (event_is(event, "fault") && in_force < 0 &&
+			!strcmp(json_get_text(event->data, "state", ""), "in-force"))
+			in_force = event->t;
+		else if (event_is(event, "recovered"))
+			ret->recover_ms = milliseconds(json_get_real(event->data, "took_s", 0));
+		else if (event_is(event, "drained") && json_get_bool(event->data, "empty", false))
+			ret->drain_ms = milliseconds(json_get_real(event->data, "took_s", 0));
+		else if (event_is(event, "bed") && !ret->accelerator)
+			ret->accelerator =
+				text_dup(json_get_text(event->data, "accelerator", "none"));
+	}
+	if (broken >= 0 && in_force >= 0 && broken >= in_force)
+		ret->detect_ms = milliseconds(broken - in_force);
+}
+
+static void describe(const struct plan *plan, const char *dir, struct result *ret)
+{
+	*ret = (struct result){
+		.id = text_dup(plan->id),
+		.scenario = text_dup(plan->scenario->name),
+		.target = text_dup(plan->target->name),
+		.seed = plan->seed,
+		.slot = plan->slot,
+		.state = FINDING_NEW,
+		.residue = 0,
+		.detect_ms = -1,
+		.recover_ms = -1,
+		.drain_ms = -1,
+		.wall_ms = -1,
+		.recovers_after_s = -1,
+		.path = text_dup(dir),
+	};
+}
+
+static int load_histories(struct weighing *w, const char *dir, struct err *err)
+{
+	auto_free char *path = path_join(dir, "history.jsonl");
+	auto_free char *base_dir = NULL, *base_path = NULL;
+	int rc = history_load(path, &w->history, err);
+
+	if (rc || !w->plan->baseline)
+		return rc;
+	base_dir = path_join(dir, w->plan->baseline);
+	base_path = path_join(base_dir, "history.jsonl");
+	return fs_exists(base_path) ? history_load(base_path, &w->baseline, err) : 0;
+}
+
+int judge_cell(const char *dir, struct result *ret, struct err *err)
+{
+	struct weighing w = {0};
+	struct plan *plan = NULL;
+	int rc = plan_load(dir, &plan, err);
+
+	if (rc)
+		return rc;
+	w.plan = plan;
+	describe(plan, dir, ret);
+	rc = load_histories(&w, dir, err);
+	if (!rc) {
+		weigh_events(&w);
+		weigh(&w, ret);
+		measure(&w, ret);
+		ret->fired = (int64_t)w.fired;
+		ret->residue = (int64_t)w.residue;
+	}
+	if (rc)
+		result_free(ret);
+	history_free(w.history);
+	history_free(w.baseline);
+	plan_free(plan);
+	return rc;
+}
+
+int judge_save(const char *dir, const struct result *result, struct err *err)
+{
+	auto_free char *path = path_join(dir, "verdict.json");
+	auto_json json_t *json = result_to_json(result);
+
+	return json_save_path(path, json, err);
+}

@@ -1,0 +1,10 @@
+/*
+ * The moments of a dialogue that a step can wait for: "smtp/data", "imap/fetch/reply". What the drivers
+ * in rig/mail and the wire in rig/net tell, by name. Constant data.
+ */
+#pragma once
+
+#include "base/err.h"
+
+/* 0, or -EINVAL with a sentence that begins with 'when: MOMENT'. */
+int moment_check(const char *moment, struct err *err);

@@ -1,0 +1,184 @@
+/*
+ * How fast is `mailrig wire`, and how much memory does it take? Makes a capture of SMTP deliveries (20
+ * connections at a time, whole segments, mails of 1 to 200 KB), reads all of it with the program given, and a
+ * slice of it with the program and with tshark, one after the other on one core.
+ *
+ *	bench_wire MAILRIG [MB] [SLICE_MB]		default 512 and 32
+ *
+ * Prints one line per measure. The files are in $TMPDIR (or /tmp) and are removed.
+ */
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "tests/fake/wire_gen.h"
+
+#include <fcntl.h>
+#include <pcap/dlt.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define AT_A_TIME 20
+#define POOL_SIZE (256 << 10)
+
+struct took {
+	double seconds, cpu_seconds;
+	long rss_kb;
+	int status;
+};
+
+static void make_pool(char *pool, struct rng *rng)
+{
+	for (size_t i = 0; i < POOL_SIZE; i++)
+		pool[i] = (char)('!' + rng_below(rng, 94));
+	for (size_t i = 76; i + 2 < POOL_SIZE; i += 78)
+		memcpy(pool + i, "\r\n", 2);
+	for (size_t i = 78; i < POOL_SIZE; i += 78 * 17)
+		pool[i] = '.';
+}
+
+/* One delivery; the client's text is dot-stuffed by construction only where the pool says so. */
+static void deliver(struct gen *gen, unsigned int n, const char *pool, struct rng *rng)
+{
+	struct gen_conn conn = gen_conn(n, 25, false);
+	size_t size = 1000 + (size_t)rng_below(rng, rng_below(rng, 10) ? 20000 : 200000);
+	auto_buf struct buf mail = {0};
+
+	gen_open(gen, &conn);
+	gen_text(gen, &conn, GEN_SERVER, "220 store.example ESMTP\r\n");
+	gen_text(gen, &conn, GEN_CLIENT, "EHLO me.example\r\n");
+	gen_text(gen, &conn, GEN_SERVER, "250-store.example\r\n250-PIPELINING\r\n250 8BITMIME\r\n");
+	gen_text(gen, &conn, GEN_CLIENT,
+		"MAIL FROM:<a@x.example>\r\nRCPT TO:<u1@store.example>\r\nDATA\r\n");
+	gen_text(gen, &conn, GEN_SERVER, "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 go\r\n");
+	buf_addf(&mail, "X-Mailrig-Token: t%08x\r\nSubject: bench\r\n\r\n", n);
+	buf_add(&mail, pool, size / 78 * 78);
+	buf_add_str(&mail, ".\r\n");
+	gen_send(gen, &conn, GEN_CLIENT, mail.data, mail.len);
+	gen_text(gen, &conn, GEN_SERVER, "250 2.0.0 Ok: queued\r\n");
+	gen_text(gen, &conn, GEN_CLIENT, "QUIT\r\n");
+	gen_text(gen, &conn, GEN_SERVER, "221 2.0.0 Bye\r\n");
+	gen_close(gen, &conn);
+}
+
+/* Returns the size of the file. */
+static off_t make_capture(const char *path, off_t want)
+{
+	auto_free char *pool = mem_zero(1, POOL_SIZE);
+	struct rng rng = rng_stream(1, "bench.wire");
+	FILE *file = fopen(path, "we");
+	unsigned int n = 0;
+	off_t size;
+
+	if (!file)
+		abort();
+	make_pool(pool, &rng);
+	gen_save_head(DLT_EN10MB, file);
+	do {
+		struct gen each[AT_A_TIME], all;
+		size_t at[AT_A_TIME] = {0}, left = 0;
+
+		gen_init(&all, DLT_EN10MB);
+		for (int i = 0; i < AT_A_TIME; i++) {
+			gen_init(&each[i], DLT_EN10MB);
+			deliver(&each[i], n++, pool, &rng);
+			left += each[i].count;
+		}
+		all.frames = mem_grow(NULL, left, sizeof(*all.frames));
+		while (left) {
+			size_t i = (size_t)rng_below(&rng, AT_A_TIME);
+
+			if (at[i] == each[i].count)
+				continue;
+			all.frames[all.count] = each[i].frames[at[i]++];
+			all.frames[all.count].ns = INT64_C(1600000000000000000) +
+						   n * INT64_C(1000000) + (int64_t)all.count * 1000;
+			all.count++;
+			left--;
+		}
+		gen_save_frames(&all, file);
+		gen_free(&all);
+		for (int i = 0; i < AT_A_TIME; i++) {
+			each[i].count = 0;
+			gen_free(&each[i]);
+		}
+		size = ftello(file);
+	} while (size < want);
+	if (fclose(file))
+		abort();
+	return size;
+}
+
+/* One core, output to /dev/null. */
+static struct took measure(char *const *argv)
+{
+	int64_t began_ns = clock_mono_ns();
+	struct rusage usage = {0};
+	struct took took = {0};
+	pid_t pid = fork();
+
+	if (!pid) {
+		cpu_set_t one;
+		int null = open("/dev/null", O_WRONLY);
+
+		CPU_ZERO(&one);
+		CPU_SET(0, &one);
+		sched_setaffinity(0, sizeof(one), &one);
+		dup2(null, STDOUT_FILENO);
+		dup2(null, STDERR_FILENO);
+		execvp(argv[0], argv);
+		_exit(127);
+	}
+	if (pid < 0 || wait4(pid, &took.status, 0, &usage) != pid)
+		abort();
+	took.seconds = (double)(clock_mono_ns() - began_ns) / 1e9;
+	took.cpu_seconds = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+			   (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+	took.rss_kb = usage.ru_maxrss;
+	return took;
+}
+
+static double report(const char *what, char *const *argv, off_t size)
+{
+	struct took took = measure(argv);
+	double mb = (double)size / 1e6;
+
+	printf("%-28s %7.1f MB  %7.2f s (cpu %7.2f s)  %8.1f MB/s  rss %6ld KB%s\n", what, mb,
+		took.seconds, took.cpu_seconds, mb / took.seconds, took.rss_kb,
+		took.status ? "  FAILED" : "");
+	fflush(stdout);
+	return took.cpu_seconds;
+}
+
+int main(int argc, char **argv)
+{
+	const char *dir = getenv("TMPDIR");
+	off_t mb = argc > 2 ? atoi(argv[2]) : 512, slice_mb = argc > 3 ? atoi(argv[3]) : 32;
+	auto_free char *whole = text_fmt("%s/mailrig-bench.%d.pcap", dir ? dir : "/tmp", getpid());
+	auto_free char *slice = text_fmt("%s.slice", whole);
+	off_t size, slice_size;
+	double ours, theirs;
+
+	if (argc < 2) {
+		fputs("usage: bench_wire MAILRIG [MB] [SLICE_MB]\n", stderr);
+		return 64;
+	}
+	size = make_capture(whole, mb << 20);
+	slice_size = make_capture(slice, slice_mb << 20);
+	report("mailrig wire --json", (char *[]){argv[1], "wire", whole, "--json", NULL}, size);
+	report("mailrig wire", (char *[]){argv[1], "wire", whole, NULL}, size);
+	ours = report("mailrig wire --json, slice",
+		(char *[]){argv[1], "wire", slice, "--json", NULL}, slice_size);
+	if (fs_exists("/usr/bin/tshark")) {
+		theirs = report("tshark -Y smtp -T json, slice",
+			(char *[]){"tshark", "-n", "-r", slice, "-Y", "smtp", "-T", "json", NULL},
+			slice_size);
+		printf("tshark takes %.0f times the CPU time on the same file\n", theirs / ours);
+	}
+	unlink(whole);
+	unlink(slice);
+	return 0;
+}

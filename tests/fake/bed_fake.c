@@ -1,0 +1,204 @@
+#include "tests/fake/bed_fake.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+
+#include <string.h>
+
+struct fake_bed {
+	struct bed bed;
+	struct fake *fake;
+	struct bed_fake_wish *wish;
+	bed_event_fn fn;
+	void *arg;
+	int64_t origin_ns;
+	uint64_t met;
+	bool refusing;
+};
+
+static struct fake_bed *of(struct bed *bed)
+{
+	return (struct fake_bed *)bed;
+}
+
+static int64_t now(void *arg)
+{
+	return clock_mono_ns() - ((struct fake_bed *)arg)->origin_ns;
+}
+
+static int64_t bed_clock(struct bed *bed)
+{
+	return now(of(bed));
+}
+
+static void on_attempt(void *arg, const struct fake_attempt *attempt)
+{
+	struct fake_bed *b = arg;
+	auto_json json_t *json = json_pack("{ss si so so so ss si sI}", "hop", attempt->hop, "conn",
+		1, "token", json_text(attempt->token), "from", json_text(attempt->from), "to",
+		json_text(attempt->to), "result", attempt->result, "code", attempt->code, "cell_ns",
+		(json_int_t)now(b));
+
+	if (attempt->dot_ns >= 0)
+		json_object_set_new(
+			json, "dot_t", json_real((double)attempt->dot_ns / (double)NS_PER_SEC));
+	if (attempt->reply_ns >= 0)
+		json_object_set_new(json, "reply_t",
+			json_real((double)attempt->reply_ns / (double)NS_PER_SEC));
+	b->fn(b->arg, BED_ATTEMPT, json);
+}
+
+static void on_death(void *arg, const struct fake_death *death)
+{
+	struct fake_bed *b = arg;
+	auto_json json_t *json = json_pack("{ss si}", "program", death->program, "signal", death->signal);
+
+	b->fn(b->arg, BED_DIED, json);
+}
+
+static int bed_connect(
+	struct bed *bed, const struct service *service, int64_t deadline_ns, struct err *err)
+{
+	static const enum fake_service map[] = {
+		[PROTOCOL_SMTP] = FAKE_SMTP,
+		[PROTOCOL_LMTP] = FAKE_LMTP,
+		[PROTOCOL_IMAP] = FAKE_IMAP,
+		[PROTOCOL_POP3] = FAKE_POP3,
+	};
+
+	return fake_connect(of(bed)->fake, map[service->protocol], deadline_ns, err);
+}
+
+static int bed_run(struct bed *bed, const char *line, const char *const *env, int64_t timeout_ms,
+	bool daemons, struct command_result *ret, struct err *err)
+{
+	struct fake *fake = of(bed)->fake;
+	int rc = 0;
+
+	(void)env;
+	(void)daemons;
+	*ret = (struct command_result){0};
+	if (!strcmp(line, "fake-start"))
+		rc = fake_running(fake) ? 0 : fake_start(fake, err);
+	else if (!strcmp(line, "fake-stop"))
+		ret->timed_out =
+			fake_stop(fake, deadline_in_ms(timeout_ms), err) == -ETIMEDOUT;
+	else if (!strcmp(line, "fake-queue"))
+		fake_queue_list(fake, &ret->output);
+	else if (!strcmp(line, "fake-hold") || !strcmp(line, "fake-release"))
+		fake_hold_queue(fake, !strcmp(line, "fake-hold"));
+	else
+		ret->status = 127;
+	if (ret->timed_out)
+		fake_kill(fake);
+	return rc;
+}
+
+static int bed_freeze(struct bed *bed, const char *const *mounts, struct err *err)
+{
+	struct fake_bed *b = of(bed);
+	auto_json json_t *json = json_pack("{ss}", "text", "kernel panic - not syncing: planted");
+
+	(void)mounts;
+	(void)err;
+	fake_freeze(b->fake);
+	if (b->wish->panics_at_freeze)
+		b->fn(b->arg, BED_PANIC, json);
+	return 0;
+}
+
+static int bed_thaw(struct bed *bed, struct err *err)
+{
+	fake_thaw(of(bed)->fake);
+	return of(bed)->wish->fails_to_thaw ? err_set(err, -EIO, "planted: the thaw failed") : 0;
+}
+
+static int bed_frozen(struct bed *bed, uint32_t *ret, struct err *err)
+{
+	unsigned int waiting = 0;
+
+	(void)err;
+	fake_frozen(of(bed)->fake, &waiting);
+	*ret = waiting;
+	return 0;
+}
+
+static int bed_leg_set(struct bed *bed, const struct service *service, enum leg_mode mode,
+	enum leg_heal heal, struct err *err)
+{
+	(void)service;
+	(void)heal;
+	(void)err;
+	of(bed)->refusing = mode != LEG_PASS;
+	fake_disable_delivery(of(bed)->fake, of(bed)->refusing);
+	return 0;
+}
+
+static uint64_t bed_leg_met(struct bed *bed, const struct service *service)
+{
+	struct fake_bed *b = of(bed);
+
+	(void)service;
+	if (b->refusing && fake_queue_depth(b->fake) > b->met)
+		b->met = fake_queue_depth(b->fake);
+	return b->met;
+}
+
+static int bed_residue(struct bed *bed, json_t **ret, struct err *err)
+{
+	(void)err;
+	*ret = json_array();
+	if (of(bed)->wish->leaves_residue)
+		json_array_append_new(*ret, json_string("planted: a point is still armed"));
+	return 0;
+}
+
+static void bed_close(struct bed *bed)
+{
+	of(bed)->wish->closed++;
+	fake_free(of(bed)->fake);
+	free(bed);
+}
+
+static const struct bed_ops fake_ops = {
+	.name = "fake",
+	.connect = bed_connect,
+	.run = bed_run,
+	.clock_ns = bed_clock,
+	.freeze = bed_freeze,
+	.thaw = bed_thaw,
+	.frozen = bed_frozen,
+	.leg_set = bed_leg_set,
+	.leg_met = bed_leg_met,
+	.residue = bed_residue,
+	.close = bed_close,
+};
+
+int bed_fake_open(struct bed **ret, const struct plan *plan, const char *dir, bed_event_fn on_event,
+	void *event_arg, void *arg, struct err *err)
+{
+	static const char *const users[] = {"u1", "u2", NULL};
+	struct bed_fake_wish *wish = arg;
+	struct fake_bed *b = mem_zero(1, sizeof(*b));
+	struct fake_opts opts = {
+		.users = users,
+		.clock_ns = now,
+		.on_attempt = on_attempt,
+		.on_death = on_death,
+		.arg = b,
+	};
+
+	(void)dir;
+	b->bed = (struct bed){.ops = &fake_ops, .target = plan->target};
+	b->wish = wish;
+	b->fn = on_event;
+	b->arg = event_arg;
+	b->origin_ns = clock_mono_ns();
+	b->fake = fake_new(&opts);
+	*ret = &b->bed;
+	if (wish->fails_to_open)
+		return err_set(err, -EIO, "planted: there is no machine");
+	if (wish->nth && plan->kind == PLAN_CELL)
+		fake_plant(b->fake, wish->bug, wish->nth, wish->only_hurt);
+	return fake_start(b->fake, err);
+}

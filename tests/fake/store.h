@@ -1,0 +1,117 @@
+/*
+ * A mail store in the same process, for the unit tests of the cell's life and of the oracles: SMTP
+ * in, a queue, delivery over an inner hop, mailboxes in memory, IMAP and POP3 out; it can be frozen,
+ * thawed, stopped and started, and it breaks one law at a time when told so (fake_plant()).
+ *
+ * fake_start() opens listeners on 127.0.0.1 and makes threads; each call may come from any thread,
+ * but start, stop and free come from one. Users log in with their name as password; USER@anything
+ * with a known USER is delivered here, all else goes to `outbound`, if there is one. What is kept
+ * (queue, mailboxes) survives fake_stop() and fake_start().
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FAKE_SESSIONS_MAX 64
+#define FAKE_MESSAGE_MAX  (4u << 20)
+#define FAKE_DEATHS_MAX	  16
+
+enum fake_service {
+	FAKE_SMTP,
+	FAKE_LMTP,
+	FAKE_IMAP,
+	FAKE_POP3,
+	FAKE_SERVICES,
+};
+
+const char *fake_service_name(enum fake_service service); /* "smtp" ... */
+
+enum fake_bug {
+	FAKE_LOSES,	    /* S1: 250 after the dot, nothing kept */
+	FAKE_KEEPS_REFUSED, /* S2: 451 after the dot, delivered all the same */
+	FAKE_DUPLICATES,    /* S3: one dot, two copies */
+	FAKE_BOUNCES,	    /* S4: 554, or a bounce, on a transient fault (freeze, hop down) */
+	FAKE_NO_REPLY,	    /* S5, H1: no reply after the dot, ever; the mail is kept */
+	FAKE_QUEUE_STUCK,   /* S7: a deferred entry is not tried again */
+	FAKE_HANGS_AT_THAW, /* H1: an operation that waited in the freeze goes on waiting */
+	FAKE_STOP_HANGS,    /* H2: fake_stop() does not end */
+	FAKE_DIES,	    /* H5: a process dies by SIGSEGV at the dot; the connection is reset */
+	FAKE_CORRUPTS,	    /* S8: a copy's body is altered */
+	FAKE_MIXES_USERS,   /* S9: a copy goes to another user */
+	FAKE_BUGS,
+};
+
+const char *fake_bug_name(enum fake_bug bug); /* "loses" "keeps-refused" ... */
+
+struct fake_attempt {	 /* as a wire would show it; texts are borrowed for the call */
+	const char *hop; /* "edge" "inner" "outbound" */
+	const char *token, *from, *to;
+	const char *result;	  /* "2yz" "4yz" "5yz" "none" */
+	int code;		  /* 0: none */
+	int64_t dot_ns, reply_ns; /* on clock_ns; -1 where not reached */
+};
+
+struct fake_death {
+	char program[64];
+	int signal;
+};
+
+struct fake_opts {
+	const char *const *users; /* NULL-terminated; at least one */
+	int64_t retry_ms;	  /* of deferred queue entries; 0: 200 */
+	int64_t hop_ms; /* how long the queue waits for the inner hop's replies; 0: 5000 */
+	/*
+	 * The inner hop: NULL delivers within the store; else the queue speaks LMTP on the
+	 * descriptor this gives (a forwarder in front of the store's own LMTP port, for example).
+	 */
+	int (*hop_connect)(void *arg, int64_t deadline_ns, struct err *err);
+	int (*outbound)(
+		void *arg, int64_t deadline_ns, struct err *err); /* to the next MTA; may be NULL */
+	int64_t (*clock_ns)(void *arg);				  /* NULL: monotonic */
+	void (*on_attempt)(void *arg, const struct fake_attempt *attempt); /* may be NULL */
+	void (*on_death)(void *arg, const struct fake_death *death);	   /* may be NULL */
+	void *arg;
+};
+
+struct fake;
+
+struct fake *fake_new(const struct fake_opts *opts); /* stopped, empty */
+void fake_free(struct fake *fake);		     /* by force if it runs; NULL is fine */
+
+/* Break a law at the `nth` opportunity (from 1), once. `only_hurt`: only operations that met a freeze
+ * or a failing hop count as opportunities. nth 0 takes the bug out. */
+void fake_plant(struct fake *fake, enum fake_bug bug, unsigned int nth, bool only_hurt);
+bool fake_bug_fired(struct fake *fake, enum fake_bug bug);
+
+int fake_start(struct fake *fake, struct err *err); /* the same ports each time */
+/* Ends every session and thread: 0, or -ETIMEDOUT; then only fake_kill() helps. */
+int fake_stop(struct fake *fake, int64_t deadline_ns, struct err *err);
+void fake_kill(struct fake *fake); /* stop by force */
+bool fake_running(struct fake *fake);
+
+uint16_t fake_port(struct fake *fake, enum fake_service service);
+int fake_connect(
+	struct fake *fake, enum fake_service service, int64_t deadline_ns, struct err *err);
+
+/* While frozen, whatever would write (the dot, delivery, APPEND, STORE, EXPUNGE, QUIT with deletions)
+ * waits. */
+void fake_freeze(struct fake *fake);
+void fake_thaw(struct fake *fake);
+bool fake_frozen(struct fake *fake, unsigned int *ret_waiting); /* operations that wait now */
+bool fake_wait_frozen(struct fake *fake, unsigned int waiting, int64_t deadline_ns);
+
+/* The delivery agent: while disabled, delivery fails for now (without a hop_connect). */
+void fake_disable_delivery(struct fake *fake, bool disabled);
+void fake_hold_queue(struct fake *fake, bool hold); /* nothing leaves the queue */
+
+size_t fake_queue_depth(struct fake *fake);
+void fake_queue_list(struct fake *fake, struct buf *out);	/* lines: ID STATE RECIPIENT... */
+bool fake_wait_drained(struct fake *fake, int64_t deadline_ns); /* false at the deadline */
+
+size_t fake_copies(struct fake *fake, const char *user); /* in all mailboxes */
+size_t fake_deaths(struct fake *fake, struct fake_death *out, size_t max);

@@ -1,0 +1,117 @@
+/* What the parts of the fake store share: store.c (life), store_box.c (mailboxes), store_queue.c,
+ * and one file per protocol. One lock guards all; no call to the outside is made under it. */
+#pragma once
+
+#include "mail/line.h"
+#include "mail/mail.h"
+#include "tests/fake/store.h"
+
+#include <pthread.h>
+
+#define FAKE_IDLE_MS   300000
+#define FAKE_LINE_MAX  8192
+#define FAKE_RCPTS_MAX 100
+
+enum fake_flag {
+	FLAG_SEEN = 1,
+	FLAG_ANSWERED = 2,
+	FLAG_FLAGGED = 4,
+	FLAG_DELETED = 8,
+	FLAG_DRAFT = 16,
+};
+
+struct fake_mail {
+	uint32_t uid;
+	unsigned int flags;
+	struct buf text; /* never changed once in a box */
+};
+
+struct fake_box {
+	char *user, *name;
+	uint32_t uidvalidity, uidnext;
+	struct fake_mail **mails; /* by uid */
+	size_t count;
+};
+
+struct fake_entry { /* of the queue; `to` shrinks as recipients are done */
+	unsigned int id;
+	char *from;
+	char **to;
+	size_t to_count;
+	struct buf text;
+	char token[64];
+	int64_t next_ns; /* CLOCK_NEVER: stuck */
+	bool active, deferred;
+};
+
+struct fake_session {
+	struct fake *fake;
+	enum fake_service service;
+	struct line line;
+	pthread_t thread;
+	bool used, done;
+};
+
+struct fake {
+	struct fake_opts opts;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool running, stopping, killed;
+	bool frozen, disabled, hold;
+	unsigned int freeze_waiters;
+
+	struct {
+		unsigned int nth, seen;
+		bool only_hurt, fired;
+	} bugs[FAKE_BUGS];
+	struct fake_death deaths[FAKE_DEATHS_MAX];
+	size_t death_count;
+
+	int listen_fds[FAKE_SERVICES];
+	uint16_t ports[FAKE_SERVICES];
+	int wake_fd;
+	pthread_t acceptor, runner;
+	struct line_group group;
+	struct fake_session sessions[FAKE_SESSIONS_MAX];
+	size_t live; /* threads of sessions, and the runner */
+
+	struct fake_box **boxes;
+	size_t box_count;
+	struct fake_entry **queue;
+	size_t queue_count;
+	unsigned int next_id;
+};
+
+int64_t fake_now(const struct fake *fake);
+bool fake_fires(struct fake *fake, enum fake_bug bug, bool hurt); /* takes the lock */
+
+/* Before anything is written: waits while frozen. 0, or -ECANCELED when the store ends. */
+int fake_write_gate(struct fake *fake, bool *ret_hurt);
+void fake_hang(struct fake *fake); /* until the store is stopped */
+void fake_die(struct fake *fake, const char *program);
+void fake_tell_attempt(struct fake *fake, const struct fake_attempt *attempt);
+const char *fake_result(int code);
+
+/* Mailboxes: all but fake_deliver() are called under the lock. */
+bool fake_is_user(const struct fake *fake, const char *user, size_t len);
+char *fake_user_of(const struct fake *fake, const char *address); /* NULL: not ours; caller frees */
+struct fake_box *fake_box_find(struct fake *fake, const char *user, const char *name);
+struct fake_box *fake_box_make(struct fake *fake, const char *user, const char *name);
+uint32_t fake_box_add(struct fake_box *box, const char *bytes, size_t len, unsigned int flags);
+struct fake_mail *fake_box_mail(struct fake_box *box, uint32_t uid);
+void fake_box_drop(struct fake_box *box, uint32_t uid);
+void fake_box_free(struct fake_box *box);
+
+/* One copy into the user's INBOX, with its gate and bugs: 250, 451, or a negative errno. */
+int fake_deliver(struct fake *fake, const char *user, const char *bytes, size_t len);
+
+void fake_enqueue(struct fake *fake, const char *from, char *const *to, size_t to_count,
+	const struct buf *text, const char *token); /* takes the lock */
+void fake_entry_free(struct fake_entry *entry);
+void *fake_queue_run(void *fake);
+
+void fake_smtp(struct fake_session *session); /* SMTP and LMTP */
+void fake_imap(struct fake_session *session);
+void fake_pop3(struct fake_session *session);
+
+void fake_idle_deadline(struct fake_session *session);

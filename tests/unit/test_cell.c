@@ -1,0 +1,256 @@
+/* The life of a cell on the fake store: each verdict for its own reason, and never another. */
+#include "tests/check/check.h"
+
+#include "base/fs.h"
+#include "base/json.h"
+#include "run/cell.h"
+#include "run/judge.h"
+#include "run/scenario_load.h"
+#include "run/target_load.h"
+#include "tests/fake/bed_fake.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+static const char target_yaml[] =
+	"summary: the fake store\n"
+	"image: none\n"
+	"ready_within: 20s\n"
+	"users: [u1, u2]\n"
+	"services:\n"
+	"  - {name: smtp, protocol: smtp, port: 25}\n"
+	"  - {name: lmtp, protocol: lmtp, port: 24, seen: relay}\n"
+	"  - {name: imap, protocol: imap, port: 143}\n"
+	"disks:\n"
+	"  - {name: mail, mount: /srv/mail, size: 64MiB}\n"
+	"commands: {start: fake-start, stop: fake-stop, queue_list: fake-queue}\n"
+	"timers: {retry_first: 1s, retry_longest: 2s}\n"
+	"objectives: {recover: 2s, drain: 4s, stop: 2s}\n";
+
+static const char workload_yaml[] =
+	"claim: nothing is lost\n"
+	"workload:\n"
+	"  - {as: writers, do: smtp, sessions: 2, messages: 8, to: [u1, u2]}\n";
+
+static const char freeze_yaml[] =
+	"steps:\n"
+	"  - {as: snapshot, do: freeze-fs, when: smtp/data, nth: 3, for: 200ms}\n";
+
+static const char refuse_yaml[] =
+	"steps:\n"
+	"  - {as: gone, do: mta-refuses, when: smtp/data, nth: 3, for: 200ms}\n";
+
+static const char never_yaml[] =
+	"steps:\n"
+	"  - {as: snapshot, do: freeze-fs, when: smtp/data, nth: 500}\n";
+
+static const char idle_yaml[] =
+	"steps:\n"
+	"  - {as: snapshot, do: freeze-fs, after: writers, for: 50ms}\n";
+
+static struct plan *make_plan(const char *steps)
+{
+	auto_free char *text = text_fmt("%s%s", workload_yaml, steps);
+	struct plan *plan = mem_zero(1, sizeof(*plan));
+	auto_buf struct buf complaints = {0};
+	struct err err = {0};
+
+	plan->kind = PLAN_CELL;
+	plan->id = text_dup("test.fake.1");
+	plan->seed = plan->slot = 1;
+	if (scenario_parse("test.yaml", text, strlen(text), &plan_vocabulary, &complaints,
+		    &plan->scenario, &err) ||
+		target_parse("target.yaml", NULL, target_yaml, sizeof(target_yaml) - 1, oracles,
+			&complaints, &plan->target, &err)) {
+		fprintf(stderr, "%s%s\n", buf_text(&complaints), err.text);
+		abort();
+	}
+	free(plan->target->name);
+	plan->target->name = text_dup("fake");
+	return plan;
+}
+
+/* Baseline, cell, judgement: as a campaign does it. */
+static void run(const char *steps, struct bed_fake_wish *wish, struct result *ret)
+{
+	auto_free char *dir = path_join(check_dir(), "cell");
+	auto_free char *base = path_join(check_dir(), "base");
+	struct plan *plan = make_plan(steps), *baseline = plan_baseline(plan);
+	struct err err = {0};
+
+	mkdir(dir, 0777);
+	mkdir(base, 0777);
+	plan->baseline = text_dup(base);
+	CHECK_INT(plan_save(baseline, base, &err), 0);
+	CHECK_INT(plan_save(plan, dir, &err), 0);
+	CHECK_INT(cell_run(baseline, base, bed_fake_open, wish, &err), 0);
+	wish->closed = 0;
+	CHECK_INT(cell_run(plan, dir, bed_fake_open, wish, &err), 0);
+	CHECK_INT(wish->closed, 1);
+	if (!CHECK_INT(judge_cell(dir, ret, &err), 0))
+		fprintf(stderr, "%s\n", err.text);
+	plan_free(baseline);
+	plan_free(plan);
+}
+
+static void expect(const char *steps, struct bed_fake_wish wish, enum verdict verdict, const char *reason)
+{
+	struct result result = {0};
+
+	run(steps, &wish, &result);
+	CHECK_STR(verdict_name(result.verdict), verdict_name(verdict));
+	CHECK_HAS(result.reason, reason);
+	result_free(&result);
+}
+
+static void a_healthy_store_passes_a_freeze(void)
+{
+	struct bed_fake_wish wish = {0};
+	struct result result = {0};
+
+	run(freeze_yaml, &wish, &result);
+	CHECK_STR(verdict_name(result.verdict), "PASS");
+	CHECK_STR(result.reason, "");
+	CHECK(result.fired > 0);
+	CHECK_INT(result.residue, 0);
+	CHECK(result.recover_ms >= 0);
+	result_free(&result);
+}
+
+static void a_healthy_store_passes_a_dead_delivery_agent(void)
+{
+	expect(refuse_yaml, (struct bed_fake_wish){0}, VERDICT_PASS, "");
+}
+
+static void a_healthy_store_passes_without_any_fault(void)
+{
+	expect("", (struct bed_fake_wish){0}, VERDICT_PASS, "");
+}
+
+static void a_lost_mail_is_a_finding_of_s1(void)
+{
+	expect(freeze_yaml, (struct bed_fake_wish){.bug = FAKE_LOSES, .nth = 1}, VERDICT_FAIL, "S1");
+}
+
+static void a_kept_refused_mail_is_a_finding_of_s2(void)
+{
+	expect(freeze_yaml, (struct bed_fake_wish){.bug = FAKE_KEEPS_REFUSED, .nth = 1},
+		VERDICT_FAIL, "S2");
+}
+
+static void a_doubled_mail_is_a_finding_of_s3(void)
+{
+	expect(freeze_yaml, (struct bed_fake_wish){.bug = FAKE_DUPLICATES, .nth = 1}, VERDICT_FAIL,
+		"S3");
+}
+
+static void a_queue_that_stands_still_is_a_finding_of_s7(void)
+{
+	expect(refuse_yaml, (struct bed_fake_wish){.bug = FAKE_QUEUE_STUCK, .nth = 1},
+		VERDICT_FAIL, "S7");
+}
+
+static void a_hang_after_the_thaw_is_a_finding_of_h1(void)
+{
+	expect(freeze_yaml, (struct bed_fake_wish){.bug = FAKE_HANGS_AT_THAW, .nth = 1},
+		VERDICT_FAIL, "H1");
+}
+
+static void a_stop_that_hangs_is_a_finding_of_h2(void)
+{
+	expect(freeze_yaml, (struct bed_fake_wish){.bug = FAKE_STOP_HANGS, .nth = 1}, VERDICT_FAIL,
+		"H2");
+}
+
+static void a_death_by_signal_is_a_finding_of_h5(void)
+{
+	expect(freeze_yaml, (struct bed_fake_wish){.bug = FAKE_DIES, .nth = 1}, VERDICT_FAIL, "H5");
+}
+
+static void a_fault_that_met_nothing_is_unknown(void)
+{
+	expect(idle_yaml, (struct bed_fake_wish){0}, VERDICT_UNKNOWN, "fired 0");
+}
+
+static void a_moment_that_never_came_is_unknown(void)
+{
+	expect(never_yaml, (struct bed_fake_wish){0}, VERDICT_UNKNOWN, "snapshot");
+}
+
+static void a_bed_that_does_not_open_is_broken(void)
+{
+	expect(freeze_yaml, (struct bed_fake_wish){.fails_to_open = true}, VERDICT_BROKEN,
+		"there is no machine");
+}
+
+static void a_failed_heal_is_broken(void)
+{
+	expect(freeze_yaml, (struct bed_fake_wish){.fails_to_thaw = true}, VERDICT_BROKEN, "thaw");
+}
+
+static void residue_is_broken(void)
+{
+	expect(freeze_yaml, (struct bed_fake_wish){.leaves_residue = true}, VERDICT_BROKEN,
+		"still armed");
+}
+
+static void a_panic_is_broken(void)
+{
+	expect(freeze_yaml, (struct bed_fake_wish){.panics_at_freeze = true}, VERDICT_BROKEN,
+		"kernel panic");
+}
+
+static void trouble_before_a_finding_makes_it_suspect(void)
+{
+	struct bed_fake_wish wish = {.bug = FAKE_STOP_HANGS, .nth = 1, .fails_to_thaw = true};
+	struct result result = {0};
+
+	run(freeze_yaml, &wish, &result);
+	CHECK_STR(verdict_name(result.verdict), "BROKEN");
+	if (CHECK(result.finding_count > 0))
+		CHECK(result.findings[0].suspect);
+	result_free(&result);
+}
+
+static void the_same_seed_gives_the_same_signature(void)
+{
+	struct bed_fake_wish wish = {.bug = FAKE_LOSES, .nth = 1};
+	struct result first = {0}, second = {0};
+
+	run(freeze_yaml, &wish, &first);
+	run(freeze_yaml, &wish, &second);
+	if (CHECK(first.finding_count > 0 && second.finding_count > 0))
+		CHECK_STR(second.findings[0].signature, first.findings[0].signature);
+	result_free(&first);
+	result_free(&second);
+}
+
+static void a_control_has_no_fault_left(void)
+{
+	struct plan *plan = make_plan("steps:\n"
+				      "  - {as: snapshot, do: freeze-fs, when: smtp/data, nth: 3, for: 1s}\n"
+				      "  - {as: other, do: imap, while: snapshot, user: u1, send: [SELECT INBOX]}\n");
+	struct plan *control = plan_control(plan);
+
+	CHECK_INT(control->kind, PLAN_CONTROL);
+	if (CHECK_INT(control->scenario->step_count, 1)) {
+		CHECK_STR(control->scenario->steps[0].label, "other");
+		CHECK_STR(control->scenario->steps[0].trigger.moment, "smtp/data");
+		CHECK_INT(control->scenario->steps[0].trigger.nth, 3);
+	}
+	plan_free(control);
+	plan_free(plan);
+}
+
+CHECK_MAIN(CHECK_CASE(a_healthy_store_passes_a_freeze),
+	CHECK_CASE(a_healthy_store_passes_a_dead_delivery_agent),
+	CHECK_CASE(a_healthy_store_passes_without_any_fault), CHECK_CASE(a_lost_mail_is_a_finding_of_s1),
+	CHECK_CASE(a_kept_refused_mail_is_a_finding_of_s2), CHECK_CASE(a_doubled_mail_is_a_finding_of_s3),
+	CHECK_CASE(a_queue_that_stands_still_is_a_finding_of_s7),
+	CHECK_CASE(a_hang_after_the_thaw_is_a_finding_of_h1),
+	CHECK_CASE(a_stop_that_hangs_is_a_finding_of_h2), CHECK_CASE(a_death_by_signal_is_a_finding_of_h5),
+	CHECK_CASE(a_fault_that_met_nothing_is_unknown), CHECK_CASE(a_moment_that_never_came_is_unknown),
+	CHECK_CASE(a_bed_that_does_not_open_is_broken), CHECK_CASE(a_failed_heal_is_broken),
+	CHECK_CASE(residue_is_broken), CHECK_CASE(a_panic_is_broken),
+	CHECK_CASE(trouble_before_a_finding_makes_it_suspect),
+	CHECK_CASE(the_same_seed_gives_the_same_signature), CHECK_CASE(a_control_has_no_fault_left))

@@ -1,0 +1,291 @@
+#include "tests/check/check.h"
+#include "tests/unit/net_tell.h"
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/io.h"
+#include "base/proc.h"
+#include "net/wire.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+
+#define WAIT_MS 20000
+
+/* What a wire told, behind a lock of its own. */
+struct told {
+	pthread_mutex_t lock;
+	struct buf text;
+	int64_t last_ns;
+};
+
+struct fixture {
+	struct told told;
+	struct wire *wire;
+	char *fifo, *file;
+	int writer;
+};
+
+static const struct dialogue_port ports[] = {
+	{25, DIALOGUE_PROTOCOL_SMTP, "edge"}, {24, DIALOGUE_PROTOCOL_LMTP, "inner"}};
+
+static void on_event(void *arg, const struct dialogue_event *event)
+{
+	struct told *told = arg;
+
+	pthread_mutex_lock(&told->lock);
+	tell_event(&told->text, event);
+	told->last_ns = event->ns;
+	pthread_mutex_unlock(&told->lock);
+}
+
+static int64_t cell_clock(void *arg, int64_t mono_ns)
+{
+	return mono_ns - *(int64_t *)arg;
+}
+
+static struct fixture *set_up(int64_t *epoch_ns)
+{
+	static const struct wire_name names[] = {{"10.1.0.1", "store.rig"}, {NULL, NULL}};
+	struct fixture *f = mem_zero(1, sizeof(*f));
+	const char *dir = check_dir();
+	struct wire_config config = {
+		.ports = ports,
+		.port_count = 2,
+		.fn = on_event,
+		.arg = &f->told,
+		.clock_ns = epoch_ns ? cell_clock : NULL,
+		.clock_arg = epoch_ns,
+		.names = names,
+		.comment = "cell x.y.1",
+	};
+	struct err err = {0};
+
+	pthread_mutex_init(&f->told.lock, NULL);
+	config.fifo_path = f->fifo = path_join(dir, "wire.fifo");
+	config.capture_path = f->file = path_join(dir, "wire.pcapng");
+	if (!CHECK_INT(wire_open(&f->wire, &config, &err), 0))
+		fprintf(stderr, "%s\n", err.text);
+	f->writer = open(f->fifo, O_WRONLY | O_CLOEXEC);
+	CHECK(f->writer >= 0);
+	return f;
+}
+
+static void tear_down(struct fixture *f)
+{
+	CHECK_INT(wire_close(f->wire, NULL), 0);
+	CHECK(!fs_exists(f->fifo));
+	if (f->writer >= 0)
+		close(f->writer);
+	pthread_mutex_destroy(&f->told.lock);
+	buf_free(&f->told.text);
+	free(f->fifo);
+	free(f->file);
+	free(f);
+}
+
+static char *told(struct fixture *f)
+{
+	char *text;
+
+	pthread_mutex_lock(&f->told.lock);
+	text = text_dup(buf_text(&f->told.text));
+	pthread_mutex_unlock(&f->told.lock);
+	return text;
+}
+
+/* As QEMU's filter-dump writes: classic pcap with microseconds, stamps of no use. */
+static void write_head(struct fixture *f)
+{
+	uint32_t head[6] = {0xa1b2c3d4, 4 << 16 | 2, 0, 0, 65536, 1};
+
+	CHECK_INT(io_write_all(f->writer, head, sizeof(head), deadline_in_ms(WAIT_MS), NULL), 0);
+}
+
+static void write_frames(struct fixture *f, const struct gen *gen, size_t from)
+{
+	auto_buf struct buf out = {0};
+
+	for (size_t i = from; i < gen->count; i++) {
+		uint32_t size = (uint32_t)gen->frames[i].bytes.len;
+		uint32_t packet[4] = {7, 7, size, size};
+
+		buf_add(&out, packet, sizeof(packet));
+		buf_add(&out, gen->frames[i].bytes.data, size);
+	}
+	CHECK_INT(io_write_all(f->writer, out.data, out.len, deadline_in_ms(WAIT_MS), NULL), 0);
+}
+
+static void half_a_delivery(struct gen *gen, struct gen_conn *conn)
+{
+	*conn = gen_conn(1, 25, false);
+	gen_init(gen, 1);
+	gen_open(gen, conn);
+	gen_text(gen, conn, GEN_SERVER, "220 hi\r\n");
+	gen_text(gen, conn, GEN_CLIENT, "EHLO me\r\n");
+	gen_text(gen, conn, GEN_SERVER, "250 b\r\n");
+	gen_text(gen, conn, GEN_CLIENT, "MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nDATA\r\n");
+	gen_text(gen, conn, GEN_SERVER, "250 1\r\n250 2\r\n354 3\r\n");
+	gen_text(gen, conn, GEN_CLIENT, "X-Mailrig-Token: t1\r\n\r\nhello\r\n.\r\n");
+}
+
+static void tells_dialogues_while_frames_arrive_and_what_is_owed(void)
+{
+	struct fixture *f = set_up(NULL);
+	auto_free char *first = NULL;
+	auto_free char *second = NULL;
+	struct owed owed[4];
+	struct gen gen;
+	struct gen_conn conn;
+	int64_t before_ns = clock_mono_ns();
+	size_t sent;
+
+	half_a_delivery(&gen, &conn);
+	write_head(f);
+	write_frames(f, &gen, 0);
+	sent = gen.count;
+	CHECK_INT(wire_flush(f->wire, deadline_in_ms(WAIT_MS)), 0);
+	first = told(f);
+	CHECK_HAS(first, "[smtp/dot]");
+	CHECK(f->told.last_ns >= before_ns && f->told.last_ns <= clock_mono_ns());
+	CHECK_INT(wire_owed(f->wire, owed, 4), 1);
+	CHECK_STR(owed[0].verb, ".");
+	CHECK_STR(owed[0].token, "t1");
+	CHECK_STR(owed[0].hop, "edge");
+	CHECK(owed[0].since_ns >= before_ns);
+
+	gen_text(&gen, &conn, GEN_SERVER, "250 queued\r\n");
+	write_frames(f, &gen, sent);
+	CHECK_INT(wire_flush(f->wire, deadline_in_ms(WAIT_MS)), 0);
+	second = told(f);
+	CHECK_HAS(second, "attempt t1 <a@x> to <b@y> 2yz");
+	CHECK_INT(wire_owed(f->wire, owed, 4), 0);
+	CHECK_INT(wire_frames(f->wire), gen.count);
+	CHECK_INT(wire_dropped(f->wire), 0);
+	gen_free(&gen);
+	tear_down(f);
+}
+
+static void maps_times_to_the_cell_clock(void)
+{
+	int64_t epoch_ns = clock_mono_ns();
+	struct fixture *f = set_up(&epoch_ns);
+	struct gen gen;
+	struct gen_conn conn;
+
+	half_a_delivery(&gen, &conn);
+	write_head(f);
+	write_frames(f, &gen, 0);
+	CHECK_INT(wire_flush(f->wire, deadline_in_ms(WAIT_MS)), 0);
+	CHECK(f->told.last_ns > 0 && f->told.last_ns <= clock_mono_ns() - epoch_ns);
+	gen_free(&gen);
+	tear_down(f);
+}
+
+static void takes_a_second_writer_after_the_first_is_gone(void)
+{
+	struct fixture *f = set_up(NULL);
+	auto_free char *text = NULL;
+	struct gen gen;
+	struct gen_conn conn;
+
+	half_a_delivery(&gen, &conn);
+	write_head(f);
+	write_frames(f, &gen, 0);
+	CHECK_INT(wire_flush(f->wire, deadline_in_ms(WAIT_MS)), 0);
+	close(f->writer);
+	f->writer = -1;
+	CHECK_INT(wire_flush(f->wire, deadline_in_ms(WAIT_MS)), 0);
+	f->writer = open(f->fifo, O_WRONLY | O_CLOEXEC);
+	write_head(f);
+	gen_reset(&gen, &conn, GEN_SERVER);
+	write_frames(f, &gen, gen.count - 1);
+	CHECK_INT(wire_flush(f->wire, deadline_in_ms(WAIT_MS)), 0);
+	text = told(f);
+	CHECK_HAS(text, "to <b@y> none");
+	CHECK_HAS(text, "closed reset");
+	gen_free(&gen);
+	tear_down(f);
+}
+
+static void survives_a_writer_of_nonsense(void)
+{
+	struct fixture *f = set_up(NULL);
+	char junk[4096];
+
+	memset(junk, 'x', sizeof(junk));
+	CHECK_INT(io_write_all(f->writer, junk, sizeof(junk), deadline_in_ms(WAIT_MS), NULL), 0);
+	CHECK_INT(wire_flush(f->wire, deadline_in_ms(WAIT_MS)), 0);
+	CHECK_INT(wire_frames(f->wire), 0);
+	tear_down(f);
+}
+
+static void closes_while_the_writer_goes_on(void)
+{
+	struct fixture *f = set_up(NULL);
+	struct gen gen;
+	struct gen_conn conn;
+
+	half_a_delivery(&gen, &conn);
+	write_head(f);
+	write_frames(f, &gen, 0);
+	gen_free(&gen);
+	tear_down(f); /* the writer's end is still open */
+}
+
+static char *run(char *const *argv)
+{
+	auto_buf struct buf out = {0};
+	struct err err = {0};
+
+	if (proc_run(argv, deadline_in_ms(60000), &out, 1 << 20, &err))
+		fprintf(stderr, "%s: %s\n", argv[0], err.text);
+	return buf_steal(&out);
+}
+
+static bool installed(const char *tool)
+{
+	auto_free char *path = text_fmt("/usr/bin/%s", tool);
+
+	return fs_exists(path);
+}
+
+static void writes_a_file_that_wireshark_reads(void)
+{
+	struct fixture *f = set_up(NULL);
+	auto_free char *path = text_fmt("%s.keep", f->file);
+	auto_free char *info = NULL;
+	auto_free char *comments = NULL;
+	auto_free char *names = NULL;
+	struct gen gen;
+	struct gen_conn conn;
+
+	half_a_delivery(&gen, &conn);
+	write_head(f);
+	write_frames(f, &gen, 0);
+	CHECK_INT(wire_flush(f->wire, deadline_in_ms(WAIT_MS)), 0);
+	wire_mark(f->wire, "fault freeze-fs fired");
+	gen_free(&gen);
+	CHECK_INT(link(f->file, path), 0);
+	tear_down(f);
+	if (!installed("capinfos") || !installed("tshark")) {
+		check_skip("capinfos and tshark are not installed");
+		return;
+	}
+	info = run((char *const[]){"capinfos", "-M", path, NULL});
+	CHECK_HAS(info, "pcapng");
+	CHECK_HAS(info, "Number of packets:   10");
+	CHECK_HAS(info, "cell x.y.1");
+	comments = run((char *const[]){"tshark", "-r", path, "-Y", "frame.comment", "-T", "fields",
+		"-e", "frame.comment", NULL});
+	CHECK_STR(comments, "fault freeze-fs fired\n");
+	names = run((char *const[]){"tshark", "-N", "n", "-r", path, "-Y", "smtp.req.command==EHLO",
+		"-T", "fields", "-e", "ip.dst_host", NULL});
+	CHECK_STR(names, "store.rig\n");
+}
+
+CHECK_MAIN(CHECK_CASE(tells_dialogues_while_frames_arrive_and_what_is_owed),
+	CHECK_CASE(maps_times_to_the_cell_clock),
+	CHECK_CASE(takes_a_second_writer_after_the_first_is_gone),
+	CHECK_CASE(survives_a_writer_of_nonsense), CHECK_CASE(closes_while_the_writer_goes_on),
+	CHECK_CASE(writes_a_file_that_wireshark_reads))

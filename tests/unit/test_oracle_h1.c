@@ -1,0 +1,87 @@
+#include "tests/unit/oracle_table.h"
+
+#define FROZEN		 FAULT(2, "freeze-fs", "in-force")
+#define THAWED		 FAULT(10, "freeze-fs", "healed")
+#define PENDING		 WORK OP(3, 1, "imap-fetch", "u1")
+#define LAST(t)		 "{\"t\":" #t ",\"ev\":\"recovered\",\"all\":false}\n"
+#define SILENT(t, state) FAULT(t, "lmtp-silent", state)
+
+static void what_was_pending_ends_after_the_heal(void)
+{
+	static const struct row rows[] = {
+		{"answered", FROZEN PENDING THAWED DONE(12, 1, "OK"), RULING_HOLDS},
+		{"refused", FROZEN PENDING THAWED DONE(12, 1, "NO"), RULING_HOLDS},
+		{"the connection was closed", FROZEN PENDING THAWED DONE(12, 1, "MAYBE"),
+			RULING_HOLDS},
+		{"at the last moment", FROZEN PENDING THAWED DONE(20, 1, "OK"), RULING_HOLDS},
+		{"nothing was pending", FROZEN THAWED WORK OP(11, 1, "imap-fetch", "u1") LAST(300),
+			RULING_HOLDS},
+		{"it had ended before", FROZEN PENDING DONE(9, 1, "OK") THAWED, RULING_HOLDS},
+		{"IDLE waits for work", WORK FROZEN OP(3, 1, "imap-idle", "u1") THAWED LAST(300),
+			RULING_HOLDS},
+		{"another fault held it meanwhile",
+			FROZEN PENDING THAWED FAULT(11, "disk-slow", "in-force")
+				FAULT(60, "disk-slow", "healed") DONE(65, 1, "OK"),
+			RULING_HOLDS},
+	};
+
+	CHECK_TABLE("H1", rows);
+}
+
+static void what_stays_pending_is_blamed(void)
+{
+	static const struct row rows[] = {
+		{"it came too late", FROZEN PENDING THAWED DONE(21, 1, "OK"), RULING_BROKEN,
+			"only after"},
+		{"it never came", FROZEN PENDING THAWED LAST(20), RULING_BROKEN, "had not ended"},
+		{"it never came, to the end", FROZEN PENDING THAWED END, RULING_BROKEN},
+		{"the client gave up",
+			FROZEN PENDING THAWED
+			"{\"t\":25,\"ev\":\"end\",\"id\":1,\"outcome\":\"MAYBE\","
+			"\"pending\":true}\n",
+			RULING_BROKEN, "had not ended"},
+		{"two faults, and it outlives both",
+			FROZEN PENDING THAWED FAULT(15, "disk-slow", "in-force")
+				FAULT(60, "disk-slow", "healed") DONE(66, 1, "OK"),
+			RULING_BROKEN, "11.0 s"},
+	};
+
+	CHECK_TABLE("H1", rows);
+}
+
+static void a_silent_agent_may_use_its_own_time_out(void)
+{
+	static const struct target untold = {.timers = {.agent_silent_ms = TIME_UNSET}};
+	static const struct row rows[] = {
+		{"within it", SILENT(2, "in-force") PENDING SILENT(10, "healed") DONE(600, 1, "OK"),
+			RULING_HOLDS},
+		{"beyond it", SILENT(2, "in-force") PENDING SILENT(10, "healed") DONE(621, 1, "OK"),
+			RULING_BROKEN},
+		{"not waited for", SILENT(2, "in-force") PENDING SILENT(10, "healed") LAST(30),
+			RULING_CANNOT_TELL, "still pending"},
+		{"not known", SILENT(2, "in-force") PENDING SILENT(10, "healed") DONE(30, 1, "OK"),
+			RULING_CANNOT_TELL, "agent_silent", .target = &untold},
+	};
+
+	CHECK_TABLE("H1", rows);
+}
+
+static void without_a_heal_there_is_nothing_to_judge(void)
+{
+	static const struct row rows[] = {
+		{"no fault", PENDING LAST(300), RULING_NOT_APPLICABLE},
+		{"never healed", FROZEN PENDING LAST(300), RULING_NOT_APPLICABLE},
+		{"never in force", FAULT(2, "freeze-fs", "armed") PENDING THAWED LAST(300),
+			RULING_NOT_APPLICABLE},
+		{"the rig stopped waiting", FROZEN PENDING THAWED LAST(15), RULING_CANNOT_TELL},
+		{"the host starved the guest", FROZEN PENDING THAWED STARVED(15) DONE(30, 1, "OK"),
+			RULING_CANNOT_TELL, "starved"},
+	};
+
+	CHECK_TABLE("H1", rows);
+}
+
+CHECK_MAIN(CHECK_CASE(what_was_pending_ends_after_the_heal),
+	CHECK_CASE(what_stays_pending_is_blamed),
+	CHECK_CASE(a_silent_agent_may_use_its_own_time_out),
+	CHECK_CASE(without_a_heal_there_is_nothing_to_judge))

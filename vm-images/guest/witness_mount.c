@@ -1,0 +1,157 @@
+#include "witness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <mntent.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define FROZEN_MAX 16
+#define MOUNTS_MAX 256
+
+/* What the witness froze and nobody has thawed yet. The descriptor is kept, so that the thaw needs no
+ * path lookup on a frozen file system. */
+static struct {
+	pthread_mutex_t lock;
+	struct {
+		char mount[PATH_TEXT_MAX];
+		int fd;
+	} fs[FROZEN_MAX];
+	size_t count;
+} frozen = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* The kept descriptor of `mount`, taken out of the table; -1 if there is none. */
+static int take_frozen(const char *mount)
+{
+	int fd = -1;
+
+	pthread_mutex_lock(&frozen.lock);
+	for (size_t i = 0; i < frozen.count; i++) {
+		if (strcmp(frozen.fs[i].mount, mount))
+			continue;
+		fd = frozen.fs[i].fd;
+		frozen.fs[i] = frozen.fs[--frozen.count];
+		break;
+	}
+	pthread_mutex_unlock(&frozen.lock);
+	return fd;
+}
+
+static bool keep_frozen(const char *mount, int fd)
+{
+	bool ok;
+
+	pthread_mutex_lock(&frozen.lock);
+	ok = frozen.count < FROZEN_MAX;
+	if (ok) {
+		snprintf(frozen.fs[frozen.count].mount, PATH_TEXT_MAX, "%s", mount);
+		frozen.fs[frozen.count++].fd = fd;
+	}
+	pthread_mutex_unlock(&frozen.lock);
+	return ok;
+}
+
+void mount_residue(struct out *out)
+{
+	char text[PATH_TEXT_MAX + 32];
+
+	pthread_mutex_lock(&frozen.lock);
+	for (size_t i = 0; i < frozen.count; i++) {
+		snprintf(text, sizeof(text), "'%s' is still frozen", frozen.fs[i].mount);
+		out_text(out, NULL, text);
+	}
+	pthread_mutex_unlock(&frozen.lock);
+}
+
+static void answer_changed(const struct request *request, bool changed)
+{
+	auto_out out = {0};
+
+	answer_begin(&out, request);
+	out_bool(&out, "changed", changed);
+	answer_send(&out, request);
+}
+
+/* A descriptor of the mount, or -1 when the error has been answered. */
+static int open_mount(const struct request *request, const char *mount)
+{
+	int fd = mount[0] == '/' && strlen(mount) < PATH_TEXT_MAX
+			 ? open(mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+			 : (errno = EINVAL, -1);
+
+	if (fd < 0)
+		answer_error(request, "cannot open mount '%s': %s", mount, strerror(errno));
+	return fd;
+}
+
+void verb_freeze(const struct request *request)
+{
+	const char *mount = request_text(request, "mount");
+	int fd = open_mount(request, mount);
+
+	if (fd < 0)
+		return;
+	if (ioctl(fd, FIFREEZE, 0)) {
+		if (errno == EBUSY)
+			answer_changed(request, false);
+		else
+			answer_error(request, "cannot freeze '%s': %s", mount, strerror(errno));
+		close(fd);
+		return;
+	}
+	if (keep_frozen(mount, fd)) {
+		answer_changed(request, true);
+		return;
+	}
+	ioctl(fd, FITHAW, 0);
+	close(fd);
+	answer_error(request, "%d file systems are frozen already", FROZEN_MAX);
+}
+
+void verb_thaw(const struct request *request)
+{
+	const char *mount = request_text(request, "mount");
+	int fd = take_frozen(mount);
+
+	if (fd < 0)
+		fd = open_mount(request, mount);
+	if (fd < 0)
+		return;
+	if (!ioctl(fd, FITHAW, 0))
+		answer_changed(request, true);
+	else if (errno == EINVAL)
+		answer_changed(request, false);
+	else
+		answer_error(request, "cannot thaw '%s': %s", mount, strerror(errno));
+	close(fd);
+}
+
+void verb_mounts(const struct request *request)
+{
+	FILE *file = setmntent("/proc/self/mounts", "re");
+	char room[4096];
+	struct mntent entry;
+	auto_out out = {0};
+
+	if (!file) {
+		answer_error(request, "cannot read the mounts: %s", strerror(errno));
+		return;
+	}
+	answer_begin(&out, request);
+	out_open(&out, "mounts", '[');
+	for (int i = 0; i < MOUNTS_MAX && getmntent_r(file, &entry, room, sizeof(room)); i++) {
+		out_open(&out, NULL, '{');
+		out_text(&out, "mount", entry.mnt_dir);
+		out_text(&out, "source", entry.mnt_fsname);
+		out_text(&out, "type", entry.mnt_type);
+		out_close(&out, '}');
+	}
+	out_close(&out, ']');
+	endmntent(file);
+	answer_send(&out, request);
+}
