@@ -1,10 +1,14 @@
 /* A libc call fails with a chosen errno: the n-th hit, so many times, without being made. */
 #include "api/call_rule.h"
+#include "faults/guest/board_points.h"
+
+#include <string.h>
 
 static const struct fault_param params[] = {
-	{"point", true, "the call: posix/io/sync/fsync, posix/io/rw/write ... or a point of the store"},
+	{"point", true,
+		"the call: posix/io/sync/fsync, posix/io/rw/write ... or a point of the store"},
 	{"errno", true, "what it returns: EIO, ENOSPC ..."},
-	{"role", false, "who, as the target maps it (default: any process)"},
+	{"role", false, "who, as the target maps it (default: any program of a role)"},
 	{"path", false, "on what: a path name of the target, or a glob (default: anything)"},
 	{"user", false, "whose path (default: that of the step named by `step`, else anybody's)"},
 	{"hit", false, "the n-th matching call (default 1)"},
@@ -12,6 +16,24 @@ static const struct fault_param params[] = {
 	{"step", false, "armed before that step begins"},
 	{0},
 };
+
+/* The given errno is always the one the store sees, so it must be one that the call may return. */
+static int check_errno(const struct step *step, int point, struct err *err)
+{
+	for (const int *e = board_point_rows[point].errnos; *e; e++)
+		if (strerrorname_np(*e) && !strcmp(strerrorname_np(*e), step->errno_name))
+			return 0;
+	return err_set(err, -EINVAL, "'errno: %s' is nothing that '%s' can return",
+		step->errno_name, step->point);
+}
+
+static int check(const struct step *step, const struct target *target, struct err *err)
+{
+	int point = board_point_find(step->point);
+	int rc = point >= 0 ? check_errno(step, point, err) : 0;
+
+	return rc ? rc : call_rule_check(step, target, point >= 0, err);
+}
 
 static int fire(struct fault_run *run, struct err *err)
 {
@@ -24,7 +46,7 @@ const struct fault fault_errno = {
 	.family = FAMILY_ERRNO,
 	.needs = "the preload in the store's processes",
 	.params = params,
-	.check = call_rule_check,
+	.check = check,
 	.fire = fire,
 	.waits = true,
 	.poll = call_rule_poll,

@@ -16,8 +16,8 @@ static int check(const struct step *step, const struct target *target, struct er
 static int command(struct fault_run *run, const char *name, struct err *err)
 {
 	struct command_result result = {0};
-	int rc = run->bed->ops->run(run->bed, target_command(run->target, name), NULL, COMMAND_MS,
-		false, &result, err);
+	int rc = run->bed->ops->run(
+		run->bed, target_command(run->target, name), NULL, COMMAND_MS, false, &result, err);
 
 	if (!rc && result.timed_out)
 		rc = err_set(err, -ETIMEDOUT, "command '%s' did not end", name);

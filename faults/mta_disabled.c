@@ -15,7 +15,8 @@ static int check(const struct step *step, const struct target *target, struct er
 	if (!agent)
 		return err_set(err, -ENOTSUP, "no agent '%s'", step->agent);
 	if (!agent->stop || !agent->start)
-		return err_set(err, -ENOTSUP, "agent '%s' cannot be stopped and started", step->agent);
+		return err_set(
+			err, -ENOTSUP, "agent '%s' cannot be stopped and started", step->agent);
 	return 0;
 }
 
@@ -25,7 +26,8 @@ static int command(struct fault_run *run, const char *line, const char *what, st
 	int rc = run->bed->ops->run(run->bed, line, NULL, COMMAND_MS, true, &result, err);
 
 	if (!rc && result.timed_out)
-		rc = err_set(err, -ETIMEDOUT, "%s of agent '%s' did not end", what, run->step->agent);
+		rc = err_set(
+			err, -ETIMEDOUT, "%s of agent '%s' did not end", what, run->step->agent);
 	else if (!rc && result.status)
 		rc = err_set(err, -EIO, "%s of agent '%s' ended with %d", what, run->step->agent,
 			result.status);

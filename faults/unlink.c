@@ -8,7 +8,8 @@ static int check(const struct step *step, const struct target *target, struct er
 {
 	(void)target;
 	if (step->trigger.kind != TRIGGER_WHILE)
-		return err_set(err, -EINVAL, "'unlink' needs 'while:' a park step, whose file it removes");
+		return err_set(
+			err, -EINVAL, "'unlink' needs 'while:' a park step, whose file it removes");
 	return 0;
 }
 
@@ -43,6 +44,7 @@ const struct fault fault_unlink = {
 	.needs = "while: a park step",
 	.check = check,
 	.fire = fire,
+	.instant = true,
 	.poll = nothing,
 	.heal = nothing,
 };

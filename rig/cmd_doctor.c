@@ -16,17 +16,17 @@
 #include <stdio.h>
 #include <string.h>
 
-const char usage_doctor[] =
-	"usage: mailrig doctor [--target NAME] [--json]\n\n"
-	"What this host can do, and what will be skipped and why. With a target: what each key that its\n"
-	"target.yaml leaves out costs.\n";
+const char usage_doctor[] = "usage: mailrig doctor [--target NAME] [--json]\n\n"
+			    "What this host can do, and what will be skipped and why. With a "
+			    "target: what each key that its\n"
+			    "target.yaml leaves out costs.\n";
 
 #define SPACE_WANTED (INT64_C(4) << 30) /* an image while it is built, a template, some cells */
 
 static void add(json_t *list, const char *name, bool ok, const char *text)
 {
-	json_array_append_new(
-		list, json_pack("{ss sb so}", "name", name, "ok", (int)ok, "text", json_text(text)));
+	json_array_append_new(list,
+		json_pack("{ss sb so}", "name", name, "ok", (int)ok, "text", json_text(text)));
 }
 
 /* ---- the host ---- */
@@ -41,8 +41,8 @@ static void check_program(json_t *list, const char *program, const char *package
 
 	if (out.data)
 		out.data[strcspn(out.data, "\n")] = '\0';
-	text = rc ? text_fmt("cannot be run; install the package '%s'", package) :
-		    text_dup(buf_text(&out));
+	text = rc ? text_fmt("cannot be run; install the package '%s'", package)
+		  : text_dup(buf_text(&out));
 	add(list, program, rc == 0, text);
 }
 
@@ -51,17 +51,17 @@ static void check_accelerator(json_t *list)
 	bool kvm = access("/dev/kvm", R_OK | W_OK) == 0;
 
 	add(list, "accelerator", true,
-		getenv("MAILRIG_ACCEL") ? getenv("MAILRIG_ACCEL") :
-		kvm ? "/dev/kvm opens; whether a kernel boots with it is tried at the first run" :
-		      "tcg: /dev/kvm is missing or closed to this user");
+		getenv("MAILRIG_ACCEL") ? getenv("MAILRIG_ACCEL")
+		: kvm ? "/dev/kvm opens; whether a kernel boots with it is tried at the first run"
+		      : "tcg: /dev/kvm is missing or closed to this user");
 }
 
 static void check_network(json_t *list)
 {
 	struct err err = {0};
 	int rc = network_probe(NETWORK_TAP, &err);
-	auto_free char *text = rc ? text_fmt("user-mode; no tap: %s", err.text) :
-				    text_dup("tap in a private network namespace");
+	auto_free char *text = rc ? text_fmt("user-mode; no tap: %s", err.text)
+				  : text_dup("tap in a private network namespace");
 
 	add(list, "network", true, text);
 }
@@ -77,8 +77,8 @@ static void check_space(json_t *list)
 		return;
 	}
 	bytes = fs_free_bytes(dir, &err);
-	text = bytes < 0 ? text_dup(err.text) :
-			   text_fmt("%s, %lld MiB free", dir, (long long)(bytes >> 20));
+	text = bytes < 0 ? text_dup(err.text)
+			 : text_fmt("%s, %lld MiB free", dir, (long long)(bytes >> 20));
 	add(list, "cache", bytes >= SPACE_WANTED, text);
 }
 
@@ -116,16 +116,20 @@ static void cost(json_t *list, bool there, const char *key, const char *what)
 
 static void check_keys(json_t *list, const struct target *t)
 {
-	auto_free char *roles = text_fmt(
-		"no roles: %zu faults that act on calls cannot be aimed at a role", faults_lost("role"));
+	auto_free char *roles =
+		text_fmt("no roles: %zu faults that act on calls cannot be aimed at a role",
+			faults_lost("role"));
 	bool relay = false;
 
 	for (size_t i = 0; i < t->service_count; i++)
 		relay |= t->services[i].seen == SEEN_RELAY;
 	cost(list, t->role_count, "roles", roles);
-	cost(list, t->path_count, "paths", "no paths: faults that act on calls cannot be aimed at files");
+	cost(list, t->path_count, "paths",
+		"no paths: faults that act on calls cannot be aimed at files");
 	cost(list, t->disk_count, "disks", "no disks: freeze-fs is SKIP");
-	cost(list, relay, "services", "no service is seen: relay: mta-refuses and mta-silent are SKIP, the inner hop cannot be told");
+	cost(list, relay, "services",
+		"no service is seen: relay: mta-refuses and mta-silent are SKIP, the inner hop "
+		"cannot be told");
 	cost(list, t->agent_count, "agents", "no agents: mta-disabled is SKIP");
 	cost(list, target_command(t, "queue_list") != NULL, "commands.queue_list",
 		"no commands.queue_list: S7 cannot be judged");
@@ -133,7 +137,8 @@ static void check_keys(json_t *list, const struct target *t)
 		"no commands.freeze: freeze-store is SKIP");
 	cost(list, t->timers.retry_longest_ms != TIME_UNSET, "timers.retry_longest",
 		"no timers.retry_longest: S7 waits the drain objective alone");
-	cost(list, t->log_count, "logs", "no logs: H9 cannot be judged, and nothing outlives a freeze");
+	cost(list, t->log_count, "logs",
+		"no logs: H9 cannot be judged, and nothing outlives a freeze");
 	cost(list, target_service_by(t, PROTOCOL_IMAP) != NULL, "services",
 		"no imap service: nothing can be read back, S1 to S3 cannot be judged");
 }
@@ -182,12 +187,13 @@ int cmd_doctor(int argc, char **argv)
 	list = target ? check_target(target, &err) : check_host();
 	if (!list)
 		return cmd_fail(EXIT_USAGE, &err);
-	json_array_foreach(list, i, one) {
+	json_array_foreach (list, i, one) {
 		healthy &= json_get_bool(one, "ok", false);
 		if (!json)
-			printf("%-5s %-22s %s\n", json_get_bool(one, "ok", false) ? "ok" :
-					target				? "costs" :
-									  "NO",
+			printf("%-5s %-22s %s\n",
+				json_get_bool(one, "ok", false) ? "ok"
+				: target			? "costs"
+								: "NO",
 				json_get_text(one, "name", ""), json_get_text(one, "text", ""));
 	}
 	if (json) {

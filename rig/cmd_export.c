@@ -14,7 +14,8 @@ const char usage_export[] =
 	"A campaign (default: results/latest) in another format; see `mailrig list exporters`.\n"
 	"  --out PATH  write there instead of to standard output\n";
 
-static int load_campaign(const char *dir, json_t **ret, struct campaign_results *campaign, struct err *err)
+static int load_campaign(
+	const char *dir, json_t **ret, struct campaign_results *campaign, struct err *err)
 {
 	auto_free char *path = path_join(dir, "results.json");
 	json_t *json = json_load_path(path, RESULTS_MAX, err), *cell;
@@ -25,7 +26,7 @@ static int load_campaign(const char *dir, json_t **ret, struct campaign_results 
 		return -ENOENT;
 	count = json_array_size(json_object_get(json, "cells"));
 	cells = mem_zero(count, sizeof(*cells));
-	json_array_foreach(json_object_get(json, "cells"), i, cell) {
+	json_array_foreach (json_object_get(json, "cells"), i, cell) {
 		int rc = result_from_json(cell, &cells[i], err);
 
 		if (rc) {

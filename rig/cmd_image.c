@@ -13,7 +13,8 @@
 #include <sys/signalfd.h>
 
 const char usage_image[] =
-	"usage: mailrig image list [--json] | build NAME [--rebuild] | verify [NAME] | remove [NAME|KEY]\n\n"
+	"usage: mailrig image list [--json] | build NAME [--rebuild] | verify [NAME] | remove "
+	"[NAME|KEY]\n\n"
 	"The images that machines boot from; recipes are the folders of vm-images/.\n"
 	"  list    what is in the cache\n"
 	"  build   build one, unless it is there (--rebuild: although it is)\n"
@@ -34,7 +35,7 @@ static int list(bool as_json)
 		putchar('\n');
 		return EXIT_OK;
 	}
-	json_array_foreach(images, i, one)
+	json_array_foreach (images, i, one)
 		printf("%-28s %s  %lld MiB  %s\n", json_get_text(one, "name", "?"),
 			json_get_text(one, "key", "?"),
 			(long long)(json_get_int(one, "size_bytes", 0) >> 20),
@@ -48,7 +49,8 @@ static void on_progress(void *arg, const struct image_progress *progress)
 {
 	(void)arg;
 	if (progress->steps)
-		fprintf(stderr, "  %u of %u: %s\n", progress->step, progress->steps, progress->what);
+		fprintf(stderr, "  %u of %u: %s\n", progress->step, progress->steps,
+			progress->what);
 	else
 		fprintf(stderr, "  %s\n", progress->what);
 }
@@ -81,9 +83,9 @@ static int build(const char *root, const char *name, bool rebuild)
 	int rc = image_ensure(&request, &image, &err);
 
 	if (rc)
-		return cmd_fail(rc == -ECANCELED ? EXIT_INTERRUPTED :
-				rc == -ENOENT	 ? EXIT_USAGE :
-						   EXIT_TROUBLE,
+		return cmd_fail(rc == -ECANCELED ? EXIT_INTERRUPTED
+				: rc == -ENOENT	 ? EXIT_USAGE
+						 : EXIT_TROUBLE,
 			&err);
 	printf("%s  id %.16s  %s\n", name, image.id, image.dir);
 	image_close(&image);

@@ -30,9 +30,9 @@ static json_t *list_faults(void)
 		json_t *one = item((*fault)->name, (*fault)->summary), *params = json_array();
 
 		for (const struct fault_param *p = (*fault)->params; p && p->key; p++)
-			json_array_append_new(params,
-				json_pack("{ss sb ss}", "name", p->key, "required", p->required,
-					"summary", p->summary));
+			json_array_append_new(
+				params, json_pack("{ss sb ss}", "name", p->key, "required",
+						p->required, "summary", p->summary));
 		json_object_set_new(
 			one, "family", json_string(fault_family_name((*fault)->family)));
 		json_object_set_new(one, "needs", json_string((*fault)->needs));
@@ -64,9 +64,9 @@ static json_t *list_actions(void)
 		json_t *one = item(action->name, action->summary), *params = json_array();
 
 		for (const struct action_key *key = action->keys; key->key; key++)
-			json_array_append_new(params,
-				json_pack("{ss sb ss}", "name", key->key, "required", key->required,
-					"summary", key->summary));
+			json_array_append_new(
+				params, json_pack("{ss sb ss}", "name", key->key, "required",
+						key->required, "summary", key->summary));
 		json_object_set_new(one, "workload", json_boolean(action->workload));
 		json_object_set_new(one, "params", params);
 		json_array_append_new(list, one);
@@ -93,7 +93,8 @@ static json_t *list_objectives(void)
 	} rows[] = {
 		{"reply", "a reply is owed no longer than this", o.reply_ms},
 		{"recover", "after a heal every pending operation ends within this", o.recover_ms},
-		{"drain", "the queue is empty within this, after the store's own next retry", o.drain_ms},
+		{"drain", "the queue is empty within this, after the store's own next retry",
+			o.drain_ms},
 		{"stop", "the store's stop command ends within this", o.stop_ms},
 		{"idle_push", "a change is shown to other sessions within this", o.idle_push_ms},
 		{"slowdown_floor", "shorter than this is never called slow", o.slowdown_floor_ms},
@@ -120,9 +121,10 @@ static json_t *list_files(enum plan_names kind, struct err *err)
 	list = json_array();
 	for (size_t i = 0; i < names.count; i++) {
 		struct buf complaints = {0};
-		auto_free char *path = kind == PLAN_SCENARIOS ?
-			text_fmt("%s/tests/scenarios/%s.yaml", root, names.at[i]) :
-			text_fmt("%s/targets/%s", root, names.at[i]);
+		auto_free char *path =
+			kind == PLAN_SCENARIOS
+				? text_fmt("%s/tests/scenarios/%s.yaml", root, names.at[i])
+				: text_fmt("%s/targets/%s", root, names.at[i]);
 		struct scenario *scenario = NULL;
 		struct target *target = NULL;
 
@@ -131,9 +133,10 @@ static json_t *list_files(enum plan_names kind, struct err *err)
 		else
 			target_load(path, oracles, &complaints, &target, NULL);
 		json_array_append_new(list,
-			item(names.at[i], scenario ? scenario->claim :
-					   target ? target->summary :
-						    "cannot be loaded: see mailrig run --dry-run"));
+			item(names.at[i], scenario ? scenario->claim
+					  : target
+						  ? target->summary
+						  : "cannot be loaded: see mailrig run --dry-run"));
 		scenario_free(scenario);
 		target_free(target);
 		buf_free(&complaints);
@@ -161,7 +164,8 @@ static json_t *list_kind(const char *kind, struct err *err)
 		if (!strcmp(kind, kinds[i].name))
 			return kinds[i].make();
 	err_set(err, -EINVAL,
-		"no kind '%s'; there are: scenarios targets faults oracles actions exporters objectives",
+		"no kind '%s'; there are: scenarios targets faults oracles actions exporters "
+		"objectives",
 		kind);
 	return NULL;
 }
@@ -171,19 +175,21 @@ static void print_text(const json_t *list)
 	const json_t *one, *param;
 	size_t i, k;
 
-	json_array_foreach(list, i, one) {
+	json_array_foreach (list, i, one) {
 		const char *family = json_get_text(one, "family", NULL);
 		const char *source = json_get_text(one, "source", NULL);
 
-		printf("%-26s %s", json_get_text(one, "name", ""), json_get_text(one, "summary", ""));
+		printf("%-26s %s", json_get_text(one, "name", ""),
+			json_get_text(one, "summary", ""));
 		if (family)
 			printf("  [%s; needs %s]", family, json_get_text(one, "needs", "nothing"));
 		if (source)
 			printf("  [%s]", source);
 		if (json_object_get(one, "default_ms"))
-			printf("  [default %lld ms]", (long long)json_get_int(one, "default_ms", 0));
+			printf("  [default %lld ms]",
+				(long long)json_get_int(one, "default_ms", 0));
 		putchar('\n');
-		json_array_foreach(json_object_get(one, "params"), k, param)
+		json_array_foreach (json_object_get(one, "params"), k, param)
 			printf("    %-10s %s%s\n", json_get_text(param, "name", ""),
 				json_get_text(param, "summary", ""),
 				json_get_bool(param, "required", false) ? " (required)" : "");

@@ -11,11 +11,12 @@
 
 #define VERDICT_MAX (4u << 20)
 
-const char usage_repro[] =
-	"usage: mailrig repro [CELL] [--times N] [--results DIR]\n\n"
-	"Run a finished cell again from its saved plan, and say whether verdict, class and signature are the\n"
-	"same. CELL as for `mailrig show`; without it the latest finding. Exit code: 0 the same each time,\n"
-	"1 not the same, 16 rig trouble.\n";
+const char usage_repro[] = "usage: mailrig repro [CELL] [--times N] [--results DIR]\n\n"
+			   "Run a finished cell again from its saved plan, and say whether "
+			   "verdict, class and signature are the\n"
+			   "same. CELL as for `mailrig show`; without it the latest finding. Exit "
+			   "code: 0 the same each time,\n"
+			   "1 not the same, 16 rig trouble.\n";
 
 /* What must be the same. */
 struct outcome_of_cell {
@@ -43,7 +44,7 @@ static struct outcome_of_cell outcome_of(const struct result *r)
 static bool same_outcome(const struct outcome_of_cell *a, const struct outcome_of_cell *b)
 {
 	return !strcmp(a->verdict, b->verdict) && !strcmp(a->hang_class, b->hang_class) &&
-		!strcmp(a->signature, b->signature);
+	       !strcmp(a->signature, b->signature);
 }
 
 static int load_outcome(const char *dir, struct outcome_of_cell *ret, struct err *err)

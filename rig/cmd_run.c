@@ -31,11 +31,14 @@ const char usage_run[] =
 	"  --jobs N            cells at the same time (default 1)\n"
 	"  --results DIR       where campaigns go (default: results)\n"
 	"  --time-budget TIME  start no cell after this: 30min, 6h\n"
-	"  --fail-on new|any   which findings make the exit code 1 (default: new, see tests/known.yaml)\n"
-	"  --max-broken RATIO  more rig trouble than this comes before findings: 1% (default: no limit)\n"
+	"  --fail-on new|any   which findings make the exit code 1 (default: new, see "
+	"tests/known.yaml)\n"
+	"  --max-broken RATIO  more rig trouble than this comes before findings: 1% (default: no "
+	"limit)\n"
 	"  --dry-run           print the plan, the files with all defaults, and the QEMU lines\n"
 	"  --json              print one JSON object at the end instead of lines\n\n"
-	"exit: 0 ok, 1 a finding, 2 cannot tell, 4 nothing selected, 16 rig trouble, 64 usage, 130 interrupted\n";
+	"exit: 0 ok, 1 a finding, 2 cannot tell, 4 nothing selected, 16 rig trouble, 64 usage, 130 "
+	"interrupted\n";
 
 struct run_options {
 	const char *scenarios[1024];
@@ -48,8 +51,21 @@ struct run_options {
 	bool until_fail, fail_on_any, dry_run, json;
 };
 
-enum { OPT_TARGET = 256, OPT_SEED, OPT_SEEDS, OPT_REPEAT, OPT_RETRIES, OPT_UNTIL, OPT_JOBS, OPT_RESULTS,
-	OPT_BUDGET, OPT_FAIL_ON, OPT_MAX_BROKEN, OPT_DRY, OPT_JSON };
+enum {
+	OPT_TARGET = 256,
+	OPT_SEED,
+	OPT_SEEDS,
+	OPT_REPEAT,
+	OPT_RETRIES,
+	OPT_UNTIL,
+	OPT_JOBS,
+	OPT_RESULTS,
+	OPT_BUDGET,
+	OPT_FAIL_ON,
+	OPT_MAX_BROKEN,
+	OPT_DRY,
+	OPT_JSON
+};
 
 static const struct option long_options[] = {
 	{"target", required_argument, NULL, OPT_TARGET},
@@ -152,11 +168,12 @@ static void print_cell(const struct plan *plan)
 static bool seen_before(const struct plan_list *plans, size_t i, bool target)
 {
 	for (size_t k = 0; k < i; k++)
-		if (target ? !strcmp(plans->at[k]->target->name, plans->at[i]->target->name) :
-			     !strcmp(plans->at[k]->id, plans->at[i]->id) ||
-				(!strcmp(plans->at[k]->scenario->name, plans->at[i]->scenario->name) &&
-					!strcmp(plans->at[k]->target->name,
-						plans->at[i]->target->name)))
+		if (target ? !strcmp(plans->at[k]->target->name, plans->at[i]->target->name)
+			   : !strcmp(plans->at[k]->id, plans->at[i]->id) ||
+					(!strcmp(plans->at[k]->scenario->name,
+						 plans->at[i]->scenario->name) &&
+						!strcmp(plans->at[k]->target->name,
+							plans->at[i]->target->name)))
 			return true;
 	return false;
 }
@@ -208,8 +225,8 @@ static size_t distinct(const struct plan_list *plans, bool targets)
 
 		for (size_t k = 0; k < i && !seen; k++)
 			seen = targets ? !strcmp(plans->at[k]->target->name,
-						 plans->at[i]->target->name) :
-					 !strcmp(plans->at[k]->scenario->name,
+						 plans->at[i]->target->name)
+				       : !strcmp(plans->at[k]->scenario->name,
 						 plans->at[i]->scenario->name);
 		count += !seen;
 	}
@@ -291,7 +308,6 @@ struct campaign_results cmd_results(const struct campaign *campaign)
 	};
 }
 
-
 static int load_known(const char *root, struct known_list *known, struct buf *complaints)
 {
 	auto_free char *path = text_fmt("%s/tests/known.yaml", root);
@@ -349,8 +365,12 @@ static int run_plans(const struct run_options *o, const char *root, const struct
 
 int cmd_run(int argc, char **argv)
 {
-	struct run_options o = {
-		.seed = 1, .repeat = 1, .jobs = 1, .results = "results", .budget_ms = -1, .max_broken = -1};
+	struct run_options o = {.seed = 1,
+		.repeat = 1,
+		.jobs = 1,
+		.results = "results",
+		.budget_ms = -1,
+		.max_broken = -1};
 	auto_buf struct buf complaints = {0};
 	auto_free char *root = NULL;
 	struct known_list known = {0};
@@ -374,7 +394,8 @@ int cmd_run(int argc, char **argv)
 		.seeds = (uint32_t)o.seeds,
 		.repeat = (uint32_t)o.repeat,
 	};
-	if (plan_make(&request, &plans, &complaints, &err) | load_known(root, &known, &complaints)) {
+	if (plan_make(&request, &plans, &complaints, &err) |
+		load_known(root, &known, &complaints)) {
 		fputs(complaints.len ? buf_text(&complaints) : err.text, stderr);
 		code = EXIT_USAGE;
 	} else if (!plans.count) {

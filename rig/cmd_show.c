@@ -14,13 +14,14 @@
 
 #define RESULTS_MAX (64u << 20)
 
-const char usage_show[] =
-	"usage: mailrig show [CELL] [--rejudge] [--json] [--results DIR]\n\n"
-	"The story of a cell: what was done, what went wrong, on one clock. CELL is its folder, its number\n"
-	"in the latest campaign, or any unique beginning of its name; without it the latest finding.\n"
-	"  --rejudge     run the laws again over the saved history first\n"
-	"  --json        the verdict as JSON\n"
-	"  --results DIR where campaigns are (default: results)\n";
+const char usage_show[] = "usage: mailrig show [CELL] [--rejudge] [--json] [--results DIR]\n\n"
+			  "The story of a cell: what was done, what went wrong, on one clock. CELL "
+			  "is its folder, its number\n"
+			  "in the latest campaign, or any unique beginning of its name; without it "
+			  "the latest finding.\n"
+			  "  --rejudge     run the laws again over the saved history first\n"
+			  "  --json        the verdict as JSON\n"
+			  "  --results DIR where campaigns are (default: results)\n";
 
 /* ---- which cell ---- */
 
@@ -54,7 +55,7 @@ static char *search(const char *latest, const char *word, struct err *err)
 
 	if (!json)
 		return NULL;
-	json_array_foreach(json_object_get(json, "cells"), i, cell) {
+	json_array_foreach (json_object_get(json, "cells"), i, cell) {
 		const char *id = json_get_text(cell, "id", "");
 
 		if (!wanted(cell, word) || !fs_name_ok(id))

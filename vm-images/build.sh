@@ -7,9 +7,11 @@
 #
 # OUT_DIR is emptied first; the caller gives the result its name. CACHE_DIR keeps package lists and
 # packages between builds; --update fetches the lists even if those of the last day are there. --clean
-# removes what a killed build left, also files of subordinate ids. Progress goes to standard output as lines "step K/N what"; what the tools say
-# goes to standard error. Works as root and as an ordinary user with subordinate ids (/etc/subuid): the
-# work is done as root of a namespace, which also takes every process and mount along when it ends.
+# removes what a killed build left, also files of subordinate ids.
+#
+# Progress goes to standard output as lines "step K/N what"; what the tools say goes to standard error.
+# Works as root and as an ordinary user with subordinate ids (/etc/subuid): the work is done as root of a
+# namespace, which also takes every process and mount along when it ends.
 set -euo pipefail
 export LC_ALL=C.UTF-8 TZ=UTC DEBIAN_FRONTEND=noninteractive
 # Any fixed instant does; nothing in the image is younger.

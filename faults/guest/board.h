@@ -26,11 +26,11 @@
 #define BOARD_MAGIC   0x4d524244u
 #define BOARD_VERSION 1u
 
-#define BOARD_SLOTS_MAX	    32u	  /* rules in force at once: bits of a word */
-#define BOARD_NAMES_MAX	    32u	  /* a store's own points known at once */
-#define BOARD_NAME_SIZE	    128u  /* of a point's name, with its NUL */
-#define BOARD_RULE_SIZE	    1024u /* of a list of globs, with its NUL */
-#define BOARD_TEXT_SIZE	    256u /* of a path in a record, with its NUL; longer ones lose their head */
+#define BOARD_SLOTS_MAX	    32u	   /* rules in force at once: bits of a word */
+#define BOARD_NAMES_MAX	    32u	   /* a store's own points known at once */
+#define BOARD_NAME_SIZE	    128u   /* of a point's name, with its NUL */
+#define BOARD_RULE_SIZE	    1024u  /* of a list of globs, with its NUL */
+#define BOARD_TEXT_SIZE	    256u   /* of a path in a record, longer ones lose their head */
 #define BOARD_PATH_SIZE	    1024u  /* of a path in a question */
 #define BOARD_CALL_SIZE	    24u	   /* of a function's name */
 #define BOARD_PARKS_MAX	    512u   /* tasks parked at once */
@@ -40,7 +40,7 @@
 #define BOARD_ANSWER_MS	    2000   /* a question without an answer by then is given up */
 
 #define BOARD_FIRST_NAME 96u /* index of names[0] in armed[]; the library's points come before */
-#define BOARD_ANY_NAME	 (BOARD_FIRST_NAME + BOARD_NAMES_MAX) /* index: how many names are armed */
+#define BOARD_ANY_NAME	 (BOARD_FIRST_NAME + BOARD_NAMES_MAX) /* how many names are armed */
 #define BOARD_POINTS_MAX (BOARD_ANY_NAME + 1)
 _Static_assert((unsigned int)POINT_COUNT <= BOARD_FIRST_NAME, "the points outgrew the board");
 
@@ -76,7 +76,7 @@ struct board_slot {
 
 	_Atomic uint64_t met;	 /* calls of a matching process */
 	_Atomic uint64_t hits;	 /* ... on a matching path and descriptor, that could do it */
-	_Atomic uint64_t fired;	 /* ... that were parked, failed, killed, shortened or told */
+	_Atomic uint64_t fired;	 /* ... that were parked, failed, killed, cut short or told */
 	_Atomic uint64_t missed; /* should have fired, and could not: no room, or no answer */
 	_Atomic int64_t first_ns, last_ns; /* CLOCK_MONOTONIC */
 	_Atomic int32_t first_pid, first_tid;
@@ -84,7 +84,8 @@ struct board_slot {
 	char first_path[BOARD_TEXT_SIZE];
 };
 
-/* What one parked task waits on. It is alive if a thread `tid` exists that began before `boot_ns`. */
+/* What one parked task waits on. It is alive if a thread `tid` exists that began before `boot_ns`.
+ */
 struct board_park {
 	_Atomic int32_t tid;   /* owner of this record; 0: free */
 	_Atomic uint32_t word; /* futex: enum board_park_word */
@@ -140,7 +141,8 @@ struct board_ring_entry {
 };
 
 /* A process that has the board mapped: entry pid % BOARD_PROCESSES_MAX. It is the one that lives if
- * it began before `boot_ns` and its stack begins at `stack`: a program run since by exec has another. */
+ * it began before `boot_ns` and its stack begins at `stack`: a program that it has run since by exec
+ * has another. */
 struct board_process {
 	_Atomic int32_t pid;
 	_Atomic int64_t boot_ns;
@@ -153,7 +155,7 @@ struct board_name {
 };
 
 struct board {
-	uint32_t magic, version, size, points;	  /* size and points tell one build from another */
+	uint32_t magic, version, size, points;	  /* size and points: of this build */
 	uint64_t root_dev, root_ino;		  /* of "/" outside every chroot */
 	_Atomic uint32_t parked;		  /* hint: some record of parks[] may be in use */
 	_Atomic uint32_t armed[BOARD_POINTS_MAX]; /* bit n: slots[n] is in force on the point */

@@ -9,23 +9,30 @@
  * by processes of the guest: bounded, copied, checked and escaped here.
  *
  * Commands, one line each; values cannot hold blanks, %XX is a byte. The reply is JSON.
- *	arm slot=1 point=posix/io/sync/fsync action=park exe=/usr/lib/dovecot/lmtp,/usr/sbin/x
- *		path=/srv/a,/srv/b hit=3 calls=1 errno=EIO signal=SIGKILL bytes=10 kind=file,socket
- *		pid=12 tid=12
- *		-> {"slot":1,"point":"..."}. Required: slot (1..32), point, and what the action needs:
- *		action=park|fail|kill|short|watch (default park; fail if errno is given), errno for fail,
- *		signal for kill, bytes (>= 1) for short. hit: from the n-th matching call on (default 1);
- *		calls: on so many of them (default 1; calls=all). exe, path: lists of globs, any if absent;
- *		`*` stays within a component, `**` does not, `?` is one byte but '/'. A slot in force is
- *		disarmed first. A point outside posix/ and libc/ is the store's own, reached by fiu_fail().
- *	disarm slot=1	-> {"released":2}	idempotent; whoever is parked goes on, later hits pass
- *	release slot=1	-> {"released":2}	whoever is parked now goes on; the rule stays
- *	status [slot=1]	-> {"slots":[{"slot","armed","point","action","met","hits","fired","missed",
- *		"first_ns","last_ns","pid","tid","path" (of the first that fired), "parked" (a count),
- *		"tasks":[{"pid","tid","start","since_ns","call","exe","path"}]}]}; with slot= the object alone
- *	points		-> {"points":[{"name","park","short","errnos":["EIO"...]}]}
- *	processes	-> {"processes":[pid...]}	alive, with the board mapped
- *	residue		-> {"residue":["one sentence each"]}	armed rules, parked tasks
+ *
+ * arm slot=1 point=posix/io/sync/fsync action=park exe=/usr/lib/dovecot/lmtp,/usr/sbin/x
+ *     path=/srv/a,/srv/b hit=3 calls=1 errno=EIO signal=SIGKILL bytes=10 kind=file,socket pid=1 tid=1
+ *	{"slot":1,"point":"..."}. Required: slot (1..32), point, and what the action needs:
+ *	action=park|fail|kill|short|watch (default park; fail if errno is given), errno for fail,
+ *	signal for kill, bytes (>= 1) for short. hit: from the n-th matching call on (default 1);
+ *	calls: on so many of them (default 1; calls=all). exe, path: lists of globs, any if absent;
+ *	`*` stays within a component, `**` does not, `?` is one byte but '/'. A slot in force is
+ *	disarmed first. A point outside posix/ and libc/ is the store's own (fiu_fail()).
+ * disarm slot=1
+ *	{"released":2}. Idempotent; whoever is parked goes on, later hits pass.
+ * release slot=1
+ *	{"released":2}. Whoever is parked now goes on; the rule stays.
+ * status [slot=1]
+ *	{"slots":[...],"cut":false}, or with slot= the one object: {"slot","armed","point","action",
+ *	"met" (calls by matching programs), "hits" (on a matching path too), "fired", "missed" (should
+ *	have, but could not), "first_ns","last_ns", "pid","tid","path" (of the first that fired),
+ *	"parked" (how many now), "tasks":[{"pid","tid","start","since_ns","call","exe","path"}]}
+ * points
+ *	{"points":[{"name","park","short","errnos":["EIO"...]}]}
+ * processes
+ *	{"processes":[pid...],"cut":false}: alive, with the board mapped
+ * residue
+ *	{"residue":["one sentence each"]}: armed rules, parked tasks
  */
 #pragma once
 
@@ -37,8 +44,8 @@
 #define BOARD_REPLY_MAX \
 	(256u << 10) /* a reply of this size always fits; lists are cut, and say so */
 
-/* Make the board at `path` (mode 0666), or take over one that is there and has this very layout, its
- * rules included. 0 or a negative errno. */
+/* Make the board at `path` (mode 0666), or take over one that is there and has this very layout,
+ * its rules included. 0 or a negative errno. */
 int board_control_open(const char *path);
 void board_control_close(void); /* the file stays; idempotent */
 

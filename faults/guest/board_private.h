@@ -27,7 +27,7 @@ void board_put_int(struct board_reply *reply, const char *key, int64_t value);
 void board_put_bool(struct board_reply *reply, const char *key, bool value);
 void board_put_text(struct board_reply *reply, const char *key,
 	const char *text); /* bytes beyond ASCII as \\xNN */
-/* Room for `more` bytes and the closing brackets? If not the list is cut, and says so at its end. */
+/* Room for `more` bytes and the closing brackets? If not the list is cut, and the reply says so. */
 bool board_put_fits(struct board_reply *reply, size_t more);
 
 /* ---- board_control.c ---- */

@@ -16,7 +16,7 @@
 #define NS_PER_MS	INT64_C(1000000)
 #define NS_PER_SEC	INT64_C(1000000000)
 #define HALF_WRITTEN_MS 100 /* a writer that died in the middle holds the ring up no longer */
-#define ANSWER_KEPT_NS	(4 * NS_PER_SEC) /* whoever has not taken an answer by then never will */
+#define ANSWER_KEPT_NS	(4 * NS_PER_SEC) /* who has not taken it by then never will */
 
 static uint64_t next_ticket;
 static int64_t stuck_since_ns; /* the entry next_ticket was not whole then; 0: it is */

@@ -70,7 +70,7 @@ extern _Atomic uint32_t *rig_armed; /* never NULL: all zero without a board */
 extern struct board *rig_board;	    /* NULL without a board */
 extern bool rig_by_hand; /* fiu-run's environment was there: libfiu itself is asked too */
 
-/* True: return the value on error; errno is set (`call->err`). False: make the call; errno is kept. */
+/* True: return the value on error; errno is `call->err`. False: make the call; errno is kept. */
 bool rig_meet(struct call *call) __attribute__((cold));
 
 static inline bool rig_is_armed(uint32_t point)
@@ -107,5 +107,5 @@ void rig_libfiu_after_fork(void);
 int rig_futex_wait(_Atomic uint32_t *word, uint32_t value, const struct timespec *until);
 void rig_futex_wake(_Atomic uint32_t *word, int tasks);
 int64_t rig_ns(clockid_t clock);
-void rig_copy(char *to, size_t size, const char *from);	      /* keeps the tail if it is too long */
+void rig_copy(char *to, size_t size, const char *from);	      /* too long: keeps the tail */
 size_t rig_readlink(const char *path, char *to, size_t size); /* length, 0: failed or too long */

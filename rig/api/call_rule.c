@@ -8,8 +8,11 @@ struct rule_texts { /* what the rule's pointers point to */
 	char *owned[CALL_GLOBS_MAX];
 };
 
-int call_rule_check(const struct step *step, const struct target *target, struct err *err)
+int call_rule_check(
+	const struct step *step, const struct target *target, bool known, struct err *err)
 {
+	if (!known && (!strncmp(step->point, "posix/", 6) || !strncmp(step->point, "libc/", 5)))
+		return err_set(err, -EINVAL, "'point: %s' does not exist", step->point);
 	if (step->role && !target_role(target, step->role))
 		return err_set(err, -ENOTSUP, "no role '%s'", step->role);
 	if (step->path && step->path[0] != '/' && !target_paths(target, step->path))
@@ -25,7 +28,8 @@ static char *fill_user(const char *glob, const char *user)
 
 	if (!at)
 		return text_dup(glob);
-	return text_fmt("%.*s%s%s", (int)(at - glob), glob, user ? user : "*", at + sizeof(mark) - 1);
+	return text_fmt(
+		"%.*s%s%s", (int)(at - glob), glob, user ? user : "*", at + sizeof(mark) - 1);
 }
 
 static const char *user_of(const struct fault_run *run)
@@ -51,12 +55,28 @@ static void add_globs(const struct fault_run *run, struct call_rule *rule, struc
 	rule->globs = texts->globs;
 }
 
+/* Without a role: whatever is the store's. The rig's own commands in the guest are never meant. */
+static void add_programs(
+	const struct fault_run *run, struct call_rule *rule, struct rule_texts *texts)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < run->target->role_count; i++) {
+		const struct role *role = &run->target->roles[i];
+
+		if (run->step->role && strcmp(run->step->role, role->name))
+			continue;
+		for (size_t k = 0; k < role->programs.count && count < CALL_PROGRAMS_MAX; k++)
+			texts->programs[count++] = role->programs.at[k];
+	}
+	if (count)
+		rule->programs = texts->programs;
+}
+
 static void make_rule(const struct fault_run *run, const char *action, struct call_rule *ret,
 	struct rule_texts *texts)
 {
 	const struct step *step = run->step;
-	const struct role *role = step->role ? target_role(run->target, step->role) : NULL;
-	size_t count = 0;
 
 	*ret = (struct call_rule){
 		.slot = run->slot,
@@ -66,10 +86,7 @@ static void make_rule(const struct fault_run *run, const char *action, struct ca
 		.hit = step->hit,
 		.calls = step->calls,
 	};
-	for (size_t i = 0; role && i < role->programs.count && count < CALL_PROGRAMS_MAX; i++)
-		texts->programs[count++] = role->programs.at[i];
-	if (role)
-		ret->programs = texts->programs;
+	add_programs(run, ret, texts);
 	if (step->path)
 		add_globs(run, ret, texts);
 }

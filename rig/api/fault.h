@@ -32,14 +32,16 @@ struct fault_run {
 	struct bed *bed;
 	const struct target *target;
 	const struct step *step;
-	const struct step *about;	/* the step named by step:, or NULL */
-	const struct fault_run *held;	/* of the fault named by while:, or NULL: what it parked may be of use */
-	unsigned int slot;		/* of the board, 1.., unique in the cell */
+	const struct step *about; /* the step named by step:, or NULL */
+	const struct fault_run
+		*held;	   /* of the fault named by while:, or NULL: what it parked may be of use */
+	unsigned int slot; /* of the board, 1.., unique in the cell */
 	uint32_t (*pending)(void *arg); /* operations of the workload that are waiting now */
-	uint32_t (*refused)(void *arg); /* operations that ended other than OK, so far in this cell */
-	void *arg;			/* of both */
-	uint64_t fired;			/* what met the fault; never falls */
-	uint64_t mark;			/* for the fault's own use between its calls */
+	uint32_t (*refused)(
+		void *arg); /* operations that ended other than OK, so far in this cell */
+	void *arg;	    /* of both */
+	uint64_t fired;	    /* what met the fault; never falls */
+	uint64_t mark;	    /* for the fault's own use between its calls */
 };
 
 struct fault {
@@ -55,6 +57,7 @@ struct fault {
 	/* Put it in force; or, where `waits`, arm it: it is in force once it has met something. */
 	int (*fire)(struct fault_run *run, struct err *err);
 	bool waits;
+	bool instant; /* done as soon as it fired: it has no time in force of its own */
 
 	/* Count what has met it so far into run->fired. Called after events of the bed and before heal. */
 	int (*poll)(struct fault_run *run, struct err *err);

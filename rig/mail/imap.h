@@ -111,9 +111,9 @@ enum mail_outcome imap_append(struct imap *imap, const char *mailbox, const char
 	const struct message *message, struct imap_reply *reply); /* flags: "\\Seen", or NULL */
 
 /*
- * IDLE (RFC 2177), one `reply` through all three calls. imap_idle(): OK once "+" came. _wait(): until
- * an event comes or the deadline; the number of events added, or a negative errno when the session
- * is over. _done(): the outcome of the whole; sent_ns is then DONE's.
+ * IDLE (RFC 2177), one `reply` through all three calls. imap_idle(): OK once "+" came. _wait():
+ * until an event comes or the deadline; the number of events added, or a negative errno when the
+ * session is over. _done(): the outcome of the whole; sent_ns is then DONE's.
  */
 enum mail_outcome imap_idle(struct imap *imap, struct imap_reply *reply);
 int imap_idle_wait(struct imap *imap, struct imap_reply *reply, int64_t deadline_ns);

@@ -1,6 +1,6 @@
 /*
- * One IMAP response (RFC 9051, 7): read from the wire with its literals streamed, and parsed into an
- * event. Internal to the IMAP client. The bytes are hostile: whatever does not parse becomes IMAP_OTHER.
+ * One IMAP response (RFC 9051, 7): read from the wire with its literals streamed, and parsed into
+ * an event. Internal to the IMAP client. The bytes are hostile: what does not parse is IMAP_OTHER.
  */
 #pragma once
 

@@ -4,6 +4,8 @@
 #include "base/io.h"
 
 #include <assert.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -46,6 +48,8 @@ void line_open(struct line *line, int fd, struct line_group *group)
 {
 	*line = (struct line){.fd = fd, .open = true, .deadline_ns = CLOCK_NEVER, .group = group};
 	io_prepare(fd);
+	/* Requests and replies go out at once; on anything but TCP this fails, and need not work. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 	if (!group)
 		return;
 	pthread_mutex_lock(&group->lock);

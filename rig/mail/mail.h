@@ -2,11 +2,11 @@
  * What all mail drivers of the rig share: outcomes, moments, and how a session is run.
  *
  * Drivers are blocking and belong to one thread each. They take a connected descriptor (the network
- * back-ends differ in how they connect) and own it from then on. Whatever the store does (a refusal,
+ * back-ends differ in how they connect) and own it from then on. Whatever the store does (refusal,
  * silence, a cut connection, garbage) is an outcome in the result, never an error of the rig.
  *
- * Outcomes: OK = acknowledged; NO = refused, or the operation cannot have reached the store; MAYBE =
- * it may have reached the store and no usable reply came.
+ * Outcomes: OK = acknowledged; NO = refused, or the operation cannot have reached the store;
+ * MAYBE = it may have reached the store and no usable reply came.
  */
 #pragma once
 

@@ -46,7 +46,7 @@ void sink_session_done(struct sink_session *session); /* its last call */
 enum sink_mode sink_meet(struct sink *sink, unsigned int met);
 #define SINK_BIT(mode) (1u << (mode))
 
-/* Wait while the mode is `mode`, until `deadline_ns`; false when the sink stops or the peer went. */
+/* Wait while the mode is `mode`, until `deadline_ns`; false when the sink or the peer ends. */
 bool sink_hold(struct sink_session *session, enum sink_mode mode, int64_t deadline_ns);
 
 /* Put a mail on record, taking it over; then say how its dot was answered. `mail` is not to be used

@@ -63,9 +63,8 @@ struct smtp_mail {
 	bool dot_sent;
 	int code; /* the last reply; 0: none */
 	char reply[MAIL_TEXT_MAX];
-	char failure
-		[MAIL_TEXT_MAX]; /* what ended it when no reply did: "reply: no answer for 30000 ms" */
-	int64_t at_ns[SMTP_PHASES]; /* when each came, or MAIL_NOT_REACHED */
+	char failure[MAIL_TEXT_MAX]; /* what ended it when no reply did */
+	int64_t at_ns[SMTP_PHASES];  /* when each came, or MAIL_NOT_REACHED */
 };
 
 struct smtp {
@@ -83,7 +82,7 @@ struct smtp {
 /* Take over `fd` (owned from here on, in failure too); nothing is sent or read. */
 void smtp_open(struct smtp *smtp, int fd, bool lmtp, const struct mail_opts *opts);
 
-/* Banner and EHLO (HELO if that is refused, SMTP only) or LHLO. OK, NO (refused), MAYBE (silence). */
+/* Banner and EHLO (HELO if that is refused, SMTP only) or LHLO. OK, NO (refused) or MAYBE. */
 enum mail_outcome smtp_greet(struct smtp *smtp, const char *name);
 
 /* One transaction; may be called again while smtp->alive. Fills the results of `mail`. */

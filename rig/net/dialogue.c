@@ -245,6 +245,8 @@ static void hold(struct dialogue *d, const uint8_t *bytes, size_t len, int64_t n
 	d->ops->gap(d, FLOW_CLIENT, lost, ns);
 }
 
+static void feed_held(struct dialogue *d);
+
 static void feed(
 	struct dialogue *d, enum flow_side from, const uint8_t *bytes, size_t len, int64_t ns)
 {
@@ -255,6 +257,8 @@ static void feed(
 		assert(taken <= len);
 		bytes += taken;
 		len -= taken;
+		if (from == FLOW_SERVER) /* at once: it must not matter what came in one segment */
+			feed_held(d);
 	}
 	if (len && d->ops)
 		hold(d, bytes, len, ns);

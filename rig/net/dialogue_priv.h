@@ -8,10 +8,9 @@
 #include "net/body.h"
 #include "net/dialogue.h"
 
-#define LINE_TAIL_MAX \
-	64 /* of a line longer than DIALOGUE_LINE_MAX the end is kept too: IMAP literals */
-#define VERB_MAX 24
-#define TAG_MAX	 64
+#define LINE_TAIL_MAX 64 /* the end of a too long line is kept too: IMAP literals */
+#define VERB_MAX      24
+#define TAG_MAX	      64
 
 /* Lines out of chunks. `text` holds an unfinished line only; a line within one chunk is not copied. */
 struct line_reader {

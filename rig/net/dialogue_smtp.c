@@ -144,14 +144,28 @@ static bool parse_chunk(struct line args, uint64_t *ret_size, bool *ret_last)
 	return true;
 }
 
+/* Where the bracket closes: behind a quoted local part if its quotes are balanced. */
+static size_t find_bracket(struct line args)
+{
+	const char *plain = memchr(args.text, '>', args.len);
+	bool quoted = false;
+
+	for (size_t at = 1; at < args.len; at++) {
+		if (args.text[at] == '>' && !quoted)
+			return at;
+		if (args.text[at] == '"')
+			quoted = !quoted;
+		else if (args.text[at] == '\\')
+			at++;
+	}
+	return plain ? (size_t)(plain - args.text) : args.len;
+}
+
 /* "FROM:<a@b> SIZE=1": the address without its brackets. */
 static struct line parse_path(struct line args, const char *prefix)
 {
-	size_t skip = strlen(prefix), at = 0;
-	bool quoted = false;
+	size_t skip = line_begins(args, prefix) ? strlen(prefix) : 0;
 
-	if (!line_begins(args, prefix))
-		skip = 0;
 	args.text += skip;
 	args.len -= skip;
 	while (args.len && *args.text == ' ') {
@@ -160,15 +174,7 @@ static struct line parse_path(struct line args, const char *prefix)
 	}
 	if (!args.len || *args.text != '<')
 		return line_word(&args);
-	for (at = 1; at < args.len && (quoted || args.text[at] != '>'); at++) {
-		if (args.text[at] == '"')
-			quoted = !quoted;
-		else if (args.text[at] == '\\' && at + 1 < args.len)
-			at++;
-	}
-	if (at > args.len)
-		at = args.len;
-	return (struct line){args.text + 1, at - 1};
+	return (struct line){args.text + 1, find_bracket(args) - 1};
 }
 
 static const struct verb *find_verb(struct line word)

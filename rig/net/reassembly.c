@@ -437,7 +437,9 @@ static void on_payload(struct reassembly *r, struct conn *conn, enum flow_side s
 		held.len -= old;
 		data += old;
 	}
-	if (held.seq == half->next && !half->held.head && !ack)
+	if (!conn->told && half->held.head)
+		return; /* one segment of data with the SYN (RFC 7413) is enough to keep */
+	if (conn->told && held.seq == half->next && !half->held.head && !ack)
 		tell_data(r, conn, side, data, held.len, ns);
 	else
 		hold(r, conn, side, &held, data);
@@ -477,6 +479,8 @@ void reassembly_segment(struct reassembly *r, const struct segment *seg, int64_t
 	if (conn->state == CONN_OPEN || conn->flow.established)
 		establish(r, conn);
 	on_payload(r, conn, side, seg, ack, ns);
+	if (!conn->told)
+		return;
 	advance(r, conn);
 	look_for_gaps(r, conn, ns);
 	if (conn->half[0].closed && conn->half[1].closed)

@@ -72,16 +72,20 @@ static void on_empty(struct wire *wire)
 		wire->flush_passed = wanted;
 }
 
-static void wait_for_bytes(struct wire *wire)
+/* False if a writer came and went without a word: the FIFO must be opened anew, or poll() never waits. */
+static bool wait_for_bytes(struct wire *wire)
 {
 	struct pollfd fds[] = {
 		{.fd = wire->fifo_fd, .events = POLLIN},
 		{.fd = wire->wake_fd, .events = POLLIN},
 	};
 	eventfd_t count;
+	/* A flush that found the queue full tries again. */
+	int timeout_ms = atomic_load(&wire->flush_wanted) == wire->flush_passed ? -1 : 5;
 
-	if (poll(fds, 2, -1) > 0 && fds[1].revents)
+	if (poll(fds, 2, timeout_ms) > 0 && fds[1].revents)
 		eventfd_read(wire->wake_fd, &count);
+	return (fds[0].revents & (POLLIN | POLLHUP)) != POLLHUP;
 }
 
 static bool must_stop(const struct wire *wire, int64_t now_ns)
@@ -116,7 +120,8 @@ static ssize_t read_pipe(void *cookie, char *out, size_t size)
 		on_empty(wire);
 		if (atomic_load(&wire->stop_ns))
 			return 0;
-		wait_for_bytes(wire);
+		if (!wait_for_bytes(wire))
+			return 0;
 	}
 }
 

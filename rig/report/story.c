@@ -145,7 +145,8 @@ static void tell(struct teller *t, const struct event *event)
 	else if (event_is(event, "end"))
 		tell_end(t, event);
 	else if (event_is(event, "window"))
-		row(t, event->t, "deleted", "%s, %lld while %s was in force", text_of(event, "step"),
+		row(t, event->t, "deleted", "%s, %lld while %s was in force",
+			text_of(event, "step"),
 			(long long)json_get_int(event->data, "deletions", 0),
 			text_of(event, "window"));
 	else if (event_is(event, "missed") || event_is(event, "never"))
@@ -154,7 +155,8 @@ static void tell(struct teller *t, const struct event *event)
 		row(t, event->t, "DIED", "%s %s %s", text_of(event, "program"),
 			text_of(event, "signal"), text_of(event, "text"));
 	else if (event_is(event, "rig"))
-		row(t, event->t, "RIG", "%s: %s", text_of(event, "trouble"), text_of(event, "text"));
+		row(t, event->t, "RIG", "%s: %s", text_of(event, "trouble"),
+			text_of(event, "text"));
 	else if (event_is(event, "evidence"))
 		row(t, event->t, "evidence", "evidence/%s/", text_of(event, "name"));
 	else if (event_is(event, "stop"))
@@ -186,13 +188,14 @@ static void tell_finding(
 	}
 }
 
-static void tell_laws(const json_t *laws, const char *ruling, const char *title, bool why, struct buf *out)
+static void tell_laws(
+	const json_t *laws, const char *ruling, const char *title, bool why, struct buf *out)
 {
 	const char *law;
 	json_t *one;
 	bool any = false;
 
-	json_object_foreach((json_t *)laws, law, one) {
+	json_object_foreach ((json_t *)laws, law, one) {
 		if (strcmp(json_get_text(one, "ruling", ""), ruling))
 			continue;
 		if (!any)
@@ -239,7 +242,8 @@ int story_write(const char *dir, struct buf *out, struct err *err)
 		for (size_t i = 0; i < history->count; i++)
 			tell(&teller, &history->events[i]);
 		if (teller.lines > TIMELINE_MAX)
-			buf_addf(out, "  ... %d more in history.jsonl\n", teller.lines - TIMELINE_MAX);
+			buf_addf(out, "  ... %d more in history.jsonl\n",
+				teller.lines - TIMELINE_MAX);
 		tell_laws(result.laws, "broken", "BREAKS", true, out);
 		tell_laws(result.laws, "holds", "HOLDS", false, out);
 		tell_laws(result.laws, "cannot-tell", "CANNOT TELL", true, out);

@@ -8,8 +8,8 @@
 #include <ctype.h>
 #include <string.h>
 
-#define ASK_MS	   10000 /* one question to an agent of the guest */
-#define FREEZE_MS  60000 /* sync of a busy file system comes first */
+#define ASK_MS	    10000 /* one question to an agent of the guest */
+#define FREEZE_MS   60000 /* sync of a busy file system comes first */
 #define EVIDENCE_MS 30000
 
 static int64_t soon(void)
@@ -55,8 +55,8 @@ static bool stuck_on_freeze(const json_t *task)
 	const char *stack = json_get_text(task, "stack", "");
 
 	return !strcmp(json_get_text(task, "state", ""), "D") &&
-		(strstr(wchan, "percpu_rwsem_wait") || strstr(wchan, "sb_start_write") ||
-			strstr(stack, "sb_start_write"));
+	       (strstr(wchan, "percpu_rwsem_wait") || strstr(wchan, "sb_start_write") ||
+		       strstr(stack, "sb_start_write"));
 }
 
 int guest_blocked_tasks(struct witness *witness, uint32_t *ret, struct err *err)
@@ -69,7 +69,7 @@ int guest_blocked_tasks(struct witness *witness, uint32_t *ret, struct err *err)
 	*ret = 0;
 	if (rc)
 		return rc;
-	json_array_foreach(json_object_get(scan, "tasks"), i, task)
+	json_array_foreach (json_object_get(scan, "tasks"), i, task)
 		*ret += stuck_on_freeze(task);
 	return 0;
 }
@@ -112,7 +112,8 @@ int guest_arm(struct witness *witness, const struct call_rule *rule, struct err 
 	}
 	add_list(&line, "exe", rule->programs);
 	add_list(&line, "path", rule->globs);
-	buf_addf(&line, " hit=%u calls=%u", rule->hit ? rule->hit : 1, rule->calls ? rule->calls : 1);
+	buf_addf(&line, " hit=%u calls=%u", rule->hit ? rule->hit : 1,
+		rule->calls ? rule->calls : 1);
 	return witness_board(witness, line.data, soon(), NULL, err);
 }
 
@@ -150,8 +151,8 @@ static bool of_the_store(const json_t *task)
 	const char *exe = json_get_text(task, "exe", "");
 
 	return *exe && json_get_int(task, "pid", 0) == json_get_int(task, "tid", -1) &&
-		json_get_int(task, "pid", 0) != 1 && strncmp(exe, "/run/rig/", 9) &&
-		!strstr(exe, "/qemu-ga");
+	       json_get_int(task, "pid", 0) != 1 && strncmp(exe, "/run/rig/", 9) &&
+	       !strstr(exe, "/qemu-ga");
 }
 
 int guest_processes(struct witness *witness, json_t *ret, struct err *err)
@@ -163,7 +164,7 @@ int guest_processes(struct witness *witness, json_t *ret, struct err *err)
 
 	if (rc)
 		return rc;
-	json_array_foreach(json_object_get(scan, "tasks"), i, task) {
+	json_array_foreach (json_object_get(scan, "tasks"), i, task) {
 		auto_free char *text = NULL;
 
 		if (!of_the_store(task))
@@ -222,7 +223,7 @@ int guest_evidence(struct witness *witness, const char *dir, struct err *err)
 
 	if (rc)
 		return rc;
-	json_array_foreach(json_object_get(scan, "tasks"), i, task)
+	json_array_foreach (json_object_get(scan, "tasks"), i, task)
 		if (*json_get_text(task, "exe", ""))
 			print_task(&tasks, task);
 	buf_add_str(&locks, json_get_text(scan, "locks", ""));

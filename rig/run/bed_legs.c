@@ -55,8 +55,8 @@ static int open_leg(struct legs *legs, const struct service *service, struct err
 	if (legs->count == LEGS_MAX)
 		return err_set(err, -E2BIG, "more than %d services are seen: relay", LEGS_MAX);
 	*leg = (struct leg){.legs = legs, .service = service};
-	opts.listen_fd = network_listen(machine_network(legs->machine), legs_relay_name(service),
-		service->port, err);
+	opts.listen_fd = network_listen(
+		machine_network(legs->machine), legs_relay_name(service), service->port, err);
 	if (opts.listen_fd < 0)
 		return opts.listen_fd;
 	leg->forwarder = forwarder_start(&opts, err);
@@ -165,9 +165,9 @@ json_t *legs_sunk(struct legs *legs)
 		to = json_array();
 		for (size_t k = 0; k < mail->rcpt_count; k++)
 			json_array_append_new(to, json_text(mail->rcpts[k]));
-		one = json_pack("{so so ss sI sb}", "from", json_text(mail->from), "to", to, "sha256",
-			mail->seen.body_sha256, "bytes", (json_int_t)mail->seen.size_bytes, "kept",
-			(int)mail->kept);
+		one = json_pack("{so so ss sI sb}", "from", json_text(mail->from), "to", to,
+			"sha256", mail->seen.body_sha256, "bytes",
+			(json_int_t)mail->seen.size_bytes, "kept", (int)mail->kept);
 		if (*mail->seen.token)
 			json_object_set_new(one, "token", json_text(mail->seen.token));
 		if (mail->seen.report && *mail->seen.quoted)

@@ -9,7 +9,7 @@
 
 #include <jansson.h>
 
-#define LEGS_MAX 4
+#define LEGS_MAX  4
 #define SINK_PORT 25
 
 struct legs;
@@ -22,8 +22,8 @@ int legs_open(struct legs **ret, const struct target *target, struct machine *ma
 	int64_t (*clock_ns)(void *arg), void *arg, struct err *err);
 void legs_close(struct legs *legs);
 
-int legs_set(struct legs *legs, const struct service *service, enum leg_mode mode, enum leg_heal heal,
-	struct err *err);
+int legs_set(struct legs *legs, const struct service *service, enum leg_mode mode,
+	enum leg_heal heal, struct err *err);
 uint64_t legs_met(struct legs *legs, const struct service *service);
 json_t *legs_sunk(struct legs *legs); /* `sunk` objects of history.h; new reference */
 void legs_residue(struct legs *legs, json_t *sentences);

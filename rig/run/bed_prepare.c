@@ -75,8 +75,9 @@ static int command(struct preparing *p, const char *name, int64_t timeout_ms, bo
 	command.line = in_dir;
 	rc = witness_run(p->witness, &command, &result, err);
 	if (!rc && result.timed_out)
-		rc = err_set(err, -ETIMEDOUT, "command '%s' of target '%s' did not end within %lld ms",
-			name, p->spec->target->name, (long long)timeout_ms);
+		rc = err_set(err, -ETIMEDOUT,
+			"command '%s' of target '%s' did not end within %lld ms", name,
+			p->spec->target->name, (long long)timeout_ms);
 	else if (!rc && result.status)
 		rc = err_set(err, -EIO, "command '%s' of target '%s' ended with %d: %s", name,
 			p->spec->target->name, result.status, buf_text(&result.output));
@@ -223,6 +224,24 @@ static int warm_up(struct preparing *p, struct err *err)
 	return rc;
 }
 
+/* A clone's logs begin with the clone: a step that waits for a line must not find an old one. */
+static int empty_logs(struct preparing *p, struct err *err)
+{
+	const struct target *target = p->spec->target;
+	int rc = 0;
+
+	for (size_t i = 0; i < target->log_count && !rc; i++) {
+		auto_free char *line = text_fmt("[ ! -e '%s' ] || truncate -s 0 '%s'",
+			target->logs[i].path, target->logs[i].path);
+		struct witness_command command = {.line = line, .timeout_ms = WARM_MS};
+		struct witness_result result = {0};
+
+		rc = witness_run(p->witness, &command, &result, err);
+		buf_free(&result.output);
+	}
+	return rc;
+}
+
 static int start_store(struct preparing *p, struct err *err)
 {
 	int64_t deadline;
@@ -242,7 +261,8 @@ static int start_store(struct preparing *p, struct err *err)
 	if (rc)
 		return rc;
 	say(p, "warming up");
-	return warm_up(p, err);
+	rc = warm_up(p, err);
+	return rc ? rc : empty_logs(p, err);
 }
 
 int bed_prepare(struct machine *machine, void *arg, struct err *err)

@@ -20,8 +20,8 @@ static void on_image(void *arg, const struct image_progress *progress)
 	if (!spec->say)
 		return;
 	line = progress->steps ? text_fmt("image %s: %u of %u: %s", spec->target->image,
-					 progress->step, progress->steps, progress->what) :
-				 text_fmt("image %s: %s", spec->target->image, progress->what);
+					 progress->step, progress->steps, progress->what)
+			       : text_fmt("image %s: %s", spec->target->image, progress->what);
 	spec->say(spec->arg, line);
 }
 
@@ -68,7 +68,8 @@ static int blank_disk(struct bed_spec *spec, const struct disk *disk, char **ret
 {
 	auto_free char *cache = fs_cache_dir();
 	auto_free char *dir = path_join(cache, "disks");
-	char *path = text_fmt("%s/%s-%llu.img", dir, disk->name, (unsigned long long)disk->size_bytes);
+	char *path =
+		text_fmt("%s/%s-%llu.img", dir, disk->name, (unsigned long long)disk->size_bytes);
 	auto_free char *fresh = text_fmt("%s.%d", path, (int)getpid());
 	int rc = fs_mkdir_p(dir, err);
 

@@ -5,33 +5,16 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/rng.h"
-#include "net/wire.h"
 #include "run/bed_guest.h"
-#include "run/bed_legs.h"
-#include "run/bed_spec.h"
+#include "run/bed_vm_core.h"
 #include "vm/clone.h"
 
 #include <string.h>
 
-#define WITNESS_MS   30000
-#define SEED_BYTES   256
-#define OWED_MAX     256
+#define WITNESS_MS	 30000
+#define SEED_BYTES	 256
+#define OWED_MAX	 256
 #define COMMAND_SLACK_MS 15000
-
-struct vm_bed {
-	struct bed bed;
-	struct bed_spec *spec;
-	struct template *template;
-	struct machine *machine;
-	struct witness *witness;
-	struct legs *legs;
-	struct wire *wire;
-	char *dir;
-	bed_event_fn fn;
-	void *arg;
-	int64_t origin_ns; /* CLOCK_MONOTONIC at the clone's start */
-	bool closing;
-};
 
 static struct vm_bed *of(struct bed *bed)
 {
@@ -40,16 +23,9 @@ static struct vm_bed *of(struct bed *bed)
 
 /* ---- clock ---- */
 
-static int64_t guest_clock(struct vm_bed *b, int64_t mono_ns)
-{
-	int64_t paused = b->machine ? machine_paused_ns(b->machine) : 0;
-
-	return mono_ns - b->origin_ns - paused;
-}
-
 static int64_t vm_clock(struct bed *bed)
 {
-	return guest_clock(of(bed), clock_mono_ns());
+	return vm_bed_clock(of(bed), clock_mono_ns());
 }
 
 static int64_t legs_clock(void *arg)
@@ -59,112 +35,7 @@ static int64_t legs_clock(void *arg)
 
 static int64_t wire_clock(void *arg, int64_t mono_ns)
 {
-	return guest_clock(arg, mono_ns);
-}
-
-/* ---- what the machine, the witness and the wire tell ---- */
-
-static void on_machine(void *arg, enum machine_event event, int64_t mono_ns)
-{
-	struct vm_bed *b = arg;
-	auto_buf struct buf text = {0};
-	auto_json json_t *json = NULL;
-
-	(void)mono_ns;
-	if (b->closing)
-		return;
-	buf_addf(&text, "%s; the console's last lines:\n", machine_event_name(event));
-	if (b->machine)
-		machine_console_tail(b->machine, &text);
-	json = json_pack("{so}", "text", json_text(buf_text(&text)));
-	b->fn(b->arg, event == MACHINE_EVENT_PANIC ? BED_PANIC : BED_GONE, json);
-}
-
-static void keep_log(struct vm_bed *b, const json_t *json)
-{
-	const char *guest_path = json_get_text(json, "path", "log");
-	const char *slash = strrchr(guest_path, '/');
-	auto_free char *name = text_dup(slash ? slash + 1 : guest_path);
-	auto_free char *logs = path_join(b->dir, "logs");
-	auto_free char *path = NULL;
-	auto_file FILE *file = NULL;
-
-	if (!fs_name_ok(name))
-		return;
-	path = path_join(logs, name);
-	file = fopen(path, "ae");
-	if (file)
-		fprintf(file, "%s\n", json_get_text(json, "line", ""));
-}
-
-static void on_witness(void *arg, const char *name, const json_t *json, int64_t arrived_ns)
-{
-	struct vm_bed *b = arg;
-	auto_json json_t *stamped = json_copy((json_t *)json);
-
-	json_object_set_new(stamped, "cell_ns", json_integer(guest_clock(b, arrived_ns)));
-	if (!strcmp(name, "log")) {
-		keep_log(b, json);
-		b->fn(b->arg, BED_LOG, stamped);
-	} else if (!strcmp(name, "kernel")) {
-		b->fn(b->arg, BED_KERNEL, stamped);
-	} else if (!strcmp(name, "died")) {
-		json_object_set_new(stamped, "program",
-			json_text(json_get_text(json, "exe", json_get_text(json, "comm", "?"))));
-		b->fn(b->arg, BED_DIED, stamped);
-	} else if (!strcmp(name, "board")) {
-		b->fn(b->arg, BED_CALL, stamped);
-	} else if (!strcmp(name, "gone") && !b->closing) {
-		json_object_set_new(
-			stamped, "text", json_text(json_get_text(json, "error", "witness gone")));
-		b->fn(b->arg, BED_GONE, stamped);
-	}
-}
-
-/* Towards the guest is the edge, or the agent's side of the inner hop; from it, the queue's side. */
-static const char *hop_of(enum dialogue_protocol protocol, const char *server)
-{
-	bool guest = !strncmp(server, NETWORK_GUEST_ADDRESS ":", strlen(NETWORK_GUEST_ADDRESS) + 1);
-
-	if (protocol == DIALOGUE_PROTOCOL_LMTP)
-		return guest ? NULL : "inner";
-	return guest ? "edge" : "outbound";
-}
-
-static void tell_attempt(struct vm_bed *b, const struct attempt *attempt, int64_t ns)
-{
-	const char *hop = hop_of(attempt->protocol, attempt->server);
-	auto_json json_t *json = NULL;
-
-	if (!hop || attempt->result == ATTEMPT_UNKNOWN)
-		return;
-	json = json_pack("{ss sI so so so ss si sI}", "hop", hop, "conn",
-		(json_int_t)attempt->conn, "token", json_text(attempt->token), "from",
-		json_text(attempt->from), "to", json_text(attempt->to), "result",
-		dialogue_attempt_name(attempt->result), "code", attempt->code, "cell_ns",
-		(json_int_t)ns);
-	if (attempt->dot_ns)
-		json_object_set_new(
-			json, "dot_t", json_real((double)attempt->dot_ns / (double)NS_PER_SEC));
-	if (attempt->reply_ns)
-		json_object_set_new(json, "reply_t",
-			json_real((double)attempt->reply_ns / (double)NS_PER_SEC));
-	b->fn(b->arg, BED_ATTEMPT, json);
-}
-
-static void on_dialogue(void *arg, const struct dialogue_event *event)
-{
-	struct vm_bed *b = arg;
-
-	if (event->kind == DIALOGUE_ATTEMPT)
-		tell_attempt(b, event->attempt, event->ns);
-	if (event->moment) {
-		auto_json json_t *json = json_pack("{ss sI ss sI}", "moment", event->moment, "conn",
-			(json_int_t)event->conn, "service",
-			dialogue_protocol_name(event->protocol), "cell_ns", (json_int_t)event->ns);
-
-		b->fn(b->arg, BED_WIRE, json);
-	}
+	return vm_bed_clock(arg, mono_ns);
 }
 
 /* ---- operations ---- */
@@ -340,6 +211,8 @@ static void vm_close(struct bed *bed)
 	machine_close(b->machine);
 	if (wire_close(b->wire, &err))
 		log_line("wire: %s", err.text);
+	if (transcripts_close(b->transcripts, &err))
+		log_line("transcripts: %s", err.text);
 	template_close(b->template);
 	bed_spec_free(b->spec);
 	free(b->dir);
@@ -383,6 +256,7 @@ static int open_wire(struct vm_bed *b, const char *comment, char **ret_fifo, str
 		{NULL, NULL},
 	};
 	auto_free char *capture = path_join(b->dir, "capture.pcapng");
+	auto_free char *dir = path_join(b->dir, "transcripts");
 	char *fifo = path_join(b->dir, "wire.fifo");
 	struct wire_config config = {
 		.fifo_path = fifo,
@@ -390,7 +264,7 @@ static int open_wire(struct vm_bed *b, const char *comment, char **ret_fifo, str
 		.ports = b->spec->wire_ports,
 		.port_count = b->spec->wire_port_count,
 		.only_ports = true,
-		.fn = on_dialogue,
+		.fn = vm_on_dialogue,
 		.arg = b,
 		.clock_ns = wire_clock,
 		.clock_arg = b,
@@ -399,6 +273,9 @@ static int open_wire(struct vm_bed *b, const char *comment, char **ret_fifo, str
 	};
 
 	*ret_fifo = fifo;
+	if (fs_mkdir_p(dir, err))
+		return -EIO;
+	b->transcripts = transcripts_new(dir, 0);
 	return wire_open(&b->wire, &config, err);
 }
 
@@ -406,7 +283,7 @@ static int open_machine(struct vm_bed *b, const char *fifo, struct err *err)
 {
 	auto_free char *dir = path_join(b->dir, "machine");
 	struct machine_options options = {
-		.dir = dir, .capture = fifo, .on_event = on_machine, .arg = b};
+		.dir = dir, .capture = fifo, .on_event = vm_on_machine, .arg = b};
 
 	return clone_open(b->template, &options, &b->machine, err);
 }
@@ -455,13 +332,16 @@ int bed_vm_open(struct bed **ret, const struct plan *plan, const char *dir, bed_
 	if (!rc)
 		rc = open_machine(b, fifo, err);
 	if (!rc)
-		rc = witness_attach(machine_take_witness_fd(b->machine), on_witness, b,
+		rc = witness_attach(machine_take_witness_fd(b->machine), vm_on_witness, b,
 			deadline_in_ms(WITNESS_MS), &b->witness, err);
 	if (!rc)
 		rc = seed_guest(b, plan->seed, err);
 	if (!rc)
 		rc = legs_open(&b->legs, plan->target, b->machine, legs_clock, b, err);
-	return rc ? rc : tail_logs(b, err);
+	if (!rc)
+		rc = tail_logs(b, err);
+	b->origin_ns = clock_mono_ns(); /* the clock of cell and transcripts begins now */
+	return rc;
 }
 
 int bed_vm_prepare(const struct target *target, void (*say)(void *arg, const char *line), void *arg,

@@ -22,7 +22,7 @@ enum task_state { TASK_WAITING, TASK_RUNNING, TASK_DONE };
 struct task {
 	enum task_kind kind;
 	enum task_state state;
-	struct plan *plan;    /* borrowed for cells, owned otherwise */
+	struct plan *plan; /* borrowed for cells, owned otherwise */
 	bool owns_plan;
 	char *dir;
 	struct task *after;   /* must be done first, or NULL */
@@ -31,7 +31,7 @@ struct task {
 	uint32_t open;	      /* repetitions and control not yet done */
 	struct result result; /* of cells, once judged */
 	bool judged;
-	char *failed;	      /* PREPARE: why it could not */
+	char *failed; /* PREPARE: why it could not */
 };
 
 struct runner {
@@ -103,8 +103,7 @@ static struct task *find_task(struct runner *r, enum task_kind kind, const char 
 
 static struct task *prepare_task(struct runner *r, const struct plan *plan)
 {
-	auto_free char *dir =
-		text_fmt("%s/template-%s", r->campaign->dir, plan->target->name);
+	auto_free char *dir = text_fmt("%s/template-%s", r->campaign->dir, plan->target->name);
 	struct task *task = find_task(r, TASK_PREPARE, dir);
 
 	if (!task)
@@ -130,8 +129,7 @@ static struct task *baseline_task(struct runner *r, const struct plan *plan)
 static void add_cell(struct runner *r, struct plan *plan, size_t number)
 {
 	struct task *baseline = plan->skip ? NULL : baseline_task(r, plan);
-	struct task *task =
-		add_task(r, TASK_CELL, plan, path_join(r->campaign->dir, plan->id));
+	struct task *task = add_task(r, TASK_CELL, plan, path_join(r->campaign->dir, plan->id));
 
 	task->number = number;
 	task->after = baseline;
@@ -150,11 +148,11 @@ static int64_t plan_limit_ms(const struct plan *plan)
 	int64_t retry = plan->target->timers.retry_longest_ms;
 
 	return plan->scenario->deadline_ms + o.recover_ms + o.drain_ms + (retry > 0 ? retry : 0) +
-		o.stop_ms + plan->target->ready_within_ms + CELL_SLACK_MS;
+	       o.stop_ms + plan->target->ready_within_ms + CELL_SLACK_MS;
 }
 
-static void blank_result(const struct task *task, enum verdict verdict, const char *reason,
-	struct result *ret)
+static void blank_result(
+	const struct task *task, enum verdict verdict, const char *reason, struct result *ret)
 {
 	*ret = (struct result){
 		.id = text_dup(task->plan->id),
@@ -195,7 +193,8 @@ static void collect(struct task *task, const struct job_end *end)
 		else if (end->status > 128)
 			reason = text_fmt("the worker died of signal %d", end->status - 128);
 		else
-			reason = text_fmt("the worker ended with %d and left no verdict", end->status);
+			reason = text_fmt(
+				"the worker ended with %d and left no verdict", end->status);
 		blank_result(task, VERDICT_BROKEN, reason, &task->result);
 		task->result.wall_ms = end->wall_ms;
 	}
@@ -215,8 +214,9 @@ static bool is_known(const struct runner *r, const struct result *result)
 	gmtime_r(&now, &tm);
 	strftime(today, sizeof(today), "%Y-%m-%d", &tm);
 	for (size_t i = 0; i < result->finding_count; i++)
-		if (!r->request->known || !known_find(r->request->known,
-						  result->findings[i].signature, result->target, today))
+		if (!r->request->known ||
+			!known_find(r->request->known, result->findings[i].signature,
+				result->target, today))
 			return false;
 	return result->finding_count > 0;
 }
@@ -326,8 +326,8 @@ static void task_done(void *arg, const struct job *job, const struct job_end *en
 /* ---- what runs next ---- */
 
 /* A cell that cannot run gets its verdict without running. */
-static void settle_without_running(struct runner *r, struct task *task, enum verdict verdict,
-	const char *reason)
+static void settle_without_running(
+	struct runner *r, struct task *task, enum verdict verdict, const char *reason)
 {
 	struct err err = {0};
 
@@ -384,8 +384,8 @@ static bool next_task(void *arg, struct job *ret)
 		*ret = (struct job){
 			.what = what[task->kind],
 			.dir = task->dir,
-			.limit_ms = task->kind == TASK_PREPARE ? PREPARE_LIMIT_MS :
-								 plan_limit_ms(task->plan),
+			.limit_ms = task->kind == TASK_PREPARE ? PREPARE_LIMIT_MS
+							       : plan_limit_ms(task->plan),
 			.arg = task,
 		};
 		return true;

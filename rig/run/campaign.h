@@ -11,8 +11,8 @@
 struct known_list;
 
 struct campaign_request {
-	const char *root;	/* the repository */
-	const char *results;	/* the results folder */
+	const char *root;    /* the repository */
+	const char *results; /* the results folder */
 	const struct plan_list *plans;
 	const struct known_list *known; /* may be NULL */
 	unsigned int jobs;

@@ -8,7 +8,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define WAIT_SLICE_MS	250 /* an interrupt is noticed within this */
+#define WAIT_SLICE_MS 250 /* an interrupt is noticed within this */
 
 static volatile sig_atomic_t interrupted;
 
@@ -36,7 +36,8 @@ void cell_wait(struct cell *cell, int64_t until_ns)
 {
 	int64_t slice = deadline_in_ms(WAIT_SLICE_MS);
 	int64_t left = until_ns == CLOCK_NEVER ? CLOCK_NEVER : until_ns - cell_now(cell);
-	int64_t deadline = left == CLOCK_NEVER ? CLOCK_NEVER : clock_mono_ns() + (left > 0 ? left : 0);
+	int64_t deadline =
+		left == CLOCK_NEVER ? CLOCK_NEVER : clock_mono_ns() + (left > 0 ? left : 0);
 
 	cond_wait(&cell->changed, &cell->lock, deadline < slice ? deadline : slice);
 }
@@ -110,8 +111,8 @@ static void record_copy(struct cell *cell, const char *kind, const json_t *json)
 	shift_time(cell, copy, "dot_t");
 	shift_time(cell, copy, "reply_t");
 	json_object_del(copy, "cell_ns");
-	history_add_at(cell->recorder, at == INT64_MIN ? cell_now(cell) : at - cell->origin_ns, kind,
-		copy);
+	history_add_at(cell->recorder, at == INT64_MIN ? cell_now(cell) : at - cell->origin_ns,
+		kind, copy);
 }
 
 static void on_died(struct cell *cell, const json_t *json)
@@ -175,7 +176,7 @@ static int64_t recover_ms(const struct cell *cell)
 static bool stalled(struct cell *cell)
 {
 	return cell->pending && steps_settled(cell) &&
-		cell_now(cell) - cell->progress_ns >= recover_ms(cell) * NS_PER_MS;
+	       cell_now(cell) - cell->progress_ns >= recover_ms(cell) * NS_PER_MS;
 }
 
 /* Lock held. Until the finite workload is over and every step too, or the deadline. Steps that wait for
@@ -204,7 +205,8 @@ static int64_t in_force_until(struct cell *cell)
 		const struct step_run *step = &cell->steps[i];
 		int64_t end;
 
-		if (!step->fault || step->state != STEP_IN_FORCE || step->step->for_ms == TIME_UNSET)
+		if (!step->fault || step->state != STEP_IN_FORCE ||
+			step->step->for_ms == TIME_UNSET)
 			continue;
 		end = step->in_force_ns + step->step->for_ms * NS_PER_MS;
 		until = end > until ? end : until;
@@ -305,8 +307,8 @@ static void live(struct cell *cell)
 		cell_phase(cell, "end");
 }
 
-int cell_run(const struct plan *plan, const char *dir, bed_open_fn open, void *open_arg,
-	struct err *err)
+int cell_run(
+	const struct plan *plan, const char *dir, bed_open_fn open, void *open_arg, struct err *err)
 {
 	struct cell *cell = mem_zero(1, sizeof(*cell));
 	auto_free char *path = path_join(dir, "history.jsonl");

@@ -19,5 +19,6 @@ typedef int (*bed_open_fn)(struct bed **ret, const struct plan *plan, const char
  * Run the cell. 0 when the history is complete or rig trouble is recorded in it; negative only when not
  * even a history could be written. `cell_interrupt()` (async-signal-safe) makes it heal and close early.
  */
-int cell_run(const struct plan *plan, const char *dir, bed_open_fn open, void *open_arg, struct err *err);
+int cell_run(const struct plan *plan, const char *dir, bed_open_fn open, void *open_arg,
+	struct err *err);
 void cell_interrupt(void);

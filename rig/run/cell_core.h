@@ -71,20 +71,20 @@ struct cell {
 	size_t step_count, workload_count;
 	struct op ops[CELL_OPS_MAX];
 	size_t pending;
-	uint32_t refused; /* operations that ended other than OK */
+	uint32_t refused;      /* operations that ended other than OK */
 	int64_t progress_ns;   /* an operation ended or a step changed last then */
 	size_t running_finite; /* finite workload sessions not yet done */
 	bool faults_off;       /* steps heal now */
 	bool enough;	       /* open-ended workload ends now */
 	bool cut;	       /* sessions are being cut: what is pending never came back */
-	bool stopping;	       /* the rig itself stops the store: deaths by signal are its own doing */
-	bool broken;	       /* panic, QEMU gone, interrupted: heal and close */
+	bool stopping; /* the rig itself stops the store: deaths by signal are its own doing */
+	bool broken;   /* panic, QEMU gone, interrupted: heal and close */
 	uint64_t residue;
 };
 
 /* ---- cell.c ---- */
-int64_t cell_now(struct cell *cell);	      /* ns on the cell clock */
-int64_t cell_clock(void *cell);		      /* the same, as a callback */
+int64_t cell_now(struct cell *cell); /* ns on the cell clock */
+int64_t cell_clock(void *cell);	     /* the same, as a callback */
 /* Wait for any change, at the most until `until_ns` on the cell clock (CLOCK_NEVER: only for a change). Lock held. */
 void cell_wait(struct cell *cell, int64_t until_ns);
 void cell_trouble(struct cell *cell, const char *trouble, const char *fmt, ...)
@@ -96,8 +96,8 @@ void cell_evidence(struct cell *cell, const char *name);
 /* ---- cell_ops.c: operations under way ---- */
 /* `object` (taken over) holds the keys of `begin` beside id, who, op. */
 uint64_t op_begin(struct cell *cell, const char *who, const char *name, json_t *object);
-void op_end(struct cell *cell, uint64_t id, const char *who, const char *name, enum mail_outcome outcome,
-	json_t *object);
+void op_end(struct cell *cell, uint64_t id, const char *who, const char *name,
+	enum mail_outcome outcome, json_t *object);
 uint32_t op_pending(void *cell); /* operations waiting now */
 uint32_t op_refused(void *cell); /* operations that ended other than OK, so far */
 
@@ -105,7 +105,8 @@ uint32_t op_refused(void *cell); /* operations that ended other than OK, so far 
 int steps_prepare(struct cell *cell, struct err *err);
 int steps_start(struct cell *cell, struct err *err);
 void steps_join(struct cell *cell);
-bool steps_settled(struct cell *cell); /* no step but the workload will do anything more by itself; lock held */
+bool steps_settled(struct cell
+		*cell); /* no step but the workload will do anything more by itself; lock held */
 /* A moment of a dialogue: the client stands still in it until the fault it triggers is in force. */
 void moment_exact(struct cell *cell, const char *label, uint32_t session, const char *name);
 void moment_seen(struct cell *cell, const json_t *event); /* on the wire; never blocks */

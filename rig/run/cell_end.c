@@ -7,12 +7,12 @@
 
 #include <string.h>
 
-#define QUEUE_ASK_MS	   250	 /* between two looks at the queue */
-#define PROCESS_ASK_MS	   100	 /* between two looks for what still runs */
-#define COMMAND_MS	   30000 /* a target's helper command */
-#define QUEUE_LINES_MAX	   100000
-#define BANNER_TRY_MS	   2000
-#define READ_BACK_MS	   120000
+#define QUEUE_ASK_MS	250   /* between two looks at the queue */
+#define PROCESS_ASK_MS	100   /* between two looks for what still runs */
+#define COMMAND_MS	30000 /* a target's helper command */
+#define QUEUE_LINES_MAX 100000
+#define BANNER_TRY_MS	2000
+#define READ_BACK_MS	120000
 
 static double seconds(int64_t ns)
 {
@@ -52,8 +52,8 @@ static int queue_depth(struct cell *cell, uint64_t *ret)
 	int rc = ask(cell, "queue_list", COMMAND_MS, NULL, &result);
 
 	if (!rc && result.status) {
-		cell_trouble(cell, "agent-silent", "command 'queue_list' ended with %d",
-			result.status);
+		cell_trouble(
+			cell, "agent-silent", "command 'queue_list' ended with %d", result.status);
 		rc = -EIO;
 	}
 	if (!rc)
@@ -88,8 +88,8 @@ void cell_drain(struct cell *cell)
 		if (rc)
 			return;
 	}
-	history_add(cell->recorder, "drained", "{sb sf sI sf}", "empty", (int)(depth == 0), "took_s",
-		seconds(cell_now(cell) - began), "depth", (json_int_t)depth, "limit_s",
+	history_add(cell->recorder, "drained", "{sb sf sI sf}", "empty", (int)(depth == 0),
+		"took_s", seconds(cell_now(cell) - began), "depth", (json_int_t)depth, "limit_s",
 		seconds(limit - began));
 }
 
@@ -226,7 +226,8 @@ static void read_back_user(struct cell *cell, const struct service *imap, const 
 /* One line of queue_list: ID STATE RECIPIENT... */
 static void record_queued(struct cell *cell, char *entry)
 {
-	char *save = NULL, *id = strtok_r(entry, " \t", &save), *state = strtok_r(NULL, " \t", &save);
+	char *save = NULL, *id = strtok_r(entry, " \t", &save),
+	     *state = strtok_r(NULL, " \t", &save);
 	auto_free char *env = NULL;
 	struct command_result shown = {0};
 	struct message_seen seen = {0};
@@ -278,7 +279,7 @@ static void read_sink(struct cell *cell)
 		cell_trouble(cell, "agent-silent", "%s", err.text);
 		return;
 	}
-	json_array_foreach(mails, i, mail)
+	json_array_foreach (mails, i, mail)
 		history_add_at(cell->recorder, cell_now(cell), "sunk", json_incref(mail));
 	json_decref(mails);
 }
@@ -306,7 +307,7 @@ void cell_residue(struct cell *cell)
 		cell_trouble(cell, "residue", "cannot be asked for: %s", err.text);
 		return;
 	}
-	json_array_foreach(left, i, item)
+	json_array_foreach (left, i, item)
 		cell_trouble(cell, "residue", "%s", json_string_value(item));
 	cell->residue = json_array_size(left);
 	history_add(cell->recorder, "residue", "{sI}", "count", (json_int_t)cell->residue);

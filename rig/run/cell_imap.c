@@ -6,8 +6,8 @@
 #include <ctype.h>
 #include <string.h>
 
-#define RETRY_MS      200
-#define FETCHED_MAX   256 /* messages named in one `end` line */
+#define RETRY_MS    200
+#define FETCHED_MAX 256 /* messages named in one `end` line */
 
 const char *session_user(const struct session *session)
 {
@@ -74,8 +74,8 @@ static uint32_t expunged(const struct imap_reply *reply)
 }
 
 /* Copies that the rig itself removed, or perhaps removed, are excused from every law about copies. */
-static void record_deletion(struct session *session, const char *user, const char *text,
-	const struct imap_reply *reply)
+static void record_deletion(
+	struct session *session, const char *user, const char *text, const struct imap_reply *reply)
 {
 	bool uid_form = !strncasecmp(text, "UID EXPUNGE ", 12);
 	bool maybe = reply->outcome == MAIL_MAYBE;
@@ -93,8 +93,8 @@ static void record_deletion(struct session *session, const char *user, const cha
 			maybe ? "perhaps expunged" : "expunged");
 	else
 		history_add(session->cell->recorder, "excused", "{ss ss sI ss}", "user", user,
-			"mailbox", "INBOX", "count", (json_int_t)(maybe ? 0xffffffff : count), "why",
-			maybe ? "perhaps expunged" : "expunged");
+			"mailbox", "INBOX", "count", (json_int_t)(maybe ? 0xffffffff : count),
+			"why", maybe ? "perhaps expunged" : "expunged");
 	if (reply->outcome == MAIL_OK) {
 		pthread_mutex_lock(&session->cell->lock);
 		session->run->deletions += count;
@@ -117,7 +117,8 @@ static enum mail_outcome do_command(
 	for (char *p = op; *p; p++)
 		*p = *p == ' ' ? '-' : (char)tolower((unsigned char)*p);
 	id = op_begin(session->cell, session->who, op,
-		json_pack("{ss ss so}", "service", "imap", "user", user, "command", json_text(text)));
+		json_pack(
+			"{ss ss so}", "service", "imap", "user", user, "command", json_text(text)));
 	outcome = imap_send(imap, &reply, text);
 	end = json_pack("{so}", "text", json_text(*reply.failure ? reply.failure : reply.text));
 	if (reply.count)
@@ -169,8 +170,8 @@ void imap_session(struct session *session)
 		while (session_turn(session)) {
 			follow(session, &imap, user, &next_uid);
 			if (!imap.alive)
-				session_pause(session,
-					cell_now(session->cell) + RETRY_MS * NS_PER_MS);
+				session_pause(
+					session, cell_now(session->cell) + RETRY_MS * NS_PER_MS);
 			else if (session->step->pace_per_s <= 0)
 				session_pause(session, cell_now(session->cell) + NS_PER_SEC);
 		}

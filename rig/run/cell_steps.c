@@ -35,8 +35,8 @@ static bool is_over(const struct step_run *step)
 
 static void record_fault(struct step_run *step, const char *state, const char *text)
 {
-	json_t *line = json_pack("{ss ss ss}", "step", step->step->label, "fault", step->fault->name,
-		"state", state);
+	json_t *line = json_pack("{ss ss ss}", "step", step->step->label, "fault",
+		step->fault->name, "state", state);
 
 	if (!strcmp(state, "healed") || !strcmp(state, "in-force"))
 		json_object_set_new(line, "count", json_integer((json_int_t)step->run.fired));
@@ -66,8 +66,7 @@ static bool must_end(struct step_run *step)
 static void mark(struct step_run *step, const char *what)
 {
 	struct bed *bed = step->cell->bed;
-	auto_free char *text =
-		text_fmt("%s: %s (%s)", what, step->step->label, step->fault->name);
+	auto_free char *text = text_fmt("%s: %s (%s)", what, step->step->label, step->fault->name);
 
 	if (bed_has(bed, mark))
 		bed->ops->mark(bed, text);
@@ -78,8 +77,7 @@ static void mark(struct step_run *step, const char *what)
 /* A call fault that names a step and no trigger is armed when that step is due, before it begins. */
 static bool arms_before(const struct step_run *step)
 {
-	return step->fault && step->fault->waits && step->step->step &&
-		step->step->trigger.implied;
+	return step->fault && step->fault->waits && step->step->step && step->step->trigger.implied;
 }
 
 static bool trigger_came(struct step_run *step)
@@ -117,7 +115,7 @@ static bool trigger_hopeless(struct step_run *step)
 	if (!other)
 		return false;
 	return other->state == STEP_NEVER ||
-		(trigger->kind == TRIGGER_WHILE && other->state == STEP_OVER);
+	       (trigger->kind == TRIGGER_WHILE && other->state == STEP_OVER);
 }
 
 /* Lock held. True: go. False: it will never come. */
@@ -129,8 +127,9 @@ static bool wait_trigger(struct step_run *step)
 	while (!trigger_came(step)) {
 		if (must_end(step) || trigger_hopeless(step))
 			return false;
-		cell_wait(step->cell, trigger->kind == TRIGGER_AT && !arms_before(step) ?
-				trigger->at_ms * NS_PER_MS : CLOCK_NEVER);
+		cell_wait(step->cell, trigger->kind == TRIGGER_AT && !arms_before(step)
+					      ? trigger->at_ms * NS_PER_MS
+					      : CLOCK_NEVER);
 	}
 	until = cell_now(step->cell) + trigger->delay_ms * NS_PER_MS;
 	while (cell_now(step->cell) < until && !must_end(step))
@@ -214,12 +213,27 @@ static void heal_fault(struct step_run *step)
 			step->step->label, err.text);
 }
 
+/* Lock held on entry and exit. What the store looks like just before the heal is kept. */
+static void stay_in_force(struct step_run *step)
+{
+	auto_free char *name = text_fmt("%s-before-heal", step->step->label);
+
+	step->in_force_ns = cell_now(step->cell);
+	record_fault(step, "in-force", NULL);
+	step_set(step, STEP_IN_FORCE);
+	if (step->fault->instant)
+		return;
+	hold(step);
+	pthread_mutex_unlock(&step->cell->lock);
+	cell_evidence(step->cell, name);
+	pthread_mutex_lock(&step->cell->lock);
+}
+
 /* Lock held on entry and exit. */
 static void run_fault(struct step_run *step)
 {
 	struct cell *cell = step->cell;
 	struct err err = {0};
-	auto_free char *name = text_fmt("%s-before-heal", step->step->label);
 	int rc;
 
 	pthread_mutex_unlock(&cell->lock);
@@ -229,19 +243,12 @@ static void run_fault(struct step_run *step)
 		step_set(step, STEP_ARMED);
 		rc = wait_met(step, &err);
 	}
-	if (!rc && (!step->fault->waits || step->run.fired)) {
-		step->in_force_ns = cell_now(cell);
-		record_fault(step, "in-force", NULL);
-		step_set(step, STEP_IN_FORCE);
-		hold(step);
-		pthread_mutex_unlock(&cell->lock);
-		cell_evidence(cell, name);
-		pthread_mutex_lock(&cell->lock);
-	}
+	if (!rc && (!step->fault->waits || step->run.fired))
+		stay_in_force(step);
 	pthread_mutex_unlock(&cell->lock);
 	if (rc)
-		cell_trouble(cell, "set-up", "fault '%s' could not be set up: %s", step->step->label,
-			err.text);
+		cell_trouble(cell, "set-up", "fault '%s' could not be set up: %s",
+			step->step->label, err.text);
 	heal_fault(step);
 	pthread_mutex_lock(&cell->lock);
 	step->failed = rc != 0;
@@ -304,9 +311,9 @@ static bool moment_matches(const struct step_run *step, uint32_t session, const 
 {
 	const struct trigger *trigger = &step->step->trigger;
 
-	return step->state == STEP_WAITING && trigger->kind == TRIGGER_MOMENT &&
-		!step->triggered && !strcmp(trigger->moment, name) &&
-		(!trigger->session || !session || trigger->session == session);
+	return step->state == STEP_WAITING && trigger->kind == TRIGGER_MOMENT && !step->triggered &&
+	       !strcmp(trigger->moment, name) &&
+	       (!trigger->session || !session || trigger->session == session);
 }
 
 /* Lock held. The step that this moment triggers, or NULL. */
@@ -374,7 +381,8 @@ void log_seen(struct cell *cell, const char *line)
 		const struct trigger *trigger = &step->step->trigger;
 		regex_t regex;
 
-		if (trigger->kind != TRIGGER_LOG || step->triggered || step->state != STEP_WAITING ||
+		if (trigger->kind != TRIGGER_LOG || step->triggered ||
+			step->state != STEP_WAITING ||
 			regcomp(&regex, trigger->log, REG_EXTENDED | REG_NOSUB))
 			continue;
 		if (!regexec(&regex, line, 0, NULL, 0) && ++step->moments_seen >= trigger->nth) {
@@ -441,7 +449,8 @@ int steps_start(struct cell *cell, struct err *err)
 			cell->running_finite++;
 		rc = pthread_create(&step->thread, NULL, step_main, step);
 		if (rc)
-			return err_sys(err, rc, "cannot start a thread for step '%s'", step->step->label);
+			return err_sys(
+				err, rc, "cannot start a thread for step '%s'", step->step->label);
 		step->started = true;
 	}
 	return 0;
@@ -460,7 +469,7 @@ static bool step_settled(const struct step_run *step)
 	if (is_over(step))
 		return true;
 	return step->fault && step->state == STEP_IN_FORCE && step->step->for_ms == TIME_UNSET &&
-		!step->step->until;
+	       !step->step->until;
 }
 
 bool steps_settled(struct cell *cell)

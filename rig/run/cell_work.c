@@ -13,15 +13,15 @@
 #include <assert.h>
 #include <string.h>
 
-#define CONNECT_MS	  30000
-#define RETRY_MS	  200	/* after a connection that failed */
-#define BODY_BYTES	  2048	/* default size */
-#define DATE_BASE_S	  1767225600 /* 2026-01-01: a Date header that does not change from run to run */
+#define CONNECT_MS  30000
+#define RETRY_MS    200	       /* after a connection that failed */
+#define BODY_BYTES  2048       /* default size */
+#define DATE_BASE_S 1767225600 /* 2026-01-01: a Date header that does not change from run to run */
 
 struct work {
 	struct step_run *step;
 	pthread_mutex_t lock;
-	uint32_t next; /* message or round to be taken next */
+	uint32_t next;	/* message or round to be taken next */
 	uint32_t total; /* 0: until enough */
 	int64_t began_ns;
 };
@@ -132,10 +132,10 @@ static json_t *replies_of(const struct smtp_mail *mail)
 	for (size_t i = 0; i < mail->rcpt_count; i++) {
 		const struct smtp_rcpt *rcpt = &mail->rcpts[i];
 
-		json_array_append_new(replies,
-			json_pack("{ss ss si so}", "to", rcpt->address, "outcome",
-				mail_outcome_name(rcpt->outcome), "code", rcpt->code, "text",
-				json_text(rcpt->reply)));
+		json_array_append_new(
+			replies, json_pack("{ss ss si so}", "to", rcpt->address, "outcome",
+					 mail_outcome_name(rcpt->outcome), "code", rcpt->code,
+					 "text", json_text(rcpt->reply)));
 	}
 	return replies;
 }
@@ -207,7 +207,7 @@ static void send_one(struct session *session, struct smtp *smtp, uint32_t number
 	if (smtp_ready(session, smtp))
 		smtp_send(smtp, &mail);
 	else
-		snprintf(mail.failure, sizeof(mail.failure), "no session: %s",
+		snprintf(mail.failure, sizeof(mail.failure), "%s",
 			*smtp->failure ? smtp->failure : "the connection was refused");
 	op_end(session->cell, id, session->who, "smtp-message", mail.outcome, end_of_mail(&mail));
 	for (size_t i = 0; i < mail.rcpt_count; i++)
@@ -229,7 +229,8 @@ static void smtp_session(struct session *session)
 
 /* ---- append ---- */
 
-static void append_one(struct session *session, struct imap *imap, const char *user, uint32_t number)
+static void append_one(
+	struct session *session, struct imap *imap, const char *user, uint32_t number)
 {
 	auto_free char *stream = text_fmt("%s.%u", session->step->label, number);
 	auto_free char *to = mail_address(user);
@@ -248,8 +249,8 @@ static void append_one(struct session *session, struct imap *imap, const char *u
 
 	message_make(&message, &rng, &spec);
 	id = op_begin(session->cell, session->who, "imap-append",
-		json_pack("{ss ss ss ss ss sI}", "service", "imap", "user", user, "mailbox", "INBOX",
-			"token", message.token, "sha256", message.body_sha256, "bytes",
+		json_pack("{ss ss ss ss ss sI}", "service", "imap", "user", user, "mailbox",
+			"INBOX", "token", message.token, "sha256", message.body_sha256, "bytes",
 			(json_int_t)message.text.len));
 	imap_append(imap, "INBOX", NULL, &message, &reply);
 	end = json_pack("{so ss}", "text", json_text(reply.text), "token", message.token);

@@ -12,7 +12,7 @@ struct session {
 	struct step_run *run;
 	const struct step *step;
 	struct work *work;
-	uint32_t number; /* 1.. */
+	uint32_t number;	    /* 1.. */
 	char who[SESSION_NAME_MAX]; /* "writers.1" */
 	pthread_t thread;
 };
@@ -20,9 +20,10 @@ struct session {
 int64_t session_clock(void *session);
 struct mail_opts session_opts(struct session *session);
 int session_connect(struct session *session, enum protocol protocol); /* fd or negative errno */
-bool session_over(struct session *session); /* no new operation any more */
+bool session_over(struct session *session);		       /* no new operation any more */
 void session_pause(struct session *session, int64_t until_ns); /* or until over */
-bool session_turn(struct session *session); /* the next round of an open-ended or counted workload */
+bool session_turn(
+	struct session *session); /* the next round of an open-ended or counted workload */
 const char *session_user(const struct session *session);
 bool session_login(struct session *session, struct imap *imap, const char *user); /* if not yet */
 

@@ -58,7 +58,7 @@ static void weigh_events(struct weighing *w)
 		else if (event_is(event, "never") && !w->never)
 			w->never = json_get_text(event->data, "step", "?");
 		else if (event_is(event, "phase") &&
-			!strcmp(json_get_text(event->data, "name", ""), "end"))
+			 !strcmp(json_get_text(event->data, "name", ""), "end"))
 			w->ended = true;
 	}
 }
@@ -73,8 +73,8 @@ static bool selected(const struct scenario *scenario, const char *law)
 	return !scenario->oracles.count;
 }
 
-static void add_finding(
-	struct weighing *w, struct result *ret, const struct oracle *oracle, const struct judgement *j)
+static void add_finding(struct weighing *w, struct result *ret, const struct oracle *oracle,
+	const struct judgement *j)
 {
 	struct finding *finding;
 

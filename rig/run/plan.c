@@ -46,8 +46,8 @@ json_t *plan_to_json(const struct plan *plan)
 {
 	json_t *json = json_pack("{ss ss ss sI si so so}", "mailrig", MAILRIG_VERSION, "kind",
 		plan_kind_name(plan->kind), "id", plan->id, "seed", (json_int_t)plan->seed, "slot",
-		(int)plan->slot, "scenario", scenario_to_json(plan->scenario, plan->target), "target",
-		target_to_json(plan->target));
+		(int)plan->slot, "scenario", scenario_to_json(plan->scenario, plan->target),
+		"target", target_to_json(plan->target));
 
 	if (plan->skip)
 		json_object_set_new(json, "skip", json_string(plan->skip));
@@ -80,8 +80,8 @@ int plan_from_json(const json_t *json, struct plan **ret, struct err *err)
 	else if (!fs_name_ok(plan->id))
 		rc = err_set(err, -EINVAL, "'%s' is no id of a cell", plan->id);
 	if (!rc)
-		rc = scenario_from_json(json_object_get(json, "scenario"), &plan_vocabulary,
-			&plan->scenario, err);
+		rc = scenario_from_json(
+			json_object_get(json, "scenario"), &plan_vocabulary, &plan->scenario, err);
 	if (!rc)
 		rc = target_from_json(json_object_get(json, "target"), &plan->target, err);
 	if (rc)
@@ -137,7 +137,8 @@ static char *baseline_id(const struct plan *cell)
 	auto_json json_t *scenario = scenario_to_json(cell->scenario, cell->target);
 	auto_free char *text =
 		json_dumps(json_object_get(scenario, "workload"), JSON_COMPACT | JSON_SORT_KEYS);
-	auto_free char *keyed = text_fmt("%s %llu", text ? text : "", (unsigned long long)cell->seed);
+	auto_free char *keyed =
+		text_fmt("%s %llu", text ? text : "", (unsigned long long)cell->seed);
 	char hex[HASH_HEX_SIZE];
 
 	hash_bytes(keyed, strlen(keyed), hex);
@@ -215,4 +216,3 @@ struct plan *plan_control(const struct plan *cell)
 	}
 	return plan;
 }
-

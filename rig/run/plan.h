@@ -38,16 +38,17 @@ struct plan_list {
 };
 
 struct plan_request {
-	const char *root;	    /* the repository */
+	const char *root;	      /* the repository */
 	const char *const *scenarios; /* names, globs or files, NULL-terminated */
 	const char *const *targets;   /* names, NULL-terminated; NULL: each scenario's own choice */
-	uint64_t seed;		    /* of slot 1; slot n gets seed + n - 1 */
-	uint32_t seeds;		    /* slots; 0: the scenario's own number */
-	uint32_t repeat;	    /* each cell so many times */
+	uint64_t seed;		      /* of slot 1; slot n gets seed + n - 1 */
+	uint32_t seeds;		      /* slots; 0: the scenario's own number */
+	uint32_t repeat;	      /* each cell so many times */
 };
 
 /* All mistakes of all files at once go to `complaints`, a line each; -EINVAL then. */
-int plan_make(const struct plan_request *request, struct plan_list *ret, struct buf *complaints, struct err *err);
+int plan_make(const struct plan_request *request, struct plan_list *ret, struct buf *complaints,
+	struct err *err);
 void plan_list_free(struct plan_list *list);
 void plan_free(struct plan *plan);
 
@@ -56,7 +57,8 @@ struct plan *plan_baseline(const struct plan *cell); /* new; the workload of `ce
 extern const struct vocabulary plan_vocabulary;
 
 struct plan *plan_copy(const struct plan *plan);
-struct plan *plan_control(const struct plan *cell);  /* new; the same without faults and what waits for them */
+struct plan *plan_control(
+	const struct plan *cell); /* new; the same without faults and what waits for them */
 
 json_t *plan_to_json(const struct plan *plan);
 int plan_from_json(const json_t *json, struct plan **ret, struct err *err);

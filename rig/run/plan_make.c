@@ -124,9 +124,9 @@ static void find_scenarios(struct maker *m, const char *word)
 static char *why_not(struct maker *m, const struct scenario *scenario, const struct target *target)
 {
 	for (size_t i = 0; i < scenario->step_count + scenario->workload_count; i++) {
-		const struct step *step = i < scenario->step_count ?
-			&scenario->steps[i] :
-			&scenario->workload[i - scenario->step_count];
+		const struct step *step = i < scenario->step_count
+						  ? &scenario->steps[i]
+						  : &scenario->workload[i - scenario->step_count];
 		const struct fault *fault = fault_find(step->what);
 		const struct action *action = action_find(step->what);
 		struct err err = {0};
@@ -135,7 +135,8 @@ static char *why_not(struct maker *m, const struct scenario *scenario, const str
 		if (fault && fault->check)
 			rc = fault->check(step, target, &err);
 		if (rc == -EINVAL) {
-			buf_addf(m->complaints, "%s:%d: %s\n", scenario->file, step->line, err.text);
+			buf_addf(
+				m->complaints, "%s:%d: %s\n", scenario->file, step->line, err.text);
 			m->mistakes++;
 			return NULL;
 		}
@@ -163,8 +164,8 @@ static void add_plan(struct maker *m, const struct scenario *scenario, const str
 	shape.scenario = (struct scenario *)scenario;
 	shape.target = (struct target *)target;
 	shape.seed = m->request->seed + slot - 1;
-	shape.id = turn > 1 ? text_fmt("%s.%s.%u.%u", scenario->name, target->name, slot, turn) :
-			      text_fmt("%s.%s.%u", scenario->name, target->name, slot);
+	shape.id = turn > 1 ? text_fmt("%s.%s.%u.%u", scenario->name, target->name, slot, turn)
+			    : text_fmt("%s.%s.%u", scenario->name, target->name, slot);
 	plan = plan_copy(&shape);
 	plan->skip = why_not(m, scenario, target);
 	free(shape.id);
@@ -172,8 +173,8 @@ static void add_plan(struct maker *m, const struct scenario *scenario, const str
 	m->list->at[m->list->count++] = plan;
 }
 
-static bool wants(const struct scenario *scenario, const struct plan_request *request,
-	const char *target)
+static bool wants(
+	const struct scenario *scenario, const struct plan_request *request, const char *target)
 {
 	if (request->targets) {
 		for (size_t i = 0; request->targets[i]; i++)
@@ -198,7 +199,8 @@ static void plan_target(struct maker *m, const struct target *target)
 		if (!wants(scenario, request, target->name))
 			continue;
 		for (uint32_t slot = 1; slot <= seeds; slot++)
-			for (uint32_t turn = 1; turn <= (request->repeat ? request->repeat : 1); turn++)
+			for (uint32_t turn = 1; turn <= (request->repeat ? request->repeat : 1);
+				turn++)
 				if (m->list->count < PLAN_CELLS_MAX)
 					add_plan(m, scenario, target, slot, turn);
 	}
@@ -232,8 +234,8 @@ static void check_names(struct maker *m)
 	for (size_t i = 0; i < m->scenario_count; i++)
 		for (size_t k = 0; k < m->scenarios[i]->targets.count; k++)
 			if (!text_list_has(&m->target_names, m->scenarios[i]->targets.at[k]))
-				complain_unknown(
-					m, "target", m->scenarios[i]->targets.at[k], &m->target_names);
+				complain_unknown(m, "target", m->scenarios[i]->targets.at[k],
+					&m->target_names);
 }
 
 /* The order in which people named the scenarios, not that of the targets. */
@@ -310,7 +312,8 @@ char *plan_root(struct err *err)
 		free(exe);
 		if (is_root(env))
 			return text_dup(env);
-		err_set(err, -ENOENT, "MAILRIG_ROOT '%s' holds no tests/scenarios and targets", env);
+		err_set(err, -ENOENT, "MAILRIG_ROOT '%s' holds no tests/scenarios and targets",
+			env);
 		return NULL;
 	}
 	if (exe)

@@ -130,7 +130,7 @@ static void visit(struct search *search, size_t moment)
 /* Why this step is never over before the faults-off phase, or NULL. */
 static const char *never_over(const struct step_source *step)
 {
-	if (step->fault && !has(step, "for") && !has(step, "until"))
+	if (step->fault && !step->fault->instant && !has(step, "for") && !has(step, "until"))
 		return "has neither 'for' nor 'until': it is in force until the faults-off phase";
 	if (!strcmp(step->noun, "workload") && workload_is_open_ended(step))
 		return "runs until everything else is over: give it 'messages'";

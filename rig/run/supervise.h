@@ -22,7 +22,7 @@ struct job {
 };
 
 struct job_end {
-	int status;	  /* exit code, or 128 + signal */
+	int status; /* exit code, or 128 + signal */
 	bool timed_out;
 	int64_t wall_ms;
 };

@@ -71,6 +71,7 @@ struct raw_limits {
 	X(manage)
 
 #define TARGET_PATHS(X) \
+	X(message)      \
 	X(mailbox)      \
 	X(index)        \
 	X(queue)        \

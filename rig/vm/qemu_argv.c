@@ -68,7 +68,7 @@ static void add_memory(struct args *args, const struct qemu_line *line)
 	auto_free char *path = line->memory ? commas(line->memory) : NULL;
 	uint64_t size = line->spec->memory_bytes;
 
-	add(args, "-machine", "q35,usb=off,vmport=off,memory-backend=mem");
+	add(args, "-machine", "q35,usb=off,vmport=off,sata=off,smm=off,memory-backend=mem");
 	if (line->memory_kind == QEMU_MEMORY_PLAIN)
 		addf(args, "-object", "memory-backend-ram,id=mem,size=%llu",
 			(unsigned long long)size);

@@ -43,15 +43,16 @@ static void on_attempt(void *arg, const struct fake_attempt *attempt)
 		json_object_set_new(
 			json, "dot_t", json_real((double)attempt->dot_ns / (double)NS_PER_SEC));
 	if (attempt->reply_ns >= 0)
-		json_object_set_new(json, "reply_t",
-			json_real((double)attempt->reply_ns / (double)NS_PER_SEC));
+		json_object_set_new(
+			json, "reply_t", json_real((double)attempt->reply_ns / (double)NS_PER_SEC));
 	b->fn(b->arg, BED_ATTEMPT, json);
 }
 
 static void on_death(void *arg, const struct fake_death *death)
 {
 	struct fake_bed *b = arg;
-	auto_json json_t *json = json_pack("{ss si}", "program", death->program, "signal", death->signal);
+	auto_json json_t *json =
+		json_pack("{ss si}", "program", death->program, "signal", death->signal);
 
 	b->fn(b->arg, BED_DIED, json);
 }
@@ -81,8 +82,7 @@ static int bed_run(struct bed *bed, const char *line, const char *const *env, in
 	if (!strcmp(line, "fake-start"))
 		rc = fake_running(fake) ? 0 : fake_start(fake, err);
 	else if (!strcmp(line, "fake-stop"))
-		ret->timed_out =
-			fake_stop(fake, deadline_in_ms(timeout_ms), err) == -ETIMEDOUT;
+		ret->timed_out = fake_stop(fake, deadline_in_ms(timeout_ms), err) == -ETIMEDOUT;
 	else if (!strcmp(line, "fake-queue"))
 		fake_queue_list(fake, &ret->output);
 	else if (!strcmp(line, "fake-hold") || !strcmp(line, "fake-release"))

@@ -1,7 +1,7 @@
 /*
  * A mail store in the same process, for the unit tests of the cell's life and of the oracles: SMTP
- * in, a queue, delivery over an inner hop, mailboxes in memory, IMAP and POP3 out; it can be frozen,
- * thawed, stopped and started, and it breaks one law at a time when told so (fake_plant()).
+ * in, a queue, delivery over an inner hop, mailboxes in memory, IMAP and POP3 out; it can be
+ * frozen, thawed, stopped and started, and it breaks one law at a time when told so (fake_plant()).
  *
  * fake_start() opens listeners on 127.0.0.1 and makes threads; each call may come from any thread,
  * but start, stop and free come from one. Users log in with their name as password; USER@anything
@@ -83,8 +83,8 @@ struct fake;
 struct fake *fake_new(const struct fake_opts *opts); /* stopped, empty */
 void fake_free(struct fake *fake);		     /* by force if it runs; NULL is fine */
 
-/* Break a law at the `nth` opportunity (from 1), once. `only_hurt`: only operations that met a freeze
- * or a failing hop count as opportunities. nth 0 takes the bug out. */
+/* Break a law at the `nth` opportunity (from 1), once. `only_hurt`: only operations that met a
+ * freeze or a failing hop count as opportunities. nth 0 takes the bug out. */
 void fake_plant(struct fake *fake, enum fake_bug bug, unsigned int nth, bool only_hurt);
 bool fake_bug_fired(struct fake *fake, enum fake_bug bug);
 
@@ -98,8 +98,8 @@ uint16_t fake_port(struct fake *fake, enum fake_service service);
 int fake_connect(
 	struct fake *fake, enum fake_service service, int64_t deadline_ns, struct err *err);
 
-/* While frozen, whatever would write (the dot, delivery, APPEND, STORE, EXPUNGE, QUIT with deletions)
- * waits. */
+/* While frozen, whatever would write (the dot, delivery, APPEND, STORE, EXPUNGE, a QUIT that
+ * deletes) waits. */
 void fake_freeze(struct fake *fake);
 void fake_thaw(struct fake *fake);
 bool fake_frozen(struct fake *fake, unsigned int *ret_waiting); /* operations that wait now */

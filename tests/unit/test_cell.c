@@ -40,13 +40,11 @@ static const char refuse_yaml[] =
 	"steps:\n"
 	"  - {as: gone, do: mta-refuses, when: smtp/data, nth: 3, for: 200ms}\n";
 
-static const char never_yaml[] =
-	"steps:\n"
-	"  - {as: snapshot, do: freeze-fs, when: smtp/data, nth: 500}\n";
+static const char never_yaml[] = "steps:\n"
+				 "  - {as: snapshot, do: freeze-fs, when: smtp/data, nth: 500}\n";
 
-static const char idle_yaml[] =
-	"steps:\n"
-	"  - {as: snapshot, do: freeze-fs, after: writers, for: 50ms}\n";
+static const char idle_yaml[] = "steps:\n"
+				"  - {as: snapshot, do: freeze-fs, after: writers, for: 50ms}\n";
 
 static struct plan *make_plan(const char *steps)
 {
@@ -93,7 +91,8 @@ static void run(const char *steps, struct bed_fake_wish *wish, struct result *re
 	plan_free(plan);
 }
 
-static void expect(const char *steps, struct bed_fake_wish wish, enum verdict verdict, const char *reason)
+static void expect(
+	const char *steps, struct bed_fake_wish wish, enum verdict verdict, const char *reason)
 {
 	struct result result = {0};
 
@@ -129,7 +128,8 @@ static void a_healthy_store_passes_without_any_fault(void)
 
 static void a_lost_mail_is_a_finding_of_s1(void)
 {
-	expect(freeze_yaml, (struct bed_fake_wish){.bug = FAKE_LOSES, .nth = 1}, VERDICT_FAIL, "S1");
+	expect(freeze_yaml, (struct bed_fake_wish){.bug = FAKE_LOSES, .nth = 1}, VERDICT_FAIL,
+		"S1");
 }
 
 static void a_kept_refused_mail_is_a_finding_of_s2(void)
@@ -146,8 +146,8 @@ static void a_doubled_mail_is_a_finding_of_s3(void)
 
 static void a_queue_that_stands_still_is_a_finding_of_s7(void)
 {
-	expect(refuse_yaml, (struct bed_fake_wish){.bug = FAKE_QUEUE_STUCK, .nth = 1},
-		VERDICT_FAIL, "S7");
+	expect(refuse_yaml, (struct bed_fake_wish){.bug = FAKE_QUEUE_STUCK, .nth = 1}, VERDICT_FAIL,
+		"S7");
 }
 
 static void a_hang_after_the_thaw_is_a_finding_of_h1(void)
@@ -227,9 +227,10 @@ static void the_same_seed_gives_the_same_signature(void)
 
 static void a_control_has_no_fault_left(void)
 {
-	struct plan *plan = make_plan("steps:\n"
-				      "  - {as: snapshot, do: freeze-fs, when: smtp/data, nth: 3, for: 1s}\n"
-				      "  - {as: other, do: imap, while: snapshot, user: u1, send: [SELECT INBOX]}\n");
+	struct plan *plan = make_plan(
+		"steps:\n"
+		"  - {as: snapshot, do: freeze-fs, when: smtp/data, nth: 3, for: 1s}\n"
+		"  - {as: other, do: imap, while: snapshot, user: u1, send: [SELECT INBOX]}\n");
 	struct plan *control = plan_control(plan);
 
 	CHECK_INT(control->kind, PLAN_CONTROL);
@@ -244,12 +245,16 @@ static void a_control_has_no_fault_left(void)
 
 CHECK_MAIN(CHECK_CASE(a_healthy_store_passes_a_freeze),
 	CHECK_CASE(a_healthy_store_passes_a_dead_delivery_agent),
-	CHECK_CASE(a_healthy_store_passes_without_any_fault), CHECK_CASE(a_lost_mail_is_a_finding_of_s1),
-	CHECK_CASE(a_kept_refused_mail_is_a_finding_of_s2), CHECK_CASE(a_doubled_mail_is_a_finding_of_s3),
+	CHECK_CASE(a_healthy_store_passes_without_any_fault),
+	CHECK_CASE(a_lost_mail_is_a_finding_of_s1),
+	CHECK_CASE(a_kept_refused_mail_is_a_finding_of_s2),
+	CHECK_CASE(a_doubled_mail_is_a_finding_of_s3),
 	CHECK_CASE(a_queue_that_stands_still_is_a_finding_of_s7),
 	CHECK_CASE(a_hang_after_the_thaw_is_a_finding_of_h1),
-	CHECK_CASE(a_stop_that_hangs_is_a_finding_of_h2), CHECK_CASE(a_death_by_signal_is_a_finding_of_h5),
-	CHECK_CASE(a_fault_that_met_nothing_is_unknown), CHECK_CASE(a_moment_that_never_came_is_unknown),
+	CHECK_CASE(a_stop_that_hangs_is_a_finding_of_h2),
+	CHECK_CASE(a_death_by_signal_is_a_finding_of_h5),
+	CHECK_CASE(a_fault_that_met_nothing_is_unknown),
+	CHECK_CASE(a_moment_that_never_came_is_unknown),
 	CHECK_CASE(a_bed_that_does_not_open_is_broken), CHECK_CASE(a_failed_heal_is_broken),
 	CHECK_CASE(residue_is_broken), CHECK_CASE(a_panic_is_broken),
 	CHECK_CASE(trouble_before_a_finding_makes_it_suspect),

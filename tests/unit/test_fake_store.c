@@ -10,7 +10,7 @@
 #include <string.h>
 
 static const char *const users[] = {"u1", "u2", NULL};
-static const struct mail_opts quick = {.reply_ms = 10000};
+static const struct mail_opts quick = {.reply_ms = 20000};
 
 static struct fake *start(const struct fake_opts *more)
 {
@@ -25,7 +25,7 @@ static struct fake *start(const struct fake_opts *more)
 
 static int reach(struct fake *fake, enum fake_service service)
 {
-	int fd = fake_connect(fake, service, deadline_in_ms(5000), NULL);
+	int fd = fake_connect(fake, service, deadline_in_ms(20000), NULL);
 
 	if (fd < 0)
 		abort();
@@ -61,7 +61,7 @@ static enum mail_outcome send_one(struct fake *fake, const struct message *messa
 
 static bool drained(struct fake *fake)
 {
-	return fake_wait_drained(fake, deadline_in_ms(5000));
+	return fake_wait_drained(fake, deadline_in_ms(20000));
 }
 
 static size_t copies(struct fake *fake, const char *user, const struct message *message)
@@ -126,7 +126,7 @@ static void mail_survives_stop_and_start(void)
 	fake_hold_queue(fake, true);
 	CHECK_INT(send_one(fake, &message), MAIL_OK);
 	CHECK_INT(fake_queue_depth(fake), 1);
-	CHECK_INT(fake_stop(fake, deadline_in_ms(5000), NULL), 0);
+	CHECK_INT(fake_stop(fake, deadline_in_ms(20000), NULL), 0);
 	CHECK(fake_connect(fake, FAKE_SMTP, deadline_in_ms(1000), NULL) < 0);
 	CHECK_INT(fake_start(fake, NULL), 0);
 	fake_hold_queue(fake, false);
@@ -156,7 +156,7 @@ static int freeze_at_data(void *arg, const char *moment)
 static void *send_frozen(void *arg)
 {
 	struct frozen *frozen = arg;
-	struct mail_opts opts = {.reply_ms = 10000, .moment = freeze_at_data, .arg = frozen};
+	struct mail_opts opts = {.reply_ms = 20000, .moment = freeze_at_data, .arg = frozen};
 
 	frozen->mail = send_with(frozen->fake, &frozen->message, &opts, &frozen->rcpt);
 	return NULL;
@@ -168,7 +168,7 @@ static void through_a_freeze(struct frozen *frozen, struct fake *fake)
 	*frozen = (struct frozen){.fake = fake, .message = make(7)};
 	if (pthread_create(&frozen->thread, NULL, send_frozen, frozen))
 		abort();
-	CHECK(fake_wait_frozen(fake, 1, deadline_in_ms(5000)));
+	CHECK(fake_wait_frozen(fake, 1, deadline_in_ms(20000)));
 	fake_thaw(fake);
 }
 
@@ -193,7 +193,7 @@ static void bug_hangs_at_thaw_leaves_an_operation_waiting(void)
 
 	fake_plant(fake, FAKE_HANGS_AT_THAW, 1, false);
 	through_a_freeze(&frozen, fake);
-	CHECK_INT(fake_stop(fake, deadline_in_ms(5000), NULL), 0);
+	CHECK_INT(fake_stop(fake, deadline_in_ms(20000), NULL), 0);
 	pthread_join(frozen.thread, NULL);
 	CHECK_INT(frozen.mail.outcome, MAIL_MAYBE);
 	CHECK(fake_bug_fired(fake, FAKE_HANGS_AT_THAW));
@@ -233,7 +233,7 @@ static void each_bug_at_the_dot_breaks_its_law(void)
 		{FAKE_CORRUPTS, MAIL_OK, 0, 0, 0},
 		{FAKE_MIXES_USERS, MAIL_OK, 0, 1, 0},
 	};
-	static const struct mail_opts hasty = {.reply_ms = 500};
+	static const struct mail_opts hasty = {.reply_ms = 1000};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct fake *fake = start(NULL);
@@ -242,13 +242,16 @@ static void each_bug_at_the_dot_breaks_its_law(void)
 
 		if (cases[i].bug < FAKE_BUGS)
 			fake_plant(fake, cases[i].bug, 1, false);
-		CHECK_INT(send_with(fake, &message, &hasty, &rcpt).outcome, cases[i].outcome);
+		CHECK_INT(send_with(fake, &message, cases[i].bug == FAKE_NO_REPLY ? &hasty : &quick,
+				  &rcpt)
+				  .outcome,
+			cases[i].outcome);
 		CHECK(drained(fake));
 		if (!CHECK_INT(copies(fake, "u1", &message), cases[i].u1) ||
 			!CHECK_INT(copies(fake, "u2", &message), cases[i].u2) ||
 			!CHECK_INT(fake_deaths(fake, NULL, 0), cases[i].deaths))
 			fprintf(stderr, "bug: %s\n", fake_bug_name(cases[i].bug));
-		CHECK_INT(fake_stop(fake, deadline_in_ms(5000), NULL), 0);
+		CHECK_INT(fake_stop(fake, deadline_in_ms(20000), NULL), 0);
 		fake_free(fake);
 		message_free(&message);
 	}
@@ -301,7 +304,7 @@ static void bug_stop_hangs_until_it_is_killed(void)
 	CHECK(!fake_running(fake));
 	fake_plant(fake, FAKE_STOP_HANGS, 0, false);
 	CHECK_INT(fake_start(fake, NULL), 0);
-	CHECK_INT(fake_stop(fake, deadline_in_ms(5000), NULL), 0);
+	CHECK_INT(fake_stop(fake, deadline_in_ms(20000), NULL), 0);
 	fake_free(fake);
 }
 
@@ -312,7 +315,7 @@ static void a_store_stopped_while_frozen_ends_only_by_force(void)
 
 	if (pthread_create(&frozen.thread, NULL, send_frozen, &frozen))
 		abort();
-	CHECK(fake_wait_frozen(fake, 1, deadline_in_ms(5000)));
+	CHECK(fake_wait_frozen(fake, 1, deadline_in_ms(20000)));
 	CHECK_INT(fake_stop(fake, deadline_in_ms(50), NULL), -ETIMEDOUT);
 	fake_kill(fake);
 	pthread_join(frozen.thread, NULL);

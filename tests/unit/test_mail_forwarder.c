@@ -52,7 +52,7 @@ static void stop(struct rig *rig)
 
 static int client(struct rig *rig)
 {
-	return io_connect_tcp("127.0.0.1", rig->port, deadline_in_ms(5000), NULL);
+	return io_connect_tcp("127.0.0.1", rig->port, deadline_in_ms(20000), NULL);
 }
 
 /* The upstream's end of a connection that was forwarded. */
@@ -60,7 +60,7 @@ static int taken(struct rig *rig)
 {
 	int fd;
 
-	if (io_readable(rig->upstream_fd, deadline_in_ms(5000)) != 1)
+	if (io_readable(rig->upstream_fd, deadline_in_ms(20000)) != 1)
 		return -1;
 	fd = accept4(rig->upstream_fd, NULL, NULL, SOCK_CLOEXEC);
 	io_prepare(fd);
@@ -69,7 +69,7 @@ static int taken(struct rig *rig)
 
 static void say(int fd, const char *text)
 {
-	CHECK_INT(io_write_all(fd, text, strlen(text), deadline_in_ms(5000), NULL), 0);
+	CHECK_INT(io_write_all(fd, text, strlen(text), deadline_in_ms(20000), NULL), 0);
 }
 
 static void hears(int fd, const char *text)
@@ -78,7 +78,7 @@ static void hears(int fd, const char *text)
 	size_t len = 0;
 
 	while (len < strlen(text)) {
-		ssize_t n = io_read(fd, got + len, strlen(text) - len, deadline_in_ms(5000));
+		ssize_t n = io_read(fd, got + len, strlen(text) - len, deadline_in_ms(20000));
 
 		if (n <= 0)
 			break;
@@ -114,11 +114,11 @@ static void bytes_pass_both_ways_and_half_close_too(void)
 	say(a, "hello");
 	hears(b, "hello");
 	shutdown(a, SHUT_WR);
-	CHECK_INT(reads(b, 5000), 0);
+	CHECK_INT(reads(b, 20000), 0);
 	say(b, "still there");
 	hears(a, "still there");
 	cleanup_fd(&b);
-	CHECK_INT(reads(a, 5000), 0);
+	CHECK_INT(reads(a, 20000), 0);
 	cleanup_fd(&a);
 	CHECK_INT(counts(&rig).forwarded, 1);
 	CHECK_INT(forwarder_fired(rig.forwarder), 0);
@@ -138,7 +138,7 @@ static void a_reset_is_passed_on_and_what_was_said_before_it_arrives(void)
 	hears(b, "x");
 	setsockopt(b, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	cleanup_fd(&b);
-	CHECK_INT(reads(a, 5000), -ECONNRESET);
+	CHECK_INT(reads(a, 20000), -ECONNRESET);
 	cleanup_fd(&a);
 	stop(&rig);
 }
@@ -161,8 +161,8 @@ static void large_amounts_pass_unchanged_when_the_reader_is_slow(void)
 		ssize_t n = out < TOTAL ? write(a, sent + out, TOTAL - out) : 0;
 
 		out += n > 0 ? (size_t)n : 0;
-		n = io_read(
-			b, got + in, 70000 < TOTAL - in ? 70000 : TOTAL - in, deadline_in_ms(5000));
+		n = io_read(b, got + in, 70000 < TOTAL - in ? 70000 : TOTAL - in,
+			deadline_in_ms(20000));
 		if (n <= 0)
 			break;
 		in += (size_t)n;
@@ -183,7 +183,7 @@ static void reset_refuses_at_once_and_counts(void)
 	for (int i = 0; i < 3; i++) {
 		int a = client(&rig); /* the reset may come while it still connects */
 
-		CHECK_INT(a < 0 ? a : reads(a, 5000), -ECONNRESET);
+		CHECK_INT(a < 0 ? a : reads(a, 20000), -ECONNRESET);
 		cleanup_fd(&a);
 	}
 	CHECK_INT(counts(&rig).refused, 3);
@@ -234,9 +234,9 @@ static void silent_heals_in_three_ways(void)
 			b = taken(&rig);
 			hears(b, "early");
 			cleanup_fd(&b);
-			CHECK_INT(reads(a, 5000), 0);
+			CHECK_INT(reads(a, 20000), 0);
 		} else if (held == FORWARDER_HELD_RESET) {
-			CHECK_INT(reads(a, 5000), -ECONNRESET);
+			CHECK_INT(reads(a, 20000), -ECONNRESET);
 			CHECK_INT(counts(&rig).cut, 1);
 		} else {
 			CHECK_INT(reads(a, 50), -ETIMEDOUT);
@@ -256,7 +256,7 @@ static void silent_heals_in_three_ways(void)
 static void a_held_client_that_goes_frees_its_place(void)
 {
 	struct rig rig;
-	int64_t until_ns = deadline_in_ms(5000);
+	int64_t until_ns = deadline_in_ms(20000);
 	int a;
 
 	start(&rig);
@@ -284,8 +284,8 @@ static void a_change_keeps_or_cuts_what_is_being_forwarded(void)
 		forwarder_change(rig.forwarder,
 			&(struct forwarder_change){.mode = FORWARDER_RESET, .cut = cut}, NULL);
 		if (cut) {
-			CHECK_INT(reads(a, 5000), -ECONNRESET);
-			CHECK_INT(reads(b, 5000), -ECONNRESET);
+			CHECK_INT(reads(a, 20000), -ECONNRESET);
+			CHECK_INT(reads(b, 20000), -ECONNRESET);
 		} else {
 			say(a, "on");
 			hears(b, "on");
@@ -316,7 +316,7 @@ static void delay_holds_each_chunk_for_its_time(void)
 	CHECK(clock_mono_ns() - before >= 160 * NS_PER_MS);
 	CHECK_INT(counts(&rig).delayed, 1);
 	shutdown(a, SHUT_WR);
-	CHECK_INT(reads(b, 5000), 0);
+	CHECK_INT(reads(b, 20000), 0);
 	cleanup_fd(&a);
 	cleanup_fd(&b);
 	stop(&rig);
@@ -330,7 +330,7 @@ static void an_upstream_that_is_gone_resets_the_client(void)
 	start(&rig);
 	cleanup_fd(&rig.upstream_fd);
 	a = client(&rig); /* the reset may come while it still connects */
-	CHECK_INT(a < 0 ? a : reads(a, 5000), -ECONNRESET);
+	CHECK_INT(a < 0 ? a : reads(a, 20000), -ECONNRESET);
 	CHECK_INT(counts(&rig).failed, 1);
 	cleanup_fd(&a);
 	stop(&rig);

@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+#define SHORT_MS 1000  /* a wait that is meant to end in a time-out */
+#define LONG_MS	 20000 /* one that is not: a busy host must not end it */
+
 static const char *const users[] = {"u1", "u2", NULL};
 
 static int note(void *arg, const char *moment)
@@ -26,9 +29,10 @@ static struct message make(uint64_t seed)
 }
 
 /* One command against a scripted server, after its greeting. */
-static struct imap_reply play(struct imap *imap, const char *const *script, const char *command)
+static struct imap_reply play(
+	struct imap *imap, const char *const *script, const char *command, int64_t reply_ms)
 {
-	struct mail_opts opts = {.reply_ms = 500};
+	struct mail_opts opts = {.reply_ms = reply_ms};
 	struct imap_reply reply = {0};
 	struct peer peer;
 
@@ -66,7 +70,7 @@ static void outcomes_are_what_the_wire_implies(void)
 		{"bye, then closed", {"> * OK hi", "< r1", "> * BYE so long"}, MAIL_MAYBE, false,
 			"", "noop: connection"},
 		{"silence", {"> * OK hi", "< r1", "!hang"}, MAIL_MAYBE, false, "",
-			"no answer for 500 ms"},
+			"no answer for 1000 ms"},
 		{"another's tag", {"> * OK hi", "< r1", "> r2 OK done", "!hang"}, MAIL_MAYBE, false,
 			"", "no answer"},
 		{"no status word", {"> * OK hi", "< r1", "> r1 OKAY", "!hang"}, MAIL_MAYBE, false,
@@ -75,7 +79,8 @@ static void outcomes_are_what_the_wire_implies(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct imap imap;
-		struct imap_reply reply = play(&imap, cases[i].script, "NOOP");
+		struct imap_reply reply = play(&imap, cases[i].script, "NOOP",
+			strstr(cases[i].failure, "1000 ms") ? SHORT_MS : LONG_MS);
 
 		if (!CHECK_INT(reply.outcome, cases[i].outcome) ||
 			!CHECK_INT(reply.bad, cases[i].bad) ||
@@ -102,7 +107,7 @@ static void untagged_responses_are_parsed(void)
 		IMAP_CODE, IMAP_CODE, IMAP_CODE, IMAP_EXPUNGE, IMAP_VANISHED, IMAP_LIST,
 		IMAP_STATUS, IMAP_FETCH, IMAP_SEARCH, IMAP_CAPABILITY};
 	struct imap imap;
-	struct imap_reply reply = play(&imap, script, "SELECT x");
+	struct imap_reply reply = play(&imap, script, "SELECT x", LONG_MS);
 	const struct imap_event *events = reply.events;
 
 	/* "{5}" announces a literal, which swallows the first bytes of the tagged reply. */
@@ -146,7 +151,7 @@ static void bodies_come_as_literals_quoted_strings_or_nil(void)
 		"> * 5 FETCH (BODYSTRUCTURE ((\"text\" \"(\" NIL) \"mixed\") UID 7 RFC822 {2}",
 		">>hi)\r\n", "> r1 OK done", NULL};
 	struct imap imap;
-	struct imap_reply reply = play(&imap, script, "UID FETCH 1:* (BODY.PEEK[])");
+	struct imap_reply reply = play(&imap, script, "UID FETCH 1:* (BODY.PEEK[])", LONG_MS);
 	const struct imap_event *events = reply.events;
 
 	CHECK_INT(reply.outcome, MAIL_OK);
@@ -180,7 +185,7 @@ static void hostile_sizes_end_the_session(void)
 		const char *script[] = {
 			scripts[i][0], scripts[i][1], scripts[i][2], scripts[i][3], NULL};
 		struct imap imap;
-		struct imap_reply reply = play(&imap, script, "FETCH 1 BODY[]");
+		struct imap_reply reply = play(&imap, script, "FETCH 1 BODY[]", LONG_MS);
 
 		CHECK_INT(reply.outcome, MAIL_MAYBE);
 		CHECK_HAS(reply.failure, "too long");
@@ -194,7 +199,7 @@ static void numbers_out_of_range_are_not_taken(void)
 		"> * 1 FETCH (UID 4294967296)", "> * 2 FETCH (UID -1)",
 		"> * 3 FETCH (UID 4294967295)", "> r1 OK done", NULL};
 	struct imap imap;
-	struct imap_reply reply = play(&imap, script, "NOOP");
+	struct imap_reply reply = play(&imap, script, "NOOP", LONG_MS);
 
 	CHECK_INT(reply.events[0].number, 0);
 	CHECK_INT(reply.events[1].uid, 0);
@@ -207,7 +212,7 @@ static void a_command_of_two_lines_is_not_sent(void)
 {
 	static const char *const script[] = {"> * OK hi", "!hang", NULL};
 	struct imap imap;
-	struct imap_reply reply = play(&imap, script, "NOOP\r\nr2 NOOP");
+	struct imap_reply reply = play(&imap, script, "NOOP\r\nr2 NOOP", LONG_MS);
 
 	CHECK_INT(reply.outcome, MAIL_NO);
 	CHECK_HAS(reply.failure, "not one line");
@@ -230,7 +235,8 @@ static void an_append_is_open_only_once_its_content_is_out(void)
 	struct message message = make(1);
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct mail_opts opts = {.reply_ms = 300};
+		struct mail_opts opts = {
+			.reply_ms = cases[i].outcome == MAIL_MAYBE ? SHORT_MS : LONG_MS};
 		struct imap_reply reply auto_imap_reply = {0};
 		struct peer peer;
 		struct imap imap;
@@ -262,7 +268,7 @@ static void log_in(struct imap *imap, struct fake *fake, const struct mail_opts 
 {
 	struct imap_reply reply auto_imap_reply = {0};
 
-	imap_open(imap, fake_connect(fake, FAKE_IMAP, deadline_in_ms(5000), NULL), opts);
+	imap_open(imap, fake_connect(fake, FAKE_IMAP, deadline_in_ms(20000), NULL), opts);
 	CHECK_INT(imap_greet(imap, &reply), MAIL_OK);
 	CHECK_INT(imap_login(imap, "u1", "u1", &reply), MAIL_OK);
 	CHECK_INT(imap_select(imap, "INBOX", false, &reply), MAIL_OK);
@@ -274,7 +280,7 @@ static void a_session_appends_stores_expunges_copies_and_moves(void)
 	struct imap_reply reply auto_imap_reply = {0};
 	struct message message = make(1);
 	char moments[1024] = "";
-	struct mail_opts opts = {.reply_ms = 10000, .moment = note, .arg = moments};
+	struct mail_opts opts = {.reply_ms = LONG_MS, .moment = note, .arg = moments};
 	struct imap imap;
 
 	log_in(&imap, fake, &opts);
@@ -309,8 +315,8 @@ static void idle_shows_what_arrives(void)
 	struct imap_reply reply auto_imap_reply = {0};
 	struct message message = make(1);
 	char moments[1024] = "";
-	struct mail_opts opts = {.reply_ms = 10000};
-	struct mail_opts noting = {.reply_ms = 10000, .moment = note, .arg = moments};
+	struct mail_opts opts = {.reply_ms = LONG_MS};
+	struct mail_opts noting = {.reply_ms = LONG_MS, .moment = note, .arg = moments};
 	struct imap watcher, writer;
 
 	log_in(&watcher, fake, &noting);
@@ -318,14 +324,14 @@ static void idle_shows_what_arrives(void)
 	CHECK_INT(imap_idle(&watcher, &idle), MAIL_OK);
 	CHECK_INT(imap_idle_wait(&watcher, &idle, deadline_in_ms(50)), 0);
 	CHECK_INT(imap_append(&writer, "INBOX", NULL, &message, &reply), MAIL_OK);
-	CHECK_INT(imap_idle_wait(&watcher, &idle, deadline_in_ms(5000)), 1);
+	CHECK_INT(imap_idle_wait(&watcher, &idle, deadline_in_ms(20000)), 1);
 	CHECK_INT(idle.events[0].kind, IMAP_EXISTS);
 	CHECK_INT(imap_idle_done(&watcher, &idle), MAIL_OK);
 	CHECK_HAS(moments, "idle idle/reply done done/reply ");
 	CHECK_INT(imap_send(&watcher, &reply, "NOOP"), MAIL_OK);
 	CHECK_INT(imap_idle(&watcher, &idle), MAIL_OK);
-	CHECK_INT(fake_stop(fake, deadline_in_ms(5000), NULL), 0);
-	CHECK(imap_idle_wait(&watcher, &idle, deadline_in_ms(5000)) < 0);
+	CHECK_INT(fake_stop(fake, deadline_in_ms(20000), NULL), 0);
+	CHECK(imap_idle_wait(&watcher, &idle, deadline_in_ms(20000)) < 0);
 	CHECK(!watcher.alive);
 	imap_close(&watcher);
 	imap_close(&writer);
@@ -337,7 +343,7 @@ static void everything_is_read_back(void)
 {
 	struct fake *fake = start();
 	struct imap_reply reply auto_imap_reply = {0};
-	struct mail_opts opts = {.reply_ms = 10000};
+	struct mail_opts opts = {.reply_ms = LONG_MS};
 	struct message messages[120];
 	struct imap_copies found;
 	struct imap imap;
@@ -352,7 +358,7 @@ static void everything_is_read_back(void)
 			MAIL_OK);
 	}
 	imap_close(&imap);
-	CHECK_INT(imap_read_back_user(fake_connect(fake, FAKE_IMAP, deadline_in_ms(5000), NULL),
+	CHECK_INT(imap_read_back_user(fake_connect(fake, FAKE_IMAP, deadline_in_ms(20000), NULL),
 			  &opts, "u1", "u1", &found, NULL),
 		0);
 	CHECK_INT(found.mailboxes, 2);
@@ -374,7 +380,7 @@ static void a_read_back_that_cannot_be_completed_says_why(void)
 	static const char *const no_login[] = {"> * OK hi", "< r1", "> r1 NO who", "!hang", NULL};
 	static const char *const no_list[] = {
 		"> * OK hi", "< r1", "> r1 OK", "< r2 LIST", "> * LIST () \"/\" a", "!hang", NULL};
-	struct mail_opts opts = {.reply_ms = 300};
+	struct mail_opts opts = {.reply_ms = SHORT_MS};
 	struct imap_copies found;
 	struct peer peer;
 	struct err err;
@@ -387,7 +393,7 @@ static void a_read_back_that_cannot_be_completed_says_why(void)
 	peer_free(&peer);
 	CHECK_INT(imap_read_back_user(peer_start(&peer, no_list), &opts, "u1", "u1", &found, &err),
 		-ETIMEDOUT);
-	CHECK_HAS(err.text, "no answer for 300 ms");
+	CHECK_HAS(err.text, "no answer for 1000 ms");
 	imap_copies_free(&found);
 	peer_end(&peer);
 	peer_free(&peer);

@@ -11,7 +11,12 @@
 
 static char *save(const char *name, const void *bytes, size_t len)
 {
-	char *path = path_join(check_dir(), name);
+	static const char *dir;
+	char *path;
+
+	if (!dir)
+		dir = check_dir();
+	path = path_join(dir, name);
 
 	CHECK_INT(fs_write_atomic(path, bytes, len, NULL), 0);
 	return path;

@@ -20,15 +20,15 @@ static const struct dialogue_port ports[] = {
 
 static char *printed(const struct gen *gen, bool json, const char *trouble)
 {
-	struct ledger_end end = {.frames = gen->count, .trouble = trouble};
+	struct wire_ledger_end end = {.frames = gen->count, .trouble = trouble};
 	char *text = NULL;
 	size_t size = 0;
 	FILE *out = open_memstream(&text, &size);
-	struct ledger *ledger = ledger_new(out, json);
+	struct wire_ledger *ledger = wire_ledger_new(out, json);
 
-	ledger_epoch(ledger, gen->frames[0].ns);
-	tell_capture(gen, ports, ARRAY_SIZE(ports), ledger_event, ledger);
-	CHECK_INT(ledger_close(ledger, &end, NULL), 0);
+	wire_ledger_epoch(ledger, gen->frames[0].ns);
+	tell_capture(gen, ports, ARRAY_SIZE(ports), wire_ledger_event, ledger);
+	CHECK_INT(wire_ledger_close(ledger, &end, NULL), 0);
 	fclose(out);
 	return text;
 }
@@ -70,7 +70,7 @@ static void prints_the_json_that_scripts_rely_on(void)
 		"{\"verb\":\".\",\"sent_s\":0.000800,\"reply_code\":250,\"reply_s\":0.000900}],"
 		"\"messages\":[{\"from\":\"a\\\"\\\\xff@x\",\"to\":[\"b@y\"],\"bytes\":23,"
 		"\"sha256\":"
-		"\"2d4b8ad5\","
+		"\"6cebb74e1eb5777ed1ae24f2aa155313ddfb2b466ded4524d5a00cec2f1f7a50\","
 		"\"token\":\"t1\",\"dot_s\":0.000800,\"recipients\":["
 		"{\"to\":\"b@y\",\"result\":\"2yz\",\"rcpt_code\":250,\"reply_code\":250},"
 		"{\"to\":\"c@y\",\"result\":\"not-sent\",\"rcpt_code\":550}],\"reply_code\":250}],"

@@ -208,6 +208,24 @@ static void takes_a_second_writer_after_the_first_is_gone(void)
 	tear_down(f);
 }
 
+static void takes_a_writer_after_one_that_said_nothing(void)
+{
+	struct fixture *f = set_up(NULL);
+	struct gen gen;
+	struct gen_conn conn;
+
+	close(f->writer);
+	CHECK_INT(wire_flush(f->wire, deadline_in_ms(WAIT_MS)), 0);
+	f->writer = open(f->fifo, O_WRONLY | O_CLOEXEC);
+	half_a_delivery(&gen, &conn);
+	write_head(f);
+	write_frames(f, &gen, 0);
+	CHECK_INT(wire_flush(f->wire, deadline_in_ms(WAIT_MS)), 0);
+	CHECK_INT(wire_frames(f->wire), gen.count);
+	gen_free(&gen);
+	tear_down(f);
+}
+
 static void survives_a_writer_of_nonsense(void)
 {
 	struct fixture *f = set_up(NULL);
@@ -287,5 +305,6 @@ static void writes_a_file_that_wireshark_reads(void)
 CHECK_MAIN(CHECK_CASE(tells_dialogues_while_frames_arrive_and_what_is_owed),
 	CHECK_CASE(maps_times_to_the_cell_clock),
 	CHECK_CASE(takes_a_second_writer_after_the_first_is_gone),
+	CHECK_CASE(takes_a_writer_after_one_that_said_nothing),
 	CHECK_CASE(survives_a_writer_of_nonsense), CHECK_CASE(closes_while_the_writer_goes_on),
 	CHECK_CASE(writes_a_file_that_wireshark_reads))

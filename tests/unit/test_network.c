@@ -112,8 +112,8 @@ static void a_monitor_that_tells_nonsense_is_an_error(void)
 {
 	static const char *const rows[] = {"", "\n\n\n", "TCP[HOST_FORWARD]", "garbage",
 		"  TCP[HOST_FORWARD]  12  127.0.0.1 39155  10.0.2.15 143 0 0\n",
-		"  TCP[HOST_FORWARD]  12  127.0.0.1 0  10.0.2.15 143 0 0\n"
-		"  TCP[HOST_FORWARD]  12  127.0.0.1 70000  10.0.2.15 25 0 0\n"};
+		("  TCP[HOST_FORWARD]  12  127.0.0.1 0  10.0.2.15 143 0 0\n"
+		 "  TCP[HOST_FORWARD]  12  127.0.0.1 70000  10.0.2.15 25 0 0\n")};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct network *network = open_user(check_dir());

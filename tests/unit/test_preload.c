@@ -58,6 +58,18 @@ static int write_ten(const char *dir)
 	return VICTIM_OK;
 }
 
+static int remove_it(const char *dir)
+{
+	auto_free char *path = text_fmt("%s/mail1", dir);
+	int fd = open_file(dir, "mail1");
+
+	EXPECT(fd >= 0 && remove(path) == -1 && errno == EBUSY);
+	EXPECT(remove(path) == -1 && errno == EROFS);
+	EXPECT(openat(AT_FDCWD, path, O_RDONLY) == -1 && errno == EMFILE);
+	EXPECT(remove(path) == 0);
+	return VICTIM_OK;
+}
+
 static _Noreturn int open_for_ever(const char *dir)
 {
 	for (;;)
@@ -66,7 +78,7 @@ static _Noreturn int open_for_ever(const char *dir)
 
 static const struct victim_kind kinds[] = {{"sync_five", sync_five}, {"sync_once", sync_once},
 	{"sync_relative", sync_relative}, {"sync_until_failed", sync_until_failed},
-	{"write_ten", write_ten}, {"open_for_ever", open_for_ever}};
+	{"write_ten", write_ten}, {"remove_it", remove_it}, {"open_for_ever", open_for_ever}};
 
 /* ---- cases ---- */
 
@@ -187,6 +199,17 @@ static void a_park_and_then_an_errno_make_one_slow_failure(void)
 	CHECK_INT(victim_end(&victim), VICTIM_OK);
 }
 
+static void remove_is_an_unlink_too(void)
+{
+	fresh_board();
+	say("arm slot=1 point=posix/io/dir/unlink errno=EBUSY path=%s/mail1", work);
+	say("arm slot=2 point=posix/stdio/remove errno=EROFS hit=2 path=%s/mail1", work);
+	say("arm slot=3 point=posix/io/oc/open errno=EMFILE hit=2 path=%s/mail1", work);
+	struct victim victim = victim_start("remove_it", work);
+	CHECK_INT(victim_end(&victim), VICTIM_OK);
+	CHECK_INT(count_of("hits", 1), 2);
+}
+
 static void a_write_can_be_short(void)
 {
 	fresh_board();
@@ -231,7 +254,8 @@ int main(int argc, char **argv)
 		CHECK_CASE(a_relative_path_is_matched_whole),
 		CHECK_CASE(an_errno_comes_at_the_nth_call),
 		CHECK_CASE(a_park_and_then_an_errno_make_one_slow_failure),
-		CHECK_CASE(a_write_can_be_short), CHECK_CASE(a_process_can_be_killed_at_a_point),
+		CHECK_CASE(remove_is_an_unlink_too), CHECK_CASE(a_write_can_be_short),
+		CHECK_CASE(a_process_can_be_killed_at_a_point),
 		CHECK_CASE(without_a_board_everything_works)};
 
 	return preload_main(kinds, ARRAY_SIZE(kinds), cases, ARRAY_SIZE(cases), argc, argv);

@@ -201,8 +201,8 @@ static void a_closed_port_is_a_broken_pipe(void)
 
 static void an_error_is_told_and_needs_no_new_sync(void)
 {
-	static const char *const replies[] = {"{\"error\": {\"class\": \"CommandNotFound\", "
-					      "\"desc\": \"disabled\\u0007 while frozen\"}}\n",
+	static const char *const replies[] = {("{\"error\": {\"class\": \"CommandNotFound\", "
+					       "\"desc\": \"disabled\\u0007 while frozen\"}}\n"),
 		"{\"error\": []}\n", "{\"return\": {}}\n"};
 	struct agent agent;
 	struct qga *qga = agent_start(&agent, replies, 0);

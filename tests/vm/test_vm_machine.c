@@ -4,7 +4,6 @@
  */
 #include "tests/check/check.h"
 #include "tests/vm/tiny_guest.h"
-
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/hash.h"
@@ -21,7 +20,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-
 #define PATIENCE deadline_in_ms(60000)
 
 static struct tiny_guest guest; /* its template is made by whoever needs it first */

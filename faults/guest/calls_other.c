@@ -1,6 +1,6 @@
 /*
- * The interposed functions with variable arguments: open() and its kind, and fcntl(), of which only
- * the commands that set locks are a point. And what the rows of calls.h ask.
+ * The interposed functions that are no row of calls.h: open() and its kind and fcntl(), which have
+ * variable arguments, and remove(), which is at two points. And what the rows ask.
  */
 #include "faults/guest/calls_names.h"
 
@@ -49,6 +49,7 @@ OPEN(open64, (const char *path, int flags, ...), flags, AT_FDCWD, path, flags)
 OPEN(openat, (int dir, const char *path, int flags, ...), flags, dir, dir, path, flags)
 OPEN(openat64, (int dir, const char *path, int flags, ...), flags, dir, dir, path, flags)
 
+/* Of fcntl() only the commands that set locks are a point. */
 static bool sets_lock(int command, void *arg, bool *ret_dontwait)
 {
 	const struct flock *lock = arg;
@@ -88,3 +89,19 @@ static bool sets_lock(int command, void *arg, bool *ret_dontwait)
 
 FCNTL(fcntl)
 FCNTL(fcntl64)
+
+static bool removal_fails(uint32_t point, const char *path)
+{
+	struct call call = {.name = "remove", .point = point, PATH(path)};
+
+	return rig_is_armed(point) && rig_meet(&call);
+}
+
+/* Inside glibc it calls unlink(), which no rule would see. */
+static _Atomic(void *) next_of_remove;
+EXPORT int remove(const char *path)
+{
+	if (removal_fails(POINT_REMOVE, path) || removal_fails(POINT_UNLINK, path))
+		return -1;
+	return NEXT(remove)(path);
+}

@@ -1,0 +1,36 @@
+/*
+ * What the two halves of the real bed share: bed_vm.c does, bed_vm_events.c listens. Private to them.
+ */
+#pragma once
+
+#include "api/bed.h"
+#include "net/transcript.h"
+#include "net/wire.h"
+#include "run/bed_legs.h"
+#include "run/bed_spec.h"
+#include "vm/machine.h"
+#include "vm/witness.h"
+
+struct vm_bed {
+	struct bed bed;
+	struct bed_spec *spec;
+	struct template *template;
+	struct machine *machine;
+	struct witness *witness;
+	struct legs *legs;
+	struct wire *wire;
+	struct transcripts *transcripts; /* used by the wire's thread alone */
+	char *dir;
+	bed_event_fn fn;
+	void *arg;
+	int64_t origin_ns; /* CLOCK_MONOTONIC at the clone's start */
+	bool closing;
+};
+
+/* The bed's clock at a moment of CLOCK_MONOTONIC: it stands still while the rig pauses the machine. */
+int64_t vm_bed_clock(struct vm_bed *bed, int64_t mono_ns);
+
+/* Callbacks; `arg` is the bed. Each from a thread of its teller. */
+void vm_on_machine(void *arg, enum machine_event event, int64_t mono_ns);
+void vm_on_witness(void *arg, const char *name, const json_t *json, int64_t arrived_ns);
+void vm_on_dialogue(void *arg, const struct dialogue_event *event);

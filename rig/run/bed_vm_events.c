@@ -1,0 +1,119 @@
+#include "run/bed_vm_core.h"
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/json.h"
+
+#include <string.h>
+
+int64_t vm_bed_clock(struct vm_bed *b, int64_t mono_ns)
+{
+	int64_t paused = b->machine ? machine_paused_ns(b->machine) : 0;
+
+	return mono_ns - b->origin_ns - paused;
+}
+
+/* ---- what the machine, the witness and the wire tell ---- */
+
+void vm_on_machine(void *arg, enum machine_event event, int64_t mono_ns)
+{
+	struct vm_bed *b = arg;
+	auto_buf struct buf text = {0};
+	auto_json json_t *json = NULL;
+
+	(void)mono_ns;
+	if (b->closing)
+		return;
+	buf_addf(&text, "%s; the console's last lines:\n", machine_event_name(event));
+	if (b->machine)
+		machine_console_tail(b->machine, &text);
+	json = json_pack("{so}", "text", json_text(buf_text(&text)));
+	b->fn(b->arg, event == MACHINE_EVENT_PANIC ? BED_PANIC : BED_GONE, json);
+}
+
+static void keep_log(struct vm_bed *b, const json_t *json)
+{
+	const char *guest_path = json_get_text(json, "path", "log");
+	const char *slash = strrchr(guest_path, '/');
+	auto_free char *name = text_dup(slash ? slash + 1 : guest_path);
+	auto_free char *logs = path_join(b->dir, "logs");
+	auto_free char *path = NULL;
+	auto_file FILE *file = NULL;
+
+	if (!fs_name_ok(name))
+		return;
+	path = path_join(logs, name);
+	file = fopen(path, "ae");
+	if (file)
+		fprintf(file, "%s\n", json_get_text(json, "line", ""));
+}
+
+void vm_on_witness(void *arg, const char *name, const json_t *json, int64_t arrived_ns)
+{
+	struct vm_bed *b = arg;
+	auto_json json_t *stamped = json_copy((json_t *)json);
+
+	json_object_set_new(stamped, "cell_ns", json_integer(vm_bed_clock(b, arrived_ns)));
+	if (!strcmp(name, "log")) {
+		keep_log(b, json);
+		b->fn(b->arg, BED_LOG, stamped);
+	} else if (!strcmp(name, "kernel")) {
+		b->fn(b->arg, BED_KERNEL, stamped);
+	} else if (!strcmp(name, "died")) {
+		json_object_set_new(stamped, "program",
+			json_text(json_get_text(json, "exe", json_get_text(json, "comm", "?"))));
+		b->fn(b->arg, BED_DIED, stamped);
+	} else if (!strcmp(name, "board")) {
+		b->fn(b->arg, BED_CALL, stamped);
+	} else if (!strcmp(name, "gone") && !b->closing) {
+		json_object_set_new(
+			stamped, "text", json_text(json_get_text(json, "error", "witness gone")));
+		b->fn(b->arg, BED_GONE, stamped);
+	}
+}
+
+/* Towards the guest is the edge, or the agent's side of the inner hop; from it, the queue's side. */
+static const char *hop_of(enum dialogue_protocol protocol, const char *server)
+{
+	bool guest = !strncmp(server, NETWORK_GUEST_ADDRESS ":", strlen(NETWORK_GUEST_ADDRESS) + 1);
+
+	if (protocol == DIALOGUE_PROTOCOL_LMTP)
+		return guest ? NULL : "inner";
+	return guest ? "edge" : "outbound";
+}
+
+static void tell_attempt(struct vm_bed *b, const struct attempt *attempt, int64_t ns)
+{
+	const char *hop = hop_of(attempt->protocol, attempt->server);
+	auto_json json_t *json = NULL;
+
+	if (!hop || attempt->result == ATTEMPT_UNKNOWN)
+		return;
+	json = json_pack("{ss sI so so so ss si sI}", "hop", hop, "conn", (json_int_t)attempt->conn,
+		"token", json_text(attempt->token), "from", json_text(attempt->from), "to",
+		json_text(attempt->to), "result", dialogue_attempt_name(attempt->result), "code",
+		attempt->code, "cell_ns", (json_int_t)ns);
+	if (attempt->dot_ns)
+		json_object_set_new(
+			json, "dot_t", json_real((double)attempt->dot_ns / (double)NS_PER_SEC));
+	if (attempt->reply_ns)
+		json_object_set_new(
+			json, "reply_t", json_real((double)attempt->reply_ns / (double)NS_PER_SEC));
+	b->fn(b->arg, BED_ATTEMPT, json);
+}
+
+void vm_on_dialogue(void *arg, const struct dialogue_event *event)
+{
+	struct vm_bed *b = arg;
+
+	transcripts_event(b->transcripts, event);
+	if (event->kind == DIALOGUE_ATTEMPT)
+		tell_attempt(b, event->attempt, event->ns);
+	if (event->moment) {
+		auto_json json_t *json = json_pack("{ss sI ss sI}", "moment", event->moment, "conn",
+			(json_int_t)event->conn, "service", dialogue_protocol_name(event->protocol),
+			"cell_ns", (json_int_t)event->ns);
+
+		b->fn(b->arg, BED_WIRE, json);
+	}
+}

@@ -1,0 +1,206 @@
+/* `mailrig run` as its users call it, on real clones: verdicts, files, exit codes, and what is left behind. */
+#include "tests/check/check.h"
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/proc.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define PROGRAM	   "build/mailrig"
+#define RUN_MS	   (30 * 60 * 1000) /* an image from nothing included */
+#define GONE_MS	   5000
+#define OUTPUT_MAX (16u << 20)
+#define STARTED_MS (20 * 60 * 1000)
+
+static int run(struct buf *out, char *const *argv)
+{
+	struct err err = {0};
+	int rc = proc_run(argv, deadline_in_ms(RUN_MS), out, OUTPUT_MAX, &err);
+
+	if (rc < 0)
+		fprintf(stderr, "%s: %s\n", argv[1], err.text);
+	return rc;
+}
+
+static void the_three_families_get_a_verdict_each(void)
+{
+	static const char *const files[] = {"plan.json", "history.jsonl", "verdict.json",
+		"capture.pcapng", "transcripts", "machine/console.log", "logs/maillog", "evidence",
+		NULL};
+	char *argv[] = {PROGRAM, "run", "freeze-fs-during-delivery", "delivery-agent-refuses",
+		"expunge-during-fetch", "--target", "postfix-dovecot", "--jobs", "2", "--json",
+		"--results", (char *)check_dir(), NULL};
+	auto_buf struct buf out = {0};
+	auto_json json_t *json = NULL;
+	json_t *cell;
+	size_t i;
+	int rc;
+
+	check_alarm(RUN_MS / 1000);
+	rc = run(&out, argv);
+	CHECK(rc == 0 || rc == 1);
+	json = json_loads(buf_text(&out), 0, NULL);
+	if (!CHECK_INT(json_array_size(json_object_get(json, "cells")), 3))
+		return;
+	json_array_foreach (json_object_get(json, "cells"), i, cell) {
+		const char *verdict = json_get_text(cell, "verdict", "");
+		const char *path = json_get_text(cell, "path", "");
+
+		CHECK(!strcmp(verdict, "PASS") || !strcmp(verdict, "FAIL"));
+		CHECK(json_get_int(cell, "fired", 0) > 0);
+		CHECK_INT(json_get_int(cell, "residue", -1), 0);
+		CHECK_STR(json_get_text(cell, "target", ""), "postfix-dovecot");
+		for (size_t k = 0; files[k]; k++) {
+			auto_free char *file = path_join(path, files[k]);
+
+			if (!CHECK(fs_exists(file)))
+				fprintf(stderr, "no %s\n", file);
+		}
+	}
+}
+
+static void wireshark_opens_the_capture_and_sees_the_mail(void)
+{
+	const char *results = check_dir();
+	char *run_argv[] = {PROGRAM, "run", "fsync-parked-in-delivery", "--target",
+		"postfix-dovecot", "--results", (char *)results, NULL};
+	auto_free char *capture = text_fmt(
+		"%s/latest/fsync-parked-in-delivery.postfix-dovecot.1/capture.pcapng", results);
+	char *tshark[] = {"tshark", "-r", capture, "-Y", "smtp.req.command == \"DATA\"", "-T",
+		"fields", "-e", "frame.number", NULL};
+	auto_buf struct buf out = {0}, seen = {0};
+	size_t lines = 0;
+
+	CHECK_INT(run(&out, run_argv), 0);
+	CHECK_HAS(buf_text(&out), "PASS");
+	CHECK_INT(run(&seen, tshark), 0);
+	for (const char *p = buf_text(&seen); *p; p++)
+		lines += *p == '\n';
+	CHECK(lines >= 10); /* ten messages at the edge */
+}
+
+static void a_finished_cell_can_be_run_again(void)
+{
+	const char *results = check_dir();
+	char *run_argv[] = {PROGRAM, "run", "expunge-during-fetch", "--target", "postfix-dovecot",
+		"--results", (char *)results, NULL};
+	auto_free char *cell =
+		text_fmt("%s/latest/expunge-during-fetch.postfix-dovecot.1", results);
+	char *repro[] = {PROGRAM, "repro", cell, "--results", (char *)results, NULL};
+	auto_buf struct buf out = {0}, again = {0};
+
+	CHECK_INT(run(&out, run_argv), 0);
+	CHECK_INT(run(&again, repro), 0);
+	CHECK_HAS(buf_text(&again), "1 of 1 the same");
+}
+
+/* ---- what is left behind ---- */
+
+/* QEMU processes whose command line names `dir`. */
+static size_t machines_of(const char *dir)
+{
+	DIR *proc = opendir("/proc");
+	size_t count = 0;
+
+	for (struct dirent *e; proc && (e = readdir(proc));) {
+		auto_free char *path = text_fmt("/proc/%s/cmdline", e->d_name);
+		auto_buf struct buf line = {0};
+
+		if (e->d_name[0] < '0' || e->d_name[0] > '9' || fs_read(path, 1 << 20, &line, NULL))
+			continue;
+		for (size_t i = 0; i < line.len; i++)
+			if (!line.data[i])
+				line.data[i] = ' ';
+		count += strstr(buf_text(&line), "qemu-system") && strstr(buf_text(&line), dir);
+	}
+	if (proc)
+		closedir(proc);
+	return count;
+}
+
+/* Nothing tells that a process of somebody else came or went, so look again and again. */
+static bool wait_machines(const char *dir, bool some, int64_t ms)
+{
+	int64_t deadline = deadline_in_ms(ms);
+
+	while ((machines_of(dir) > 0) != some) {
+		if (!deadline_left_ms(deadline))
+			return false;
+		poll(NULL, 0, 100);
+	}
+	return true;
+}
+
+static pid_t start_run(const char *results)
+{
+	char *argv[] = {PROGRAM, "run", "freeze-fs-during-delivery", "--target", "postfix-dovecot",
+		"--results", (char *)results, NULL};
+	struct proc_spec spec = {.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1};
+	struct err err = {0};
+	pid_t pid = proc_spawn(&spec, &err);
+
+	if (!CHECK(pid > 0))
+		fprintf(stderr, "%s\n", err.text);
+	return pid;
+}
+
+static void no_machine_outlives_a_killed_rig(void)
+{
+	const char *results = check_dir();
+	pid_t pid = start_run(results);
+	int status;
+
+	CHECK(wait_machines(results, true, STARTED_MS));
+	kill(pid, SIGKILL);
+	CHECK_INT(proc_wait(pid, deadline_in_ms(GONE_MS), &status, NULL), 0);
+	CHECK(wait_machines(results, false, GONE_MS));
+}
+
+static void an_interrupted_run_ends_its_machines_and_keeps_what_it_learnt(void)
+{
+	const char *results = check_dir();
+	pid_t pid = start_run(results);
+	auto_free char *json = text_fmt("%s/latest/results.json", results);
+	int status = 0;
+
+	CHECK(wait_machines(results, true, STARTED_MS));
+	kill(pid, SIGINT);
+	CHECK_INT(proc_wait(pid, deadline_in_ms(60000), &status, NULL), 0);
+	CHECK(WIFEXITED(status));
+	CHECK(WEXITSTATUS(status) == 130 || WEXITSTATUS(status) == 16);
+	CHECK(wait_machines(results, false, GONE_MS));
+	CHECK(fs_exists(json));
+}
+
+static void without_qemu_it_says_one_sentence_and_16(void)
+{
+	char *argv[] = {"env", "PATH=/nowhere", PROGRAM, "run", "freeze-fs-during-delivery",
+		"--target", "postfix-dovecot", "--results", (char *)check_dir(), NULL};
+	auto_buf struct buf out = {0};
+
+	CHECK_INT(run(&out, argv), 16);
+	CHECK_HAS(buf_text(&out), "qemu-system-x86_64");
+}
+
+static void an_unknown_scenario_names_the_nearest(void)
+{
+	char *argv[] = {"sh", "-c", PROGRAM " run freeze-fs-during-deliverie 2>&1", NULL};
+	auto_buf struct buf out = {0};
+
+	CHECK_INT(run(&out, argv), 64);
+	CHECK_HAS(buf_text(&out), "did you mean 'freeze-fs-during-delivery'?");
+}
+
+CHECK_MAIN(CHECK_CASE(the_three_families_get_a_verdict_each),
+	CHECK_CASE(wireshark_opens_the_capture_and_sees_the_mail),
+	CHECK_CASE(a_finished_cell_can_be_run_again), CHECK_CASE(no_machine_outlives_a_killed_rig),
+	CHECK_CASE(an_interrupted_run_ends_its_machines_and_keeps_what_it_learnt),
+	CHECK_CASE(without_qemu_it_says_one_sentence_and_16),
+	CHECK_CASE(an_unknown_scenario_names_the_nearest))
