@@ -48,7 +48,7 @@ void line_open(struct line *line, int fd, struct line_group *group)
 {
 	*line = (struct line){.fd = fd, .open = true, .deadline_ns = CLOCK_NEVER, .group = group};
 	io_prepare(fd);
-	/* Requests and replies go out at once; on anything but TCP this fails, and need not work. */
+	/* Requests and replies go out at once; fails on anything but TCP, which is fine. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 	if (!group)
 		return;

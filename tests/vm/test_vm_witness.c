@@ -3,6 +3,7 @@
  * witness as the image's does. One template, a clone for each case.
  */
 #include "tests/unit/witness_fixture.h"
+#include "tests/vm/tiny_guest.h"
 
 #include "vm/clone.h"
 
@@ -29,7 +30,7 @@ static const char init_script[] =
 	"for m in dev proc sys; do $b mount --move /$m $m; done\n"
 	"exec $b switch_root /root /bin/init2\n";
 
-static char *dir, *initrd;
+static char *dir, *initrd, *kernel;
 static struct accel accel;
 static struct machine_disk disks[2];
 static struct machine_spec machine_spec_of_guest;
@@ -106,13 +107,11 @@ static int prepare(struct machine *machine, void *arg, struct err *err)
 static int open_guest(struct err *err)
 {
 	static const char *const parts[] = {"test=witness", NULL};
-	const char *kernel = getenv("MAILRIG_TEST_KERNEL"), *base = getenv("MAILRIG_TEST_INITRD");
-	auto_free char *cache = path_join(dir, "cache");
-	int rc;
+	auto_free char *cache = path_join(dir, "cache"), *base = NULL;
+	int rc = tiny_guest_image(&kernel, &base, err);
 
-	if (!kernel || !base)
-		return err_set(err, -ENOENT, "no kernel to boot");
-	setenv("MAILRIG_CACHE", cache, 0);
+	if (rc)
+		return rc;
 	rc = make_initrd(base, err);
 	if (!rc)
 		rc = make_disk(&disks[0], "system", err);
@@ -120,6 +119,7 @@ static int open_guest(struct err *err)
 		rc = make_disk(&disks[1], "mail", err);
 	if (!rc)
 		rc = accel_probe(kernel, base, &accel, err);
+	setenv("MAILRIG_CACHE", cache, 1); /* the template goes with the disks below it */
 	machine_spec_of_guest = (struct machine_spec){.kernel = kernel,
 		.initrd = initrd,
 		.append = "quiet rdinit=/witness-init ipv6.disable=1",

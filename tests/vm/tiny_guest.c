@@ -87,10 +87,9 @@ static int make_disk(struct machine_disk *disk, const char *dir, const char *nam
 
 /* ---- the guest ------------------------------------------------------------------------------------------ */
 
-/* Kernel, busybox and modules come from the image that the rig ships. Tests run in the repository. */
-static int find_image(struct tiny_guest *guest, char **ret_initrd, struct err *err)
+int tiny_guest_image(char **ret_kernel, char **ret_initrd, struct err *err)
 {
-	const struct image_request request = {.root = ".",
+	const struct image_request request = {.root = ".", /* tests run in the repository */
 		.name = "bookworm-postfix-dovecot",
 		.deadline_ns = deadline_in_ms(IMAGE_MS),
 		.cancel_fd = -1};
@@ -99,7 +98,7 @@ static int find_image(struct tiny_guest *guest, char **ret_initrd, struct err *e
 
 	if (rc)
 		return rc;
-	guest->kernel = text_dup(image.kernel);
+	*ret_kernel = text_dup(image.kernel);
 	*ret_initrd = text_dup(image.initrd);
 	image_close(&image);
 	return 0;
@@ -127,7 +126,7 @@ static int open_guest(struct tiny_guest *guest, struct err *err)
 	int rc;
 
 	choose_cache(NULL);
-	rc = find_image(guest, &base, err);
+	rc = tiny_guest_image(&guest->kernel, &base, err);
 	if (!rc)
 		rc = make_initrd(guest, base, err);
 	if (!rc)

@@ -32,6 +32,9 @@ struct tiny_guest {
 		shell; /* the template's: open until after it is saved, or its shell would end */
 };
 
+/* Kernel and initrd (busybox, modules) of the image that the rig ships, built if need be. Caller frees. */
+int tiny_guest_image(char **ret_kernel, char **ret_initrd, struct err *err);
+
 /* Makes initrd and disks in a folder of its own, and from here on $MAILRIG_CACHE lies there. Prints and
  * returns non-zero on failure: there is nothing to test then. */
 int tiny_guest_open(struct tiny_guest *guest, unsigned int memory_mib);
