@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "run/plan.h"
 #include "run/target_load.h"
-#include "vm/image.h"
+#include "vm/accel.h"
 #include "vm/network.h"
 
 #include <stdbool.h>
@@ -48,12 +48,16 @@ static void check_program(json_t *list, const char *program, const char *package
 
 static void check_accelerator(json_t *list)
 {
-	bool kvm = access("/dev/kvm", R_OK | W_OK) == 0;
+	struct accel accel = {0};
+	struct err err = {0};
+	auto_free char *text = NULL;
 
-	add(list, "accelerator", true,
-		getenv("MAILRIG_ACCEL") ? getenv("MAILRIG_ACCEL")
-		: kvm ? "/dev/kvm opens; whether a kernel boots with it is tried at the first run"
-		      : "tcg: /dev/kvm is missing or closed to this user");
+	if (accel_probe(NULL, NULL, &accel, &err))
+		text = text_dup(
+			"kvm or tcg: whether a kernel boots under kvm is tried at the first run");
+	else
+		text = text_fmt("%s: %s", accel.name, accel.why);
+	add(list, "accelerator", true, text);
 }
 
 static void check_network(json_t *list)

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 
 #include <pcap/pcap.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@ struct capture {
 	pcap_t *pcap;
 	char *name;
 	bool nano; /* the stamps' fraction */
+	bool live;
 };
 
 /* A sentence for what people feed in by mistake; libpcap would only call it unknown. */
@@ -101,7 +103,7 @@ int capture_open_interface(struct capture **ret, const char *interface, struct e
 	pcap_set_buffer_size(pcap, LIVE_BUFFER);
 	pcap_set_tstamp_precision(pcap, PCAP_TSTAMP_PRECISION_NANO);
 	rc = pcap_activate(pcap);
-	if (rc < 0) {
+	if (rc < 0 || pcap_setnonblock(pcap, 1, why)) {
 		const char *text = pcap_geterr(pcap);
 
 		err_set(err, -ENODEV, "cannot capture on '%s': %s", interface,
@@ -110,6 +112,7 @@ int capture_open_interface(struct capture **ret, const char *interface, struct e
 		return -ENODEV;
 	}
 	*ret = wrap(pcap, interface);
+	(*ret)->live = true;
 	return 0;
 }
 
@@ -149,6 +152,14 @@ const char *capture_link_name(const struct capture *capture)
 	return name ? name : "unknown";
 }
 
+/* libpcap itself would wait for ever on a silent interface, signal or not. */
+static void wait_for_frames(const struct capture *capture)
+{
+	struct pollfd p = {.fd = pcap_get_selectable_fd(capture->pcap), .events = POLLIN};
+
+	poll(&p, 1, LIVE_POLL_MS);
+}
+
 int capture_next(struct capture *capture, struct frame *ret, struct err *err)
 {
 	struct pcap_pkthdr *header;
@@ -164,6 +175,9 @@ int capture_next(struct capture *capture, struct frame *ret, struct err *err)
 			  (int64_t)header->ts.tv_usec * (capture->nano ? 1 : 1000);
 		return 1;
 	case 0:
+		if (capture->live)
+			wait_for_frames(capture);
+		return 0;
 	case PCAP_ERROR_BREAK: /* the end of a file */
 		return 0;
 	default:

@@ -355,20 +355,6 @@ static struct conn *find_or_begin(struct reassembly *r, const struct segment *se
 
 /* ---- one segment ---- */
 
-static void on_reset(struct reassembly *r, struct conn *conn, const struct segment *seg)
-{
-	enum flow_side side = side_of(conn, seg);
-	const struct half *half = &conn->half[side];
-
-	if (conn->state == CONN_SYN) {
-		end(r, conn, side == FLOW_SERVER ? FLOW_REFUSED : FLOW_RESET);
-	} else if (conn->state == CONN_OPEN) {
-		if (!half->next ||
-			llabs((int64_t)(unwrap(half, seg->seq) - half->next)) <= RST_NEAR)
-			end(r, conn, FLOW_RESET);
-	}
-}
-
 /* Note what the segment acknowledges. Returns what has to be seen first, 0 if it was. */
 static uint64_t note_ack(struct conn *conn, enum flow_side side, const struct segment *seg)
 {
@@ -390,6 +376,23 @@ static uint64_t note_ack(struct conn *conn, enum flow_side side, const struct se
 	if (ack > other->acked)
 		other->acked = ack;
 	return other->closed ? 0 : ack;
+}
+
+static void on_reset(struct reassembly *r, struct conn *conn, const struct segment *seg)
+{
+	enum flow_side side = side_of(conn, seg);
+	const struct half *half = &conn->half[side];
+
+	if (conn->state == CONN_SYN) {
+		end(r, conn, side == FLOW_SERVER ? FLOW_REFUSED : FLOW_RESET);
+	} else if (conn->state == CONN_OPEN) {
+		if (!half->next ||
+			llabs((int64_t)(unwrap(half, seg->seq) - half->next)) <= RST_NEAR) {
+			note_ack(conn, side,
+				seg); /* what it has seen and the capture has not is a gap */
+			end(r, conn, FLOW_RESET);
+		}
+	}
 }
 
 static void hold(struct reassembly *r, struct conn *conn, enum flow_side side,

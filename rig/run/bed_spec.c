@@ -229,6 +229,21 @@ int bed_spec_new(const struct target *target, void (*say)(void *arg, const char 
 	return 0;
 }
 
+int bed_spec_cached(const struct target *target, struct err *err)
+{
+	auto_free char *root = plan_root(err), *cache = fs_cache_dir(), *path = NULL;
+	char key[IMAGE_KEY_SIZE];
+	int rc = root ? image_key(root, target->image, key, err) : -ENOENT;
+
+	if (rc)
+		return rc;
+	path = text_fmt("%s/images/%s/image.json", cache, key);
+	return fs_exists(path)
+		       ? 0
+		       : err_set(err, -ENOENT, "the image is not built yet: mailrig image build %s",
+				 target->image);
+}
+
 void bed_spec_free(struct bed_spec *spec)
 {
 	if (!spec)

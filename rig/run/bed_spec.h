@@ -33,6 +33,8 @@ struct bed_spec {
 /* Image and payload from the cache, or built now; `say` may be NULL. */
 int bed_spec_new(const struct target *target, void (*say)(void *arg, const char *line), void *arg,
 	struct bed_spec **ret, struct err *err);
+/* -ENOENT with a sentence where the image would have to be built first. */
+int bed_spec_cached(const struct target *target, struct err *err);
 void bed_spec_free(struct bed_spec *spec);
 
 /* The template of this spec, from the cache or built now. */

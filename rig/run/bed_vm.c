@@ -362,8 +362,10 @@ int bed_vm_command_line(const struct target *target, struct buf *out, struct err
 {
 	struct machine_options options = {.dir = "CELL/machine", .capture = "CELL/wire.fifo"};
 	struct bed_spec *spec = NULL;
-	int rc = bed_spec_new(target, NULL, NULL, &spec, err);
+	int rc = bed_spec_cached(target, err);
 
+	if (!rc)
+		rc = bed_spec_new(target, NULL, NULL, &spec, err);
 	if (!rc)
 		machine_command_line(&spec->machine, &options, out);
 	bed_spec_free(spec);

@@ -182,6 +182,13 @@ static int probe_once(const char *kernel, const char *initrd, struct accel *ret,
 	return save_answer(path, ret, err);
 }
 
+static int load_remembered(struct accel *ret, struct err *err)
+{
+	auto_free char *path = cache_path(ret);
+
+	return load_answer(path, ret) ? 0 : err_set(err, -ENOENT, "not probed yet");
+}
+
 int accel_probe(const char *kernel, const char *initrd, struct accel *ret, struct err *err)
 {
 	const char *wish = getenv("MAILRIG_ACCEL");
@@ -208,5 +215,7 @@ int accel_probe(const char *kernel, const char *initrd, struct accel *ret, struc
 		choose(ret, false, why);
 		return 0;
 	}
+	if (!kernel)
+		return load_remembered(ret, err);
 	return probe_once(kernel, initrd, ret, err);
 }

@@ -25,6 +25,7 @@ struct accel {
 /* Fails when there is no QEMU, or the environment asks for what is unknown; a KVM that does not
  * work is no failure but TCG. Takes up to 15 s once per host, a few ms from the cache. Any thread.
  */
+/* Without a kernel: only what is known already; -ENOENT if that takes a boot. */
 int accel_probe(const char *kernel, const char *initrd, struct accel *ret, struct err *err);
 
 /* The arguments: "-accel X" and "-cpu Y". */

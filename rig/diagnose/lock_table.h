@@ -1,0 +1,43 @@
+/*
+ * The text of /proc/locks (fs/locks.c: lock_get_status, Linux 6.1) as a table.
+ *
+ *	6: FLOCK  ADVISORY  WRITE 220 fe:10:79 0 EOF
+ *	6: -> FLOCK  ADVISORY  WRITE 223 fe:10:79 0 EOF		waits for the lock numbered 6
+ *	6:  -> FLOCK  ADVISORY  WRITE 250 fe:10:79 0 EOF	the same, queued behind 223
+ *
+ * The text is hostile: a line that is not of this form is counted and left out. Pure; the table is
+ * owned by the caller and released by lock_table_free().
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LOCKS_MAX      4096 /* lines that are kept */
+#define LOCK_INODE_MAX 48   /* "fe:10:79" and its NUL */
+
+enum lock_kind { LOCK_FLOCK, LOCK_POSIX, LOCK_OFD, LOCK_LEASE, LOCK_DELEG };
+const char *lock_kind_name(enum lock_kind kind); /* as /proc/locks writes it */
+
+struct file_lock {
+	enum lock_kind kind;
+	bool waits, write;
+	int pid;    /* process that took it; -1: none is known (OFDLCK) */
+	size_t by;  /* of a waiter: index of the held lock it stands under */
+	char inode[LOCK_INODE_MAX];
+	uint64_t first, last; /* bytes, both inside; last is UINT64_MAX for EOF */
+};
+
+struct lock_table {
+	struct file_lock *at;
+	size_t count;
+	size_t unread; /* lines that were no lock, or beyond LOCKS_MAX */
+};
+
+void lock_table_parse(const char *text, struct lock_table *ret);
+void lock_table_free(struct lock_table *table);
+
+/* True if a request like `waiter` has to wait while `held` is there (fs/locks.c: posix_locks_conflict,
+ * flock_locks_conflict). Whether both are of one owner is not looked at. */
+bool lock_conflicts(const struct file_lock *waiter, const struct file_lock *held);
