@@ -103,8 +103,8 @@ static void a_finished_cell_can_be_run_again(void)
 
 /* ---- what is left behind ---- */
 
-/* QEMU processes whose command line names `dir`. */
-static size_t machines_of(const char *dir)
+/* QEMU processes whose command line names `dir`; each gets `sig`, if it is not 0. */
+static size_t signal_machines(const char *dir, int sig)
 {
 	DIR *proc = opendir("/proc");
 	size_t count = 0;
@@ -118,11 +118,20 @@ static size_t machines_of(const char *dir)
 		for (size_t i = 0; i < line.len; i++)
 			if (!line.data[i])
 				line.data[i] = ' ';
-		count += strstr(buf_text(&line), "qemu-system") && strstr(buf_text(&line), dir);
+		if (!strstr(buf_text(&line), "qemu-system") || !strstr(buf_text(&line), dir))
+			continue;
+		count++;
+		if (sig)
+			kill((pid_t)atoi(e->d_name), sig);
 	}
 	if (proc)
 		closedir(proc);
 	return count;
+}
+
+static size_t machines_of(const char *dir)
+{
+	return signal_machines(dir, 0);
 }
 
 /* Nothing tells that a process of somebody else came or went, so look again and again. */
@@ -163,6 +172,61 @@ static void no_machine_outlives_a_killed_rig(void)
 	CHECK(wait_machines(results, false, GONE_MS));
 }
 
+/* Until a file of the run holds `text`. */
+static bool wait_text(const char *path, const char *text, int64_t ms)
+{
+	int64_t deadline = deadline_in_ms(ms);
+
+	while (deadline_left_ms(deadline)) {
+		auto_buf struct buf bytes = {0};
+
+		if (!fs_read(path, OUTPUT_MAX, &bytes, NULL) && strstr(buf_text(&bytes), text))
+			return true;
+		poll(NULL, 0, 20);
+	}
+	return false;
+}
+
+static const char *verdict_of(const json_t *results, const char *scenario, const char **ret_reason)
+{
+	const json_t *cell;
+	size_t i;
+
+	json_array_foreach (json_object_get(results, "cells"), i, cell) {
+		if (strcmp(json_get_text(cell, "scenario", ""), scenario) ||
+			!json_get_int(cell, "number", 0))
+			continue;
+		*ret_reason = json_get_text(cell, "reason", "");
+		return json_get_text(cell, "verdict", "");
+	}
+	return "missing";
+}
+
+static void a_machine_that_dies_is_broken_and_the_other_cell_goes_on(void)
+{
+	const char *results = check_dir(), *reason = "";
+	char *argv[] = {PROGRAM, "run", "expunge-during-fetch", "unlink-during-fetch", "--target",
+		"postfix-dovecot", "--results", (char *)results, NULL};
+	struct proc_spec spec = {.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1};
+	auto_free char *cell = path_join("", "expunge-during-fetch.postfix-dovecot.1/machine");
+	auto_free char *history =
+		text_fmt("%s/latest/expunge-during-fetch.postfix-dovecot.1/history.jsonl", results);
+	auto_free char *json_path = text_fmt("%s/latest/results.json", results);
+	auto_json json_t *json = NULL;
+	struct err err = {0};
+	pid_t pid = proc_spawn(&spec, &err);
+	int status = 0;
+
+	CHECK(wait_text(history, "\"imap-append\"", STARTED_MS));
+	CHECK_INT(signal_machines(cell, SIGKILL), 1);
+	CHECK_INT(proc_wait(pid, deadline_in_ms(STARTED_MS), &status, NULL), 0);
+	CHECK_INT(WEXITSTATUS(status), 16);
+	json = json_load_path(json_path, OUTPUT_MAX, &err);
+	CHECK_STR(verdict_of(json, "expunge-during-fetch", &reason), "BROKEN");
+	CHECK_HAS(reason, "gone");
+	CHECK_STR(verdict_of(json, "unlink-during-fetch", &reason), "PASS");
+}
+
 static void an_interrupted_run_ends_its_machines_and_keeps_what_it_learnt(void)
 {
 	const char *results = check_dir();
@@ -201,6 +265,7 @@ static void an_unknown_scenario_names_the_nearest(void)
 CHECK_MAIN(CHECK_CASE(the_three_families_get_a_verdict_each),
 	CHECK_CASE(wireshark_opens_the_capture_and_sees_the_mail),
 	CHECK_CASE(a_finished_cell_can_be_run_again), CHECK_CASE(no_machine_outlives_a_killed_rig),
+	CHECK_CASE(a_machine_that_dies_is_broken_and_the_other_cell_goes_on),
 	CHECK_CASE(an_interrupted_run_ends_its_machines_and_keeps_what_it_learnt),
 	CHECK_CASE(without_qemu_it_says_one_sentence_and_16),
 	CHECK_CASE(an_unknown_scenario_names_the_nearest))
