@@ -3,7 +3,7 @@
  * connections at a time, whole segments, mails of 1 to 200 KB), reads all of it with the program given, and a
  * slice of it with the program and with tshark, one after the other on one core.
  *
- *	bench_wire MAILRIG [MB] [SLICE_MB]		default 512 and 32
+ *	wire MAILRIG [MB] [SLICE_MB]		default 512 and 32
  *
  * Prints one line per measure, the last one of the live reader. The files are in $TMPDIR (or /tmp) and are removed.
  */
@@ -213,7 +213,7 @@ int main(int argc, char **argv)
 	double ours, theirs;
 
 	if (argc < 2) {
-		fputs("usage: bench_wire MAILRIG [MB] [SLICE_MB]\n", stderr);
+		fputs("usage: wire MAILRIG [MB] [SLICE_MB]\n", stderr);
 		return 64;
 	}
 	size = make_capture(whole, mb << 20);

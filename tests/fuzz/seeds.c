@@ -1,0 +1,107 @@
+/*
+ * Seeds for the fuzzers of the wire: `seeds DIR` makes DIR/fuzz_net_capture/ with captures of mail
+ * conversations on each kind of link, DIR/fuzz_net_dialogue/ with the same conversations as that fuzzer's
+ * records, and DIR/fuzz_witness/ with frames.
+ */
+#include "base/fs.h"
+#include "base/json.h"
+#include "tests/fake/nasty_gen.h"
+#include "vm/witness_frame.h"
+#include "vm/witness_wire.h"
+
+#include <pcap/dlt.h>
+#include <string.h>
+
+#define CAPTURES   5 /* of each protocol */
+#define RECORD_MAX 32
+
+static char *place(const char *dir, const char *fuzzer, unsigned int number)
+{
+	auto_free char *folder = path_join(dir, fuzzer);
+
+	if (fs_mkdir_p(folder, NULL))
+		abort();
+	return text_fmt("%s/%u", folder, number);
+}
+
+static void save(const struct buf *out, const char *path)
+{
+	if (fs_write_atomic(path, out->data, out->len, NULL))
+		abort();
+}
+
+static void save_capture(const struct talk *talk, const char *path, unsigned int n, struct rng *rng)
+{
+	static const int links[CAPTURES] = {
+		DLT_EN10MB, DLT_RAW, DLT_LINUX_SLL, DLT_LINUX_SLL2, DLT_NULL};
+	struct gen_conn conn = gen_conn(n, mail_port(talk->protocol), n % 2);
+	const struct nasty nasty = {.segment_max = 400, .again = 5, .overlap = 5, .swap = 5};
+	struct gen gen;
+
+	gen_init(&gen, links[n % CAPTURES]);
+	talk_send(talk, &gen, &conn, &nasty, rng);
+	gen_save(&gen, path);
+	gen_free(&gen);
+}
+
+/* A byte for the port, then records: who and how much, and the bytes. */
+static void save_records(const struct talk *talk, const char *path)
+{
+	auto_buf struct buf out = {0};
+	char head = (char)talk->protocol;
+
+	buf_add(&out, &head, 1);
+	for (size_t i = 0; i < talk->count; i++) {
+		const struct turn *turn = &talk->turns[i];
+
+		for (size_t at = 0; at < turn->bytes.len; at += RECORD_MAX) {
+			size_t left = turn->bytes.len - at;
+			size_t len = left < RECORD_MAX ? left : RECORD_MAX;
+
+			head = (char)((len - 1) << 3 | (turn->from == GEN_SERVER));
+			buf_add(&out, &head, 1);
+			buf_add(&out, turn->bytes.data + at, len);
+		}
+	}
+	save(&out, path);
+}
+
+/* The size of the pieces, the mark, an answer and an event. */
+static void save_frames(const char *path)
+{
+	static const char *const texts[] = {"{\"id\":1,\"ok\":true,\"guest_ns\":5}",
+		"{\"event\":\"log\",\"seq\":1,\"guest_ns\":6,\"line\":\"\\\\x00\"}"};
+	auto_buf struct buf out = {0};
+
+	buf_add(&out, "\7", 1);
+	for (size_t i = 0; i < WITNESS_RESET_BYTES; i++)
+		buf_add(&out, "\xff", 1);
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		auto_json json_t *json = json_loads(texts[i], 0, NULL);
+
+		if (witness_frame_add(&out, json, WITNESS_FRAME_MAX, NULL))
+			abort();
+	}
+	save(&out, path);
+}
+
+int main(int argc, char **argv)
+{
+	struct rng rng = rng_stream(1, "fuzz.seeds");
+	auto_free char *frames = NULL;
+
+	if (argc != 2)
+		return 64;
+	frames = place(argv[1], "fuzz_witness", 0);
+	save_frames(frames);
+	for (unsigned int n = 0; n < CAPTURES * MAIL_PROTOCOLS; n++) {
+		struct talk talk = talk_make(&rng, (enum mail_protocol)(n / CAPTURES));
+		auto_free char *capture = place(argv[1], "fuzz_net_capture", n);
+		auto_free char *records = place(argv[1], "fuzz_net_dialogue", n);
+
+		save_capture(&talk, capture, n, &rng);
+		save_records(&talk, records);
+		talk_free(&talk);
+	}
+	return 0;
+}
