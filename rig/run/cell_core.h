@@ -16,10 +16,8 @@
 
 #include <pthread.h>
 
-#define CELL_OPS_MAX	  4096 /* operations under way at once */
 #define CELL_STEPS_MAX	  64
 #define CELL_SESSIONS_MAX 128
-#define MOMENT_NAME_MAX	  64
 
 enum step_state {
 	STEP_WAITING,  /* for its trigger */
@@ -49,12 +47,6 @@ struct step_run {
 	bool started;
 };
 
-struct op {
-	uint64_t id; /* 0: free */
-	const char *name;
-	int64_t begin_ns;
-};
-
 struct cell {
 	const struct plan *plan;
 	const struct target *target;
@@ -69,8 +61,7 @@ struct cell {
 	pthread_cond_t changed;
 	struct step_run steps[CELL_STEPS_MAX]; /* workload entries first */
 	size_t step_count, workload_count;
-	struct op ops[CELL_OPS_MAX];
-	size_t pending;
+	size_t pending;	       /* operations under way */
 	uint32_t refused;      /* operations that ended other than OK */
 	int64_t progress_ns;   /* an operation ended or a step changed last then */
 	size_t running_finite; /* finite workload sessions not yet done */
@@ -108,7 +99,7 @@ void steps_join(struct cell *cell);
 bool steps_settled(struct cell
 		*cell); /* no step but the workload will do anything more by itself; lock held */
 /* A moment of a dialogue: the client stands still in it until the fault it triggers is in force. */
-void moment_exact(struct cell *cell, const char *label, uint32_t session, const char *name);
+void moment_exact(struct cell *cell, uint32_t session, const char *name);
 void moment_seen(struct cell *cell, const json_t *event); /* on the wire; never blocks */
 void log_seen(struct cell *cell, const char *line);
 const char *step_state_name(enum step_state state);

@@ -1,26 +1,17 @@
 #include "run/cell_core.h"
 
-#include "base/log.h"
-
 #include <assert.h>
 
 uint64_t op_begin(struct cell *cell, const char *who, const char *name, json_t *object)
 {
 	uint64_t id = history_new_id(cell->recorder);
-	int64_t now = cell_now(cell);
 
 	json_object_set_new(object, "id", json_integer((json_int_t)id));
 	json_object_set_new(object, "who", json_string(who));
 	json_object_set_new(object, "op", json_string(name));
-	history_add_at(cell->recorder, now, "begin", object);
+	history_add_at(cell->recorder, cell_now(cell), "begin", object);
 	pthread_mutex_lock(&cell->lock);
-	for (size_t i = 0; i < CELL_OPS_MAX; i++) {
-		if (cell->ops[i].id)
-			continue;
-		cell->ops[i] = (struct op){.id = id, .name = name, .begin_ns = now};
-		cell->pending++;
-		break;
-	}
+	cell->pending++;
 	pthread_mutex_unlock(&cell->lock);
 	return id;
 }
@@ -39,14 +30,8 @@ void op_end(struct cell *cell, uint64_t id, const char *who, const char *name,
 	cell->progress_ns = cell_now(cell);
 	cut = cell->cut;
 	cell->refused += outcome != MAIL_OK && !cut;
-	for (size_t i = 0; i < CELL_OPS_MAX; i++) {
-		if (cell->ops[i].id != id)
-			continue;
-		cell->ops[i] = (struct op){0};
-		assert(cell->pending > 0);
-		cell->pending--;
-		break;
-	}
+	assert(cell->pending > 0);
+	cell->pending--;
 	pthread_cond_broadcast(&cell->changed);
 	pthread_mutex_unlock(&cell->lock);
 	/* What came back only because the rig cut its own client did not come back. */

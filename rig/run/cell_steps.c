@@ -339,11 +339,10 @@ static struct step_run *moment_trigger(
 	return hit;
 }
 
-void moment_exact(struct cell *cell, const char *label, uint32_t session, const char *name)
+void moment_exact(struct cell *cell, uint32_t session, const char *name)
 {
 	struct step_run *step;
 
-	(void)label;
 	pthread_mutex_lock(&cell->lock);
 	step = moment_trigger(cell, session, name, "client");
 	/* An armed call fault waits for the very work that stands still here: armed is enough. */

@@ -28,7 +28,7 @@ struct work {
 
 /* ---- what sessions share ---- */
 
-int64_t session_clock(void *arg)
+static int64_t session_clock(void *arg)
 {
 	return cell_now(((struct session *)arg)->cell);
 }
@@ -37,7 +37,7 @@ static int session_moment(void *arg, const char *moment)
 {
 	struct session *session = arg;
 
-	moment_exact(session->cell, session->step->label, session->number, moment);
+	moment_exact(session->cell, session->number, moment);
 	return 0;
 }
 

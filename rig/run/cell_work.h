@@ -17,7 +17,6 @@ struct session {
 	pthread_t thread;
 };
 
-int64_t session_clock(void *session);
 struct mail_opts session_opts(struct session *session);
 int session_connect(struct session *session, enum protocol protocol); /* fd or negative errno */
 bool session_over(struct session *session);		       /* no new operation any more */
