@@ -8,7 +8,7 @@ PRELOAD_OBJ := $(PRELOAD_SRC:%.c=$(BUILD)/preload/%.o)
 # No sanitizers, no fortified headers: these functions are the ones such headers rename.
 PRELOAD_CFLAGS := -std=gnu17 -O2 -g -D_GNU_SOURCE -U_FORTIFY_SOURCE -fPIC -fvisibility=hidden \
 	-fno-strict-aliasing $(WARN) -Wno-nonnull-compare -Wno-pedantic $(if $(CI),-Werror)
-LIBFIU_ARCHIVE ?= $(shell pkg-config --variable=libdir libfiu)/libfiu.a
+LIBFIU_ARCHIVE ?= $(shell pkg-config --variable=libdir libfiu 2>/dev/null)/libfiu.a
 
 BOARD_CONTROL_SRC := $(wildcard faults/guest/board*.c)
 BOARD_CONTROL_OBJ := $(BOARD_CONTROL_SRC:%.c=$(BUILD)/obj/%.o)
@@ -17,7 +17,8 @@ GUEST_BIN += $(PRELOAD)
 
 $(BUILD)/preload/%.o: %.c faults/guest/rules.mk
 	@mkdir -p $(@D)
-	$(CC) $(PRELOAD_CFLAGS) -I . -MMD -MP -c -o $@ $<
+	$(call say,CC,$@)
+	$(Q)$(CC) $(PRELOAD_CFLAGS) -I . -MMD -MP -c -o $@ $<
 
 $(BUILD)/preload/libfiu.a: faults/guest/libfiu.syms $(LIBFIU_ARCHIVE) faults/guest/rules.mk
 	@mkdir -p $(@D)
@@ -25,7 +26,8 @@ $(BUILD)/preload/libfiu.a: faults/guest/libfiu.syms $(LIBFIU_ARCHIVE) faults/gue
 
 $(PRELOAD): $(PRELOAD_OBJ) $(BUILD)/preload/libfiu.a
 	@mkdir -p $(@D)
-	$(CC) -shared -Wl,--exclude-libs,ALL -Wl,-z,defs -Wl,-soname,librigfault.so -o $@ $^
+	$(call say,CC,$@)
+	$(Q)$(CC) -shared -Wl,--exclude-libs,ALL -Wl,-z,defs -Wl,-soname,librigfault.so -o $@ $^
 
 -include $(PRELOAD_OBJ:.o=.d)
 
@@ -36,4 +38,5 @@ $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_preload*.c
 # What a point costs, armed and not: run by make bench.
 $(BUILD)/bench/preload_cost: tests/bench/preload_cost.c $(BOARD_CONTROL_OBJ) | $(PRELOAD)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -I . -MMD -MP -o $@ $^ $(LDFLAGS) -lfiu
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CFLAGS) -I . -MMD -MP -o $@ $^ $(LDFLAGS) -lfiu

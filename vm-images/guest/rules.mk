@@ -12,14 +12,17 @@ GUEST_BIN += $(BUILD)/guest/init $(BUILD)/guest/witness
 
 $(BUILD)/static/%.o: %.c vm-images/guest/rules.mk
 	@mkdir -p $(@D)
-	$(CC) $(GUEST_CFLAGS) -I rig -I . -MMD -MP -c -o $@ $<
+	$(call say,CC,$@)
+	$(Q)$(CC) $(GUEST_CFLAGS) -I rig -I . -MMD -MP -c -o $@ $<
 
 $(BUILD)/guest/init: $(INIT_OBJ)
 	@mkdir -p $(@D)
-	$(CC) -static -o $@ $^
+	$(call say,CC,$@)
+	$(Q)$(CC) -static -o $@ $^
 
 $(BUILD)/guest/witness: $(WITNESS_OBJ)
 	@mkdir -p $(@D)
-	$(CC) -static -pthread -o $@ $^ -ljansson
+	$(call say,CC,$@)
+	$(Q)$(CC) -static -pthread -o $@ $^ -ljansson
 
 -include $(INIT_OBJ:.o=.d) $(WITNESS_OBJ:.o=.d)
