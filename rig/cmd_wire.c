@@ -201,6 +201,7 @@ int cmd_wire(int argc, char **argv)
 		return cmd_misused("wire", "%s", err.text);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
+	signal(SIGPIPE, SIG_DFL); /* "| head" is no trouble */
 	rc = open_capture(&options, &pipeline.capture, &err);
 	if (!rc) {
 		pipeline.decoder = decoder_new(capture_link_type(pipeline.capture));

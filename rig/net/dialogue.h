@@ -11,7 +11,7 @@
  * A `struct dialogue_set` serves all connections of one capture and belongs to one thread (or one lock).
  * Events come from inside dialogue_data() and its like; their pointers are good during the callback,
  * which must not call back in. Texts are raw bytes from the wire without NUL: escape them before showing.
- * Times are the caller's nanoseconds. `Ends of data` are <CRLF>.<CRLF> strictly (RFC 5321 4.1.1.4).
+ * Times are the caller's nanoseconds. The end of data is <CRLF>.<CRLF> strictly (RFC 5321 4.1.1.4).
  */
 #pragma once
 
@@ -40,10 +40,9 @@ enum dialogue_protocol {
 	DIALOGUE_PROTOCOL_TLS,	/* TLS from the first byte */
 	DIALOGUE_PROTOCOL_NONE, /* no dialogue of ours; do not look */
 };
-const char *dialogue_protocol_name(
-	enum dialogue_protocol protocol); /* "smtp" ...; NULL for UNKNOWN and NONE */
-enum dialogue_protocol dialogue_protocol_by_name(
-	const char *name); /* DIALOGUE_PROTOCOL_UNKNOWN if it is none */
+/* "smtp" ...; NULL for UNKNOWN and NONE. And back: UNKNOWN if the name is none of them. */
+const char *dialogue_protocol_name(enum dialogue_protocol protocol);
+enum dialogue_protocol dialogue_protocol_by_name(const char *name);
 
 enum dialogue_kind {
 	DIALOGUE_CONNECTED, /* the TCP handshake was answered */
@@ -69,8 +68,7 @@ enum dialogue_result {
 	ATTEMPT_NONE,	 /* the dot came, no reply was seen */
 	ATTEMPT_UNKNOWN, /* a gap hides it: cannot tell */
 };
-const char *dialogue_attempt_name(
-	enum dialogue_result result); /* "not-sent" "2yz" ... "none" "unknown" */
+const char *dialogue_attempt_name(enum dialogue_result result); /* "2yz" ... */
 
 struct attempt {
 	uint64_t conn;
@@ -110,8 +108,7 @@ struct dialogue_message {
 struct dialogue_event {
 	enum dialogue_kind kind;
 	int64_t ns;
-	const char *
-		moment; /* as a scenario names it: "smtp/dot", "imap/fetch/reply"; NULL if it is none */
+	const char *moment; /* as scenarios name it: "smtp/dot"; NULL if it is none */
 	uint64_t conn;
 	enum dialogue_protocol protocol;
 	const char *hop; /* of the port map, NULL if none */
@@ -131,7 +128,7 @@ struct dialogue_event {
 
 	const struct dialogue_message *message;
 	const struct attempt *attempt;
-	uint64_t bytes; /* of a gap */
+	uint64_t bytes; /* of a gap; 0: an unknown number */
 	enum flow_end end;
 };
 
@@ -150,8 +147,7 @@ struct dialogue;
 /* `ports` is borrowed. Ports that are not in it are looked at by their first bytes, unless `only_ports`. */
 struct dialogue_set *dialogue_set_new(const struct dialogue_port *ports, size_t count,
 	bool only_ports, dialogue_fn fn, void *arg);
-void dialogue_set_free(
-	struct dialogue_set *set); /* after reassembly_finish(); frees what is still open */
+void dialogue_set_free(struct dialogue_set *set); /* after reassembly_finish() */
 
 /* The callbacks that feed a dialogue_set (the `arg`) from a reassembly. */
 extern const struct reassembly_ops dialogue_reassembly_ops;

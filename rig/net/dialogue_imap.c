@@ -323,7 +323,7 @@ static bool gap_in_literal(struct dialogue *d, enum flow_side from, uint64_t byt
 	struct imap *imap = d->state;
 	struct literal *literal = from == FLOW_CLIENT ? &imap->sent : &imap->received;
 
-	if (bytes > literal->left)
+	if (!literal->left || bytes > literal->left)
 		return false;
 	literal->left -= bytes;
 	if (literal->mail)
@@ -331,6 +331,12 @@ static bool gap_in_literal(struct dialogue *d, enum flow_side from, uint64_t byt
 	if (literal->mail && !literal->left)
 		imap_tell_mail(d, from, ns);
 	return true;
+}
+
+void imap_unsure(struct dialogue *d)
+{
+	for (struct pending *p = d->oldest; p; p = p->next)
+		p->unsure = true;
 }
 
 static void gap(struct dialogue *d, enum flow_side from, uint64_t bytes, int64_t ns)
@@ -341,8 +347,7 @@ static void gap(struct dialogue *d, enum flow_side from, uint64_t bytes, int64_t
 	if ((from == FLOW_SERVER || !d->hold) && gap_in_literal(d, from, bytes, ns))
 		return;
 	d->uncertain = true;
-	for (struct pending *p = d->oldest; p; p = p->next)
-		p->unsure = true;
+	imap_unsure(d);
 	literal->left = 0;
 	literal->mail = false;
 	body_end(&literal->body);

@@ -28,6 +28,7 @@ bool line_take(struct line_reader *reader, const uint8_t *bytes, size_t len, siz
 	struct line *ret);
 void line_done(struct line_reader *reader); /* once `struct line` is not needed any more */
 void line_gap(struct line_reader *reader);
+void line_restart(struct line_reader *reader); /* a line begins here */
 
 struct line line_word(struct line *rest); /* cut off the first word and the blanks behind it */
 bool line_is(struct line line, const char *word);	    /* equal, whatever the case */

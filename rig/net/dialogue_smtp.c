@@ -88,7 +88,9 @@ static void content_over(struct dialogue *d, struct pending *pending, int64_t ns
 	pending->owed_ns = ns;
 	pending_event(pending, &event);
 	dialogue_tell(d, &event);
-	if (d->uncertain)
+	if (t->unknown && d->protocol == DIALOGUE_PROTOCOL_LMTP)
+		smtp_lose_all(d, ns); /* nobody knows how many replies will come */
+	else if (d->uncertain)
 		without_reply(d, pending, ns);
 }
 
@@ -213,8 +215,10 @@ static enum moment begin_chunk(
 		smtp->now->first_ns = ns;
 		body_begin(&smtp->now->body);
 	}
-	if (d->uncertain)
+	if (d->uncertain) { /* chunks before this one may be lost */
 		smtp->now->unknown = true;
+		body_gap(&smtp->now->body);
+	}
 	pending->command = smtp->chunk_last ? BDAT_LAST : BDAT;
 	pending->transaction = smtp->now;
 	pending->owed_ns = 0;
@@ -240,8 +244,12 @@ static enum moment apply(struct dialogue *d, struct pending *pending, struct lin
 		return M_RCPT;
 	case DATA:
 		pending->transaction = smtp->now;
-		smtp->data_waits = d->uncertain;
-		d->hold = true;
+		if (d->uncertain) { /* the reply may never be seen, nor known for what it is */
+			smtp->data_waits = true;
+			smtp->mode = MODE_LOST;
+		} else {
+			d->hold = true;
+		}
 		return M_NONE;
 	case BDAT:
 		return begin_chunk(d, args, pending, ns);
@@ -270,6 +278,19 @@ static void name_pending(struct pending *pending, struct line word, struct line 
 	line_copy(args, pending->args, sizeof(pending->args));
 }
 
+/*
+ * The client goes on after a command that must be the last of its group, and the server was heard in between:
+ * so the client has that reply, and both directions stand at the beginning of a line.
+ */
+static void found_again(struct dialogue *d)
+{
+	struct smtp *smtp = d->state;
+
+	d->uncertain = false;
+	smtp->code = 0;
+	line_restart(&d->lines[FLOW_SERVER]);
+}
+
 static void on_command(struct dialogue *d, struct line line, int64_t ns)
 {
 	struct smtp *smtp = d->state;
@@ -278,8 +299,8 @@ static void on_command(struct dialogue *d, struct line line, int64_t ns)
 	struct pending *pending;
 	enum moment which;
 
-	if (d->uncertain && smtp->last_was_last)
-		d->uncertain = false;
+	if (d->uncertain && smtp->last_was_last && smtp->heard)
+		found_again(d);
 	if (d->uncertain && !surely_command(verb, args))
 		return;
 	if (d->found_out && d->protocol == DIALOGUE_PROTOCOL_SMTP && verb && line_is(word, "LHLO"))
@@ -287,6 +308,7 @@ static void on_command(struct dialogue *d, struct line line, int64_t ns)
 	if (d->pending_count >= DIALOGUE_PENDING_MAX)
 		smtp_lose_all(d, ns);
 	smtp->last_was_last = verb && verb->last;
+	smtp->heard = false;
 	pending = pending_add(d, verb ? (int)verb->command : OTHER, ns);
 	name_pending(pending, word, args);
 	which = apply(d, pending, args, ns);
@@ -334,6 +356,9 @@ void smtp_begin_text(struct dialogue *d)
 	smtp->now->code = 0;
 	smtp->now->reply_ns = 0;
 	body_begin(&smtp->now->body);
+	if (smtp->cut)
+		body_gap(&smtp->now->body);
+	smtp->cut = false;
 	smtp->mode = MODE_TEXT;
 }
 
@@ -356,9 +381,11 @@ static void on_lost_line(struct dialogue *d, struct line line, int64_t ns)
 	size_t taken = 0;
 
 	smtp->mode = MODE_COMMAND;
+	smtp->data_waits = false;
 	if (line.len && line.text[0] == 0x16) {
 		dialogue_opaque(d, ns);
 	} else if (surely_command(find_verb(word), args)) {
+		smtp->cut = false;
 		on_command(d, line, ns);
 	} else {
 		smtp_begin_text(d);

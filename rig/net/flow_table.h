@@ -20,6 +20,7 @@ struct half {
 	uint64_t behind_to; /* and how far it was ahead then */
 	struct held_queue held;
 	bool closed;
+	bool guessed; /* `start` is no more than the first that was seen, though the SYN was too */
 };
 
 struct conn {

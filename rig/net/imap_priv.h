@@ -54,4 +54,6 @@ void imap_set_moment(struct dialogue *d, const char *verb, const char *suffix);
 
 /* The command is whole. */
 void imap_command_over(struct dialogue *d, int64_t ns);
+/* From here nobody can say whether what waits was answered. */
+void imap_unsure(struct dialogue *d);
 size_t imap_server(struct dialogue *d, const uint8_t *bytes, size_t len, int64_t ns);

@@ -175,6 +175,7 @@ size_t imap_server(struct dialogue *d, const uint8_t *bytes, size_t len, int64_t
 	struct imap *imap = d->state;
 	struct line line;
 	size_t taken;
+	bool lost = d->lines[FLOW_SERVER].skip;
 
 	if (imap->received.left)
 		return imap_take_literal(d, FLOW_SERVER, bytes, len, ns);
@@ -182,5 +183,7 @@ size_t imap_server(struct dialogue *d, const uint8_t *bytes, size_t len, int64_t
 		on_piece(d, line, ns);
 		line_done(&d->lines[FLOW_SERVER]);
 	}
+	if (lost && !d->lines[FLOW_SERVER].skip)
+		imap_unsure(d); /* the line that was passed by may have been a reply */
 	return taken;
 }

@@ -61,6 +61,12 @@ void line_gap(struct line_reader *reader)
 	reader->skip = true;
 }
 
+void line_restart(struct line_reader *reader)
+{
+	buf_free(&reader->text);
+	reader->skip = false;
+}
+
 static bool blank(char c)
 {
 	return c == ' ' || c == '\t';

@@ -1,22 +1,10 @@
 #include "net/reassembly.h"
 
 #include "base/buf.h"
-#include "net/flow_table.h"
+#include "net/reassembly_priv.h"
 
-#include <assert.h>
-
-#define UNWRAP_BASE (UINT64_C(1) << 32) /* so that unwrapped numbers are never 0 nor negative */
-#define RST_NEAR    (1 << 20) /* a reset further from the stream than this is stale or forged */
-#define LATE_NEAR \
-	(16 << 20) /* what comes this near after the end belongs to the ended connection */
-
-struct reassembly {
-	struct reassembly_ops ops;
-	void *arg;
-	struct flow_table table;
-	uint64_t ids;
-	size_t held_bytes;
-};
+#define RST_NEAR  (1 << 20)  /* a reset further from the stream than this is stale or forged */
+#define LATE_NEAR (16 << 20) /* what comes this near after the end belongs to what ended */
 
 const char *flow_end_name(enum flow_end end)
 {
@@ -57,175 +45,11 @@ struct reassembly_stats reassembly_stats(const struct reassembly *r)
 	return (struct reassembly_stats){.flows = r->table.count, .held_bytes = r->held_bytes};
 }
 
-/* ---- telling ---- */
-
-static void tell_open(struct reassembly *r, struct conn *conn)
-{
-	if (conn->told)
-		return;
-	conn->told = true;
-	r->ops.open(r->arg, &conn->flow, conn->last_ns);
-}
-
 static void establish(struct reassembly *r, struct conn *conn)
 {
 	conn->flow.established = true;
 	flow_table_touch(&r->table, conn, CONN_OPEN);
-	tell_open(r, conn);
-}
-
-/* Time never falls within a connection: what waited is told when it could first be read. */
-static void tell_data(struct reassembly *r, struct conn *conn, enum flow_side side,
-	const uint8_t *bytes, size_t len, int64_t ns)
-{
-	struct half *half = &conn->half[side];
-
-	if (ns > conn->last_ns)
-		conn->last_ns = ns;
-	half->next += len;
-	r->ops.data(r->arg, &conn->flow, side, bytes, len, conn->last_ns);
-}
-
-static void tell_gap(struct reassembly *r, struct conn *conn, enum flow_side side, uint64_t to)
-{
-	struct half *half = &conn->half[side];
-	uint64_t missing = to - half->next;
-
-	half->next = to;
-	if (missing)
-		r->ops.gap(r->arg, &conn->flow, side, missing, conn->last_ns);
-}
-
-/* ---- the streams ---- */
-
-static uint64_t unwrap(const struct half *half, uint32_t seq)
-{
-	int32_t ahead = (int32_t)(seq - (uint32_t)half->next);
-
-	return half->next + (uint64_t)(int64_t)ahead;
-}
-
-static void begin_half(struct half *half, uint32_t seq)
-{
-	half->start = half->next = UNWRAP_BASE + seq;
-}
-
-static struct held *pop(struct reassembly *r, struct half *half)
-{
-	size_t before = half->held.bytes;
-	struct held *held = held_pop(&half->held);
-
-	r->held_bytes -= before - half->held.bytes;
-	return held;
-}
-
-static void drop_held(struct reassembly *r, struct half *half)
-{
-	r->held_bytes -= half->held.bytes;
-	held_clear(&half->held);
-}
-
-/* Whether the first that waits may be told now. */
-static bool ready(const struct conn *conn, enum flow_side side)
-{
-	const struct held *first = conn->half[side].held.head;
-
-	return first && first->seq <= conn->half[side].next &&
-	       (!first->ack || first->ack <= conn->half[!side].next);
-}
-
-static bool advance_half(struct reassembly *r, struct conn *conn, enum flow_side side)
-{
-	struct half *half = &conn->half[side];
-	bool moved = false;
-
-	while (ready(conn, side)) {
-		struct held *held = pop(r, half);
-		uint64_t end = held->seq + held->len;
-
-		if (half->fin && end > half->fin)
-			end = half->fin;
-		if (end > half->next)
-			tell_data(r, conn, side, held->data + (half->next - held->seq),
-				(size_t)(end - half->next), held->ns);
-		free(held);
-		moved = true;
-	}
-	if (half->fin && half->next == half->fin && !half->closed) {
-		half->closed = true;
-		half->next++;	    /* FIN takes a sequence number */
-		drop_held(r, half); /* beyond the end */
-		r->ops.fin(r->arg, &conn->flow, side, conn->last_ns);
-		moved = true;
-	}
-	return moved;
-}
-
-static void advance(struct reassembly *r, struct conn *conn)
-{
-	bool client, server;
-
-	do {
-		client = advance_half(r, conn, FLOW_CLIENT);
-		server = advance_half(r, conn, FLOW_SERVER);
-	} while (client || server);
-}
-
-/* Give up on what is missing in front: one hole, or one wait for the other side. */
-static void skip(struct reassembly *r, struct conn *conn, enum flow_side side)
-{
-	struct half *half = &conn->half[side];
-	struct held *first = half->held.head;
-	uint64_t to = first ? first->seq : half->acked;
-
-	if (half->acked > half->next && half->acked < to)
-		to = half->acked; /* the rest of the hole may still be sent again */
-
-	if (first && first->seq <= half->next) {
-		first->ack = 0;
-	} else {
-		if (half->fin && to > half->fin)
-			to = half->fin;
-		if (to > half->next)
-			tell_gap(r, conn, side, to);
-	}
-	advance(r, conn);
-}
-
-static bool missing(const struct half *half)
-{
-	return half->held.head || (half->acked > half->next && !half->closed);
-}
-
-/* The connection ends: no more bytes will come to fill a hole. Holes first, waits after. */
-static void flush(struct reassembly *r, struct conn *conn)
-{
-	while (missing(&conn->half[0]) || missing(&conn->half[1])) {
-		enum flow_side side = FLOW_CLIENT;
-		const struct held *first = conn->half[side].held.head;
-
-		if (!missing(&conn->half[side]) || (first && first->seq <= conn->half[side].next &&
-							   missing(&conn->half[FLOW_SERVER])))
-			side = FLOW_SERVER;
-		skip(r, conn, side);
-	}
-}
-
-static void look_for_gaps(struct reassembly *r, struct conn *conn, int64_t ns)
-{
-	for (int side = 0; side < 2; side++) {
-		struct half *half = &conn->half[side];
-
-		if (half->behind_ns && ns - half->behind_ns >= GAP_WAIT_NS)
-			while (half->next < half->behind_to && !half->closed)
-				skip(r, conn, side);
-		if (half->closed || half->next >= half->behind_to)
-			half->behind_ns = 0;
-		if (!half->closed && !half->behind_ns && half->acked > half->next) {
-			half->behind_ns = ns ? ns : 1;
-			half->behind_to = half->acked;
-		}
-	}
+	stream_open(r, conn);
 }
 
 /* ---- ending ---- */
@@ -234,8 +58,8 @@ static void end(struct reassembly *r, struct conn *conn, enum flow_end how)
 {
 	if (conn->state == CONN_CLOSED)
 		return;
-	tell_open(r, conn);
-	flush(r, conn);
+	stream_open(r, conn);
+	stream_flush(r, conn);
 	r->ops.close(r->arg, &conn->flow, how, conn->last_ns);
 	flow_table_touch(&r->table, conn, CONN_CLOSED);
 }
@@ -244,6 +68,8 @@ static enum flow_end how_left(const struct conn *conn)
 {
 	if (conn->state == CONN_SYN)
 		return FLOW_HALF_OPEN;
+	if (conn->half[0].closed && conn->half[1].closed)
+		return FLOW_FIN;
 	return conn->half[0].closed || conn->half[1].closed ? FLOW_HALF_CLOSED : FLOW_OPEN;
 }
 
@@ -253,6 +79,8 @@ void reassembly_finish(struct reassembly *r)
 		while (r->table.list[state].oldest) {
 			struct conn *conn = r->table.list[state].oldest;
 
+			stream_open(r, conn);
+			stream_flush(r, conn);
 			end(r, conn, how_left(conn));
 		}
 }
@@ -309,12 +137,12 @@ static struct conn *begin_syn(struct reassembly *r, const struct segment *seg, i
 
 	if (!(seg->flags & TCP_ACK)) {
 		conn = begin(r, &seg->src, &seg->dst, CONN_SYN, ns);
-		begin_half(&conn->half[FLOW_CLIENT], seg->seq + 1);
+		stream_begin(&conn->half[FLOW_CLIENT], seg->seq + 1);
 		return conn;
 	}
 	conn = begin(r, &seg->dst, &seg->src, CONN_OPEN, ns);
-	begin_half(&conn->half[FLOW_CLIENT], seg->ack);
-	begin_half(&conn->half[FLOW_SERVER], seg->seq + 1);
+	stream_begin(&conn->half[FLOW_CLIENT], seg->ack);
+	stream_begin(&conn->half[FLOW_SERVER], seg->seq + 1);
 	return conn;
 }
 
@@ -334,7 +162,7 @@ static bool begins_another(const struct conn *conn, const struct segment *seg)
 		return half->start && (uint32_t)half->start != seg->seq + 1;
 	if (conn->state != CONN_CLOSED || !seg->len || seg->flags & TCP_RST || !half->next)
 		return false;
-	return llabs((int64_t)(unwrap(half, seg->seq) - half->next)) > LATE_NEAR;
+	return llabs((int64_t)(stream_unwrap(half, seg->seq) - half->next)) > LATE_NEAR;
 }
 
 static struct conn *find_or_begin(struct reassembly *r, const struct segment *seg, int64_t ns)
@@ -365,10 +193,11 @@ static uint64_t note_ack(struct conn *conn, enum flow_side side, const struct se
 	if (!(seg->flags & TCP_ACK))
 		return 0;
 	if (!other->next) {
-		begin_half(other, seg->ack);
+		stream_begin(other, seg->ack);
+		other->guessed = !conn->flow.midstream;
 		return 0;
 	}
-	ack = unwrap(other, seg->ack);
+	ack = stream_unwrap(other, seg->ack);
 	if (ack <= other->next)
 		return 0;
 	if (ack - other->next > ACK_AHEAD_MAX && !(tail && ack <= tail->seq + tail->len + 1))
@@ -387,32 +216,12 @@ static void on_reset(struct reassembly *r, struct conn *conn, const struct segme
 		end(r, conn, side == FLOW_SERVER ? FLOW_REFUSED : FLOW_RESET);
 	} else if (conn->state == CONN_OPEN) {
 		if (!half->next ||
-			llabs((int64_t)(unwrap(half, seg->seq) - half->next)) <= RST_NEAR) {
+			llabs((int64_t)(stream_unwrap(half, seg->seq) - half->next)) <= RST_NEAR) {
 			note_ack(conn, side,
 				seg); /* what it has seen and the capture has not is a gap */
 			end(r, conn, FLOW_RESET);
 		}
 	}
-}
-
-static void hold(struct reassembly *r, struct conn *conn, enum flow_side side,
-	const struct held *segment, const uint8_t *data)
-{
-	struct half *half = &conn->half[side];
-	size_t before, cost = HELD_COST(segment->len);
-
-	while (half->held.head && (half->held.bytes + cost > FLOW_HELD_MAX ||
-					  half->held.count + 1 > FLOW_SEGMENTS_MAX ||
-					  r->held_bytes + cost > HELD_MAX))
-		skip(r, conn, side);
-	if (segment->seq + segment->len <= half->next)
-		return;
-	if (!half->held.head && r->held_bytes + cost > HELD_MAX && segment->seq > half->next)
-		tell_gap(r, conn, side, segment->seq);
-	before = half->held.bytes;
-	if (held_add(&half->held, segment, data))
-		conn->flow.overlaps++;
-	r->held_bytes += half->held.bytes - before;
 }
 
 static void on_payload(struct reassembly *r, struct conn *conn, enum flow_side side,
@@ -424,8 +233,8 @@ static void on_payload(struct reassembly *r, struct conn *conn, enum flow_side s
 	const uint8_t *data = seg->data;
 
 	if (!half->next)
-		begin_half(half, first);
-	held.seq = unwrap(half, first);
+		return;
+	held.seq = stream_unwrap(half, first);
 	if (seg->flags & TCP_FIN && !half->fin && held.seq + seg->len >= half->next)
 		half->fin = held.seq + seg->len;
 	if (half->fin && held.seq + held.len > half->fin)
@@ -443,9 +252,9 @@ static void on_payload(struct reassembly *r, struct conn *conn, enum flow_side s
 	if (!conn->told && half->held.head)
 		return; /* one segment of data with the SYN (RFC 7413) is enough to keep */
 	if (conn->told && held.seq == half->next && !half->held.head && !ack)
-		tell_data(r, conn, side, data, held.len, ns);
+		stream_tell(r, conn, side, data, held.len, ns);
 	else
-		hold(r, conn, side, &held, data);
+		stream_hold(r, conn, side, &held, data);
 }
 
 /* A SYN-ACK tells where the server's stream begins; any other answer shows that there was one. */
@@ -455,8 +264,12 @@ static void on_handshake(struct conn *conn, enum flow_side side, const struct se
 	bool answer =
 		side == FLOW_SERVER ? seg->flags & TCP_SYN || seg->len : !(seg->flags & TCP_SYN);
 
-	if (seg->flags & TCP_SYN && !half->next)
-		begin_half(half, seg->seq + 1);
+	if (!half->next && seg->flags & TCP_SYN) {
+		stream_begin(half, seg->seq + 1);
+	} else if (!half->next && (seg->len || seg->flags & TCP_FIN)) {
+		stream_begin(half, seg->seq);
+		half->guessed = !conn->flow.midstream;
+	}
 	if (conn->state == CONN_SYN && answer)
 		conn->flow.established = true;
 }
@@ -484,8 +297,8 @@ void reassembly_segment(struct reassembly *r, const struct segment *seg, int64_t
 	on_payload(r, conn, side, seg, ack, ns);
 	if (!conn->told)
 		return;
-	advance(r, conn);
-	look_for_gaps(r, conn, ns);
+	stream_advance(r, conn);
+	stream_look_for_gaps(r, conn, ns);
 	if (conn->half[0].closed && conn->half[1].closed)
 		end(r, conn, FLOW_FIN);
 }

@@ -55,6 +55,7 @@ struct reassembly_ops {
 	void (*open)(void *arg, struct flow *flow, int64_t ns);
 	void (*data)(void *arg, struct flow *flow, enum flow_side from, const uint8_t *bytes,
 		size_t len, int64_t ns);
+	/* `bytes` 0: an unknown number, at the beginning: the answer to the SYN was not captured. */
 	void (*gap)(void *arg, struct flow *flow, enum flow_side from, uint64_t bytes, int64_t ns);
 	void (*fin)(void *arg, struct flow *flow, enum flow_side from,
 		int64_t ns); /* no more from there */

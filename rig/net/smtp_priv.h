@@ -59,6 +59,8 @@ struct smtp {
 	uint64_t chunk_left;
 	bool chunk_last;
 	bool last_was_last; /* the client's last command ends a group: if it goes on, it had the reply */
+	bool heard;	 /* the server said something, perhaps within a gap, since that command */
+	bool cut;	 /* MODE_LOST: if text comes, its beginning is missing */
 	bool data_waits; /* DATA was sent while replies cannot be matched */
 	int code;	 /* of a reply in the middle of its lines, 0: none */
 	char text[DIALOGUE_TEXT_MAX];

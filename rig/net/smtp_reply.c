@@ -34,16 +34,12 @@ static void on_unasked(struct dialogue *d, int code, int64_t ns)
 	bool in_content = smtp->mode == MODE_TEXT || smtp->mode == MODE_CHUNK;
 
 	tell_reply(d, NULL, code, NULL, ns);
-	if (smtp->data_waits) {
+	if (smtp->data_waits &&
+		code == 354) { /* only DATA gets that: replies and commands meet again */
 		smtp->data_waits = false;
-		d->hold = false;
-		smtp->mode = MODE_LOST;
-		if (code ==
-			354) { /* nothing but DATA gets that: here replies and commands meet again */
-			d->uncertain = false;
-			smtp_begin_text(d);
-			smtp->now->unknown = true;
-		}
+		d->uncertain = false;
+		smtp_begin_text(d);
+		smtp->now->unknown = true;
 	} else if (smtp->mode == MODE_TEXT && smtp->now->body.gap) {
 		d->uncertain = true;
 		smtp->last_was_last = false;
@@ -203,6 +199,7 @@ static void on_line(struct dialogue *d, struct line line, int64_t ns)
 
 	if (!parse_code(line, &code, &more))
 		return;
+	smtp->heard = true;
 	if (first) {
 		line.text += line.len < 4 ? line.len : 4;
 		line.len -= line.len < 4 ? line.len : 4;
@@ -247,13 +244,16 @@ static void client_gap(struct dialogue *d, uint64_t bytes, int64_t ns)
 		return;
 	}
 	line_gap(&d->lines[FLOW_CLIENT]);
+	if (smtp->now && smtp->now->began)
+		body_gap(&smtp->now->body); /* a whole chunk may be lost */
 	smtp_lose_all(d, ns);
 	smtp->last_was_last = smtp->data_waits = false;
 	if (smtp->mode == MODE_CHUNK) {
 		transaction_over(d, smtp->now, ns);
 		smtp->now = NULL;
 	}
-	smtp->mode = d->hold ? MODE_LOST : MODE_COMMAND;
+	smtp->mode = d->hold || smtp->mode == MODE_LOST ? MODE_LOST : MODE_COMMAND;
+	smtp->cut = smtp->mode == MODE_LOST;
 	d->hold = false;
 }
 
@@ -267,6 +267,7 @@ void smtp_gap(struct dialogue *d, enum flow_side from, uint64_t bytes, int64_t n
 	}
 	line_gap(&d->lines[FLOW_SERVER]);
 	smtp->code = 0;
+	smtp->heard = true;
 	smtp_lose_all(d, ns);
 	if (d->hold || smtp->mode == MODE_AUTH)
 		smtp->mode = MODE_LOST;

@@ -14,10 +14,12 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define READ_BUFFER (256 << 10)
 #define STOP_MAX_MS 2000
+#define DRAIN_NICE  -10
 
 struct wire {
 	struct wire_config config;
@@ -149,6 +151,7 @@ static void *drain_main(void *arg)
 {
 	struct wire *wire = arg;
 
+	setpriority(PRIO_PROCESS, (id_t)gettid(), DRAIN_NICE); /* a wish: it needs the right */
 	while (!atomic_load(&wire->stop_ns)) {
 		drain_one_writer(wire);
 		if (!atomic_load(&wire->stop_ns) && open_fifo(wire) < 0)

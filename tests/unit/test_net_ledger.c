@@ -116,6 +116,41 @@ static void prints_valid_json_of_any_capture(void)
 	}
 }
 
+/* Frames lost, cut short and with bytes turned over: still one whole story, and no crash. */
+static void spoil(struct gen *gen, struct rng *rng)
+{
+	for (size_t i = 0; i < gen->count; i++) {
+		struct gen_frame *frame = &gen->frames[i];
+
+		if (rng_below(rng, 20) == 0)
+			frame->captured = (size_t)rng_below(rng, frame->captured + 1);
+		for (size_t n = rng_below(rng, 4) ? 0 : rng_below(rng, 4); n; n--)
+			frame->bytes.data[rng_below(rng, frame->bytes.len)] ^=
+				(char)(1 << rng_below(rng, 8));
+	}
+	for (size_t n = gen->count / 50; n; n--)
+		gen_drop(gen, (size_t)rng_below(rng, gen->count - 1) + 1);
+}
+
+static void prints_valid_json_of_spoilt_captures(void)
+{
+	for (size_t i = 0; i < 3 * BATCHES; i++) {
+		auto_buf struct buf hashes = {0};
+		auto_free char *text = NULL;
+		auto_json json_t *json = NULL;
+		struct rng rng = rng_stream(i, "spoil");
+		json_error_t why;
+		struct gen gen;
+
+		make_batch(&gen, &batches[i % BATCHES], false, &hashes);
+		spoil(&gen, &rng);
+		text = printed(&gen, true, NULL);
+		json = json_loads(text, JSON_REJECT_DUPLICATES, &why);
+		CHECK_STR(json ? "" : why.text, "");
+		gen_free(&gen);
+	}
+}
+
 static void keeps_long_texts_out_of_memory(void)
 {
 	struct spool *spool = spool_new();
@@ -178,6 +213,8 @@ static void tells_when_a_transcript_cannot_be_written(void)
 
 CHECK_MAIN(CHECK_CASE(prints_the_json_that_scripts_rely_on),
 	CHECK_CASE(prints_a_dialogue_that_people_read),
-	CHECK_CASE(prints_valid_json_of_any_capture), CHECK_CASE(keeps_long_texts_out_of_memory),
+	CHECK_CASE(prints_valid_json_of_any_capture),
+	CHECK_CASE(prints_valid_json_of_spoilt_captures),
+	CHECK_CASE(keeps_long_texts_out_of_memory),
 	CHECK_CASE(keeps_one_transcript_per_mail_connection),
 	CHECK_CASE(tells_when_a_transcript_cannot_be_written))
