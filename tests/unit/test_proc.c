@@ -137,6 +137,7 @@ static void surroundings_are_the_ones_asked_for(void)
 static void ignored_and_blocked_signals_are_not_inherited(void)
 {
 	auto_buf struct buf out = {0};
+	unsigned long long blocked = 1, ignored = 1;
 	struct err err = {0};
 	sigset_t term;
 
@@ -147,7 +148,10 @@ static void ignored_and_blocked_signals_are_not_inherited(void)
 			  200, &err),
 		0);
 	sigprocmask(SIG_UNBLOCK, &term, NULL);
-	CHECK_STR(buf_text(&out), "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+	/* glibc's posix_spawn, and so make, leaves glibc's own signals 32 and 33 ignored. */
+	CHECK(sscanf(buf_text(&out), "SigBlk: %llx SigIgn: %llx", &blocked, &ignored) == 2);
+	CHECK_INT(blocked, 0);
+	CHECK_INT(ignored & ~(3ull << 31), 0);
 }
 
 static void swapped_standard_descriptors_do_not_overwrite_each_other(void)

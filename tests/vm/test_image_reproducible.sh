@@ -26,7 +26,7 @@ same_bytes_every_time() {
 	if ! build_to "$work/first"; then
 		if grep -qE 'cannot (fetch|download)|Could not resolve|Failed to fetch' "$work/first.log"; then
 			skipped=$((skipped + 1))
-			echo "skipped: same_bytes_every_time: no network, and the packages are not in the cache"
+			echo "SKIP: same_bytes_every_time: no network, and the packages are not in the cache"
 		else
 			fail "the image cannot be built: $(tail -n 3 "$work/first.log")"
 		fi
@@ -65,7 +65,7 @@ a_killed_build_takes_its_processes_along() {
 	# Wait until mmdebstrap runs: step 4.
 	grep -q -m 1 '^step 4/' <"$work/progress" || {
 		skipped=$((skipped + 1))
-		echo "skipped: a_killed_build: it did not get so far: $(tail -n 1 "$work/killed.log")"
+		echo "SKIP: a_killed_build: it did not get so far: $(tail -n 1 "$work/killed.log")"
 		wait "$pid"
 		return
 	}
