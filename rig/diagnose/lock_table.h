@@ -23,8 +23,8 @@ const char *lock_kind_name(enum lock_kind kind); /* as /proc/locks writes it */
 struct file_lock {
 	enum lock_kind kind;
 	bool waits, write;
-	int pid;    /* process that took it; -1: none is known (OFDLCK) */
-	size_t by;  /* of a waiter: index of the held lock it stands under */
+	int pid;   /* process that took it; -1: none is known (OFDLCK) */
+	size_t by; /* of a waiter: index of the held lock it stands under */
 	char inode[LOCK_INODE_MAX];
 	uint64_t first, last; /* bytes, both inside; last is UINT64_MAX for EOF */
 };

@@ -1,0 +1,54 @@
+/*
+ * What the steps of a diagnosis share. Private to rig/diagnose/.
+ */
+#pragma once
+
+#include "diagnose/diagnose.h"
+#include "diagnose/graph.h"
+
+struct suspect {
+	size_t task;
+	int weight; /* how much its wait looks like the cause; 0: not at all */
+	size_t behind;
+	const char *hang_class;
+	const char *why; /* static text: what decided it */
+	bool on_fault;
+};
+
+struct diagnosing {
+	const struct diagnose_input *in;
+	struct diagnosis *out;
+	struct evidence now, earlier, healthy;
+	struct graph graph;
+	size_t owed; /* replies that are overdue */
+	double oldest_s;
+	int64_t backlog; /* connections that nobody accepts */
+	bool work;	 /* somebody waits for something that is owed */
+};
+
+/* The same thread in the same wait at another instant. */
+const struct task *same_thread(const struct evidence *then, const struct task *task);
+bool same_wait(const struct task *then, const struct task *now);
+bool waited_so_when_healthy(const struct diagnosing *d, const struct task *task);
+/* Share of the processor between `earlier` and now, in percent; -1: not known. */
+int cpu_percent(const struct diagnosing *d, const struct task *task);
+
+bool find_deadlock(struct diagnosing *d);
+bool find_crash(struct diagnosing *d);
+/* Threads or processes of one program, all in the same wait. */
+bool find_exhaustion(struct diagnosing *d, const struct suspect *suspect);
+/* The best suspect; weight 0 if there is none. */
+struct suspect find_suspect(struct diagnosing *d);
+
+/* ---- saying it ---- */
+
+void say(char **lines, size_t *count, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+#define say_evidence(d, ...) say((d)->out->evidence, &(d)->out->evidence_count, __VA_ARGS__)
+#define say_unknown(d, ...)  say((d)->out->unknown, &(d)->out->unknown_count, __VA_ARGS__)
+void say_task(struct diagnosing *d, size_t task); /* an evidence line: wait, call, stack */
+void add_culprit(struct diagnosing *d, size_t task);
+/* The class, and the signature from it and the parts; parts are sorted first if `sort`. */
+void conclude(struct diagnosing *d, const char *hang_class, char **parts, size_t count, bool sort);
+/* A part of a signature: role, wait and, where known, the innermost functions; caller frees. */
+char *part_of(const struct diagnosing *d, size_t task);
+char *who(const struct diagnosing *d, size_t task); /* "`role` (pid/tid)"; caller frees */

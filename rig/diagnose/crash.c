@@ -1,0 +1,101 @@
+/*
+ * Deaths by a signal that the rig did not cause: one is a crash, several of one program are a loop.
+ */
+#include "diagnose/case.h"
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DIED_MAX 1024
+
+static const char *program_of(const json_t *died)
+{
+	const char *exe = json_get_text(died, "exe", "");
+
+	return exe[0] ? exe : json_get_text(died, "comm", "?");
+}
+
+static const char *role_of(const struct target *target, const char *program)
+{
+	const char *slash = strrchr(program, '/');
+
+	for (size_t i = 0; target && i < target->role_count; i++)
+		for (size_t k = 0; k < target->roles[i].programs.count; k++)
+			if (!strcmp(target->roles[i].programs.at[k], program))
+				return target->roles[i].name;
+	return slash ? slash + 1 : program;
+}
+
+static size_t count_of(const json_t *died, const char *program)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < json_array_size(died) && i < DIED_MAX; i++)
+		count += !strcmp(program_of(json_array_get(died, i)), program);
+	return count;
+}
+
+/* The program that died most often; the first of them where several did. */
+static const json_t *worst_of(const json_t *died, size_t *ret_count)
+{
+	const json_t *worst = NULL;
+
+	*ret_count = 0;
+	for (size_t i = 0; i < json_array_size(died) && i < DIED_MAX; i++) {
+		const json_t *one = json_array_get(died, i);
+		size_t count = count_of(died, program_of(one));
+
+		if (count > *ret_count) {
+			worst = one;
+			*ret_count = count;
+		}
+	}
+	return worst;
+}
+
+/* The innermost functions, where the event has them. */
+static void add_frames(struct buf *part, const json_t *frames)
+{
+	for (size_t i = 0; i < json_array_size(frames) && i < FRAMES_MAX; i++) {
+		const char *name = json_string_value(json_array_get(frames, i));
+
+		buf_addf(part, " < %.64s", name ? name : "?");
+	}
+}
+
+bool find_crash(struct diagnosing *d)
+{
+	size_t count;
+	const json_t *died = worst_of(d->in->died, &count);
+	const char *role = died ? role_of(d->in->target, program_of(died)) : NULL;
+	auto_buf struct buf part = {0}, title = {0};
+	struct culprit *culprit = &d->out->culprits[0];
+	char *parts[1];
+	int64_t signal;
+
+	if (!died)
+		return false;
+	signal = json_get_int(died, "signal", 0);
+	buf_addf(&part, "%s: signal %lld", role, (long long)signal);
+	add_frames(&part, json_object_get(died, "frames"));
+	say_evidence(
+		d, "%s ended by signal %lld, %zu times in all", role, (long long)signal, count);
+	*culprit = (struct culprit){.pid = (int)json_get_int(died, "pid", 0),
+		.tid = (int)json_get_int(died, "pid", 0),
+		.says = text_fmt("ended by signal %lld", (long long)signal)};
+	snprintf(culprit->role, sizeof(culprit->role), "%s", role);
+	d->out->culprit_count = 1;
+	buf_add_escaped(&title, role, strlen(role));
+	free(d->out->title);
+	d->out->title = count > 1 ? text_fmt("`%s` crashed %zu times, first by signal %lld.",
+					    buf_text(&title), count, (long long)signal)
+				  : text_fmt("`%s` crashed by signal %lld.", buf_text(&title),
+					    (long long)signal);
+	parts[0] = part.data;
+	conclude(d, count >= CRASHES_FOR_LOOP ? "crash-loop" : "crash", parts, 1, false);
+	return true;
+}

@@ -1,0 +1,114 @@
+/*
+ * Cycles. A cycle among waits that no time limit ends is permanent, so one instant is enough; where an
+ * earlier instant is at hand its members must have been in the same wait, which guards against evidence
+ * that was not taken at one instant.
+ */
+#include "diagnose/case.h"
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+
+#include <stdlib.h>
+
+static bool is_steady(const struct diagnosing *d, const size_t *cycle, size_t count)
+{
+	for (size_t i = 0; d->in->earlier && i < count; i++) {
+		const struct task *now = &d->now.tasks[cycle[i]];
+		const struct task *then = same_thread(&d->earlier, now);
+
+		if (then && !same_wait(then, now))
+			return false;
+	}
+	return true;
+}
+
+static bool is_rigs(const struct diagnosing *d, const size_t *cycle, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (d->now.tasks[cycle[i]].mine)
+			return true;
+	return false;
+}
+
+/* "A waits for X, held by B; B waits for Y, held by A" */
+static char *sentence(const struct diagnosing *d, const size_t *cycle, size_t count)
+{
+	struct buf text = {0}, escaped = {0};
+
+	for (size_t i = 0; i < count; i++) {
+		auto_free char *name = who(d, cycle[i]);
+		auto_free char *next = who(d, cycle[(i + 1) % count]);
+		char what[WHAT_MAX];
+
+		graph_what(&d->graph, cycle[i], what);
+		if (count == 1)
+			buf_addf(&text, "%s waits for itself: %s", name, what);
+		else
+			buf_addf(&text, "%s%s waits for %s (%s)", i ? "; " : "", name, next, what);
+	}
+	buf_addc(&text, '.');
+	buf_add_escaped(&escaped, text.data, text.len);
+	buf_free(&text);
+	return buf_steal(&escaped);
+}
+
+static size_t count_behind(const struct diagnosing *d, size_t members)
+{
+	size_t stuck = 0;
+
+	for (size_t i = 0; i < d->now.task_count; i++)
+		stuck += d->graph.nodes[i].stuck;
+	return stuck > members ? stuck - members : 0;
+}
+
+/* What it waits for is known to be held by a process with several threads, no more. */
+static bool is_of_several(const struct diagnosing *d, size_t task)
+{
+	const struct node *node = &d->graph.nodes[task];
+
+	for (size_t i = 0; i < node->need_count; i++)
+		if (d->graph.needs[node->first_need + i].count > 1)
+			return true;
+	return false;
+}
+
+static void tell(struct diagnosing *d, const size_t *cycle, size_t count)
+{
+	char *parts[CYCLE_MAX];
+
+	free(d->out->title);
+	d->out->title = sentence(d, cycle, count);
+	d->out->behind = count_behind(d, count);
+	say_evidence(d, "a cycle of %zu in the wait-for graph; %zu more wait behind it", count,
+		d->out->behind);
+	for (size_t i = 0; i < count; i++) {
+		parts[i] = part_of(d, cycle[i]);
+		add_culprit(d, cycle[i]);
+		say_task(d, cycle[i]);
+		if (is_of_several(d, cycle[i]))
+			say_unknown(d, "owner unknown: a process with several threads holds it, "
+				       "which of them is not known");
+		if (d->graph.nodes[cycle[i]].inferred)
+			say_unknown(d, "a holder was inferred: the only other process that has the "
+				       "file open");
+	}
+	conclude(d, "deadlock", parts, count, true);
+	for (size_t i = 0; i < count; i++)
+		free(parts[i]);
+}
+
+bool find_deadlock(struct diagnosing *d)
+{
+	size_t cycle[CYCLE_MAX], count;
+
+	for (size_t i = 0; i < d->now.task_count; i++) {
+		if (!d->graph.nodes[i].stuck)
+			continue;
+		count = graph_cycle(&d->graph, i, cycle);
+		if (!count || is_rigs(d, cycle, count) || !is_steady(d, cycle, count))
+			continue;
+		tell(d, cycle, count);
+		return true;
+	}
+	return false;
+}

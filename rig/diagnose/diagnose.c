@@ -1,0 +1,199 @@
+#include "diagnose/case.h"
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define OWED_MAX 4096
+
+static void weigh_work(struct diagnosing *d)
+{
+	for (size_t i = 0; i < json_array_size(d->in->owed) && i < OWED_MAX; i++) {
+		double age = json_get_real(json_array_get(d->in->owed, i), "age_s", 0);
+
+		if (age < d->in->owed_limit_s)
+			continue;
+		d->owed++;
+		if (age > d->oldest_s)
+			d->oldest_s = age;
+	}
+	for (size_t i = 0; i < d->now.socket_count; i++)
+		if (d->now.sockets[i].listens && d->now.sockets[i].backlog > 0 &&
+			d->backlog <= INT64_MAX - d->now.sockets[i].backlog)
+			d->backlog += d->now.sockets[i].backlog;
+	d->work = d->owed || d->in->queued > 0 || d->in->stopping;
+}
+
+static void say_work(struct diagnosing *d)
+{
+	if (d->owed)
+		say_evidence(d, "%zu replies are overdue, the oldest is owed for %.1f s", d->owed,
+			d->oldest_s);
+	if (d->in->queued > 0)
+		say_evidence(d, "%lld entries stand in the queues", (long long)d->in->queued);
+	if (d->backlog)
+		say_evidence(d, "%lld connections stand in accept queues", (long long)d->backlog);
+	if (d->in->stopping)
+		say_evidence(d, "an operation or the stop is overdue");
+}
+
+static void say_unread(struct diagnosing *d)
+{
+	size_t unreadable = 0;
+
+	for (size_t i = 0; i < d->now.task_count; i++)
+		unreadable += !d->now.tasks[i].mine && d->now.tasks[i].wait.kind == WAIT_UNKNOWN;
+	if (unreadable)
+		say_unknown(d, "%zu threads could not be read", unreadable);
+	if (d->now.unread)
+		say_unknown(d, "%zu entries of the scan could not be read", d->now.unread);
+	if (d->now.locks.unread)
+		say_unknown(d, "%zu lines of /proc/locks could not be read", d->now.locks.unread);
+	if (d->now.truncated)
+		say_unknown(d, "the scan was cut short");
+	if (d->graph.cut)
+		say_unknown(d, "the graph has more edges than are kept");
+}
+
+static void set_parked(struct diagnosing *d)
+{
+	for (size_t i = 0; i < d->now.task_count; i++)
+		for (size_t k = 0; k < d->in->parked_count; k++)
+			if (d->now.tasks[i].tid == d->in->parked[k])
+				d->now.tasks[i].wait =
+					(struct wait){.kind = WAIT_PARKED, .fd = -1, .number = -1};
+}
+
+static void title_suspect(struct diagnosing *d, const struct suspect *s)
+{
+	auto_free char *name = who(d, s->task);
+	auto_buf struct buf text = {0};
+	struct buf escaped = {0};
+	char what[WHAT_MAX];
+
+	graph_what(&d->graph, s->task, what);
+	buf_addf(&text, "%s: %s (%s)", name, s->why, what);
+	if (s->behind)
+		buf_addf(
+			&text, "; %zu more wait%s behind it", s->behind, s->behind == 1 ? "s" : "");
+	buf_addc(&text, '.');
+	buf_add_escaped(&escaped, text.data, text.len);
+	free(d->out->title);
+	d->out->title = buf_steal(&escaped);
+}
+
+/* Those whose chain leads to the suspect. */
+static void add_waiting(struct diagnosing *d, const struct suspect *s)
+{
+	for (size_t i = 0; i < d->now.task_count; i++)
+		if (i != s->task && graph_next(&d->graph, i) == s->task)
+			add_culprit(d, i);
+}
+
+static void tell_suspect(struct diagnosing *d, const struct suspect *s)
+{
+	auto_free char *part = part_of(d, s->task);
+
+	d->out->behind = s->behind;
+	title_suspect(d, s);
+	add_culprit(d, s->task);
+	say_evidence(d, "no cycle in the wait-for graph; the chains end here: %s", s->why);
+	say_task(d, s->task);
+	add_waiting(d, s);
+	if (d->graph.nodes[s->task].unknown)
+		say_unknown(d, "owner unknown: %s", d->graph.nodes[s->task].unknown);
+	conclude(d, s->hang_class, &part, 1, false);
+	if (s->on_fault)
+		d->out->finding = s->behind > 0;
+}
+
+/* Work is overdue and no wait explains it. */
+static void tell_slow(struct diagnosing *d)
+{
+	static char none[] = "no suspect";
+	char *part = none;
+
+	free(d->out->title);
+	d->out->title = text_dup("Replies are overdue and no wait explains it.");
+	say_unknown(d, "no thread waits for anything but work");
+	conclude(d, "slow", &part, 1, false);
+}
+
+static void judge(struct diagnosing *d)
+{
+	struct suspect suspect;
+
+	if (find_crash(d) || find_deadlock(d) || !d->work)
+		return;
+	suspect = find_suspect(d);
+	if (find_exhaustion(d, &suspect))
+		return;
+	if (suspect.weight)
+		tell_suspect(d, &suspect);
+	else
+		tell_slow(d);
+}
+
+void diagnose(const struct diagnose_input *input, struct diagnosis *ret)
+{
+	struct diagnosing d = {.in = input, .out = ret};
+
+	*ret = (struct diagnosis){.title = text_dup("Nobody waits for anything that is owed.")};
+	evidence_read(input->scan, input->target, input->ours, &d.now);
+	evidence_read(input->earlier, input->target, input->ours, &d.earlier);
+	evidence_read(input->healthy, input->target, input->ours, &d.healthy);
+	set_parked(&d);
+	graph_build(&d.now, &d.graph);
+	weigh_work(&d);
+	say_work(&d);
+	judge(&d);
+	say_unread(&d);
+	graph_free(&d.graph);
+	evidence_free(&d.now);
+	evidence_free(&d.earlier);
+	evidence_free(&d.healthy);
+}
+
+void diagnosis_free(struct diagnosis *diagnosis)
+{
+	free(diagnosis->title);
+	for (size_t i = 0; i < diagnosis->culprit_count; i++)
+		free(diagnosis->culprits[i].says);
+	for (size_t i = 0; i < diagnosis->evidence_count; i++)
+		free(diagnosis->evidence[i]);
+	for (size_t i = 0; i < diagnosis->unknown_count; i++)
+		free(diagnosis->unknown[i]);
+	*diagnosis = (struct diagnosis){0};
+}
+
+static json_t *lines_json(char *const *lines, size_t count)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(array, json_text(lines[i]));
+	return array;
+}
+
+json_t *diagnosis_to_json(const struct diagnosis *diagnosis)
+{
+	json_t *culprits = json_array();
+
+	for (size_t i = 0; i < diagnosis->culprit_count; i++) {
+		const struct culprit *c = &diagnosis->culprits[i];
+
+		json_array_append_new(
+			culprits, json_pack("{si si so so}", "pid", c->pid, "tid", c->tid, "role",
+					  json_text(c->role), "says", json_text(c->says)));
+	}
+	return json_pack("{so sb so so sI so so so}", "class",
+		diagnosis->hang_class ? json_text(diagnosis->hang_class) : json_null(), "finding",
+		(int)diagnosis->finding, "title", json_text(diagnosis->title), "culprits", culprits,
+		"behind", (json_int_t)diagnosis->behind, "evidence",
+		lines_json(diagnosis->evidence, diagnosis->evidence_count), "unknown",
+		lines_json(diagnosis->unknown, diagnosis->unknown_count), "signature",
+		json_text(diagnosis->signature));
+}

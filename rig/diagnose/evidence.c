@@ -1,0 +1,281 @@
+#include "diagnose/evidence.h"
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/json.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int get_id(const json_t *object, const char *key)
+{
+	int64_t id = json_get_int(object, key, -1);
+
+	return id >= 0 && id <= INT_MAX ? (int)id : -1;
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static const char *role_of(const struct target *target, const struct task *task)
+{
+	for (size_t i = 0; target && i < target->role_count; i++)
+		for (size_t k = 0; k < target->roles[i].programs.count; k++)
+			if (!strcmp(target->roles[i].programs.at[k], task->exe))
+				return target->roles[i].name;
+	return task->exe[0] ? base_name(task->exe) : task->comm;
+}
+
+static bool is_ours(const char *exe, const char *const *ours)
+{
+	for (; ours && *ours; ours++)
+		if (!strncmp(exe, *ours, strlen(*ours)))
+			return true;
+	return false;
+}
+
+static void read_words(const json_t *json, struct task *task)
+{
+	const json_t *words = json_object_get(json, "futex");
+
+	task->has_words = json_array_size(words) == FUTEX_WORDS;
+	for (size_t i = 0; task->has_words && i < FUTEX_WORDS; i++)
+		task->words[i] = (uint32_t)json_integer_value(json_array_get(words, i));
+}
+
+static int64_t read_ticks(const json_t *json)
+{
+	int64_t user = json_get_int(json, "utime", -1), kernel = json_get_int(json, "stime", -1);
+
+	return user < 0 || kernel < 0 || user > INT64_MAX / 2 || kernel > INT64_MAX / 2
+		       ? -1
+		       : user + kernel;
+}
+
+static bool read_task(
+	const json_t *json, const struct target *target, const char *const *ours, struct task *ret)
+{
+	const json_t *fds = json_object_get(json, "wait_fds");
+
+	*ret = (struct task){
+		.pid = get_id(json, "pid"),
+		.tid = get_id(json, "tid"),
+		.ppid = get_id(json, "ppid"),
+		.state = json_get_text(json, "state", "?")[0],
+		.start = json_get_int(json, "start", 0),
+		.ticks = read_ticks(json),
+		.comm = json_get_text(json, "comm", "?"),
+		.exe = json_get_text(json, "exe", ""),
+		.wchan = json_get_text(json, "wchan", ""),
+		.syscall = json_get_text(json, "syscall", ""),
+		.stack = json_get_text(json, "stack", ""),
+		.frames = json_object_get(json, "frames"),
+		.only_fd = -1,
+	};
+	if (ret->pid <= 0 || ret->tid <= 0)
+		return false;
+	read_words(json, ret);
+	ret->wait = wait_decode(ret->state, ret->wchan, ret->syscall, ret->stack);
+	if (ret->wait.kind == WAIT_POLL && json_array_size(fds) == 1)
+		ret->only_fd = json_integer_value(json_array_get(fds, 0));
+	/* A kernel thread and a process that has ended have no program. */
+	ret->mine = is_ours(ret->exe, ours) || (!ret->exe[0] && ret->wait.kind != WAIT_ENDED);
+	snprintf(ret->role, sizeof(ret->role), "%s", role_of(target, ret));
+	return true;
+}
+
+static int compare_tasks(const void *a, const void *b)
+{
+	const struct task *one = a, *two = b;
+
+	if (one->pid != two->pid)
+		return one->pid < two->pid ? -1 : 1;
+	return (one->tid > two->tid) - (one->tid < two->tid);
+}
+
+/* The entries of an array that may be read; the rest is counted. */
+static size_t bounded(struct evidence *e, const json_t *array, size_t max)
+{
+	size_t count = json_array_size(array);
+
+	if (count <= max)
+		return count;
+	e->unread += count - max;
+	return max;
+}
+
+static void read_tasks(struct evidence *e, const json_t *scan, const struct target *target,
+	const char *const *ours)
+{
+	const json_t *array = json_object_get(scan, "tasks");
+	size_t count = bounded(e, array, TASKS_MAX), kept = 0;
+
+	e->tasks = mem_zero(count, sizeof(*e->tasks));
+	for (size_t i = 0; i < count; i++)
+		if (read_task(json_array_get(array, i), target, ours, &e->tasks[e->task_count]))
+			e->task_count++;
+		else
+			e->unread++;
+	if (e->task_count)
+		qsort(e->tasks, e->task_count, sizeof(*e->tasks), compare_tasks);
+	for (size_t i = 0; i < e->task_count; i++) /* a tid that is told twice counts once */
+		if (!kept || compare_tasks(&e->tasks[kept - 1], &e->tasks[i]) != 0)
+			e->tasks[kept++] = e->tasks[i];
+	e->unread += e->task_count - kept;
+	e->task_count = kept;
+}
+
+static void read_files(struct evidence *e, const json_t *scan)
+{
+	const json_t *array = json_object_get(scan, "files");
+	size_t count = bounded(e, array, FILES_MAX);
+
+	e->files = mem_zero(count, sizeof(*e->files));
+	for (size_t i = 0; i < count; i++) {
+		const json_t *json = json_array_get(array, i);
+		struct open_file file = {.pid = get_id(json, "pid"),
+			.fd = get_id(json, "fd"),
+			.path = json_get_text(json, "path", NULL),
+			.inode = json_get_text(json, "inode", NULL)};
+
+		if (file.pid > 0 && file.fd >= 0 && file.path && file.inode)
+			e->files[e->file_count++] = file;
+		else
+			e->unread++;
+	}
+}
+
+static void read_fds(struct evidence *e, const json_t *scan)
+{
+	const json_t *array = json_object_get(scan, "fds");
+	size_t count = bounded(e, array, FDS_MAX);
+
+	e->fds = mem_zero(count, sizeof(*e->fds));
+	for (size_t i = 0; i < count; i++) {
+		const json_t *json = json_array_get(array, i);
+		const char *mode = json_get_text(json, "mode", "rw");
+		struct open_fd fd = {.pid = get_id(json, "pid"),
+			.fd = get_id(json, "fd"),
+			.ino = (uint64_t)json_get_int(json, "ino", 0),
+			.reads = strchr(mode, 'r'),
+			.writes = strchr(mode, 'w'),
+			.socket = !strcmp(json_get_text(json, "kind", ""), "socket")};
+
+		if (fd.pid > 0 && fd.fd >= 0 && fd.ino)
+			e->fds[e->fd_count++] = fd;
+		else
+			e->unread++;
+	}
+}
+
+static void read_sockets(struct evidence *e, const json_t *scan)
+{
+	const json_t *array = json_object_get(scan, "sockets");
+	size_t count = bounded(e, array, SOCKETS_MAX);
+
+	e->sockets = mem_zero(count, sizeof(*e->sockets));
+	for (size_t i = 0; i < count; i++) {
+		const json_t *json = json_array_get(array, i);
+		struct socket_end end = {.ino = (uint64_t)json_get_int(json, "ino", 0),
+			.peer = (uint64_t)json_get_int(json, "peer", 0),
+			.listens = !strcmp(json_get_text(json, "state", ""), "listen"),
+			.backlog = json_get_int(json, "backlog", 0)};
+
+		if (end.ino)
+			e->sockets[e->socket_count++] = end;
+		else
+			e->unread++;
+	}
+}
+
+void evidence_read(const json_t *scan, const struct target *target, const char *const *ours,
+	struct evidence *ret)
+{
+	*ret = (struct evidence){
+		.truncated = json_get_bool(scan, "truncated", false),
+		.guest_ns = json_get_int(scan, "guest_ns", 0),
+	};
+	lock_table_parse(json_get_text(scan, "locks", ""), &ret->locks);
+	read_tasks(ret, scan, target, ours);
+	read_files(ret, scan);
+	read_fds(ret, scan);
+	read_sockets(ret, scan);
+}
+
+void evidence_free(struct evidence *e)
+{
+	free(e->tasks);
+	free(e->files);
+	free(e->fds);
+	free(e->sockets);
+	lock_table_free(&e->locks);
+	*e = (struct evidence){0};
+}
+
+size_t evidence_process(const struct evidence *e, int pid, size_t *ret_count)
+{
+	size_t low = 0, high = e->task_count, end;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (e->tasks[middle].pid < pid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (end = low; end < e->task_count && e->tasks[end].pid == pid; end++)
+		;
+	*ret_count = end - low;
+	return low;
+}
+
+const struct task *evidence_task(const struct evidence *e, int tid)
+{
+	for (size_t i = 0; i < e->task_count; i++)
+		if (e->tasks[i].tid == tid)
+			return &e->tasks[i];
+	return NULL;
+}
+
+const struct open_fd *evidence_fd(const struct evidence *e, int pid, int64_t fd)
+{
+	for (size_t i = 0; i < e->fd_count; i++)
+		if (e->fds[i].pid == pid && e->fds[i].fd == fd)
+			return &e->fds[i];
+	return NULL;
+}
+
+const struct socket_end *evidence_socket(const struct evidence *e, uint64_t ino)
+{
+	for (size_t i = 0; i < e->socket_count; i++)
+		if (e->sockets[i].ino == ino)
+			return &e->sockets[i];
+	return NULL;
+}
+
+const char *evidence_path(const struct evidence *e, const char *inode)
+{
+	for (size_t i = 0; i < e->file_count; i++)
+		if (!strcmp(e->files[i].inode, inode))
+			return e->files[i].path;
+	return NULL;
+}
+
+bool evidence_is_open(
+	const struct evidence *e, int pid, int64_t fd, const char *inode, bool *ret_known)
+{
+	*ret_known = false;
+	for (size_t i = 0; i < e->file_count; i++) {
+		if (e->files[i].pid != pid || e->files[i].fd != fd)
+			continue;
+		*ret_known = true;
+		return !strcmp(e->files[i].inode, inode);
+	}
+	return false;
+}

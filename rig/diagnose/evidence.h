@@ -1,0 +1,88 @@
+/*
+ * The evidence of one instant (a scan of the witness, vm/witness_wire.h) as tables.
+ *
+ * Read beyond the fields that every scan has, where a scan has them:
+ *	task	"futex":[5 words at the address it waits on]  "wait_fds":[fds it polls]
+ *		"utime","stime": clock ticks  "frames":["function", ...] of the user stack, innermost first
+ *	scan	"fds":[{"pid","fd","ino":inode,"kind":"pipe|socket|...","mode":"r|w|rw"}]
+ *		"sockets":[{"ino","peer":inode of the other end or 0,"state":"listen|...","backlog":N}]
+ * Everything is hostile and bounded; what is left out is counted in `unread`. Pure. The texts are
+ * borrowed from the JSON, which must outlive the evidence.
+ */
+#pragma once
+
+#include "api/target.h"
+#include "diagnose/lock_table.h"
+#include "diagnose/wait.h"
+
+#include <jansson.h>
+
+#define TASKS_MAX   8192
+#define FILES_MAX   8192
+#define FDS_MAX	    32768
+#define SOCKETS_MAX 8192
+#define ROLE_MAX    64
+#define FRAMES_MAX  16
+
+struct task {
+	int pid, tid, ppid;
+	char state;
+	bool mine;	      /* of the machine or the rig, not of the store: never a suspect */
+	int64_t start, ticks; /* ticks: processor time, -1 where the scan has none */
+	const char *comm, *exe, *wchan, *syscall, *stack;
+	const json_t *frames; /* or NULL */
+	char role[ROLE_MAX];
+	bool has_words;
+	uint32_t words[FUTEX_WORDS];
+	int64_t only_fd; /* the one descriptor that is polled, -1: several or not known */
+	struct wait wait;
+};
+
+struct open_file {
+	int pid, fd;
+	const char *path, *inode; /* inode as /proc/locks writes it */
+};
+
+struct open_fd {
+	int pid, fd;
+	uint64_t ino;
+	bool reads, writes, socket;
+};
+
+struct socket_end {
+	uint64_t ino, peer;
+	bool listens;
+	int64_t backlog;
+};
+
+struct evidence {
+	struct task *tasks; /* by pid, then tid */
+	size_t task_count;
+	struct open_file *files;
+	size_t file_count;
+	struct open_fd *fds;
+	size_t fd_count;
+	struct socket_end *sockets;
+	size_t socket_count;
+	struct lock_table locks;
+	size_t unread; /* entries that were none, or beyond a limit */
+	bool truncated;
+	int64_t guest_ns;
+};
+
+/* `target` names the roles (may be NULL: the program's file name is the role). `ours` are beginnings
+ * of program paths that belong to the rig, NULL-terminated, or NULL. */
+void evidence_read(const json_t *scan, const struct target *target, const char *const *ours,
+	struct evidence *ret);
+void evidence_free(struct evidence *evidence);
+
+/* The threads of a process are neighbours: index of the first, `ret_count` how many (0: no such). */
+size_t evidence_process(const struct evidence *e, int pid, size_t *ret_count);
+const struct task *evidence_task(const struct evidence *e, int tid); /* or NULL */
+const struct open_fd *evidence_fd(const struct evidence *e, int pid, int64_t fd);
+const struct socket_end *evidence_socket(const struct evidence *e, uint64_t ino);
+/* Path of an inode ("fe:10:79"), or NULL. */
+const char *evidence_path(const struct evidence *e, const char *inode);
+/* True if the descriptor `fd` of `pid` is that file; `ret_known` is false where the scan says nothing. */
+bool evidence_is_open(
+	const struct evidence *e, int pid, int64_t fd, const char *inode, bool *ret_known);

@@ -1,0 +1,216 @@
+/*
+ * k of k workers in the same wait while work is waiting. A pool is found, not told: the threads of a
+ * process beside its first one, or the single-threaded processes of one program and one parent. A
+ * service thread that waits just as it did when all was well, and not where the workers waited then,
+ * is no worker.
+ */
+#include "diagnose/case.h"
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define POOL_MAX     512
+#define WEIGHT_WAIT  65 /* for somebody else: a descriptor, a lock of unknown owner */
+#define WEIGHT_EVENT 30 /* an event in memory: how idle pools wait as well */
+
+struct pool {
+	size_t members[POOL_MAX];
+	char *waits[POOL_MAX]; /* of each member, in words that are the same in the same wait */
+	size_t count;	       /* all */
+	size_t same;	       /* in the wait of the largest part */
+	size_t example;	       /* one of those: a task */
+	size_t chosen;	       /* the same one: a member */
+};
+
+static bool threads_of(const struct evidence *e, size_t task)
+{
+	size_t count;
+
+	evidence_process(e, e->tasks[task].pid, &count);
+	return count > 1;
+}
+
+static bool is_member(const struct evidence *e, size_t example, size_t task)
+{
+	const struct task *a = &e->tasks[example], *b = &e->tasks[task];
+
+	if (b->mine || b->wait.kind == WAIT_ENDED)
+		return false;
+	if (threads_of(e, example))
+		return a->pid == b->pid && b->tid != b->pid && !strcmp(a->comm, b->comm);
+	return !threads_of(e, task) && a->ppid == b->ppid && !strcmp(a->exe, b->exe);
+}
+
+static char *wait_of(const struct diagnosing *d, size_t task)
+{
+	const struct wait *wait = &d->now.tasks[task].wait;
+	bool in_memory =
+		wait->kind == WAIT_FUTEX || wait->kind == WAIT_MUTEX || wait->kind == WAIT_JOIN;
+	char what[WHAT_MAX];
+
+	graph_what(&d->graph, task, what);
+	return text_fmt("%d %d %llx %s", (int)wait->kind, wait->number,
+		in_memory ? (unsigned long long)wait->addr : 0ull, what);
+}
+
+static bool alike(const struct pool *pool, size_t a, size_t b)
+{
+	return !strcmp(pool->waits[a], pool->waits[b]);
+}
+
+/* How much the shared wait of a pool looks like exhaustion. */
+static int weigh(const struct diagnosing *d, const struct pool *pool)
+{
+	const struct task *t = &d->now.tasks[pool->example];
+	size_t next = graph_next(&d->graph, pool->example);
+	bool holder_waits = next != SIZE_MAX && !graph_is_idle(&d->now.tasks[next]) &&
+			    d->now.tasks[next].wait.kind != WAIT_ENDED;
+
+	if (graph_is_idle(t) || waited_so_when_healthy(d, t))
+		return 0;
+	switch (t->wait.kind) {
+	case WAIT_READ:
+	case WAIT_WRITE:
+	case WAIT_POLL:
+	case WAIT_CONNECT:
+	case WAIT_OPEN:
+		return holder_waits && d->now.tasks[next].wait.kind == WAIT_STOPPED ? 101
+		       : holder_waits						    ? 0
+										    : WEIGHT_WAIT;
+	case WAIT_PARKED: /* their own replies are owed because of the fault; more must wait */
+		return d->backlog || d->in->queued || d->owed > pool->count ? 96 : 0;
+	case WAIT_FUTEX:
+	case WAIT_JOIN:
+		return WEIGHT_EVENT;
+	default:
+		return 0;
+	}
+}
+
+/* The thread stands where it stood, and the workers stood elsewhere then. */
+static bool is_service(const struct diagnosing *d, const struct pool *pool, size_t task)
+{
+	const struct task *t = &d->now.tasks[task];
+	const struct task *then = same_thread(&d->healthy, &d->now.tasks[pool->example]);
+
+	return waited_so_when_healthy(d, t) && then && !same_wait(then, t);
+}
+
+static void find_members(const struct diagnosing *d, size_t first, struct pool *pool)
+{
+	pool->count = pool->same = 0;
+	pool->example = first;
+	for (size_t i = 0; i < d->now.task_count && pool->count < POOL_MAX; i++) {
+		if (!is_member(&d->now, first, i))
+			continue;
+		pool->waits[pool->count] = wait_of(d, i);
+		pool->members[pool->count++] = i;
+	}
+}
+
+static void pool_clear(struct pool *pool)
+{
+	for (size_t i = 0; i < pool->count; i++)
+		free(pool->waits[i]);
+	pool->count = 0;
+}
+
+/* The pool that `first` is the first member of; false: not all its workers are in one wait. */
+static bool gather(const struct diagnosing *d, size_t first, struct pool *pool)
+{
+	size_t workers = 0, chosen = 0;
+
+	find_members(d, first, pool);
+	for (size_t i = 0; i < pool->count && pool->same * 2 <= pool->count; i++) {
+		size_t same = 0;
+
+		for (size_t k = 0; k < pool->count; k++)
+			same += alike(pool, i, k);
+		if (same > pool->same) {
+			pool->same = same;
+			pool->example = pool->members[i];
+			chosen = i;
+		}
+	}
+	for (size_t i = 0; i < pool->count; i++)
+		workers += alike(pool, chosen, i) || !is_service(d, pool, pool->members[i]);
+	pool->chosen = chosen;
+	return pool->same >= 2 && workers == pool->same;
+}
+
+static void tell(struct diagnosing *d, const struct pool *pool)
+{
+	const struct task *t = &d->now.tasks[pool->example];
+	auto_free char *part = part_of(d, pool->example);
+	auto_buf struct buf escaped = {0}, title = {0};
+	char what[WHAT_MAX];
+
+	graph_what(&d->graph, pool->example, what);
+	buf_addf(&title, "All %zu %s of `%s` are in the same wait (%s) and work is waiting.",
+		pool->same, threads_of(&d->now, pool->example) ? "worker threads" : "processes",
+		t->role, what);
+	buf_add_escaped(&escaped, title.data, title.len);
+	free(d->out->title);
+	d->out->title = buf_steal(&escaped);
+	say_evidence(d, "%zu of %zu workers of `%s` in one wait: %s", pool->same, pool->same,
+		t->role, what);
+	if (d->graph.nodes[pool->example].unknown)
+		say_unknown(d, "owner unknown: %s", d->graph.nodes[pool->example].unknown);
+	for (size_t i = 0; i < pool->count; i++)
+		if (alike(pool, pool->chosen, i))
+			add_culprit(d, pool->members[i]);
+	say_task(d, pool->example);
+	conclude(d, "exhaustion", &part, 1, false);
+}
+
+static bool holds(const struct pool *pool, size_t task)
+{
+	for (size_t i = 0; i < pool->count; i++)
+		if (pool->members[i] == task && alike(pool, pool->chosen, i))
+			return true;
+	return false;
+}
+
+/* A pool speaks louder than the best lone suspect if it weighs more, or if that is one of its own. */
+static int weigh_against(
+	const struct diagnosing *d, const struct pool *pool, const struct suspect *suspect)
+{
+	int weight = weigh(d, pool);
+
+	return weight > suspect->weight || holds(pool, suspect->task) ? weight : 0;
+}
+
+bool find_exhaustion(struct diagnosing *d, const struct suspect *suspect)
+{
+	struct pool *pool = mem_zero(1, sizeof(*pool)), *best = mem_zero(1, sizeof(*best)), *swap;
+	bool *seen = mem_zero(d->now.task_count, sizeof(bool));
+	int best_weight = 0, weight;
+
+	for (size_t i = 0; i < d->now.task_count; i++) {
+		const struct task *t = &d->now.tasks[i];
+
+		if (seen[i] || t->mine || (t->pid == t->tid && threads_of(&d->now, i)))
+			continue;
+		weight = gather(d, i, pool) ? weigh_against(d, pool, suspect) : 0;
+		for (size_t k = 0; k < pool->count; k++)
+			seen[pool->members[k]] = true;
+		if (weight > best_weight ||
+			(weight && weight == best_weight && pool->same > best->same)) {
+			best_weight = weight;
+			swap = best;
+			best = pool;
+			pool = swap;
+		}
+		pool_clear(pool);
+	}
+	if (best_weight)
+		tell(d, best);
+	pool_clear(best);
+	free(pool);
+	free(best);
+	free(seen);
+	return best_weight > 0;
+}

@@ -1,0 +1,456 @@
+#include "diagnose/graph.h"
+
+#include "base/buf.h"
+
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#define MUTEX_KIND_MASK \
+	0x7f /* glibc: PTHREAD_MUTEX_KIND_MASK_NP and the flags that change the layout */
+#define MUTEX_KIND_PLAIN  3 /* normal, recursive, errorcheck, adaptive: owner in the third word */
+#define MUTEX_ELISION	  0x300
+#define MUTEX_PSHARED	  0x80
+#define LOCKED_AND_WAITED 2
+
+/* ---- needs ---- */
+
+static void add_need(struct graph *g, size_t task, size_t first, size_t count)
+{
+	struct node *node = &g->nodes[task];
+
+	if (!count)
+		return;
+	if (node->need_count == NEEDS_PER_TASK_MAX || g->need_count == NEEDS_MAX) {
+		g->cut = true;
+		return;
+	}
+	for (size_t i = node->first_need; i < g->need_count; i++)
+		if (g->needs[i].first == first && g->needs[i].count == count)
+			return;
+	g->needs[g->need_count++] = (struct need){first, count};
+	node->need_count++;
+}
+
+static bool need_process(struct graph *g, size_t task, int pid)
+{
+	size_t count, first = pid > 0 ? evidence_process(g->e, pid, &count) : 0;
+
+	if (pid <= 0 || !count)
+		return false;
+	add_need(g, task, first, count);
+	return true;
+}
+
+static void need_thread(struct graph *g, size_t task, const struct task *thread)
+{
+	add_need(g, task, (size_t)(thread - g->e->tasks), 1);
+}
+
+/* ---- file locks ---- */
+
+static bool could_be_the_waiter(
+	const struct evidence *e, const struct file_lock *lock, const struct task *task)
+{
+	int number = lock->kind == LOCK_FLOCK ? SYS_flock : SYS_fcntl;
+	bool known;
+
+	if (task->wait.kind != WAIT_FILE_LOCK || task->wait.number != number)
+		return false;
+	if (evidence_is_open(e, task->pid, task->wait.fd, lock->inode, &known))
+		return true;
+	return !known && lock->pid == task->pid;
+}
+
+/* Gives each waiting line of /proc/locks its thread. */
+static void match_waiter(struct graph *g, const struct file_lock *lock)
+{
+	size_t first = 0, count = g->e->task_count;
+
+	if (lock->pid > 0)
+		first = evidence_process(g->e, lock->pid, &count);
+	for (size_t i = first; i < first + count; i++) {
+		if (g->nodes[i].wants || !could_be_the_waiter(g->e, lock, &g->e->tasks[i]))
+			continue;
+		g->nodes[i].wants = lock;
+		return;
+	}
+}
+
+/* The holder's process is gone, or was never named (OFDLCK): a lock of an open file lives as long as
+ * somebody has it open. */
+static void need_only_opener(struct graph *g, size_t task, const struct file_lock *held)
+{
+	struct node *node = &g->nodes[task];
+	int other = 0;
+
+	node->unknown = held->pid > 0 ? "the process that took it has ended"
+				      : "the kernel names no process for it";
+	for (size_t i = 0; i < g->e->file_count; i++) {
+		const struct open_file *file = &g->e->files[i];
+
+		if (file->pid == g->e->tasks[task].pid || strcmp(file->inode, held->inode) != 0)
+			continue;
+		if (other && other != file->pid)
+			return;
+		other = file->pid;
+	}
+	if (other && need_process(g, task, other)) {
+		node->inferred = true;
+		node->unknown = NULL;
+	}
+}
+
+static void need_holders(struct graph *g, size_t task)
+{
+	const struct lock_table *locks = &g->e->locks;
+	const struct file_lock *wants = g->nodes[task].wants;
+
+	if (!wants) {
+		g->nodes[task].unknown = "no line of /proc/locks is its own";
+		return;
+	}
+	for (size_t i = 0; i < locks->count; i++) {
+		const struct file_lock *held = &locks->at[i];
+		bool above = i == wants->by;
+
+		if (held->waits || (!above && (!lock_conflicts(wants, held) ||
+						      held->pid == g->e->tasks[task].pid)))
+			continue;
+		if (!need_process(g, task, held->pid))
+			need_only_opener(g, task, held);
+	}
+}
+
+/* ---- futexes ---- */
+
+/* The owner that a glibc mutex names, or 0: the words must look like a mutex that is waited for. */
+static int mutex_owner(const struct task *task)
+{
+	const uint32_t *words = task->words;
+	uint32_t kind = words[4] & ~(uint32_t)(MUTEX_ELISION | MUTEX_PSHARED);
+
+	if (task->wait.target > 0)
+		return (int)task->wait.target;
+	if (!task->has_words || words[0] != LOCKED_AND_WAITED || !words[3] ||
+		(kind & MUTEX_KIND_MASK) > MUTEX_KIND_PLAIN || words[2] > FUTEX_TID_MASK)
+		return 0;
+	return (int)words[2];
+}
+
+static void need_owner(struct graph *g, size_t task)
+{
+	const struct task *waiter = &g->e->tasks[task];
+	int tid = mutex_owner(waiter);
+	const struct task *owner = tid ? evidence_task(g->e, tid) : NULL;
+
+	if (owner && (owner->pid == waiter->pid || waiter->wait.shared))
+		need_thread(g, task, owner);
+	else if (tid)
+		g->nodes[task].unknown = "the thread that locked it has ended";
+	else if (waiter->has_words)
+		g->nodes[task].unknown = "the words at its address name no owner";
+	else
+		g->nodes[task].unknown = "the scan has no words of its address";
+}
+
+static void need_joined(struct graph *g, size_t task)
+{
+	const struct task *waiter = &g->e->tasks[task];
+	const struct task *thread = evidence_task(g->e, (int)waiter->wait.target);
+
+	if (thread && thread->pid == waiter->pid && thread != waiter)
+		need_thread(g, task, thread);
+	else
+		g->nodes[task].unknown = "it may be a semaphore or a thread that has ended";
+}
+
+/* ---- pipes and sockets ---- */
+
+/* The one process that has the other end; `opposite` tells which descriptors are the other end. */
+static void need_only_end(struct graph *g, size_t task, uint64_t ino, bool reads, bool writes)
+{
+	int pid = 0;
+
+	for (size_t i = 0; i < g->e->fd_count; i++) {
+		const struct open_fd *fd = &g->e->fds[i];
+
+		if (fd->ino != ino || !((reads && fd->reads) || (writes && fd->writes)))
+			continue;
+		if (pid && pid != fd->pid) {
+			g->nodes[task].unknown = "several processes have the other end";
+			return;
+		}
+		pid = fd->pid;
+	}
+	if (!need_process(g, task, pid))
+		g->nodes[task].unknown = "no process of the scan has the other end";
+}
+
+static void need_peer(struct graph *g, size_t task, int64_t fd_number)
+{
+	const struct task *t = &g->e->tasks[task];
+	const struct open_fd *fd = evidence_fd(g->e, t->pid, fd_number);
+	const struct socket_end *end = fd && fd->socket ? evidence_socket(g->e, fd->ino) : NULL;
+
+	if (!fd)
+		g->nodes[task].unknown = "the scan does not tell what its descriptor is";
+	else if (!fd->socket)
+		need_only_end(
+			g, task, fd->ino, t->wait.kind == WAIT_WRITE, t->wait.kind != WAIT_WRITE);
+	else if (end && end->peer)
+		need_only_end(g, task, end->peer, true, true);
+	else
+		g->nodes[task].unknown = "the other end is outside, or gone";
+}
+
+/* ---- children ---- */
+
+static void need_child(struct graph *g, size_t task)
+{
+	const struct task *parent = &g->e->tasks[task];
+	int only = 0;
+
+	if (parent->wait.target > 0) {
+		need_process(g, task, (int)parent->wait.target);
+		return;
+	}
+	for (size_t i = 0; i < g->e->task_count; i++) {
+		const struct task *t = &g->e->tasks[i];
+
+		if (t->ppid != parent->pid || t->pid == parent->pid || t->pid == only)
+			continue;
+		if (only)
+			return; /* any of several: it waits for work */
+		only = t->pid;
+	}
+	need_process(g, task, only);
+}
+
+static void add_needs(struct graph *g, size_t task)
+{
+	const struct task *t = &g->e->tasks[task];
+
+	g->nodes[task].first_need = g->need_count;
+	switch (t->wait.kind) {
+	case WAIT_FILE_LOCK:
+		need_holders(g, task);
+		break;
+	case WAIT_MUTEX:
+		need_owner(g, task);
+		break;
+	case WAIT_JOIN:
+		need_joined(g, task);
+		break;
+	case WAIT_FUTEX:
+		g->nodes[task].unknown = "this kind of wait names no owner";
+		break;
+	case WAIT_READ:
+	case WAIT_WRITE:
+	case WAIT_CONNECT:
+		need_peer(g, task, t->wait.fd);
+		break;
+	case WAIT_POLL:
+		if (t->only_fd >= 0)
+			need_peer(g, task, t->only_fd);
+		break;
+	case WAIT_CHILD:
+		need_child(g, task);
+		break;
+	case WAIT_OPEN:
+		g->nodes[task].unknown = "nobody has the other end open";
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- who can never go on ---- */
+
+struct reach {
+	bool *free;	/* per task: it can go on */
+	size_t *living; /* per first task of a process: how many of its threads can */
+	size_t *leader; /* per task: index of the first of its process */
+};
+
+static bool need_is_met(const struct reach *r, const struct need *need)
+{
+	return need->count == 1 ? r->free[need->first] : r->living[need->first] > 0;
+}
+
+static bool can_go_on(const struct graph *g, const struct reach *r, size_t task)
+{
+	const struct node *node = &g->nodes[task];
+
+	if (g->e->tasks[task].wait.timed)
+		return true;
+	for (size_t i = 0; i < node->need_count; i++)
+		if (!need_is_met(r, &g->needs[node->first_need + i]))
+			return false;
+	return true;
+}
+
+static bool sweep(const struct graph *g, struct reach *r, bool backward)
+{
+	size_t count = g->e->task_count;
+	bool changed = false;
+
+	for (size_t n = 0; n < count; n++) {
+		size_t i = backward ? count - 1 - n : n;
+
+		if (r->free[i] || !can_go_on(g, r, i))
+			continue;
+		r->free[i] = changed = true;
+		r->living[r->leader[i]]++;
+	}
+	return changed;
+}
+
+static void find_stuck(struct graph *g)
+{
+	size_t count = g->e->task_count;
+	struct reach r = {.free = mem_zero(count, sizeof(bool)),
+		.living = mem_zero(count, sizeof(size_t)),
+		.leader = mem_zero(count, sizeof(size_t))};
+	bool backward = false;
+
+	for (size_t i = 1; i < count; i++)
+		r.leader[i] = g->e->tasks[i].pid == g->e->tasks[i - 1].pid ? r.leader[i - 1] : i;
+	while (sweep(g, &r, backward))
+		backward = !backward;
+	for (size_t i = 0; i < count; i++)
+		g->nodes[i].stuck = !r.free[i];
+	free(r.free);
+	free(r.living);
+	free(r.leader);
+}
+
+void graph_free(struct graph *graph)
+{
+	free(graph->nodes);
+	free(graph->needs);
+	*graph = (struct graph){0};
+}
+
+/* ---- walking ---- */
+
+bool graph_is_idle(const struct task *task)
+{
+	switch (task->wait.kind) {
+	case WAIT_ACCEPT:
+	case WAIT_SLEEP:
+		return true;
+	case WAIT_POLL:
+		return task->only_fd < 0;
+	case WAIT_CHILD:
+		return task->wait.target == -1;
+	default:
+		return false;
+	}
+}
+
+/* How little a thread looks like one that waits for work. */
+static int busyness(const struct task *task)
+{
+	if (graph_is_idle(task))
+		return 0;
+	return task->wait.kind == WAIT_FUTEX || task->wait.kind == WAIT_JOIN ? 1 : 2;
+}
+
+static bool need_is_stuck(const struct graph *g, const struct need *need)
+{
+	for (size_t i = need->first; i < need->first + need->count; i++)
+		if (!g->nodes[i].stuck)
+			return false;
+	return true;
+}
+
+/* Of a process whose every thread may hold what is wanted: the one that looks least like it waits for work,
+ * chosen alike in every run. */
+static size_t likely_holder(const struct graph *g, const struct need *need, size_t waiter)
+{
+	size_t best = SIZE_MAX;
+
+	for (size_t i = need->first; i < need->first + need->count; i++) {
+		const struct task *t = &g->e->tasks[i],
+				  *b = best == SIZE_MAX ? NULL : &g->e->tasks[best];
+
+		if (i == waiter && need->count > 1)
+			continue;
+		if (!b || busyness(t) > busyness(b) ||
+			(busyness(t) == busyness(b) && t->wait.kind < b->wait.kind))
+			best = i;
+	}
+	return best;
+}
+
+static size_t next_stuck(const struct graph *g, size_t task)
+{
+	const struct node *node = &g->nodes[task];
+
+	for (size_t i = 0; i < node->need_count; i++) {
+		const struct need *need = &g->needs[node->first_need + i];
+
+		if (need_is_stuck(g, need))
+			return likely_holder(g, need, task);
+	}
+	return SIZE_MAX;
+}
+
+size_t graph_cycle(const struct graph *g, size_t from, size_t cycle[CYCLE_MAX])
+{
+	size_t *seen = mem_zero(g->e->task_count, sizeof(size_t)), at = from, step = 1, count = 0;
+
+	if (g->e->task_count && g->nodes[from].stuck)
+		for (; at != SIZE_MAX && !seen[at]; at = next_stuck(g, at))
+			seen[at] = step++;
+	else
+		at = SIZE_MAX;
+	free(seen);
+	if (at == SIZE_MAX)
+		return 0;
+	from = at;
+	do {
+		cycle[count++] = at;
+		at = next_stuck(g, at);
+	} while (at != from && at != SIZE_MAX && count < CYCLE_MAX);
+	return count;
+}
+
+static size_t find_next(const struct graph *g, size_t task)
+{
+	const struct node *node = &g->nodes[task];
+	size_t best = SIZE_MAX;
+
+	for (size_t n = 0; n < node->need_count; n++) {
+		const struct need *need = &g->needs[node->first_need + n];
+		size_t count = need->count < THREADS_LOOKED_AT ? need->count : THREADS_LOOKED_AT;
+
+		for (size_t i = need->first; i < need->first + count; i++)
+			if (i != task && (best == SIZE_MAX || busyness(&g->e->tasks[i]) >
+								      busyness(&g->e->tasks[best])))
+				best = i;
+	}
+	return best;
+}
+
+size_t graph_next(const struct graph *g, size_t task)
+{
+	return g->nodes[task].next;
+}
+
+void graph_build(const struct evidence *e, struct graph *ret)
+{
+	*ret = (struct graph){.e = e,
+		.nodes = mem_zero(e->task_count, sizeof(struct node)),
+		.needs = mem_zero(NEEDS_MAX, sizeof(struct need))};
+	for (size_t i = 0; i < e->locks.count; i++)
+		if (e->locks.at[i].waits)
+			match_waiter(ret, &e->locks.at[i]);
+	for (size_t i = 0; i < e->task_count; i++)
+		add_needs(ret, i);
+	for (size_t i = 0; i < e->task_count; i++)
+		ret->nodes[i].next = find_next(ret, i);
+	find_stuck(ret);
+}

@@ -1,0 +1,56 @@
+/*
+ * The wait-for graph of one instant. A thread that waits for a lock, a thread, a child or an end of a
+ * pipe or socket needs every holder of it (all); a holder that is known as a process only is needed as
+ * any of its threads. An edge is there only where the evidence names the holder: where it does not,
+ * the node says why, and nothing is guessed.
+ *
+ * Pure; graph_free() releases it; the evidence is borrowed and must outlive it.
+ */
+#pragma once
+
+#include "diagnose/evidence.h"
+
+#define NEEDS_MAX	   65536 /* in one graph */
+#define NEEDS_PER_TASK_MAX 64
+#define THREADS_LOOKED_AT  256 /* of a process whose every thread may be the holder */
+#define CYCLE_MAX	   64  /* threads of a cycle that are told */
+
+/* One of tasks[first .. first + count): a thread, or all threads of a process. */
+struct need {
+	size_t first, count;
+};
+
+struct node {
+	size_t first_need, need_count;
+	size_t next;		       /* what graph_next() answers */
+	const struct file_lock *wants; /* line of /proc/locks this thread waits with, or NULL */
+	const char *unknown;	       /* why a holder is not known (static text), or NULL */
+	bool inferred; /* the holder is the only other process that has the file open */
+	bool stuck;    /* on a cycle, or can only go on after one that is */
+};
+
+struct graph {
+	const struct evidence *e;
+	struct node *nodes; /* one per task */
+	struct need *needs;
+	size_t need_count;
+	bool cut; /* more needs than are kept */
+};
+
+void graph_build(const struct evidence *e, struct graph *ret);
+void graph_free(struct graph *graph);
+
+/* Threads of one cycle, each waiting for the next and the last for the first, from a node that is stuck.
+ * Returns how many (0: there is no stuck node; 1: it waits for itself). */
+size_t graph_cycle(const struct graph *graph, size_t from, size_t cycle[CYCLE_MAX]);
+
+/* The thread that `task` waits for next (SIZE_MAX: none is known): of a process with several threads the
+ * one that waits for something itself rather than one that waits for work. */
+size_t graph_next(const struct graph *graph, size_t task);
+/* Waits for work, or for somebody outside: accept, poll of several descriptors, sleep, any child. */
+bool graph_is_idle(const struct task *task);
+
+/* What a thread waits for, in words that are the same in every run ("flock on queue/#/lock"); the
+ * longest is WHAT_MAX. */
+#define WHAT_MAX 192
+void graph_what(const struct graph *graph, size_t task, char out[WHAT_MAX]);

@@ -1,0 +1,94 @@
+/*
+ * Waits in words that are the same in every run: no ids, no addresses.
+ */
+#include "diagnose/graph.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool is_id(const char *word, size_t len)
+{
+	size_t digits = 0, hex = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		digits += isdigit((unsigned char)word[i]) != 0;
+		hex += isxdigit((unsigned char)word[i]) != 0;
+	}
+	return digits && (hex == len || digits * 2 >= len);
+}
+
+/* The last two names of a path, ids in them as '#'. */
+static void path_class(const char *path, char *out, size_t size)
+{
+	const char *from = strrchr(path, '/');
+	size_t at = 0, len;
+
+	while (from && from > path && from[-1] != '/')
+		from--;
+	for (path = from ? from : path; *path && at + 1 < size; path += len) {
+		len = strspn(path, "/.,-_:=+ ");
+		if (len) {
+			out[at++] = *path;
+			len = 1;
+			continue;
+		}
+		len = strcspn(path, "/.,-_:=+ ");
+		if (is_id(path, len))
+			out[at++] = '#';
+		else
+			for (size_t i = 0; i < len && at + 1 < size; i++)
+				out[at++] = isdigit((unsigned char)path[i]) ? '#' : path[i];
+	}
+	out[at] = '\0';
+}
+
+static void what_of_lock(const struct graph *g, size_t task, char out[WHAT_MAX])
+{
+	const struct file_lock *wants = g->nodes[task].wants;
+	const char *path = wants ? evidence_path(g->e, wants->inode) : NULL;
+	char class[WHAT_MAX / 2] = "a file that is not known";
+
+	if (path)
+		path_class(path, class, sizeof(class));
+	snprintf(out, WHAT_MAX, "%s lock on %s", wants ? lock_kind_name(wants->kind) : "file",
+		class);
+}
+
+static void what_of_end(const struct graph *g, size_t task, char out[WHAT_MAX])
+{
+	const struct task *t = &g->e->tasks[task];
+	const struct open_fd *fd =
+		evidence_fd(g->e, t->pid, t->wait.kind == WAIT_POLL ? t->only_fd : t->wait.fd);
+	size_t peer = graph_next(g, task);
+
+	snprintf(out, WHAT_MAX, "%s on %s%s%.64s", wait_kind_name(t->wait.kind),
+		!fd	     ? "a descriptor"
+		: fd->socket ? "a socket"
+			     : "a pipe",
+		peer == SIZE_MAX ? "" : " with ", peer == SIZE_MAX ? "" : g->e->tasks[peer].role);
+}
+
+void graph_what(const struct graph *g, size_t task, char out[WHAT_MAX])
+{
+	const struct task *t = &g->e->tasks[task];
+	size_t next = graph_next(g, task);
+
+	switch (t->wait.kind) {
+	case WAIT_FILE_LOCK:
+		what_of_lock(g, task, out);
+		break;
+	case WAIT_READ:
+	case WAIT_WRITE:
+	case WAIT_CONNECT:
+	case WAIT_POLL:
+		what_of_end(g, task, out);
+		break;
+	case WAIT_CHILD:
+		snprintf(out, WHAT_MAX, "end of %s",
+			next == SIZE_MAX ? "a child" : g->e->tasks[next].role);
+		break;
+	default:
+		snprintf(out, WHAT_MAX, "%s", wait_kind_name(t->wait.kind));
+	}
+}

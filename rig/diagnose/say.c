@@ -1,0 +1,125 @@
+#include "diagnose/case.h"
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "diagnose/signature.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define STACK_SHOWN 5 /* frames of a kernel stack in an evidence line */
+#define PARTS_MAX   (CYCLE_MAX + 2)
+#define FRAMES_TOLD 4
+
+void say(char **lines, size_t *count, const char *fmt, ...)
+{
+	struct buf raw = {0}, line = {0};
+	va_list ap;
+
+	if (*count == EVIDENCE_LINE_MAX)
+		return;
+	va_start(ap, fmt);
+	buf_addv(&raw, fmt, ap);
+	va_end(ap);
+	buf_add_escaped(&line, buf_text(&raw), raw.len);
+	buf_free(&raw);
+	lines[(*count)++] = buf_steal(&line);
+}
+
+char *who(const struct diagnosing *d, size_t task)
+{
+	const struct task *t = &d->now.tasks[task];
+	size_t threads;
+
+	evidence_process(&d->now, t->pid, &threads);
+	return threads > 1 ? text_fmt("`%s` (thread %d of process %d)", t->role, t->tid, t->pid)
+			   : text_fmt("`%s` (process %d)", t->role, t->pid);
+}
+
+/* "[<0>] name+0x1/0x2" lines as "name < name < name". */
+static void add_stack(struct buf *out, const char *stack)
+{
+	for (int shown = 0; *stack && shown < STACK_SHOWN; shown++) {
+		const char *name = strstr(stack, "] ");
+		size_t line = strcspn(stack, "\n");
+
+		name = name && name < stack + line ? name + 2 : stack;
+		buf_addf(out, "%s%.*s",
+			shown ? " < " : "; in the kernel: ", (int)strcspn(name, "+\n"), name);
+		stack += line + (stack[line] == '\n');
+	}
+}
+
+static void add_frames(struct buf *out, const json_t *frames, const char *before)
+{
+	for (size_t i = 0; i < json_array_size(frames) && i < FRAMES_TOLD; i++) {
+		const char *name = json_string_value(json_array_get(frames, i));
+
+		buf_addf(out, "%s%.64s", i ? " < " : before, name ? name : "?");
+	}
+}
+
+void say_task(struct diagnosing *d, size_t task)
+{
+	const struct task *t = &d->now.tasks[task];
+	auto_free char *name = who(d, task);
+	auto_buf struct buf line = {0};
+	char what[WHAT_MAX];
+
+	graph_what(&d->graph, task, what);
+	buf_addf(&line, "%s, state %c: %s", name, t->state, what);
+	add_stack(&line, t->stack);
+	if (!t->stack[0] && t->wchan[0])
+		buf_addf(&line, "; in the kernel: %s", t->wchan);
+	add_frames(&line, t->frames, "; stack: ");
+	say_evidence(d, "%s", buf_text(&line));
+}
+
+void add_culprit(struct diagnosing *d, size_t task)
+{
+	const struct task *t = &d->now.tasks[task];
+	struct culprit *c = &d->out->culprits[d->out->culprit_count];
+	auto_free char *says = NULL;
+	struct buf escaped = {0};
+	char what[WHAT_MAX];
+
+	if (d->out->culprit_count == CULPRITS_MAX)
+		return;
+	graph_what(&d->graph, task, what);
+	says = text_fmt("state %c: %s", t->state, what);
+	buf_add_escaped(&escaped, says, strlen(says));
+	*c = (struct culprit){.pid = t->pid, .tid = t->tid, .says = buf_steal(&escaped)};
+	snprintf(c->role, sizeof(c->role), "%s", t->role);
+	d->out->culprit_count++;
+}
+
+char *part_of(const struct diagnosing *d, size_t task)
+{
+	const struct task *t = &d->now.tasks[task];
+	struct buf part = {0};
+	char what[WHAT_MAX];
+
+	graph_what(&d->graph, task, what);
+	buf_addf(&part, "%s: %s", t->role, what);
+	add_frames(&part, t->frames, " in ");
+	return buf_steal(&part);
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+void conclude(struct diagnosing *d, const char *hang_class, char **parts, size_t count, bool sort)
+{
+	const char *all[PARTS_MAX + 1] = {0};
+
+	if (sort && count)
+		qsort(parts, count, sizeof(*parts), compare_texts);
+	for (size_t i = 0; i < count && i < PARTS_MAX; i++)
+		all[i] = parts[i];
+	d->out->hang_class = hang_class_find(hang_class);
+	d->out->finding = true;
+	signature_make(hang_class, all, d->out->signature);
+}

@@ -1,0 +1,310 @@
+/*
+ * Without a cycle the end of a chain is the suspect. Every thread's wait gets a weight: how much it looks
+ * like a cause and how little like waiting for work. The order of weights is the whole of the
+ * judgement; how many wait behind decides among equals.
+ */
+#include "diagnose/case.h"
+
+#include "base/buf.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LIVELOCK_PERCENT 20 /* of the processor; several that spin share one */
+#define CHAIN_MAX	 64
+
+struct judging {
+	enum wait_kind kind;
+	int weight;
+	const char *hang_class;
+	const char *why;
+};
+
+/* For a wait without a time limit whose holder is not known. */
+static const struct judging table[] = {
+	{WAIT_STOPPED, 100, "stopped", "it is stopped (state T) and nobody continues it"},
+	{WAIT_PARKED, 95, "blocked-on-fault", "the rig holds it inside a call"},
+	{WAIT_FREEZE, 90, "blocked-on-fault",
+		"it writes to a filesystem that the rig holds frozen"},
+	{WAIT_MUTEX, 70, "lost-wakeup",
+		"it waits for a lock that no living thread is known to hold"},
+	{WAIT_FILE_LOCK, 70, "lost-wakeup",
+		"it waits for a file lock that no living process is known to hold"},
+	{WAIT_OPEN, 62, "lost-wakeup", "it opens a FIFO and nobody opens the other end"},
+	{WAIT_FUTEX, 60, "lost-wakeup", "it waits for an event in memory, nobody owns the event"},
+	{WAIT_JOIN, 60, "lost-wakeup", "it waits for an event in memory, nobody owns the event"},
+	{WAIT_WRITE, 58, "lost-wakeup", "it writes, and nobody reads"},
+	{WAIT_READ, 55, "lost-wakeup", "it reads, and nobody writes"},
+	{WAIT_POLL, 50, "lost-wakeup", "it waits for the one descriptor, and nothing comes"},
+	{WAIT_CONNECT, 50, "lost-wakeup", "it connects, and nobody accepts"},
+	{WAIT_DISK, 40, "slow", "it waits for a device (state D)"},
+	{WAIT_OTHER, 25, "lost-wakeup", "it is blocked in a call of no known kind"},
+};
+
+#define WEIGHT_THAW_LOST   75
+#define WEIGHT_LIVELOCK	   85
+#define WEIGHT_RUNS_TWICE  52
+#define WEIGHT_RUNS	   15
+#define WEIGHT_TIMED	   20
+#define WEIGHT_AS_HEALTHY  12
+#define WEIGHT_ZOMBIE	   22
+#define WEIGHT_SHARED	   28
+#define WEIGHT_IDLE_HOLDER 35
+
+/* ---- other instants ---- */
+
+const struct task *same_thread(const struct evidence *then, const struct task *task)
+{
+	size_t low = 0, high = then->task_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct task *t = &then->tasks[middle];
+
+		if (t->pid == task->pid && t->tid == task->tid)
+			return t->start == task->start ? t : NULL;
+		if (t->pid < task->pid || (t->pid == task->pid && t->tid < task->tid))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+bool same_wait(const struct task *then, const struct task *now)
+{
+	return then->wait.kind == now->wait.kind && then->wait.number == now->wait.number &&
+	       then->wait.fd == now->wait.fd && then->wait.addr == now->wait.addr &&
+	       then->wait.target == now->wait.target;
+}
+
+bool waited_so_when_healthy(const struct diagnosing *d, const struct task *task)
+{
+	const struct task *then = same_thread(&d->healthy, task);
+
+	return then && same_wait(then, task);
+}
+
+int cpu_percent(const struct diagnosing *d, const struct task *task)
+{
+	const struct task *then = same_thread(&d->earlier, task);
+	int64_t ns = d->now.guest_ns - d->earlier.guest_ns, ticks;
+
+	if (!then || then->ticks < 0 || task->ticks < then->ticks || ns <= 0)
+		return -1;
+	ticks = task->ticks - then->ticks;
+	/* A tick is 10 ms (USER_HZ is 100 on x86). */
+	return (int)(100.0 * (double)ticks * 1e7 / (double)ns > 100.0
+			     ? 100.0
+			     : 100.0 * (double)ticks * 1e7 / (double)ns);
+}
+
+/* ---- one thread ---- */
+
+static void judge_spinning(const struct diagnosing *d, const struct task *t, struct suspect *s)
+{
+	const struct task *then = same_thread(&d->earlier, t);
+	int percent = cpu_percent(d, t);
+
+	if (d->in->progressed)
+		return;
+	/* One that always runs but gets little has a busy machine around it. */
+	if (percent >= LIVELOCK_PERCENT ||
+		(percent > 0 && t->wait.kind == WAIT_NONE && then->wait.kind == WAIT_NONE)) {
+		s->weight = WEIGHT_LIVELOCK;
+		s->hang_class = "livelock";
+		s->why = "it burns the processor and nothing is answered";
+	} else if (percent < 0 && then && then->wait.kind == WAIT_NONE &&
+		   t->wait.kind == WAIT_NONE) {
+		s->weight = WEIGHT_RUNS_TWICE;
+		s->hang_class = "livelock";
+		s->why = "it runs at both instants and nothing is answered; processor time is not "
+			 "in the evidence";
+	} else if (t->wait.kind == WAIT_NONE) {
+		s->weight = WEIGHT_RUNS;
+		s->hang_class = "slow";
+		s->why = "it runs";
+	}
+}
+
+static void judge_by_table(const struct task *t, struct suspect *s)
+{
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		if (table[i].kind != t->wait.kind)
+			continue;
+		s->weight = table[i].weight;
+		s->hang_class = table[i].hang_class;
+		s->why = table[i].why;
+	}
+}
+
+static bool has_zombie(const struct diagnosing *d, const struct task *parent)
+{
+	for (size_t i = 0; i < d->now.task_count; i++) {
+		const struct task *t = &d->now.tasks[i];
+		const struct task *then = same_thread(&d->earlier, t);
+
+		if (t->ppid == parent->pid && t->pid == t->tid && t->wait.kind == WAIT_ENDED &&
+			(!d->in->earlier || (then && then->wait.kind == WAIT_ENDED)))
+			return true;
+	}
+	return false;
+}
+
+/* Several threads at one event: how the idle workers of a pool wait. */
+static bool shares_event(const struct diagnosing *d, const struct task *t)
+{
+	size_t count, first = evidence_process(&d->now, t->pid, &count), same = 0;
+
+	for (size_t i = first; i < first + count; i++)
+		same += d->now.tasks[i].wait.kind == WAIT_FUTEX &&
+			d->now.tasks[i].wait.addr == t->wait.addr;
+	return same > 1;
+}
+
+/* Waits that end by themselves, that were there while all was well, or that the rig's fault made. */
+static void soften(const struct diagnosing *d, const struct task *t, struct suspect *s)
+{
+	s->on_fault = t->wait.kind == WAIT_PARKED || (t->wait.kind == WAIT_FREEZE && d->in->frozen);
+	if (t->wait.kind == WAIT_FREEZE && !d->in->frozen) {
+		s->weight = WEIGHT_THAW_LOST;
+		s->hang_class = "lost-wakeup";
+		s->why = "it waits for a filesystem to be thawed that the rig does not hold";
+	}
+	if (t->wait.timed && s->weight > WEIGHT_TIMED && s->weight < WEIGHT_LIVELOCK) {
+		s->weight = WEIGHT_TIMED;
+		s->hang_class = "slow";
+		s->why = "its wait has a time limit of its own";
+	}
+	if (t->wait.kind == WAIT_FUTEX && s->weight > WEIGHT_SHARED && shares_event(d, t))
+		s->weight = WEIGHT_SHARED;
+	if (s->weight && t->wait.kind != WAIT_STOPPED && !s->on_fault &&
+		t->wait.kind != WAIT_NONE && waited_so_when_healthy(d, t) &&
+		s->weight < WEIGHT_LIVELOCK) {
+		s->weight = WEIGHT_AS_HEALTHY;
+		s->why = "it waits, as it did when all was well, although work is waiting";
+	}
+}
+
+static struct suspect judge_task(const struct diagnosing *d, size_t task)
+{
+	const struct task *t = &d->now.tasks[task];
+	struct suspect s = {.task = task};
+
+	if (t->mine || t->wait.kind == WAIT_ENDED || t->wait.kind == WAIT_UNKNOWN)
+		return s;
+	judge_spinning(d, t, &s);
+	if (!s.weight && !graph_is_idle(t))
+		judge_by_table(t, &s);
+	soften(d, t, &s);
+	if (s.weight < WEIGHT_ZOMBIE && t->pid == t->tid && t->wait.kind != WAIT_CHILD &&
+		has_zombie(d, t)) {
+		s.weight = WEIGHT_ZOMBIE;
+		s.hang_class = "lost-wakeup";
+		s.why = "its child has ended and it does not wait for it";
+	}
+	return s;
+}
+
+/* ---- chains ---- */
+
+static bool is_pool_of(const struct task *a, const struct task *b)
+{
+	return !strcmp(a->exe, b->exe) && a->ppid == b->ppid;
+}
+
+/* The chain ends at one who waits for work or for somebody outside, with a lock held that others wait
+ * for. Among workers of one pool that is the lock around accept(). */
+static struct suspect judge_idle_holder(const struct diagnosing *d, size_t waiter, size_t holder)
+{
+	const struct task *w = &d->now.tasks[waiter], *h = &d->now.tasks[holder];
+	struct suspect s = {.task = holder};
+
+	if (h->mine || is_pool_of(w, h) || waited_so_when_healthy(d, w))
+		return s;
+	if (w->wait.kind == WAIT_FILE_LOCK || w->wait.kind == WAIT_MUTEX) {
+		s.weight = WEIGHT_IDLE_HOLDER;
+		s.hang_class = "slow";
+		s.why = "it holds a lock that others wait for, and itself waits for somebody "
+			"outside";
+	}
+	return s;
+}
+
+/* Where the chain that begins at `task` ends. `ret_last` is the last before an idle end. */
+static size_t chain_end(const struct diagnosing *d, size_t task, size_t *ret_last)
+{
+	size_t next;
+
+	*ret_last = task;
+	for (int step = 0; step < CHAIN_MAX; step++) {
+		next = graph_next(&d->graph, task);
+		if (next == SIZE_MAX || next == task)
+			break;
+		*ret_last = task;
+		task = next;
+	}
+	return task;
+}
+
+static bool is_better(const struct diagnosing *d, const struct suspect *a, const struct suspect *b)
+{
+	const struct task *one = &d->now.tasks[a->task], *two = &d->now.tasks[b->task];
+
+	if (a->weight != b->weight)
+		return a->weight > b->weight;
+	if (a->behind != b->behind)
+		return a->behind > b->behind;
+	if (strcmp(one->role, two->role) != 0)
+		return strcmp(one->role, two->role) < 0;
+	return one->tid < two->tid;
+}
+
+static struct suspect judge_chain(
+	const struct diagnosing *d, const struct suspect *own, size_t task)
+{
+	size_t last, end = chain_end(d, task, &last);
+	struct suspect s = own[end], waiter;
+
+	if (d->now.tasks[end].wait.kind == WAIT_ENDED && end != last)
+		return own[last];
+	if (end == task || s.weight > WEIGHT_TIMED)
+		return s;
+	if (graph_is_idle(&d->now.tasks[end]))
+		s = judge_idle_holder(d, last, end);
+	if (d->now.tasks[last].wait.kind == WAIT_FILE_LOCK ||
+		d->now.tasks[last].wait.kind == WAIT_MUTEX)
+		return s;
+	/* The reader of a pipe or socket whose other end is idle: it may have missed its answer. */
+	waiter = own[last];
+	if (waiter.weight > WEIGHT_IDLE_HOLDER - 5)
+		waiter.weight = WEIGHT_IDLE_HOLDER - 5;
+	return waiter.weight > s.weight ? waiter : s;
+}
+
+struct suspect find_suspect(struct diagnosing *d)
+{
+	size_t count = d->now.task_count;
+	struct suspect *own = mem_zero(count, sizeof(*own));
+	struct suspect *ends = mem_zero(count, sizeof(*ends)), best = {0};
+	size_t *behind = mem_zero(count, sizeof(size_t));
+
+	for (size_t i = 0; i < count; i++)
+		own[i] = judge_task(d, i);
+	for (size_t i = 0; i < count; i++) {
+		if (d->now.tasks[i].mine)
+			continue;
+		ends[i] = judge_chain(d, own, i);
+		if (ends[i].weight && ends[i].task != i)
+			behind[ends[i].task]++;
+	}
+	for (size_t i = 0; i < count; i++) {
+		ends[i].behind = behind[ends[i].task];
+		if (ends[i].weight && (!best.weight || is_better(d, &ends[i], &best)))
+			best = ends[i];
+	}
+	free(own);
+	free(ends);
+	free(behind);
+	return best;
+}

@@ -1,0 +1,238 @@
+#include "diagnose/wait.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#define ARGS		6
+#define LOCKED_AND_WAIT 2 /* glibc nptl/lowlevellock.h: locked, with waiters */
+
+struct call {
+	int number;
+	uint64_t arg[ARGS];
+};
+
+struct row {
+	int number;
+	void (*decode)(const struct call *call, struct wait *wait);
+	enum wait_kind kind;
+	int fd_arg; /* -1: none */
+};
+
+static const char *const names[WAIT_KINDS] = {
+	[WAIT_UNKNOWN] = "unreadable",
+	[WAIT_NONE] = "running",
+	[WAIT_FILE_LOCK] = "file lock",
+	[WAIT_MUTEX] = "mutex",
+	[WAIT_JOIN] = "end of a thread",
+	[WAIT_FUTEX] = "event in memory",
+	[WAIT_READ] = "read",
+	[WAIT_WRITE] = "write",
+	[WAIT_OPEN] = "open of a FIFO",
+	[WAIT_ACCEPT] = "accept",
+	[WAIT_CONNECT] = "connect",
+	[WAIT_POLL] = "poll",
+	[WAIT_CHILD] = "end of a child",
+	[WAIT_SLEEP] = "sleep",
+	[WAIT_DISK] = "disk",
+	[WAIT_FREEZE] = "frozen filesystem",
+	[WAIT_PARKED] = "held by the rig",
+	[WAIT_STOPPED] = "stopped",
+	[WAIT_ENDED] = "ended",
+	[WAIT_OTHER] = "other call",
+};
+
+const char *wait_kind_name(enum wait_kind kind)
+{
+	return (unsigned int)kind < WAIT_KINDS ? names[kind] : "?";
+}
+
+static bool read_call(const char *text, struct call *ret)
+{
+	char *end;
+	long number = strtol(text, &end, 10);
+
+	*ret = (struct call){.number = (int)number};
+	if (end == text || number < 0 || number > UINT16_MAX)
+		return false;
+	for (int i = 0; i < ARGS; i++) {
+		const char *at = end;
+
+		ret->arg[i] = strtoull(at, &end, 16);
+		if (end == at)
+			return false;
+	}
+	return true;
+}
+
+/* glibc 2.36: a mutex waits by FUTEX_WAIT for 2, a robust one for its owner and the waiters' bit; all
+ * else waits by FUTEX_WAIT_BITSET; pthread_join() for the thread's tid, never private. */
+static void decode_futex(const struct call *call, struct wait *wait)
+{
+	int op = (int)call->arg[1] & FUTEX_CMD_MASK;
+	uint32_t value = (uint32_t)call->arg[2];
+	bool private = call->arg[1] & FUTEX_PRIVATE_FLAG;
+
+	wait->addr = call->arg[0];
+	wait->timed = call->arg[3] != 0;
+	wait->shared = !private;
+	if (op == FUTEX_LOCK_PI || op == FUTEX_LOCK_PI2) {
+		wait->kind = WAIT_MUTEX;
+	} else if (op == FUTEX_WAIT && value & FUTEX_WAITERS) {
+		wait->kind = WAIT_MUTEX;
+		wait->target = value & FUTEX_TID_MASK;
+	} else if (op == FUTEX_WAIT && value == LOCKED_AND_WAIT) {
+		wait->kind = WAIT_MUTEX;
+	} else if (op == FUTEX_WAIT_BITSET && !private && value > LOCKED_AND_WAIT &&
+		   value <= FUTEX_TID_MASK) {
+		wait->kind = WAIT_JOIN; /* the graph checks that there is such a thread */
+		wait->target = value;
+	}
+}
+
+static void decode_flock(const struct call *call, struct wait *wait)
+{
+	wait->read = (call->arg[1] & 3) == 1; /* LOCK_SH */
+}
+
+static void decode_fcntl(const struct call *call, struct wait *wait)
+{
+	if (call->arg[1] != F_SETLKW && call->arg[1] != F_OFD_SETLKW)
+		wait->kind = WAIT_OTHER;
+}
+
+static void decode_wait4(const struct call *call, struct wait *wait)
+{
+	int pid = (int)call->arg[0];
+
+	wait->target = pid > 0 ? pid : -1;
+}
+
+static void decode_waitid(const struct call *call, struct wait *wait)
+{
+	wait->target = call->arg[0] == P_PID ? (int)call->arg[1] : -1;
+}
+
+static void decode_poll(const struct call *call, struct wait *wait)
+{
+	wait->timed = (int32_t)call->arg[2] >= 0;
+}
+
+static void decode_ppoll(const struct call *call, struct wait *wait)
+{
+	wait->timed = call->arg[2] != 0;
+}
+
+static void decode_epoll(const struct call *call, struct wait *wait)
+{
+	wait->timed = (int32_t)call->arg[3] >= 0;
+}
+
+static void decode_select(const struct call *call, struct wait *wait)
+{
+	wait->timed = call->arg[4] != 0;
+}
+
+static void decode_sleep(const struct call *call, struct wait *wait)
+{
+	(void)call;
+	wait->timed = true;
+}
+
+static const struct row rows[] = {
+	{SYS_futex, decode_futex, WAIT_FUTEX, -1},
+	{SYS_flock, decode_flock, WAIT_FILE_LOCK, 0},
+	{SYS_fcntl, decode_fcntl, WAIT_FILE_LOCK, 0},
+	{SYS_wait4, decode_wait4, WAIT_CHILD, -1},
+	{SYS_waitid, decode_waitid, WAIT_CHILD, -1},
+	{SYS_read, NULL, WAIT_READ, 0},
+	{SYS_readv, NULL, WAIT_READ, 0},
+	{SYS_recvfrom, NULL, WAIT_READ, 0},
+	{SYS_recvmsg, NULL, WAIT_READ, 0},
+	{SYS_write, NULL, WAIT_WRITE, 0},
+	{SYS_writev, NULL, WAIT_WRITE, 0},
+	{SYS_sendto, NULL, WAIT_WRITE, 0},
+	{SYS_sendmsg, NULL, WAIT_WRITE, 0},
+	{SYS_open, NULL, WAIT_OPEN, -1},
+	{SYS_openat, NULL, WAIT_OPEN, -1},
+	{SYS_accept, NULL, WAIT_ACCEPT, 0},
+	{SYS_accept4, NULL, WAIT_ACCEPT, 0},
+	{SYS_connect, NULL, WAIT_CONNECT, 0},
+	{SYS_poll, decode_poll, WAIT_POLL, -1},
+	{SYS_ppoll, decode_ppoll, WAIT_POLL, -1},
+	{SYS_epoll_wait, decode_epoll, WAIT_POLL, -1},
+	{SYS_epoll_pwait, decode_epoll, WAIT_POLL, -1},
+	{SYS_select, decode_select, WAIT_POLL, -1},
+	{SYS_pselect6, decode_select, WAIT_POLL, -1},
+	{SYS_nanosleep, decode_sleep, WAIT_SLEEP, -1},
+	{SYS_clock_nanosleep, decode_sleep, WAIT_SLEEP, -1},
+};
+
+/* Writers wait in a percpu_rw_semaphore while a superblock is frozen (fs/super.c: sb_start_write);
+ * the other users of that semaphore are reached by calls that make or end a process. */
+static bool waits_for_thaw(const struct call *call, const char *wchan, const char *stack)
+{
+	if (call->number == SYS_clone || call->number == SYS_clone3 || call->number == SYS_exit ||
+		call->number == SYS_exit_group || call->number == SYS_execve)
+		return false;
+	return !strcmp(wchan, "percpu_rwsem_wait") || strstr(stack, "percpu_rwsem_wait");
+}
+
+static void decode_call(const struct call *call, struct wait *wait)
+{
+	wait->kind = WAIT_OTHER;
+	wait->number = call->number;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (rows[i].number != call->number)
+			continue;
+		wait->kind = rows[i].kind;
+		if (rows[i].fd_arg >= 0)
+			wait->fd = (int32_t)call->arg[rows[i].fd_arg];
+		if (rows[i].decode)
+			rows[i].decode(call, wait);
+		return;
+	}
+}
+
+static bool state_decides(char state, struct wait *wait)
+{
+	static const struct {
+		char state;
+		enum wait_kind kind;
+	} states[] = {{'R', WAIT_NONE}, {'T', WAIT_STOPPED}, {'t', WAIT_STOPPED}, {'Z', WAIT_ENDED},
+		{'X', WAIT_ENDED}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++)
+		if (states[i].state == state) {
+			wait->kind = states[i].kind;
+			return true;
+		}
+	return false;
+}
+
+struct wait wait_decode(char state, const char *wchan, const char *syscall, const char *stack)
+{
+	struct wait wait = {.kind = WAIT_UNKNOWN, .fd = -1, .number = -1};
+	struct call call;
+
+	wchan = wchan ? wchan : "";
+	stack = stack ? stack : "";
+	if (state_decides(state, &wait))
+		return wait;
+	if (!syscall || !read_call(syscall, &call)) {
+		if (state == 'D')
+			wait.kind = WAIT_DISK;
+		return wait;
+	}
+	decode_call(&call, &wait);
+	if (state == 'D')
+		wait.kind = waits_for_thaw(&call, wchan, stack) ? WAIT_FREEZE : WAIT_DISK;
+	return wait;
+}

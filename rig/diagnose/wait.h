@@ -1,0 +1,51 @@
+/*
+ * What one thread waits for, as far as the kernel tells without touching the thread: its state, its
+ * wait channel and the line of /proc/PID/task/TID/syscall (x86-64: number, six arguments, stack and
+ * instruction pointer; fs/proc/base.c: proc_pid_syscall, Linux 6.1). Pure, allocates nothing; hostile
+ * text gives WAIT_UNKNOWN.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define FUTEX_WORDS 5 /* of a glibc pthread_mutex_t: lock, count, owner, users, kind */
+
+enum wait_kind {
+	WAIT_UNKNOWN, /* no readable evidence */
+	WAIT_NONE,    /* runs, or could */
+	WAIT_FILE_LOCK,
+	WAIT_MUTEX, /* a futex used as a lock: FUTEX_WAIT on the value 2 or on an owner, or PI */
+	WAIT_JOIN,  /* for a thread of the same process to end */
+	WAIT_FUTEX, /* condition variable, semaphore, rwlock: cannot be told apart here */
+	WAIT_READ,
+	WAIT_WRITE,
+	WAIT_OPEN, /* of a FIFO */
+	WAIT_ACCEPT,
+	WAIT_CONNECT,
+	WAIT_POLL, /* select, poll, epoll */
+	WAIT_CHILD,
+	WAIT_SLEEP,
+	WAIT_DISK,   /* uninterruptible */
+	WAIT_FREEZE, /* for a frozen filesystem */
+	WAIT_PARKED, /* held by the rig */
+	WAIT_STOPPED,
+	WAIT_ENDED, /* a zombie */
+	WAIT_OTHER,
+	WAIT_KINDS
+};
+const char *wait_kind_name(enum wait_kind kind); /* "file lock" "mutex" ... */
+
+struct wait {
+	enum wait_kind kind;
+	bool timed;	/* ends by its own time limit */
+	int64_t fd;	/* -1: none, or not known */
+	int64_t target; /* pid or tid that is waited for, 0: not known; -1 (CHILD): any child */
+	uint64_t addr;	/* futex */
+	bool read;	/* a file lock: shared is wanted */
+	bool shared;	/* a futex that other processes may use */
+	int number;	/* system call, -1: none */
+};
+
+/* `state` as in /proc/PID/stat. NULL texts are taken as empty. */
+struct wait wait_decode(char state, const char *wchan, const char *syscall, const char *stack);
