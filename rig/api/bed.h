@@ -25,16 +25,26 @@ enum leg_mode {
 	LEG_PASS,   /* forward */
 	LEG_REFUSE, /* reset at once */
 	LEG_SILENT, /* accept, then nothing */
+	LEG_CLOSED, /* nobody listens: RST of the kernel's own */
 };
 
 /* How a silent leg ends for those who wait. */
 enum leg_heal { LEG_HEAL_LATE, LEG_HEAL_RESET, LEG_HEAL_BLACK_HOLE };
 
+#define CALL_SHORT_BYTES 10 /* that a shortened call transfers */
+
+/* Processes of a role that a signal has stopped. */
+struct stopped_status {
+	uint32_t stopped; /* processes, now */
+	uint32_t
+		waiting; /* TCP sockets of theirs with connections not accepted or bytes not read */
+};
+
 /* A call fault as the board in the guest understands it. Texts are borrowed for the call. */
 struct call_rule {
-	unsigned int slot;	     /* 1.. */
-	const char *point;	     /* "posix/io/sync/fsync" */
-	const char *action;	     /* "park", "fail" */
+	unsigned int slot;  /* 1.. */
+	const char *point;  /* "posix/io/sync/fsync" */
+	const char *action; /* "park", "fail", "kill" (SIGKILL), "short" (CALL_SHORT_BYTES) */
 	const char *const *programs; /* whole paths, NULL-terminated; NULL: any */
 	const char *const *globs;    /* paths acted on, NULL-terminated; NULL: any */
 	const char *errno_name;	     /* "EIO", or NULL */
@@ -108,6 +118,33 @@ struct bed_ops {
 	uint64_t (*leg_met)(struct bed *bed, const struct service *service);
 
 	int (*unlink)(struct bed *bed, const char *path, struct err *err);
+
+	/* Halt the machine as a fault, and let it go on; idempotent. Unlike pause, it is something the
+	 * store's clients suffer, so the cell clock goes on; the guest's own clocks stand still. */
+	int (*halt)(struct bed *bed, bool halted, struct err *err);
+
+	/* SIGSTOP or SIGCONT every process that runs one of `programs` (whole paths, NULL-terminated),
+	 * until a scan finds none left; idempotent. Processes that start later are not stopped. */
+	int (*stop_processes)(
+		struct bed *bed, const char *const *programs, bool stopped, struct err *err);
+	int (*stopped)(struct bed *bed, const char *const *programs, struct stopped_status *ret,
+		struct err *err);
+
+	/* A data disk serves one request a second, or as many as it can; idempotent. */
+	int (*slow_disk)(struct bed *bed, const struct disk *disk, bool slow, struct err *err);
+	int (*disk_requests)(struct bed *bed, const struct disk *disk, uint64_t *ret,
+		struct err *err); /* reads and writes begun since the guest booted */
+
+	/* The cable of the guest's NIC; returns once the guest sees it so. Idempotent. */
+	int (*cut_link)(struct bed *bed, bool cut, struct err *err);
+
+	/* Put the guest's wall clock so far from where it would stand untouched; 0: back, and proved. */
+	int (*shift_clock)(struct bed *bed, int64_t shift_ns, struct err *err);
+
+	/* The server that takes the store's outbound mail: a mode of mail/sink.h by its name; and how
+	 * often connections, commands and dots met a mode other than "ok" so far. */
+	int (*sink_set)(struct bed *bed, const char *mode, struct err *err);
+	uint64_t (*sink_met)(struct bed *bed);
 
 	/* Evidence of this instant into files of `dir` (made if need be). */
 	int (*evidence)(struct bed *bed, const char *dir, struct err *err);

@@ -49,8 +49,8 @@ enum dialogue_kind {
 	DIALOGUE_REFUSED,   /* RST instead of an answer */
 	DIALOGUE_COMMAND,   /* a whole command of the client, its literals included */
 	DIALOGUE_REPLY, /* a whole reply; `verb` is what it answers, NULL if nothing was asked or it is unknown */
-	DIALOGUE_UNANSWERED, /* a command that will have no reply: the connection ended, or a gap hides it (`unknown`) */
-	DIALOGUE_PUSH, /* IMAP untagged or continuation line */
+	DIALOGUE_UNANSWERED, /* a command without reply: the end came, or a gap hides it (`unknown`) */
+	DIALOGUE_PUSH,	     /* IMAP untagged or continuation line */
 	DIALOGUE_MESSAGE, /* a mail's last byte was seen: SMTP dot or last chunk, IMAP APPEND, POP3 RETR */
 	DIALOGUE_RESULT, /* a transaction that had DATA or BDAT is over; `message` holds each recipient's result */
 	DIALOGUE_ATTEMPT, /* one recipient of a transaction: exactly one for every RCPT command */

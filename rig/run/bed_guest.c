@@ -110,6 +110,10 @@ int guest_arm(struct witness *witness, const struct call_rule *rule, struct err 
 		buf_add_str(&line, " errno=");
 		add_escaped(&line, rule->errno_name);
 	}
+	if (!strcmp(rule->action, "kill"))
+		buf_add_str(&line, " signal=SIGKILL");
+	if (!strcmp(rule->action, "short"))
+		buf_addf(&line, " bytes=%d", CALL_SHORT_BYTES);
 	add_list(&line, "exe", rule->programs);
 	add_list(&line, "path", rule->globs);
 	buf_addf(&line, " hit=%u calls=%u", rule->hit ? rule->hit : 1,

@@ -118,6 +118,7 @@ int legs_set(struct legs *legs, const struct service *service, enum leg_mode mod
 		[LEG_PASS] = FORWARDER_PASS,
 		[LEG_REFUSE] = FORWARDER_RESET,
 		[LEG_SILENT] = FORWARDER_SILENT,
+		[LEG_CLOSED] = FORWARDER_CLOSED,
 	};
 	static const enum forwarder_held held[] = {
 		[LEG_HEAL_LATE] = FORWARDER_HELD_LATE,
@@ -149,6 +150,25 @@ uint64_t legs_met(struct legs *legs, const struct service *service)
 		return 0;
 	forwarder_get_counts(leg->forwarder, &counts);
 	return counts.refused + counts.held + counts.failed;
+}
+
+int legs_sink_set(struct legs *legs, const char *mode, struct err *err)
+{
+	enum sink_mode parsed;
+
+	if (sink_mode_parse(mode, &parsed))
+		return err_set(err, -EINVAL, "the sink has no mode '%s'", mode);
+	sink_set_mode(legs->sink, parsed);
+	return 0;
+}
+
+uint64_t legs_sink_met(struct legs *legs)
+{
+	uint64_t met = 0;
+
+	for (int mode = SINK_OK + 1; mode < SINK_MODES; mode++)
+		met += sink_fired(legs->sink, (enum sink_mode)mode);
+	return met;
 }
 
 json_t *legs_sunk(struct legs *legs)

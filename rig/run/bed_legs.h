@@ -25,5 +25,7 @@ void legs_close(struct legs *legs);
 int legs_set(struct legs *legs, const struct service *service, enum leg_mode mode,
 	enum leg_heal heal, struct err *err);
 uint64_t legs_met(struct legs *legs, const struct service *service);
+int legs_sink_set(struct legs *legs, const char *mode, struct err *err); /* by sink_mode_name() */
+uint64_t legs_sink_met(struct legs *legs);
 json_t *legs_sunk(struct legs *legs); /* `sunk` objects of history.h; new reference */
 void legs_residue(struct legs *legs, json_t *sentences);

@@ -11,10 +11,9 @@
 
 #include <string.h>
 
-#define WITNESS_MS	 30000
-#define SEED_BYTES	 256
-#define OWED_MAX	 256
-#define COMMAND_SLACK_MS 15000
+#define WITNESS_MS 30000
+#define SEED_BYTES 256
+#define OWED_MAX   256
 
 static struct vm_bed *of(struct bed *bed)
 {
@@ -115,12 +114,22 @@ static int vm_leg_set(struct bed *bed, const struct service *service, enum leg_m
 
 static uint64_t vm_leg_met(struct bed *bed, const struct service *service)
 {
-	return legs_met(of(bed)->legs, service);
+	return legs_met(of(bed)->legs, service) + of(bed)->refused;
 }
 
 static int vm_unlink(struct bed *bed, const char *path, struct err *err)
 {
 	return witness_unlink(of(bed)->witness, path, deadline_in_ms(WITNESS_MS), err);
+}
+
+static int vm_sink_set(struct bed *bed, const char *mode, struct err *err)
+{
+	return legs_sink_set(of(bed)->legs, mode, err);
+}
+
+static uint64_t vm_sink_met(struct bed *bed)
+{
+	return legs_sink_met(of(bed)->legs);
 }
 
 static int save_owed(struct vm_bed *b, const char *dir, struct err *err)
@@ -149,7 +158,8 @@ static int vm_evidence(struct bed *bed, const char *dir, struct err *err)
 
 	if (!rc)
 		rc = save_owed(b, dir, err);
-	return rc ? rc : guest_evidence(b->witness, dir, err);
+	/* A halted guest has nothing to say; what is owed is known from the wire. */
+	return rc || b->halted ? rc : guest_evidence(b->witness, dir, err);
 }
 
 static int vm_residue(struct bed *bed, json_t **ret, struct err *err)
@@ -159,6 +169,8 @@ static int vm_residue(struct bed *bed, json_t **ret, struct err *err)
 	int rc = guest_residue(b->machine, b->witness, sentences, err);
 
 	legs_residue(b->legs, sentences);
+	if (!rc)
+		rc = vm_hurt_residue(b, sentences, err);
 	if (rc)
 		json_decref(sentences);
 	else
@@ -235,6 +247,15 @@ static const struct bed_ops vm_ops = {
 	.leg_set = vm_leg_set,
 	.leg_met = vm_leg_met,
 	.unlink = vm_unlink,
+	.halt = vm_halt,
+	.stop_processes = vm_stop_processes,
+	.stopped = vm_stopped,
+	.slow_disk = vm_slow_disk,
+	.disk_requests = vm_disk_requests,
+	.cut_link = vm_cut_link,
+	.shift_clock = vm_shift_clock,
+	.sink_set = vm_sink_set,
+	.sink_met = vm_sink_met,
 	.evidence = vm_evidence,
 	.residue = vm_residue,
 	.processes = vm_processes,

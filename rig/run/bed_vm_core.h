@@ -11,6 +11,8 @@
 #include "vm/machine.h"
 #include "vm/witness.h"
 
+#include <stdatomic.h>
+
 struct vm_bed {
 	struct bed bed;
 	struct bed_spec *spec;
@@ -25,6 +27,10 @@ struct vm_bed {
 	void *arg;
 	int64_t origin_ns; /* CLOCK_MONOTONIC at the clone's start */
 	bool closing;
+	atomic_bool halted;  /* by a fault */
+	atomic_uint refused; /* connections to a leg that the kernel refused, seen on the wire */
+	bool clock_known;    /* the next is set */
+	int64_t clock_offset_ns; /* guest's wall clock over its monotonic one, before any jump */
 };
 
 /* The bed's clock at a moment of CLOCK_MONOTONIC: it stands still while the rig pauses the machine. */
@@ -34,3 +40,14 @@ int64_t vm_bed_clock(struct vm_bed *bed, int64_t mono_ns);
 void vm_on_machine(void *arg, enum machine_event event, int64_t mono_ns);
 void vm_on_witness(void *arg, const char *name, const json_t *json, int64_t arrived_ns);
 void vm_on_dialogue(void *arg, const struct dialogue_event *event);
+
+/* bed_vm_hurt.c: the operations of api/bed.h that hurt the machine as a whole, and what they left. */
+int vm_halt(struct bed *bed, bool halted, struct err *err);
+int vm_stop_processes(struct bed *bed, const char *const *programs, bool stopped, struct err *err);
+int vm_stopped(
+	struct bed *bed, const char *const *programs, struct stopped_status *ret, struct err *err);
+int vm_slow_disk(struct bed *bed, const struct disk *disk, bool slow, struct err *err);
+int vm_disk_requests(struct bed *bed, const struct disk *disk, uint64_t *ret, struct err *err);
+int vm_cut_link(struct bed *bed, bool cut, struct err *err);
+int vm_shift_clock(struct bed *bed, int64_t shift_ns, struct err *err);
+int vm_hurt_residue(struct vm_bed *bed, json_t *ret, struct err *err);

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define END_MS 2000 /* between the witness's end and the machine's */
+
 int64_t vm_bed_clock(struct vm_bed *b, int64_t mono_ns)
 {
 	int64_t paused = b->machine ? machine_paused_ns(b->machine) : 0;
@@ -48,6 +50,18 @@ static void keep_log(struct vm_bed *b, const json_t *json)
 		fprintf(file, "%s\n", json_get_text(json, "line", ""));
 }
 
+/* The witness's line breaks before the machine's own end is known, which says more. */
+static void tell_gone(struct vm_bed *b, const char *why)
+{
+	auto_json json_t *json = NULL;
+	struct err err = {0};
+
+	if (!b->machine || machine_wait_end(b->machine, deadline_in_ms(END_MS), &err) == -ETIMEDOUT)
+		err_set(&err, -EPIPE, "%s", why);
+	json = json_pack("{so}", "text", json_text(err.text));
+	b->fn(b->arg, BED_GONE, json);
+}
+
 void vm_on_witness(void *arg, const char *name, const json_t *json, int64_t arrived_ns)
 {
 	struct vm_bed *b = arg;
@@ -66,9 +80,7 @@ void vm_on_witness(void *arg, const char *name, const json_t *json, int64_t arri
 	} else if (!strcmp(name, "board")) {
 		b->fn(b->arg, BED_CALL, stamped);
 	} else if (!strcmp(name, "gone") && !b->closing) {
-		json_object_set_new(
-			stamped, "text", json_text(json_get_text(json, "error", "witness gone")));
-		b->fn(b->arg, BED_GONE, stamped);
+		tell_gone(b, json_get_text(json, "error", "the witness is gone"));
 	}
 }
 
@@ -102,10 +114,23 @@ static void tell_attempt(struct vm_bed *b, const struct attempt *attempt, int64_
 	b->fn(b->arg, BED_ATTEMPT, json);
 }
 
+/* A closed leg: nobody but the wire hears of it. */
+static void count_refused(struct vm_bed *b, const struct dialogue_event *event)
+{
+	const char *hop;
+
+	if (event->kind != DIALOGUE_REFUSED)
+		return;
+	hop = hop_of(event->protocol, event->server);
+	if (hop && !strcmp(hop, "inner"))
+		b->refused++;
+}
+
 void vm_on_dialogue(void *arg, const struct dialogue_event *event)
 {
 	struct vm_bed *b = arg;
 
+	count_refused(b, event);
 	transcripts_event(b->transcripts, event);
 	if (event->kind == DIALOGUE_ATTEMPT)
 		tell_attempt(b, event->attempt, event->ns);

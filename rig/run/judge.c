@@ -13,6 +13,7 @@ struct weighing {
 	struct history *history, *baseline;
 	uint32_t trouble_line; /* first rig trouble, 0: none */
 	const char *trouble;   /* its text */
+	bool interrupted;      /* by whoever runs the rig: no trouble of the rig, and no result */
 	const char *unfired;   /* a step whose fault met nothing, or NULL */
 	const char *missed;    /* a step that ended outside its window, or NULL */
 	const char *never;     /* a step that never began, or NULL */
@@ -37,6 +38,8 @@ static void weigh_trouble(struct weighing *w, const struct event *event)
 {
 	if (!strcmp(json_get_text(event->data, "trouble", ""), "residue"))
 		w->residue++;
+	if (!strcmp(json_get_text(event->data, "trouble", ""), "interrupted"))
+		w->interrupted = true;
 	/* A starved guest is no trouble of the run: the laws with an objective say so themselves. */
 	if (w->trouble_line || !strcmp(json_get_text(event->data, "trouble", ""), "starved"))
 		return;
@@ -160,6 +163,8 @@ static void weigh(struct weighing *w, struct result *ret)
 	finding = first_firm(ret);
 	if (finding)
 		decide(ret, VERDICT_FAIL, text_fmt("%s: %s", finding->laws[0], finding->title));
+	else if (w->interrupted)
+		decide(ret, VERDICT_MISS, text_dup("the run was interrupted"));
 	else if (w->trouble_line)
 		decide(ret, VERDICT_BROKEN, text_dup(w->trouble));
 	else if (!w->ended)

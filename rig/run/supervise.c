@@ -84,8 +84,6 @@ static void child_late(uv_timer_t *timer)
 
 static int spawn(struct supervisor *s, struct child *child)
 {
-	char path[4096];
-	size_t size = sizeof(path);
 	char *argv[] = {"mailrig", "worker", (char *)child->job.what, (char *)child->job.dir, NULL};
 	uv_stdio_container_t stdio[] = {
 		{.flags = UV_IGNORE},
@@ -99,10 +97,10 @@ static int spawn(struct supervisor *s, struct child *child)
 		.stdio = stdio,
 		.flags = UV_PROCESS_DETACHED, /* Ctrl-C reaches the supervisor alone */
 	};
-	int rc = uv_exepath(path, &size);
 
-	options.file = path;
-	return rc ? rc : uv_spawn(&s->loop, &child->process, &options);
+	/* Not by its path, which a new build may have replaced meanwhile. */
+	options.file = "/proc/self/exe";
+	return uv_spawn(&s->loop, &child->process, &options);
 }
 
 static void start(struct supervisor *s, struct child *child)

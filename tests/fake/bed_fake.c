@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define FAKE_SLOTS 33 /* of a board, from 1 */
+
 struct fake_bed {
 	struct bed bed;
 	struct fake *fake;
@@ -14,6 +16,9 @@ struct fake_bed {
 	int64_t origin_ns;
 	uint64_t met;
 	bool refusing;
+	bool armed[FAKE_SLOTS]; /* a rule armed has met something at once */
+	bool halted, stopped, slowed, cut, astray, sink_sick;
+	uint64_t requests;
 };
 
 static struct fake_bed *of(struct bed *bed)
@@ -87,6 +92,8 @@ static int bed_run(struct bed *bed, const char *line, const char *const *env, in
 		fake_queue_list(fake, &ret->output);
 	else if (!strcmp(line, "fake-hold") || !strcmp(line, "fake-release"))
 		fake_hold_queue(fake, !strcmp(line, "fake-hold"));
+	else if (!strcmp(line, "fake-die"))
+		fake_kill(fake);
 	else
 		ret->status = 127;
 	if (ret->timed_out)
@@ -144,10 +151,138 @@ static uint64_t bed_leg_met(struct bed *bed, const struct service *service)
 	return b->met;
 }
 
+/* ---- what the fake store has not: kept as it was told, so that a heal can be missed ---- */
+
+static int bed_arm(struct bed *bed, const struct call_rule *rule, struct err *err)
+{
+	if (!rule->slot || rule->slot >= FAKE_SLOTS)
+		return err_set(err, -EINVAL, "there is no slot %u", rule->slot);
+	of(bed)->armed[rule->slot] = true;
+	return 0;
+}
+
+static int bed_disarm(struct bed *bed, unsigned int slot, struct err *err)
+{
+	(void)err;
+	if (slot < FAKE_SLOTS)
+		of(bed)->armed[slot] = false;
+	return 0;
+}
+
+static int bed_call_status(
+	struct bed *bed, unsigned int slot, struct call_status *ret, struct err *err)
+{
+	bool armed = slot < FAKE_SLOTS && of(bed)->armed[slot];
+
+	(void)err;
+	*ret = (struct call_status){.hits = armed, .fired = armed, .parked = armed};
+	if (armed)
+		snprintf(ret->path, sizeof(ret->path), "/srv/mail/u1/1");
+	return 0;
+}
+
+static int bed_unlink(struct bed *bed, const char *path, struct err *err)
+{
+	(void)bed;
+	return path[0] == '/' ? 0 : err_set(err, -EINVAL, "'%s' is no path", path);
+}
+
+static int bed_halt(struct bed *bed, bool halted, struct err *err)
+{
+	(void)err;
+	of(bed)->halted = halted;
+	return 0;
+}
+
+static int bed_stop_processes(
+	struct bed *bed, const char *const *programs, bool stopped, struct err *err)
+{
+	(void)err;
+	of(bed)->stopped = stopped && programs[0];
+	return 0;
+}
+
+static int bed_stopped(
+	struct bed *bed, const char *const *programs, struct stopped_status *ret, struct err *err)
+{
+	(void)programs;
+	(void)err;
+	*ret = (struct stopped_status){of(bed)->stopped, of(bed)->stopped};
+	return 0;
+}
+
+static int bed_slow_disk(struct bed *bed, const struct disk *disk, bool slow, struct err *err)
+{
+	(void)disk;
+	(void)err;
+	of(bed)->slowed = slow;
+	return 0;
+}
+
+static int bed_disk_requests(
+	struct bed *bed, const struct disk *disk, uint64_t *ret, struct err *err)
+{
+	(void)disk;
+	(void)err;
+	*ret = ++of(bed)->requests;
+	return 0;
+}
+
+static int bed_cut_link(struct bed *bed, bool cut, struct err *err)
+{
+	(void)err;
+	of(bed)->cut = cut;
+	return 0;
+}
+
+static int bed_shift_clock(struct bed *bed, int64_t shift_ns, struct err *err)
+{
+	(void)err;
+	of(bed)->astray = shift_ns != 0;
+	return 0;
+}
+
+static int bed_sink_set(struct bed *bed, const char *mode, struct err *err)
+{
+	(void)err;
+	of(bed)->sink_sick = strcmp(mode, "ok") != 0;
+	return 0;
+}
+
+static uint64_t bed_sink_met(struct bed *bed)
+{
+	return ++of(bed)->requests;
+}
+
+static void add_hurts(const struct fake_bed *b, json_t *ret)
+{
+	const struct {
+		bool is;
+		const char *text;
+	} hurts[] = {
+		{b->halted, "halted"},
+		{b->stopped, "processes are stopped"},
+		{b->slowed, "a disk is slow"},
+		{b->cut, "the link is cut"},
+		{b->astray, "the clock is off"},
+		{b->sink_sick, "the sink misbehaves"},
+		{b->refusing, "a leg does not pass"},
+		{fake_frozen(b->fake, NULL), "frozen"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(hurts); i++)
+		if (hurts[i].is)
+			json_array_append_new(ret, json_string(hurts[i].text));
+	for (size_t i = 0; i < FAKE_SLOTS; i++)
+		if (b->armed[i])
+			json_array_append_new(ret, json_string("a point is still armed"));
+}
+
 static int bed_residue(struct bed *bed, json_t **ret, struct err *err)
 {
 	(void)err;
 	*ret = json_array();
+	add_hurts(of(bed), *ret);
 	if (of(bed)->wish->leaves_residue)
 		json_array_append_new(*ret, json_string("planted: a point is still armed"));
 	return 0;
@@ -171,6 +306,19 @@ static const struct bed_ops fake_ops = {
 	.leg_set = bed_leg_set,
 	.leg_met = bed_leg_met,
 	.residue = bed_residue,
+	.arm = bed_arm,
+	.disarm = bed_disarm,
+	.call_status = bed_call_status,
+	.unlink = bed_unlink,
+	.halt = bed_halt,
+	.stop_processes = bed_stop_processes,
+	.stopped = bed_stopped,
+	.slow_disk = bed_slow_disk,
+	.disk_requests = bed_disk_requests,
+	.cut_link = bed_cut_link,
+	.shift_clock = bed_shift_clock,
+	.sink_set = bed_sink_set,
+	.sink_met = bed_sink_met,
 	.close = bed_close,
 };
 

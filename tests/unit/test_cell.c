@@ -47,12 +47,11 @@ static const char idle_yaml[] = "steps:\n"
 				"  - {as: snapshot, do: freeze-fs, after: writers, for: 50ms}\n";
 
 /* One session and its first message: nothing else can be waiting in the freeze. */
-static const char lone_yaml[] =
-	"claim: nobody waits for ever\n"
-	"workload:\n"
-	"  - {as: writers, do: smtp, messages: 4, to: [u1]}\n"
-	"steps:\n"
-	"  - {as: snapshot, do: freeze-fs, when: smtp/data, for: 200ms}\n";
+static const char lone_yaml[] = "claim: nobody waits for ever\n"
+				"workload:\n"
+				"  - {as: writers, do: smtp, messages: 4, to: [u1]}\n"
+				"steps:\n"
+				"  - {as: snapshot, do: freeze-fs, when: smtp/data, for: 200ms}\n";
 
 /* `steps` of the usual workload, or a whole scenario. */
 static struct plan *make_plan(const char *steps)
@@ -162,8 +161,8 @@ static void a_queue_that_stands_still_is_a_finding_of_s7(void)
 
 static void a_hang_after_the_thaw_is_a_finding_of_h1(void)
 {
-	expect(lone_yaml, (struct bed_fake_wish){.bug = FAKE_HANGS_AT_THAW, .nth = 1},
-		VERDICT_FAIL, "H1");
+	expect(lone_yaml, (struct bed_fake_wish){.bug = FAKE_HANGS_AT_THAW, .nth = 1}, VERDICT_FAIL,
+		"H1");
 }
 
 static void a_stop_that_hangs_is_a_finding_of_h2(void)

@@ -73,80 +73,75 @@ static void end(struct trial *trial)
 #define ENVELOPE HELLO, "< MAIL FROM:<a@x>", "> 250 ok", "< RCPT TO:<u1@store>", "> 250 ok"
 #define TO_DOT	 ENVELOPE, "< DATA", "> 354 go", "."
 
+static const struct outcome_case {
+	const char *what;
+	const char *script[24];
+	enum mail_outcome outcome;
+	int code;
+	bool dot;
+	const char *moments;
+	const char *failure;
+} outcome_cases[] = {
+	{"accepted", {TO_DOT, "> 250 queued", "< QUIT", "> 221 bye", NULL}, MAIL_OK, 250, true,
+		"connected ehlo mail rcpt data dot reply quit ", ""},
+	{"4yz after the dot", {TO_DOT, "> 451 later", "< QUIT", "> 221 bye", NULL}, MAIL_NO, 451,
+		true, "connected ehlo mail rcpt data dot reply quit ", ""},
+	{"5yz after the dot", {TO_DOT, ">>554-no\r\n554 never\r\n", "< QUIT", "> 221 bye", NULL},
+		MAIL_NO, 554, true, "connected ehlo mail rcpt data dot reply quit ", ""},
+	{"421 after the dot", {TO_DOT, "> 421 bye", NULL}, MAIL_NO, 421, true,
+		"connected ehlo mail rcpt data dot reply ", ""},
+	{"closed after the dot", {TO_DOT, "!close", NULL}, MAIL_MAYBE, 0, true,
+		"connected ehlo mail rcpt data dot ", "reply: connection closed by the store"},
+	{"half a reply after the dot", {TO_DOT, ">>25", NULL}, MAIL_MAYBE, 0, true,
+		"connected ehlo mail rcpt data dot ", "closed"},
+	{"an unfinished multi-line reply", {TO_DOT, "> 250-a", NULL}, MAIL_MAYBE, 0, true,
+		"connected ehlo mail rcpt data dot ", "closed"},
+	{"codes that differ", {TO_DOT, ">>250-a\r\n550 b\r\n", NULL}, MAIL_MAYBE, 0, true,
+		"connected ehlo mail rcpt data dot ", "no answer"},
+	{"garbage after the dot", {TO_DOT, "> hello", NULL}, MAIL_MAYBE, 0, true,
+		"connected ehlo mail rcpt data dot ", "no answer"},
+	{"a 3yz after the dot", {TO_DOT, "> 354 again", "< QUIT", "> 221 bye", NULL}, MAIL_MAYBE,
+		354, true, "connected ehlo mail rcpt data dot reply quit ", ""},
+	{"closed before the banner", {"!close", NULL}, MAIL_NO, 0, false, "connected ",
+		"banner: connection closed by the store"},
+	{"refused by the banner", {"> 554 no", NULL}, MAIL_NO, 554, false, "connected ", ""},
+	{"421 as the banner", {"> 421 busy", NULL}, MAIL_NO, 421, false, "connected ", ""},
+	{"HELO where EHLO is unknown",
+		{"> 220 hi", "< EHLO", "> 502 what", "< HELO client.rig", "> 250 ok",
+			"< MAIL FROM:<a@x>", "> 250 ok", "< RCPT TO:<u1@store>", "> 250 ok",
+			"< DATA", "> 354 go", ".", "> 250 ok", "< QUIT", "> 221 bye", NULL},
+		MAIL_OK, 250, true, "connected ehlo mail rcpt data dot reply quit ", ""},
+	{"MAIL refused",
+		{HELLO, "< MAIL", "> 452 full", "< RSET", "> 250 ok", "< QUIT", "> 221 bye", NULL},
+		MAIL_NO, 452, false, "connected ehlo quit ", ""},
+	{"RCPT refused",
+		{HELLO, "< MAIL", "> 250 ok", "< RCPT", "> 550 who", "< RSET", "> 250 ok", "< QUIT",
+			"> 221 bye", NULL},
+		MAIL_NO, 550, false, "connected ehlo mail quit ", ""},
+	{"DATA refused",
+		{ENVELOPE, "< DATA", "> 451 not now", "< RSET", "> 250 ok", "< QUIT", "> 221 bye",
+			NULL},
+		MAIL_NO, 451, false, "connected ehlo mail rcpt quit ", ""},
+	{"closed after RCPT", {ENVELOPE, "!close", NULL}, MAIL_NO, 0, false,
+		"connected ehlo mail rcpt ", "data: connection"},
+	{"silence inside the content", {ENVELOPE, "< DATA", "> 354 go", "< Date:", "!hang", NULL},
+		MAIL_MAYBE, 0, true, "connected ehlo mail rcpt data dot ", "no answer for"},
+};
+
 static void outcomes_are_what_the_wire_implies(void)
 {
-	static const struct {
-		const char *what;
-		const char *script[24];
-		enum mail_outcome outcome;
-		int code;
-		bool dot;
-		const char *moments;
-		const char *failure;
-	} cases[] = {
-		{"accepted", {TO_DOT, "> 250 queued", "< QUIT", "> 221 bye", NULL}, MAIL_OK, 250,
-			true, "connected ehlo mail rcpt data dot reply quit ", ""},
-		{"4yz after the dot", {TO_DOT, "> 451 later", "< QUIT", "> 221 bye", NULL}, MAIL_NO,
-			451, true, "connected ehlo mail rcpt data dot reply quit ", ""},
-		{"5yz after the dot",
-			{TO_DOT, ">>554-no\r\n554 never\r\n", "< QUIT", "> 221 bye", NULL}, MAIL_NO,
-			554, true, "connected ehlo mail rcpt data dot reply quit ", ""},
-		{"421 after the dot", {TO_DOT, "> 421 bye", NULL}, MAIL_NO, 421, true,
-			"connected ehlo mail rcpt data dot reply ", ""},
-		{"closed after the dot", {TO_DOT, "!close", NULL}, MAIL_MAYBE, 0, true,
-			"connected ehlo mail rcpt data dot ",
-			"reply: connection closed by the store"},
-		{"half a reply after the dot", {TO_DOT, ">>25", NULL}, MAIL_MAYBE, 0, true,
-			"connected ehlo mail rcpt data dot ", "closed"},
-		{"an unfinished multi-line reply", {TO_DOT, "> 250-a", NULL}, MAIL_MAYBE, 0, true,
-			"connected ehlo mail rcpt data dot ", "closed"},
-		{"codes that differ", {TO_DOT, ">>250-a\r\n550 b\r\n", NULL}, MAIL_MAYBE, 0, true,
-			"connected ehlo mail rcpt data dot ", "no answer"},
-		{"garbage after the dot", {TO_DOT, "> hello", NULL}, MAIL_MAYBE, 0, true,
-			"connected ehlo mail rcpt data dot ", "no answer"},
-		{"a 3yz after the dot", {TO_DOT, "> 354 again", "< QUIT", "> 221 bye", NULL},
-			MAIL_MAYBE, 354, true, "connected ehlo mail rcpt data dot reply quit ", ""},
-		{"closed before the banner", {"!close", NULL}, MAIL_NO, 0, false, "connected ",
-			"banner: connection closed by the store"},
-		{"refused by the banner", {"> 554 no", NULL}, MAIL_NO, 554, false, "connected ",
-			""},
-		{"421 as the banner", {"> 421 busy", NULL}, MAIL_NO, 421, false, "connected ", ""},
-		{"HELO where EHLO is unknown",
-			{"> 220 hi", "< EHLO", "> 502 what", "< HELO client.rig", "> 250 ok",
-				"< MAIL FROM:<a@x>", "> 250 ok", "< RCPT TO:<u1@store>", "> 250 ok",
-				"< DATA", "> 354 go", ".", "> 250 ok", "< QUIT", "> 221 bye", NULL},
-			MAIL_OK, 250, true, "connected ehlo mail rcpt data dot reply quit ", ""},
-		{"MAIL refused",
-			{HELLO, "< MAIL", "> 452 full", "< RSET", "> 250 ok", "< QUIT", "> 221 bye",
-				NULL},
-			MAIL_NO, 452, false, "connected ehlo quit ", ""},
-		{"RCPT refused",
-			{HELLO, "< MAIL", "> 250 ok", "< RCPT", "> 550 who", "< RSET", "> 250 ok",
-				"< QUIT", "> 221 bye", NULL},
-			MAIL_NO, 550, false, "connected ehlo mail quit ", ""},
-		{"DATA refused",
-			{ENVELOPE, "< DATA", "> 451 not now", "< RSET", "> 250 ok", "< QUIT",
-				"> 221 bye", NULL},
-			MAIL_NO, 451, false, "connected ehlo mail rcpt quit ", ""},
-		{"closed after RCPT", {ENVELOPE, "!close", NULL}, MAIL_NO, 0, false,
-			"connected ehlo mail rcpt ", "data: connection"},
-		{"silence inside the content",
-			{ENVELOPE, "< DATA", "> 354 go", "< Date:", "!hang", NULL}, MAIL_MAYBE, 0,
-			true, "connected ehlo mail rcpt data dot ", "no answer for"},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(outcome_cases); i++) {
 		struct trial trial;
 
-		play(&trial, cases[i].script, 1, false, NULL, SMTP_CUT_NONE,
-			strstr(cases[i].failure, "no answer for") ? SHORT_MS : LONG_MS);
-		if (!CHECK_INT(trial.mail.outcome, cases[i].outcome) ||
-			!CHECK_INT(trial.mail.code, cases[i].code) ||
-			!CHECK_INT(trial.mail.dot_sent, cases[i].dot) ||
-			!CHECK_STR(trial.moments.seen, cases[i].moments) ||
-			!CHECK_HAS(trial.mail.failure, cases[i].failure) ||
+		play(&trial, outcome_cases[i].script, 1, false, NULL, SMTP_CUT_NONE,
+			strstr(outcome_cases[i].failure, "no answer for") ? SHORT_MS : LONG_MS);
+		if (!CHECK_INT(trial.mail.outcome, outcome_cases[i].outcome) ||
+			!CHECK_INT(trial.mail.code, outcome_cases[i].code) ||
+			!CHECK_INT(trial.mail.dot_sent, outcome_cases[i].dot) ||
+			!CHECK_STR(trial.moments.seen, outcome_cases[i].moments) ||
+			!CHECK_HAS(trial.mail.failure, outcome_cases[i].failure) ||
 			!CHECK_STR(trial.peer.wrong, ""))
-			fprintf(stderr, "case: %s\n", cases[i].what);
+			fprintf(stderr, "case: %s\n", outcome_cases[i].what);
 		end(&trial);
 	}
 }

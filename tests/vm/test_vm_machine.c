@@ -44,8 +44,7 @@ static struct machine *clone_of(const struct template *tmpl, const struct machin
 	struct machine *machine = NULL;
 	struct err err = {0};
 
-	CHECK_INT(clone_open(tmpl, options, &machine, &err), 0);
-	if (!machine) {
+	if (!CHECK_INT(clone_open(tmpl, options, &machine, &err), 0)) {
 		fprintf(stderr, "%s\n", err.text);
 		abort();
 	}

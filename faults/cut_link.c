@@ -1,0 +1,45 @@
+/*
+ * The cable of the machine's network card is pulled and put back: packets are lost in silence in both
+ * directions, connections stay and go on by retransmission.
+ */
+#include "api/fault.h"
+
+static int check(const struct step *step, const struct target *target, struct err *err)
+{
+	(void)step;
+	(void)target;
+	(void)err;
+	return 0;
+}
+
+static int fire(struct fault_run *run, struct err *err)
+{
+	return run->bed->ops->cut_link(run->bed, true, err);
+}
+
+/* All clients are on the far side of the cable: an operation that has not come back by now waits for it. */
+static int poll_pending(struct fault_run *run, struct err *err)
+{
+	uint32_t pending = run->pending(run->arg);
+
+	(void)err;
+	if (pending > run->fired)
+		run->fired = pending;
+	return 0;
+}
+
+static int heal(struct fault_run *run, struct err *err)
+{
+	return run->bed->ops->cut_link(run->bed, false, err);
+}
+
+const struct fault fault_cut_link = {
+	.name = "cut-link",
+	.summary = "the network cable is pulled and put back: silence, then retransmission",
+	.family = FAMILY_FREEZE,
+	.needs = "nothing",
+	.check = check,
+	.fire = fire,
+	.poll = poll_pending,
+	.heal = heal,
+};

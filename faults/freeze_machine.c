@@ -1,0 +1,45 @@
+/*
+ * The whole machine stands still (QMP stop) and goes on: what a hypervisor does while it saves or moves a guest.
+ * To the guest no time passes; its clients wait, and their time does pass: it is the cell clock's.
+ */
+#include "api/fault.h"
+
+static int check(const struct step *step, const struct target *target, struct err *err)
+{
+	(void)step;
+	(void)target;
+	(void)err;
+	return 0;
+}
+
+static int fire(struct fault_run *run, struct err *err)
+{
+	return run->bed->ops->halt(run->bed, true, err);
+}
+
+/* Nothing can come back from a machine that stands still: whatever waits, waits for it. */
+static int poll_pending(struct fault_run *run, struct err *err)
+{
+	uint32_t pending = run->pending(run->arg);
+
+	(void)err;
+	if (pending > run->fired)
+		run->fired = pending;
+	return 0;
+}
+
+static int heal(struct fault_run *run, struct err *err)
+{
+	return run->bed->ops->halt(run->bed, false, err);
+}
+
+const struct fault fault_freeze_machine = {
+	.name = "freeze-machine",
+	.summary = "the whole machine stands still, as while a hypervisor saves or moves it",
+	.family = FAMILY_FREEZE,
+	.needs = "nothing",
+	.check = check,
+	.fire = fire,
+	.poll = poll_pending,
+	.heal = heal,
+};

@@ -1,0 +1,55 @@
+/* The leg from the store to the next MTA: the server that takes its outbound mail misbehaves. */
+#include "api/fault.h"
+#include "mail/sink.h"
+
+static const struct fault_param params[] = {
+	{"mode", true,
+		"refuse, not-accepting, silent, banner-late, busy (421), rcpt-4yz, rcpt-5yz, "
+		"data-4yz, data-5yz, drop, mute, drip or half-close"},
+	{0},
+};
+
+static int check(const struct step *step, const struct target *target, struct err *err)
+{
+	const char *mode = step_param(step, "mode");
+	enum sink_mode parsed;
+
+	(void)target;
+	if (!mode || sink_mode_parse(mode, &parsed) || parsed == SINK_OK)
+		return err_set(err, -EINVAL, "'mode: %s' is no way to misbehave", mode ? mode : "");
+	return 0;
+}
+
+static int fire(struct fault_run *run, struct err *err)
+{
+	run->mark = run->bed->ops->sink_met(run->bed);
+	return run->bed->ops->sink_set(run->bed, step_param(run->step, "mode"), err);
+}
+
+/* Connections, commands and final dots that met the mode. */
+static int poll_met(struct fault_run *run, struct err *err)
+{
+	uint64_t met = run->bed->ops->sink_met(run->bed);
+
+	(void)err;
+	if (met - run->mark > run->fired)
+		run->fired = met - run->mark;
+	return 0;
+}
+
+static int heal(struct fault_run *run, struct err *err)
+{
+	return run->bed->ops->sink_set(run->bed, sink_mode_name(SINK_OK), err);
+}
+
+const struct fault fault_next_hop_fails = {
+	.name = "next-hop-fails",
+	.summary = "the server that takes the store's outbound mail misbehaves",
+	.family = FAMILY_DISABLED_MTA,
+	.needs = "a workload that sends to addresses outside, such as x@sink.rig",
+	.params = params,
+	.check = check,
+	.fire = fire,
+	.poll = poll_met,
+	.heal = heal,
+};

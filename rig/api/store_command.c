@@ -1,0 +1,53 @@
+#include "api/store_command.h"
+
+#include <string.h>
+
+#define COMMAND_MS 60000
+
+static int run_line(struct fault_run *run, const char *line, const char *what, bool daemons,
+	struct command_result *ret, struct err *err)
+{
+	int rc = run->bed->ops->run(run->bed, line, NULL, COMMAND_MS, daemons, ret, err);
+
+	if (!rc && ret->timed_out)
+		rc = err_set(err, -ETIMEDOUT, "'%s' did not end", what);
+	else if (!rc && ret->status)
+		rc = err_set(err, -EIO, "'%s' ended with %d", what, ret->status);
+	return rc;
+}
+
+int store_command(
+	struct fault_run *run, const char *line, const char *what, bool daemons, struct err *err)
+{
+	struct command_result result = {0};
+	int rc = run_line(run, line, what, daemons, &result, err);
+
+	buf_free(&result.output);
+	return rc;
+}
+
+/* A line is ID STATE RECIPIENT... */
+static bool has_state(const char *line, const char *state)
+{
+	const char *word = strchr(line, ' ');
+	size_t len = strlen(state);
+
+	return word && !strncmp(word + 1, state, len) && strchr(" \n", word[1 + len]);
+}
+
+int store_queued(struct fault_run *run, const char *state, uint64_t *ret, struct err *err)
+{
+	const char *line = target_command(run->target, "queue_list");
+	struct command_result result = {0};
+	int rc = run_line(run, line, "queue_list", false, &result, err);
+
+	*ret = 0;
+	for (const char *at = rc ? "" : buf_text(&result.output); *at;) {
+		const char *end = strchr(at, '\n');
+
+		*ret += has_state(at, state);
+		at = end ? end + 1 : at + strlen(at);
+	}
+	buf_free(&result.output);
+	return rc;
+}

@@ -1,0 +1,14 @@
+/*
+ * Commands of the target, as faults run them. Blocking, with a deadline of their own; a command that
+ * does not end, or ends with a status other than 0, is an error that names it.
+ */
+#pragma once
+
+#include "api/fault.h"
+
+/* Run `line`; `what` names it in errors. `daemons`: what it starts may stay. */
+int store_command(
+	struct fault_run *run, const char *line, const char *what, bool daemons, struct err *err);
+
+/* How many entries of the queue (command queue_list) are in that state: "hold", "deferred" ... */
+int store_queued(struct fault_run *run, const char *state, uint64_t *ret, struct err *err);

@@ -1,0 +1,358 @@
+/*
+ * What hurts a machine as a whole: its CPUs, its processes, a disk, its cable, its clock. Every heal is
+ * proved by asking QEMU or the guest, never by what the rig remembers.
+ */
+#include "run/bed_vm_core.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "vm/qmp.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+
+#define ASK_MS		10000
+#define SCAN_MS		30000
+#define STOP_ROUNDS_MAX 8 /* a process may fork while it is being stopped */
+#define CARRIER_MS	10000
+#define CARRIER_PATH	"/sys/class/net/eth0/carrier"
+#define CLOCK_SLACK_NS	NS_PER_SEC /* reading two clocks of the guest takes time */
+#define SLOW_REQUESTS_S 1	   /* QEMU takes whole numbers; see vm_slow_disk() */
+
+static struct vm_bed *of(struct bed *bed)
+{
+	return (struct vm_bed *)bed;
+}
+
+static int64_t soon(void)
+{
+	return deadline_in_ms(ASK_MS);
+}
+
+static int ask_qemu(
+	struct vm_bed *b, const char *command, json_t *arguments, json_t **ret, struct err *err)
+{
+	return qmp_execute(machine_qmp(b->machine), command, arguments, soon(), ret, err);
+}
+
+/* ---- the whole machine ---- */
+
+static int is_running(struct vm_bed *b, bool *ret, struct err *err)
+{
+	auto_json json_t *status = NULL;
+	int rc = ask_qemu(b, "query-status", NULL, &status, err);
+
+	if (!rc)
+		*ret = json_get_bool(status, "running", false);
+	return rc;
+}
+
+/* QMP itself, not machine_pause(): that is the rig's own pause, which the cell clock leaves out. */
+int vm_halt(struct bed *bed, bool halted, struct err *err)
+{
+	struct vm_bed *b = of(bed);
+	bool running = halted;
+	int rc = machine_check(b->machine, err);
+
+	if (!rc)
+		rc = ask_qemu(b, halted ? "stop" : "cont", NULL, NULL, err);
+	if (!rc)
+		rc = is_running(b, &running, err);
+	if (!rc && running == halted)
+		rc = err_set(err, -EBUSY, "QEMU says that the machine %s",
+			running ? "runs still" : "does not run");
+	if (!rc)
+		b->halted = halted;
+	return rc;
+}
+
+/* ---- processes ---- */
+
+static bool runs_one_of(const json_t *task, const char *const *programs)
+{
+	const char *exe = json_get_text(task, "exe", "");
+
+	if (json_get_int(task, "pid", 0) != json_get_int(task, "tid", -1))
+		return false;
+	for (; *programs; programs++)
+		if (!strcmp(exe, *programs))
+			return true;
+	return false;
+}
+
+/* 'T': stopped by a signal; 't' would be a tracer's. */
+static bool is_stopped(const json_t *task)
+{
+	return !strcmp(json_get_text(task, "state", ""), "T");
+}
+
+/* One round; `*ret_hit`: how many were signalled. One that is gone meanwhile needs no signal. */
+static int signal_all(struct vm_bed *b, const char *const *programs, bool stop, uint32_t *ret_hit,
+	struct err *err)
+{
+	auto_json json_t *scan = NULL;
+	json_t *task;
+	size_t i;
+	int rc = witness_scan(b->witness, false, deadline_in_ms(SCAN_MS), &scan, err);
+
+	*ret_hit = 0;
+	if (rc)
+		return rc;
+	json_array_foreach (json_object_get(scan, "tasks"), i, task) {
+		if (!runs_one_of(task, programs) || is_stopped(task) == stop)
+			continue;
+		rc = witness_signal(b->witness, (int)json_get_int(task, "pid", 0),
+			json_get_int(task, "start", 0), stop ? SIGSTOP : SIGCONT, soon(), err);
+		if (rc && rc != -EREMOTEIO)
+			return rc;
+		++*ret_hit;
+	}
+	return 0;
+}
+
+int vm_stop_processes(struct bed *bed, const char *const *programs, bool stopped, struct err *err)
+{
+	uint32_t hit = 1;
+	int rc = 0;
+
+	for (int round = 0; round < STOP_ROUNDS_MAX && hit && !rc; round++)
+		rc = signal_all(of(bed), programs, stopped, &hit, err);
+	if (!rc && hit)
+		rc = err_set(err, -EBUSY, "%" PRIu32 " processes are %s after %d rounds", hit,
+			stopped ? "not stopped" : "still stopped", STOP_ROUNDS_MAX);
+	return rc;
+}
+
+/*
+ * The sockets of these processes that hold what nobody takes: /proc/net/tcp, fifth field tx:rx; rx is bytes not
+ * read, or on a listening socket connections not accepted (Linux, Documentation/networking/proc_net_tcp.rst).
+ */
+static int count_waiting(struct vm_bed *b, const char *pids, uint32_t *ret, struct err *err)
+{
+	auto_free char *line =
+		text_fmt("for p in %s; do ls -l /proc/$p/fd; done 2>/dev/null | awk '"
+			 "fds { if (match($0, /socket:\\[[0-9]+\\]/)) "
+			 "own[substr($0, RSTART + 8, RLENGTH - 9)] = 1; next } "
+			 "($10 in own) && substr($5, 10) != \"00000000\" { n++ } "
+			 "END { print n + 0 }' fds=1 - fds=0 /proc/net/tcp",
+			pids);
+	struct command_result result = {0};
+	int rc = b->bed.ops->run(&b->bed, line, NULL, ASK_MS, false, &result, err);
+
+	if (!rc && (result.timed_out || result.status))
+		rc = err_set(err, -EIO, "the guest's sockets could not be read");
+	if (!rc)
+		*ret = (uint32_t)strtoul(buf_text(&result.output), NULL, 10);
+	buf_free(&result.output);
+	return rc;
+}
+
+int vm_stopped(
+	struct bed *bed, const char *const *programs, struct stopped_status *ret, struct err *err)
+{
+	struct vm_bed *b = of(bed);
+	auto_json json_t *scan = NULL;
+	auto_buf struct buf pids = {0};
+	json_t *task;
+	size_t i;
+	int rc = witness_scan(b->witness, false, deadline_in_ms(SCAN_MS), &scan, err);
+
+	*ret = (struct stopped_status){0};
+	if (rc)
+		return rc;
+	json_array_foreach (json_object_get(scan, "tasks"), i, task) {
+		if (!runs_one_of(task, programs) || !is_stopped(task))
+			continue;
+		ret->stopped++;
+		buf_addf(&pids, " %lld", (long long)json_get_int(task, "pid", 0));
+	}
+	return ret->stopped ? count_waiting(b, buf_text(&pids), &ret->waiting, err) : 0;
+}
+
+/* ---- disks ---- */
+
+static char *throttle_path(const struct disk *disk)
+{
+	return text_fmt("/objects/throttle-%s", disk->name);
+}
+
+static int disk_limit(struct vm_bed *b, const struct disk *disk, int64_t *ret, struct err *err)
+{
+	auto_free char *path = throttle_path(disk);
+	auto_json json_t *limits = NULL;
+	int rc = ask_qemu(b, "qom-get", json_pack("{s:s, s:s}", "path", path, "property", "limits"),
+		&limits, err);
+
+	if (!rc)
+		*ret = json_get_int(limits, "iops-total", -1);
+	return rc;
+}
+
+/*
+ * One request a second and not fewer: QEMU 7.2 (block/throttle-groups.c, throttle_group_set_limits()) does not
+ * look at requests that wait already when limits change, so the first of them ends its old wait first.
+ */
+int vm_slow_disk(struct bed *bed, const struct disk *disk, bool slow, struct err *err)
+{
+	auto_free char *path = throttle_path(disk);
+	int64_t want = slow ? SLOW_REQUESTS_S : 0, is = -1;
+	int rc = ask_qemu(of(bed), "qom-set",
+		json_pack("{s:s, s:s, s:{s:I}}", "path", path, "property", "limits", "value",
+			"iops-total", (json_int_t)want),
+		NULL, err);
+
+	if (!rc)
+		rc = disk_limit(of(bed), disk, &is, err);
+	if (!rc && is != want)
+		rc = err_set(err, -EBUSY, "QEMU limits disk '%s' to %" PRId64 " requests a second",
+			disk->name, is);
+	return rc;
+}
+
+/* /sys/block/DEV/stat: reads completed, ..., writes completed (5th), ..., in flight (9th). */
+int vm_disk_requests(struct bed *bed, const struct disk *disk, uint64_t *ret, struct err *err)
+{
+	auto_free char *line = text_fmt("for d in /sys/block/vd*; do "
+					"[ \"$(cat $d/serial)\" = '%s' ] || continue; "
+					"awk '{ print $1 + $5 + $9 }' $d/stat; done",
+		disk->name);
+	struct command_result result = {0};
+	int rc = bed->ops->run(bed, line, NULL, ASK_MS, false, &result, err);
+
+	if (!rc && (result.timed_out || result.status || !result.output.len))
+		rc = err_set(err, -EIO, "the counts of disk '%s' could not be read", disk->name);
+	if (!rc)
+		*ret = strtoull(buf_text(&result.output), NULL, 10);
+	buf_free(&result.output);
+	return rc;
+}
+
+/* ---- the cable ---- */
+
+static int carrier(struct vm_bed *b, bool *ret, struct err *err)
+{
+	auto_buf struct buf text = {0};
+	int rc = witness_read(b->witness, CARRIER_PATH, 16, soon(), &text, err);
+
+	if (!rc)
+		*ret = buf_text(&text)[0] == '1';
+	return rc;
+}
+
+int vm_cut_link(struct bed *bed, bool cut, struct err *err)
+{
+	int64_t limit = deadline_in_ms(CARRIER_MS);
+	bool up = cut;
+	int rc = ask_qemu(of(bed), "set_link",
+		json_pack("{s:s, s:b}", "name", "nic0", "up", (int)!cut), NULL, err);
+
+	while (!rc && up == cut) {
+		rc = carrier(of(bed), &up, err);
+		if (!rc && up == cut && clock_mono_ns() > limit)
+			rc = err_set(err, -ETIMEDOUT, "the guest's link is still %s",
+				up ? "up" : "down");
+	}
+	return rc;
+}
+
+/* ---- the wall clock ---- */
+
+/* How far the guest's wall clock is ahead of its monotonic one; off by as long as a command takes. */
+static int clock_offset(struct vm_bed *b, int64_t *ret_offset, int64_t *ret_mono, struct err *err)
+{
+	struct command_result result = {0};
+	int64_t before = 0;
+	int rc = b->bed.ops->run(&b->bed, "date +%s%N", NULL, ASK_MS, false, &result, err);
+
+	if (!rc)
+		rc = witness_ping(b->witness, soon(), ret_mono, err);
+	if (!rc && (result.timed_out || result.status))
+		rc = err_set(err, -EIO, "the guest's clock could not be read");
+	if (!rc) {
+		before = strtoll(buf_text(&result.output), NULL, 10);
+		*ret_offset = before - *ret_mono;
+	}
+	buf_free(&result.output);
+	return rc;
+}
+
+static int clock_astray(struct vm_bed *b, int64_t shift_ns, int64_t *ret, struct err *err)
+{
+	int64_t offset = 0, mono = 0;
+	int rc = clock_offset(b, &offset, &mono, err);
+
+	if (!rc)
+		*ret = offset - (b->clock_offset_ns + shift_ns);
+	return rc;
+}
+
+int vm_shift_clock(struct bed *bed, int64_t shift_ns, struct err *err)
+{
+	struct vm_bed *b = of(bed);
+	int64_t mono = 0, astray = 0;
+	int rc = 0;
+
+	if (!b->clock_known && !shift_ns)
+		return 0;
+	if (!b->clock_known)
+		rc = clock_offset(b, &b->clock_offset_ns, &mono, err);
+	if (!rc)
+		b->clock_known = true;
+	if (!rc)
+		rc = witness_ping(b->witness, soon(), &mono, err);
+	if (!rc)
+		rc = witness_set_clock(
+			b->witness, mono + b->clock_offset_ns + shift_ns, soon(), err);
+	if (!rc)
+		rc = clock_astray(b, shift_ns, &astray, err);
+	if (!rc && llabs(astray) > CLOCK_SLACK_NS)
+		rc = err_set(err, -EBUSY, "the guest's clock is %.1f s from where it was put",
+			(double)astray / (double)NS_PER_SEC);
+	return rc;
+}
+
+/* ---- what is left ---- */
+
+static void add_sentence(json_t *ret, char *sentence)
+{
+	json_array_append_new(ret, json_text(sentence));
+	free(sentence);
+}
+
+static int disks_residue(struct vm_bed *b, json_t *ret, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < b->bed.target->disk_count && !rc; i++) {
+		const struct disk *disk = &b->bed.target->disks[i];
+		int64_t limit = 0;
+
+		rc = disk_limit(b, disk, &limit, err);
+		if (!rc && limit)
+			add_sentence(ret, text_fmt("disk '%s' is still slowed", disk->name));
+	}
+	return rc;
+}
+
+int vm_hurt_residue(struct vm_bed *b, json_t *ret, struct err *err)
+{
+	bool running = true, up = true;
+	int64_t astray = 0;
+	int rc = is_running(b, &running, err);
+
+	if (!rc && !running)
+		add_sentence(ret, text_dup("the machine is still halted"));
+	if (!rc)
+		rc = disks_residue(b, ret, err);
+	if (!rc)
+		rc = carrier(b, &up, err);
+	if (!rc && !up)
+		add_sentence(ret, text_dup("the link is still cut"));
+	if (!rc && b->clock_known)
+		rc = clock_astray(b, 0, &astray, err);
+	if (!rc && llabs(astray) > CLOCK_SLACK_NS)
+		add_sentence(ret, text_fmt("the clock is still off by %.1f s",
+					  (double)astray / (double)NS_PER_SEC));
+	return rc;
+}

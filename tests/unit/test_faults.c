@@ -1,0 +1,294 @@
+/* Every fault keeps the contract of api/fault.h: walked on the fake bed, so a new fault is tested by existing. */
+#include "tests/check/check.h"
+
+#include "base/json.h"
+#include "run/plan.h"
+#include "run/scenario_load.h"
+#include "run/target_load.h"
+#include "tests/fake/bed_fake.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#define SLOT_HELD 1
+#define SLOT	  2
+
+static const char target_yaml[] =
+	"summary: the fake store\n"
+	"image: none\n"
+	"ready_within: 20s\n"
+	"users: [u1, u2]\n"
+	"services:\n"
+	"  - {name: smtp, protocol: smtp, port: 25}\n"
+	"  - {name: lmtp, protocol: lmtp, port: 24, seen: relay}\n"
+	"  - {name: imap, protocol: imap, port: 143}\n"
+	"disks:\n"
+	"  - {name: mail, mount: /srv/mail, size: 64MiB}\n"
+	"commands: {start: fake-start, stop: fake-stop, queue_list: fake-queue, queue_hold: "
+	"fake-hold,\n"
+	"  queue_release: fake-release, freeze: fake-hold, thaw: fake-release}\n"
+	"agents:\n"
+	"  - {name: delivery, stop: fake-hold, start: fake-release, needed_by: [delivery],\n"
+	"     switch_off: fake-hold, switch_on: fake-release}\n"
+	"roles: {deliver: [/usr/bin/deliver]}\n"
+	"paths: {mailbox: ['/srv/mail/{user}/**']}\n"
+	"timers: {retry_first: 1s, retry_longest: 2s}\n";
+
+/* A value for each key that a fault may require; the last column where one fault wants its own. */
+static const struct {
+	const char *key, *value, *fault;
+} values[] = {
+	{"point", "posix/io/rw/write", "short"},
+	{"point", "posix/io/sync/fsync", NULL},
+	{"errno", "EIO", NULL},
+	{"role", "deliver", NULL},
+	{"path", "mail", NULL},
+	{"agent", "delivery", NULL},
+	{"by", "-1h", NULL},
+	{"mode", "busy", NULL},
+};
+
+static const char *value_of(const char *key, const char *fault)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++)
+		if (!strcmp(values[i].key, key) &&
+			(!values[i].fault || !strcmp(values[i].fault, fault)))
+			return values[i].value;
+	return NULL;
+}
+
+struct use { /* one use of a fault on a fake bed, beside a parked call that it may look at */
+	struct plan plan;
+	struct bed_fake_wish wish;
+	struct bed *bed;
+	struct fault_run held, run;
+};
+
+static uint32_t three(void *arg)
+{
+	(void)arg;
+	return 3;
+}
+
+static void hear_nothing(void *arg, enum bed_event event, const json_t *json)
+{
+	(void)arg;
+	(void)event;
+	(void)json;
+}
+
+/* The loader itself says whether each parameter is a key that a step may have. */
+static bool load(struct use *use, const struct fault *fault)
+{
+	auto_buf struct buf text = {0}, complaints = {0};
+	struct err err = {0};
+	int rc;
+
+	buf_addf(&text,
+		"claim: x\nworkload:\n  - {do: smtp, to: [u1]}\nsteps:\n"
+		"  - {as: held, do: park, point: posix/io/sync/fsync, at: 0s}\n"
+		"  - {as: it, do: %s, while: held",
+		fault->name);
+	for (const struct fault_param *p = fault->params; p && p->key; p++)
+		if (p->required)
+			buf_addf(&text, ", %s: '%s'", p->key, value_of(p->key, fault->name));
+	buf_add_str(&text, "}\n");
+	rc = scenario_parse("test.yaml", text.data, text.len, &plan_vocabulary, &complaints,
+		&use->plan.scenario, &err);
+	if (!rc)
+		rc = target_parse("target.yaml", NULL, target_yaml, sizeof(target_yaml) - 1,
+			oracles, &complaints, &use->plan.target, &err);
+	if (!CHECK_INT(rc, 0))
+		fprintf(stderr, "%s: %s%s\n", fault->name, buf_text(&complaints), err.text);
+	return !rc;
+}
+
+static void prepare_run(struct use *use, struct fault_run *run, size_t step, unsigned int slot)
+{
+	*run = (struct fault_run){
+		.bed = use->bed,
+		.target = use->plan.target,
+		.step = &use->plan.scenario->steps[step],
+		.slot = slot,
+		.pending = three,
+		.refused = three,
+	};
+}
+
+static bool begin(struct use *use, const struct fault *fault)
+{
+	struct err err = {0};
+
+	*use = (struct use){.plan = {.kind = PLAN_CELL}};
+	if (!load(use, fault) || !CHECK_INT(bed_fake_open(&use->bed, &use->plan, check_dir(),
+						    hear_nothing, NULL, &use->wish, &err),
+					 0))
+		return false;
+	prepare_run(use, &use->held, 0, SLOT_HELD);
+	prepare_run(use, &use->run, 1, SLOT);
+	use->run.held = &use->held;
+	return true;
+}
+
+static void end(struct use *use)
+{
+	if (use->bed)
+		use->bed->ops->close(use->bed);
+	scenario_free(use->plan.scenario);
+	target_free(use->plan.target);
+}
+
+static void residue_is_none(struct use *use, const char *fault)
+{
+	auto_json json_t *left = NULL;
+	struct err err = {0};
+
+	CHECK_INT(use->bed->ops->residue(use->bed, &left, &err), 0);
+	if (!CHECK_INT(json_array_size(left), 0))
+		fprintf(stderr, "%s left: %s\n", fault, json_string_value(json_array_get(left, 0)));
+}
+
+static void each_fault(void (*body)(struct use *use, const struct fault *fault))
+{
+	for (const struct fault *const *at = faults; *at; at++) {
+		struct use use;
+
+		if (begin(&use, *at))
+			body(&use, *at);
+		end(&use);
+	}
+}
+
+/* ---- what a fault is ---- */
+
+static bool name_ok(const char *name)
+{
+	for (const char *p = name; *p; p++)
+		if (!islower((unsigned char)*p) && *p != '-')
+			return false;
+	return *name && fault_find(name);
+}
+
+static void a_fault_is_whole(void)
+{
+	for (const struct fault *const *at = faults; *at; at++) {
+		const struct fault *fault = *at;
+
+		CHECK(name_ok(fault->name));
+		CHECK(fault_find(fault->name) == fault);
+		CHECK(fault->summary && *fault->summary && !isupper(fault->summary[0]));
+		CHECK(fault->needs && *fault->needs);
+		CHECK_HAS("freeze disabled-mta concurrent-delete errno power",
+			fault_family_name(fault->family));
+		CHECK(fault->check && fault->fire && fault->poll && fault->heal);
+		CHECK(!(fault->waits && fault->instant));
+		for (const struct fault_param *p = fault->params; p && p->key; p++)
+			CHECK(p->summary && *p->summary);
+	}
+}
+
+static void check_takes(struct use *use, const struct fault *fault)
+{
+	struct err err = {0};
+
+	if (!CHECK_INT(fault->check(use->run.step, use->plan.target, &err), 0))
+		fprintf(stderr, "%s: %s\n", fault->name, err.text);
+}
+
+static void a_target_that_has_all_can_take_it(void)
+{
+	each_fault(check_takes);
+}
+
+/* A fault that must be told a part of the target cannot do without that part. */
+static bool needs_a_part(const struct fault *fault)
+{
+	for (const struct fault_param *p = fault->params; p && p->key; p++)
+		if (p->required && (!strcmp(p->key, "role") || !strcmp(p->key, "agent") ||
+					   !strcmp(p->key, "path")))
+			return true;
+	return false;
+}
+
+static void check_empty(struct use *use, const struct fault *fault)
+{
+	struct target empty = {0};
+	struct err err = {0};
+	int rc = fault->check(use->run.step, &empty, &err);
+
+	CHECK(rc == -ENOTSUP || (rc == 0 && !needs_a_part(fault)));
+	CHECK(rc == 0 || *err.text);
+}
+
+static void an_empty_target_is_a_skip_with_a_reason(void)
+{
+	each_fault(check_empty);
+}
+
+/* ---- its life ---- */
+
+static void live_twice(struct use *use, const struct fault *fault)
+{
+	struct err err = {0};
+	uint64_t fired;
+
+	CHECK_INT(fault_find("park")->fire(&use->held, &err), 0);
+	for (int i = 0; i < 2; i++)
+		if (!CHECK_INT(fault->fire(&use->run, &err), 0))
+			fprintf(stderr, "%s: %s\n", fault->name, err.text);
+	CHECK_INT(fault->poll(&use->run, &err), 0);
+	fired = use->run.fired;
+	for (int i = 0; i < 2; i++)
+		if (!CHECK_INT(fault->heal(&use->run, &err), 0))
+			fprintf(stderr, "%s: %s\n", fault->name, err.text);
+	CHECK_INT(fault->poll(&use->run, &err), 0);
+	CHECK(use->run.fired >= fired);
+	CHECK(!fault->waits || fired);
+	CHECK_INT(fault_find("park")->heal(&use->held, &err), 0);
+	residue_is_none(use, fault->name);
+}
+
+static void fired_twice_and_healed_twice_it_leaves_nothing(void)
+{
+	each_fault(live_twice);
+}
+
+static void heal_unfired(struct use *use, const struct fault *fault)
+{
+	struct err err = {0};
+
+	CHECK_INT(fault->poll(&use->run, &err), 0);
+	if (!CHECK_INT(fault->heal(&use->run, &err), 0))
+		fprintf(stderr, "%s: %s\n", fault->name, err.text);
+	residue_is_none(use, fault->name);
+}
+
+static void healed_without_having_fired_it_does_no_harm(void)
+{
+	each_fault(heal_unfired);
+}
+
+static void heal_a_dead_store(struct use *use, const struct fault *fault)
+{
+	struct command_result result = {0};
+	struct err err = {0};
+
+	CHECK_INT(fault_find("park")->fire(&use->held, &err), 0);
+	CHECK_INT(fault->fire(&use->run, &err), 0);
+	CHECK_INT(use->bed->ops->run(use->bed, "fake-die", NULL, 1000, false, &result, &err), 0);
+	CHECK_INT(fault->poll(&use->run, &err), 0);
+	CHECK_INT(fault->heal(&use->run, &err), 0);
+	CHECK_INT(fault_find("park")->heal(&use->held, &err), 0);
+	residue_is_none(use, fault->name);
+}
+
+static void healed_after_the_store_died_it_leaves_nothing(void)
+{
+	each_fault(heal_a_dead_store);
+}
+
+CHECK_MAIN(CHECK_CASE(a_fault_is_whole), CHECK_CASE(a_target_that_has_all_can_take_it),
+	CHECK_CASE(an_empty_target_is_a_skip_with_a_reason),
+	CHECK_CASE(fired_twice_and_healed_twice_it_leaves_nothing),
+	CHECK_CASE(healed_without_having_fired_it_does_no_harm),
+	CHECK_CASE(healed_after_the_store_died_it_leaves_nothing))
