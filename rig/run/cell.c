@@ -260,18 +260,21 @@ static void hurt(struct cell *cell)
 	steps_join(cell);
 }
 
-static void settle(struct cell *cell)
+/* True when everything was read back. A store that does not stop, or does not start again, is left as it is. */
+static bool settle(struct cell *cell)
 {
 	cell_phase(cell, "drain");
 	cell_drain(cell);
 	cell_residue(cell);
 	cell_phase(cell, "stop");
-	cell_stop_store(cell);
+	if (cell_stop_store(cell))
+		return false;
 	cell_phase(cell, "start");
-	if (!cell_start_store(cell)) {
-		cell_phase(cell, "read-back");
-		cell_read_back(cell);
-	}
+	if (cell_start_store(cell))
+		return false;
+	cell_phase(cell, "read-back");
+	cell_read_back(cell);
+	return true;
 }
 
 static void close_wire(struct cell *cell)
@@ -289,6 +292,7 @@ static void close_wire(struct cell *cell)
 static void live(struct cell *cell)
 {
 	struct err err = {0};
+	bool whole = false;
 
 	cell->origin_ns = cell->bed->ops->clock_ns(cell->bed);
 	history_add(cell->recorder, "bed", "{ss ss}", "bed", cell->bed->ops->name, "accelerator",
@@ -299,11 +303,11 @@ static void live(struct cell *cell)
 	else
 		hurt(cell);
 	if (!cell_ended(cell))
-		settle(cell);
+		whole = settle(cell);
 	close_wire(cell);
 	if (interrupted)
 		cell_trouble(cell, "interrupted", "the run was interrupted");
-	else if (!cell->broken)
+	else if (!cell->broken && whole)
 		cell_phase(cell, "end");
 }
 

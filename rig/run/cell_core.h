@@ -116,7 +116,8 @@ void action_run(struct step_run *step);
 
 /* ---- cell_end.c ---- */
 void cell_drain(struct cell *cell);
-void cell_stop_store(struct cell *cell);
+int cell_stop_store(
+	struct cell *cell); /* 0; -ETIMEDOUT: it did not end, so it cannot be started either */
 int cell_start_store(struct cell *cell);
 void cell_read_back(struct cell *cell);
 void cell_residue(struct cell *cell);

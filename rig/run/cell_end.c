@@ -110,7 +110,7 @@ static int wait_processes_gone(struct cell *cell, int64_t limit_ns, json_t *left
 	}
 }
 
-void cell_stop_store(struct cell *cell)
+int cell_stop_store(struct cell *cell)
 {
 	/* Twice as long as it may take, to tell late from never. */
 	int64_t limit_ms = 2 * cell->objectives.stop_ms, began = cell_now(cell);
@@ -134,8 +134,11 @@ void cell_stop_store(struct cell *cell)
 			"left", json_incref(left));
 	if (!rc && (result.timed_out || json_array_size(left)))
 		cell_evidence(cell, "not-stopped");
+	if (!rc && result.timed_out)
+		rc = -ETIMEDOUT;
 	json_decref(left);
 	buf_free(&result.output);
+	return rc;
 }
 
 static int wait_banner(struct cell *cell, const struct service *service, int64_t limit)

@@ -19,6 +19,7 @@ struct weighing {
 	const char *never;     /* a step that never began, or NULL */
 	uint64_t fired, residue;
 	bool ended;
+	bool stayed_down; /* after the stop the store was not ready again */
 };
 
 /* ---- what the history says about the run itself ---- */
@@ -56,6 +57,8 @@ static void weigh_events(struct weighing *w)
 			weigh_fault(w, event->data);
 		else if (event_is(event, "rig"))
 			weigh_trouble(w, event);
+		else if (event_is(event, "start"))
+			w->stayed_down = !json_get_bool(event->data, "ready", false);
 		else if (event_is(event, "missed") && !w->missed)
 			w->missed = json_get_text(event->data, "step", "?");
 		else if (event_is(event, "never") && !w->never)
@@ -167,6 +170,10 @@ static void weigh(struct weighing *w, struct result *ret)
 		decide(ret, VERDICT_MISS, text_dup("the run was interrupted"));
 	else if (w->trouble_line)
 		decide(ret, VERDICT_BROKEN, text_dup(w->trouble));
+	else if (w->stayed_down)
+		decide(ret, VERDICT_UNKNOWN,
+			text_dup("the store was not ready again after its start: nothing was read "
+				 "back"));
 	else if (!w->ended)
 		decide(ret, VERDICT_BROKEN, text_dup("the history ends before the cell did"));
 	else if (w->unfired)

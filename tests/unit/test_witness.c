@@ -19,6 +19,16 @@ static struct witness_result run(struct bench *b, const char *line, int64_t time
 	return result;
 }
 
+static size_t threads_of(const json_t *scan, pid_t pid)
+{
+	const json_t *task;
+	size_t i, count = 0;
+
+	json_array_foreach (json_object_get(scan, "tasks"), i, task)
+		count += json_get_int(task, "pid", 0) == pid;
+	return count;
+}
+
 static void ping_tells_the_guests_clock(void)
 {
 	auto_bench struct bench b = {0};
@@ -257,6 +267,7 @@ static void a_signal_hits_only_the_process_that_was_meant(void)
 		for (;;)
 			pause();
 	CHECK_INT(witness_scan(b.w, false, soon(), &scan, NULL), 0);
+	CHECK(threads_of(scan, b.pid) > 1); /* the witness itself has several */
 	start = json_get_int(task_of(scan, pid), "start", 0);
 	CHECK_INT(witness_signal(b.w, pid, start + 1, SIGKILL, soon(), &err), -EREMOTEIO);
 	CHECK_HAS(err.text, "is gone");

@@ -88,9 +88,10 @@ int task_stat_read(int dirfd, const char *path, struct task_stat *ret)
 	*close = '\0';
 	snprintf(ret->comm, sizeof(ret->comm), "%s", open + 1);
 	if (sscanf(close + 1,
-		    " %c %d %*d %d %*d %*d %lu %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
+		    " %c %d %*d %d %*d %*d %lu %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d %*d "
 		    "%llu",
-		    &ret->state, &ret->ppid, &ret->session, &ret->flags, &start) != 5)
+		    &ret->state, &ret->ppid, &ret->session, &ret->flags, &ret->threads,
+		    &start) != 6)
 		return -EINVAL;
 	ret->start = start;
 	return 0;

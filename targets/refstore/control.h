@@ -1,0 +1,4 @@
+/* The store's control socket: see store.c. */
+#pragma once
+
+void control_serve(int fd);

@@ -1,0 +1,56 @@
+/*
+ * The MTA service: asked to flush the mail in transit for a mailbox ("FLUSH USER"), it has the SMTP
+ * service try all that is queued at once, and answers. Its listener is the manager's, so that a
+ * client of an MTA that does not run waits in the listener's queue.
+ */
+#include "common.h"
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CLIENTS_MAX 64
+#define ANSWER_MS   60000
+
+static int kick(void)
+{
+	struct conn *conn = must_zero(sizeof(*conn));
+	int fd = connect_unix(config_path(SMTP_SOCKET)), rc = fd < 0 ? fd : 0;
+	char line[256];
+
+	conn_open(conn, fd);
+	if (!rc)
+		rc = conn_printf(conn, "KICK\n");
+	if (!rc)
+		rc = conn_line(conn, line, sizeof(line), ANSWER_MS);
+	conn_close(conn);
+	free(conn);
+	return rc < 0 ? rc : 0;
+}
+
+static void serve(int fd)
+{
+	struct conn *conn = must_zero(sizeof(*conn));
+	char line[LINE_MAX_BYTES];
+
+	conn_open(conn, fd);
+	while (conn_line(conn, line, sizeof(line), ANSWER_MS) >= 0 &&
+		!conn_printf(conn, strncmp(line, "FLUSH ", 6) || kick() ? "NO\n" : "OK\n"))
+		;
+	conn_close(conn);
+	free(conn);
+}
+
+int main(void)
+{
+	struct service service = {.name = "mta", .fd = MTA_FD, .max = CLIENTS_MAX, .serve = serve};
+
+	log_open("mta");
+	block_term();
+	service_start(&service);
+	say("ready");
+	wait_for_term();
+	say("stopped");
+	_exit(0);
+}
