@@ -55,7 +55,7 @@ static void put_commands(json_t *json, const struct target *target)
 		put_text(agent, "start", from->start);
 		put_text(agent, "switch_off", from->switch_off);
 		put_text(agent, "switch_on", from->switch_on);
-		put_words(agent, "needed_by", from->needed_by.at, from->needed_by.count);
+		put_list_of_words(agent, "needed_by", from->needed_by.at, from->needed_by.count);
 		put_count(agent, "line", (uint64_t)from->line);
 		json_array_append_new(agents, agent);
 	}
@@ -68,10 +68,10 @@ static void put_places(json_t *json, const struct target *target)
 	json_t *roles = json_object(), *paths = json_object();
 
 	for (size_t i = 0; i < target->role_count; i++)
-		put_words(roles, target->roles[i].name, target->roles[i].programs.at,
+		put_list_of_words(roles, target->roles[i].name, target->roles[i].programs.at,
 			target->roles[i].programs.count);
 	for (size_t i = 0; i < target->path_count; i++)
-		put_words(paths, target->paths[i].name, target->paths[i].globs.at,
+		put_list_of_words(paths, target->paths[i].name, target->paths[i].globs.at,
 			target->paths[i].globs.count);
 	put_map(json, "roles", roles);
 	put_map(json, "paths", paths);

@@ -83,16 +83,19 @@ void put_count(json_t *object, const char *key, uint64_t count)
 		json_object_set_new(object, key, json_integer((json_int_t)count));
 }
 
-void put_words(json_t *object, const char *key, char *const *words, size_t count)
+void put_list_of_words(json_t *object, const char *key, char *const *words, size_t count)
 {
-	json_t *list;
+	json_t *list = json_array();
 
-	if (!count)
-		return;
-	list = json_array();
 	for (size_t i = 0; i < count; i++)
 		json_array_append_new(list, json_text(words[i]));
 	json_object_set_new(object, key, list);
+}
+
+void put_words(json_t *object, const char *key, char *const *words, size_t count)
+{
+	if (count)
+		put_list_of_words(object, key, words, count);
 }
 
 /* ---- YAML ---- */

@@ -17,6 +17,8 @@ void put_size(json_t *object, const char *key, uint64_t bytes);	  /* 0: nothing 
 void put_rate(json_t *object, const char *key, double per_s);	  /* 0: nothing */
 void put_count(json_t *object, const char *key, uint64_t count);  /* 0: nothing */
 void put_words(json_t *object, const char *key, char *const *words, size_t count); /* 0: nothing */
+/* The same where an empty list says something else than none. */
+void put_list_of_words(json_t *object, const char *key, char *const *words, size_t count);
 
 /*
  * An object as YAML: its own lists of objects one entry a line in flow style, texts quoted where a YAML

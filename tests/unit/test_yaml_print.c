@@ -15,7 +15,7 @@
 
 static const char *const scenarios[] = {
 	"freeze-commit-dismount", "mta-disabled-mailbox-move", "expunge-during-fetch"};
-static const char *const targets[] = {"my-store", "postfix-dovecot"};
+static const char *const targets[] = {"lonely-store", "my-store", "postfix-dovecot"};
 
 static struct scenario *load_scenario(const char *name)
 {
