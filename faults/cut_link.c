@@ -17,22 +17,12 @@ static int fire(struct fault_run *run, struct err *err)
 	return run->bed->ops->cut_link(run->bed, true, err);
 }
 
-/* All clients are on the far side of the cable: an operation that has not come back by now waits for it. */
-static int poll_pending(struct fault_run *run, struct err *err)
-{
-	uint32_t pending = run->pending(run->arg);
-
-	(void)err;
-	if (pending > run->fired)
-		run->fired = pending;
-	return 0;
-}
-
 static int heal(struct fault_run *run, struct err *err)
 {
 	return run->bed->ops->cut_link(run->bed, false, err);
 }
 
+/* All clients are on the far side of the cable: an operation that has not come back by now waits for it. */
 const struct fault fault_cut_link = {
 	.name = "cut-link",
 	.summary = "the network cable is pulled and put back: silence, then retransmission",
@@ -40,6 +30,6 @@ const struct fault fault_cut_link = {
 	.needs = "nothing",
 	.check = check,
 	.fire = fire,
-	.poll = poll_pending,
+	.poll = fault_poll_pending,
 	.heal = heal,
 };

@@ -17,22 +17,12 @@ static int fire(struct fault_run *run, struct err *err)
 	return run->bed->ops->halt(run->bed, true, err);
 }
 
-/* Nothing can come back from a machine that stands still: whatever waits, waits for it. */
-static int poll_pending(struct fault_run *run, struct err *err)
-{
-	uint32_t pending = run->pending(run->arg);
-
-	(void)err;
-	if (pending > run->fired)
-		run->fired = pending;
-	return 0;
-}
-
 static int heal(struct fault_run *run, struct err *err)
 {
 	return run->bed->ops->halt(run->bed, false, err);
 }
 
+/* Nothing can come back from a machine that stands still: whatever waits, waits for it. */
 const struct fault fault_freeze_machine = {
 	.name = "freeze-machine",
 	.summary = "the whole machine stands still, as while a hypervisor saves or moves it",
@@ -40,6 +30,6 @@ const struct fault fault_freeze_machine = {
 	.needs = "nothing",
 	.check = check,
 	.fire = fire,
-	.poll = poll_pending,
+	.poll = fault_poll_pending,
 	.heal = heal,
 };

@@ -32,16 +32,6 @@ static int fire(struct fault_run *run, struct err *err)
 	return command(run, "freeze", err);
 }
 
-static int poll_pending(struct fault_run *run, struct err *err)
-{
-	uint32_t pending = run->pending(run->arg);
-
-	(void)err;
-	if (pending > run->fired)
-		run->fired = pending;
-	return 0;
-}
-
 static int heal(struct fault_run *run, struct err *err)
 {
 	return command(run, "thaw", err);
@@ -54,6 +44,6 @@ const struct fault fault_freeze_store = {
 	.needs = "commands freeze and thaw",
 	.check = check,
 	.fire = fire,
-	.poll = poll_pending,
+	.poll = fault_poll_pending,
 	.heal = heal,
 };

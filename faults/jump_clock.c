@@ -34,16 +34,6 @@ static int check(const struct step *step, const struct target *target, struct er
 	return parse_shift(step, &shift_ns, err);
 }
 
-static int poll_pending(struct fault_run *run, struct err *err)
-{
-	uint32_t pending = run->pending(run->arg);
-
-	(void)err;
-	if (pending > run->fired)
-		run->fired = pending;
-	return 0;
-}
-
 /* Operations under way while the clock is off have met the jump. */
 static int fire(struct fault_run *run, struct err *err)
 {
@@ -52,7 +42,7 @@ static int fire(struct fault_run *run, struct err *err)
 
 	if (!rc)
 		rc = run->bed->ops->shift_clock(run->bed, shift_ns, err);
-	return rc ? rc : poll_pending(run, err);
+	return rc ? rc : fault_poll_pending(run, err);
 }
 
 static int heal(struct fault_run *run, struct err *err)
@@ -68,6 +58,6 @@ const struct fault fault_jump_clock = {
 	.params = params,
 	.check = check,
 	.fire = fire,
-	.poll = poll_pending,
+	.poll = fault_poll_pending,
 	.heal = heal,
 };

@@ -24,3 +24,13 @@ const struct fault *fault_find(const char *name)
 			return *fault;
 	return NULL;
 }
+
+int fault_poll_pending(struct fault_run *run, struct err *err)
+{
+	uint32_t pending = run->pending(run->arg);
+
+	(void)err;
+	if (pending > run->fired)
+		run->fired = pending;
+	return 0;
+}

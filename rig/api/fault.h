@@ -66,3 +66,6 @@ struct fault {
 
 extern const struct fault *const faults[]; /* NULL-terminated, made from faults/ */
 const struct fault *fault_find(const char *name);
+
+/* A poll for faults that everybody meets who waits: the most operations that were pending at once. */
+int fault_poll_pending(struct fault_run *run, struct err *err);
