@@ -150,6 +150,22 @@ static void read_files(struct evidence *e, const json_t *scan)
 	}
 }
 
+static int compare_fds(const void *a, const void *b)
+{
+	const struct open_fd *one = a, *two = b;
+
+	if (one->pid != two->pid)
+		return one->pid < two->pid ? -1 : 1;
+	return (one->fd > two->fd) - (one->fd < two->fd);
+}
+
+static int compare_sockets(const void *a, const void *b)
+{
+	const struct socket_end *one = a, *two = b;
+
+	return (one->ino > two->ino) - (one->ino < two->ino);
+}
+
 static void read_fds(struct evidence *e, const json_t *scan)
 {
 	const json_t *array = json_object_get(scan, "fds");
@@ -171,6 +187,8 @@ static void read_fds(struct evidence *e, const json_t *scan)
 		else
 			e->unread++;
 	}
+	if (e->fd_count)
+		qsort(e->fds, e->fd_count, sizeof(*e->fds), compare_fds);
 }
 
 static void read_sockets(struct evidence *e, const json_t *scan)
@@ -183,14 +201,48 @@ static void read_sockets(struct evidence *e, const json_t *scan)
 		const json_t *json = json_array_get(array, i);
 		struct socket_end end = {.ino = (uint64_t)json_get_int(json, "ino", 0),
 			.peer = (uint64_t)json_get_int(json, "peer", 0),
+			.accept = (uint64_t)json_get_int(json, "accept", 0),
 			.listens = !strcmp(json_get_text(json, "state", ""), "listen"),
-			.backlog = json_get_int(json, "backlog", 0)};
+			.outside = json_get_bool(json, "outside", false),
+			.backlog = json_get_int(json, "backlog", 0),
+			.name = json_get_text(json, "name", NULL)};
 
 		if (end.ino)
 			e->sockets[e->socket_count++] = end;
 		else
 			e->unread++;
 	}
+	if (e->socket_count)
+		qsort(e->sockets, e->socket_count, sizeof(*e->sockets), compare_sockets);
+}
+
+static const struct socket_end *socket_of(const struct evidence *e, int pid, int64_t fd)
+{
+	const struct open_fd *open = fd >= 0 ? evidence_fd(e, pid, fd) : NULL;
+
+	return open && open->socket ? evidence_socket(e, open->ino) : NULL;
+}
+
+/* Polling the one socket that listens is waiting for work; one whose other end is outside has a client. */
+static void look_at_waits(struct evidence *e)
+{
+	for (size_t i = 0; i < e->task_count; i++) {
+		struct task *t = &e->tasks[i];
+		bool polls = t->wait.kind == WAIT_POLL;
+		const struct socket_end *end =
+			socket_of(e, t->pid, polls ? t->only_fd : t->wait.fd);
+
+		t->outside = end && end->outside;
+		if (!end || !end->listens || !polls)
+			continue;
+		t->wait.kind = WAIT_ACCEPT;
+		t->wait.fd = t->only_fd;
+	}
+}
+
+static bool is_missing(const json_t *scan, const char *part)
+{
+	return json_is_false(json_object_get(json_object_get(scan, "parts"), part));
 }
 
 void evidence_read(const json_t *scan, const struct target *target, const char *const *ours,
@@ -199,12 +251,16 @@ void evidence_read(const json_t *scan, const struct target *target, const char *
 	*ret = (struct evidence){
 		.truncated = json_get_bool(scan, "truncated", false),
 		.guest_ns = json_get_int(scan, "guest_ns", 0),
+		.no_memory = is_missing(scan, "memory"),
+		.no_fds = is_missing(scan, "fds"),
+		.no_sockets = is_missing(scan, "sockets"),
 	};
 	lock_table_parse(json_get_text(scan, "locks", ""), &ret->locks);
 	read_tasks(ret, scan, target, ours);
 	read_files(ret, scan);
 	read_fds(ret, scan);
 	read_sockets(ret, scan);
+	look_at_waits(ret);
 }
 
 void evidence_free(struct evidence *e)
@@ -245,18 +301,20 @@ const struct task *evidence_task(const struct evidence *e, int tid)
 
 const struct open_fd *evidence_fd(const struct evidence *e, int pid, int64_t fd)
 {
-	for (size_t i = 0; i < e->fd_count; i++)
-		if (e->fds[i].pid == pid && e->fds[i].fd == fd)
-			return &e->fds[i];
-	return NULL;
+	struct open_fd key = {.pid = pid, .fd = (int)fd};
+
+	if (fd < 0 || fd > INT_MAX || !e->fd_count)
+		return NULL;
+	return bsearch(&key, e->fds, e->fd_count, sizeof(key), compare_fds);
 }
 
 const struct socket_end *evidence_socket(const struct evidence *e, uint64_t ino)
 {
-	for (size_t i = 0; i < e->socket_count; i++)
-		if (e->sockets[i].ino == ino)
-			return &e->sockets[i];
-	return NULL;
+	struct socket_end key = {.ino = ino};
+
+	if (!e->socket_count)
+		return NULL;
+	return bsearch(&key, e->sockets, e->socket_count, sizeof(key), compare_sockets);
 }
 
 const char *evidence_path(const struct evidence *e, const char *inode)

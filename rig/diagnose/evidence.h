@@ -2,10 +2,16 @@
  * The evidence of one instant (a scan of the witness, vm/witness_wire.h) as tables.
  *
  * Read beyond the fields that every scan has, where a scan has them:
- *	task	"futex":[5 words at the address it waits on]  "wait_fds":[fds it polls]
- *		"utime","stime": clock ticks  "frames":["function", ...] of the user stack, innermost first
- *	scan	"fds":[{"pid","fd","ino":inode,"kind":"pipe|socket|...","mode":"r|w|rw"}]
- *		"sockets":[{"ino","peer":inode of the other end or 0,"state":"listen|...","backlog":N}]
+ *	task	"utime","stime": clock ticks  "frames":["function", ...] of the user stack, innermost first
+ *		"futex":[5 words at the address it waits on]	left out where they could not be read
+ *		"wait_fds":[fds it polls, selects or has in the epoll set it waits for]
+ *	scan	"fds":[{"pid","fd","ino":inode,"kind":"pipe|socket|eventfd|...","mode":"r|w|rw"}] every holder
+ *		of what a thread waits for, and of its other end
+ *		"sockets":[{"ino","family":"unix|tcp","state":"listen|established|...","name"?,
+ *		"peer":inode of the other end, 0 where it is not known or has no owner,
+ *		"accept"?:inode of the listening socket in whose queue this connection stands, not accepted,
+ *		"outside"?:true where the other end is not in the guest, "backlog":N of a listening one}]
+ *		"parts":{"memory","fds","sockets":bool}	false: asked for and not to be had, or cut short
  * Everything is hostile and bounded; what is left out is counted in `unread`. Pure. The texts are
  * borrowed from the JSON, which must outlive the evidence.
  */
@@ -35,6 +41,7 @@ struct task {
 	bool has_words;
 	uint32_t words[FUTEX_WORDS];
 	int64_t only_fd; /* the one descriptor that is polled, -1: several or not known */
+	bool outside;	 /* waits for somebody who is not in the guest: a client, another host */
 	struct wait wait;
 };
 
@@ -51,8 +58,10 @@ struct open_fd {
 
 struct socket_end {
 	uint64_t ino, peer;
-	bool listens;
+	uint64_t accept; /* the listening socket in whose queue it stands, 0: none */
+	bool listens, outside;
 	int64_t backlog;
+	const char *name; /* address or path, or NULL */
 };
 
 struct evidence {
@@ -60,12 +69,13 @@ struct evidence {
 	size_t task_count;
 	struct open_file *files;
 	size_t file_count;
-	struct open_fd *fds;
+	struct open_fd *fds; /* by pid, then fd */
 	size_t fd_count;
-	struct socket_end *sockets;
+	struct socket_end *sockets; /* by ino */
 	size_t socket_count;
 	struct lock_table locks;
-	size_t unread; /* entries that were none, or beyond a limit */
+	size_t unread;			    /* entries that were none, or beyond a limit */
+	bool no_memory, no_fds, no_sockets; /* the witness tried and could not tell (all of) them */
 	bool truncated;
 	int64_t guest_ns;
 };
