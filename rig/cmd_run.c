@@ -9,6 +9,7 @@
 #include "run/bed_vm.h"
 #include "run/campaign.h"
 #include "run/known.h"
+#include "run/plan.h"
 #include "run/scenario_load.h"
 #include "run/target_load.h"
 #include "vm/accel.h"
@@ -24,6 +25,8 @@ const char usage_run[] =
 	"usage: mailrig run SCENARIO... [OPTION...]\n\n"
 	"Run scenarios (names, globs, or files) on targets and judge them.\n"
 	"  --target NAME       only this target (may be repeated; default: all that can)\n"
+	"  --set NAME=VALUE    a setting of the targets, for their command configure (may be "
+	"repeated)\n"
 	"  --seed N            seed of the first slot (default 1)\n"
 	"  --seeds N           slots of each scenario (default: the scenario's own number)\n"
 	"  --repeat N          each cell N times\n"
@@ -44,7 +47,8 @@ const char usage_run[] =
 struct run_options {
 	const char *scenarios[1024];
 	const char *targets[256];
-	size_t scenario_count, target_count;
+	const char *settings[PLAN_SETTINGS_MAX + 1];
+	size_t scenario_count, target_count, setting_count;
 	uint64_t seed, seeds, repeat, retries, jobs;
 	const char *results;
 	int64_t budget_ms;
@@ -54,6 +58,7 @@ struct run_options {
 
 enum {
 	OPT_TARGET = 256,
+	OPT_SET,
 	OPT_SEED,
 	OPT_SEEDS,
 	OPT_REPEAT,
@@ -70,6 +75,7 @@ enum {
 
 static const struct option long_options[] = {
 	{"target", required_argument, NULL, OPT_TARGET},
+	{"set", required_argument, NULL, OPT_SET},
 	{"seed", required_argument, NULL, OPT_SEED},
 	{"seeds", required_argument, NULL, OPT_SEEDS},
 	{"repeat", required_argument, NULL, OPT_REPEAT},
@@ -100,6 +106,11 @@ static int parse_option(struct run_options *o, int option, char *value, struct e
 		if (o->target_count + 1 == ARRAY_SIZE(o->targets))
 			return err_set(err, -E2BIG, "too many targets");
 		o->targets[o->target_count++] = value;
+		return 0;
+	case OPT_SET:
+		if (o->setting_count == PLAN_SETTINGS_MAX)
+			return err_set(err, -E2BIG, "too many settings");
+		o->settings[o->setting_count++] = value;
 		return 0;
 	case OPT_SEED:
 		return parse_count("--seed", value, UINT32_MAX, &o->seed, err);
@@ -162,8 +173,10 @@ static int parse_arguments(struct run_options *o, int argc, char **argv, struct 
 
 static void print_cell(const struct plan *plan)
 {
-	printf("cell %s  seed %llu%s%s\n", plan->id, (unsigned long long)plan->seed,
-		plan->skip ? "  SKIP: " : "", plan->skip ? plan->skip : "");
+	printf("cell %s  seed %llu", plan->id, (unsigned long long)plan->seed);
+	for (size_t i = 0; i < plan->target->settings.count; i++)
+		printf("  %s", plan->target->settings.at[i]);
+	printf("%s%s\n", plan->skip ? "  SKIP: " : "", plan->skip ? plan->skip : "");
 }
 
 static bool seen_before(const struct plan_list *plans, size_t i, bool target)
@@ -394,6 +407,7 @@ int cmd_run(int argc, char **argv)
 		.seed = o.seed,
 		.seeds = (uint32_t)o.seeds,
 		.repeat = (uint32_t)o.repeat,
+		.settings = o.settings,
 	};
 	if (plan_make(&request, &plans, &complaints, &err) |
 		load_known(root, &known, &complaints)) {

@@ -139,6 +139,7 @@ void target_free(struct target *target)
 	free(target->image);
 	text_list_free(&target->users);
 	text_list_free(&target->survives_power_cut);
+	text_list_free(&target->settings);
 	free_commands(target);
 	free_agents(target);
 	free_places(target);

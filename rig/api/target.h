@@ -55,7 +55,7 @@ struct service {
 
 /* A command of the target: a shell line run in the guest as root by the witness. */
 struct target_command {
-	char *name; /* provision start stop user_add queue_list ... */
+	char *name; /* provision configure start stop user_add queue_list ... */
 	char *line;
 };
 
@@ -126,6 +126,9 @@ struct target {
 	struct objectives objectives;
 	struct exception *exceptions;
 	size_t exception_count;
+	struct text_list
+		settings; /* "NAME=VALUE" chosen for a run, for the command `configure`; never in
+				      the file, and taken away before anything is judged */
 };
 
 void target_free(struct target *target);

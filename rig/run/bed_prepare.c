@@ -31,7 +31,7 @@ struct preparing {
 
 char *bed_prepare_key(const struct target *target)
 {
-	auto_json json_t *json = target_to_json(target);
+	auto_json json_t *json = target_to_json(target), *settings = json_array();
 	auto_free char *text = NULL;
 	char *hex = mem_zero(1, HASH_HEX_SIZE);
 
@@ -41,6 +41,10 @@ char *bed_prepare_key(const struct target *target)
 	json_object_del(json, "exceptions");
 	json_object_del(json, "dir");
 	json_object_del(json, "timers");
+	for (size_t i = 0; i < target->settings.count; i++)
+		json_array_append_new(settings, json_string(target->settings.at[i]));
+	if (json_array_size(settings))
+		json_object_set(json, "settings", settings);
 	text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
 	hash_bytes(text, strlen(text), hex);
 	return hex;
@@ -53,24 +57,31 @@ static void say(struct preparing *p, const char *what)
 
 /* ---- commands ---- */
 
+/* "NAME=word word ...". Caller frees. */
+static char *env_of(const char *name, const struct text_list *words)
+{
+	struct buf text = {0};
+
+	buf_addf(&text, "%s=", name);
+	for (size_t i = 0; i < words->count; i++)
+		buf_addf(&text, "%s%s", i ? " " : "", words->at[i]);
+	return buf_steal(&text);
+}
+
 static int command(struct preparing *p, const char *name, int64_t timeout_ms, bool daemons,
 	struct buf *out, struct err *err)
 {
-	const char *line = target_command(p->spec->target, name);
-	auto_free char *in_dir = NULL, *users = NULL;
-	struct buf list = {0};
-	const char *env[2] = {0};
+	const struct target *target = p->spec->target;
+	const char *line = target_command(target, name);
+	auto_free char *in_dir = NULL, *users = env_of("RIG_USERS", &target->users),
+		       *settings = env_of("RIG_SETTINGS", &target->settings);
+	const char *const env[] = {users, settings, NULL};
 	struct witness_command command = {.timeout_ms = timeout_ms, .env = env, .daemons = daemons};
 	struct witness_result result = {0};
 	int rc;
 
 	if (!line)
 		return 0;
-	for (size_t i = 0; i < p->spec->target->users.count; i++)
-		buf_addf(&list, "%s%s", i ? " " : "", p->spec->target->users.at[i]);
-	users = text_fmt("RIG_USERS=%s", buf_text(&list));
-	buf_free(&list);
-	env[0] = users;
 	in_dir = text_fmt("cd /run/rig/target && %s", line);
 	command.line = in_dir;
 	rc = witness_run(p->witness, &command, &result, err);
@@ -251,6 +262,8 @@ static int start_store(struct preparing *p, struct err *err)
 		return rc;
 	say(p, "provisioning");
 	rc = command(p, "provision", PROVISION_MS, false, NULL, err);
+	if (!rc && p->spec->target->settings.count)
+		rc = command(p, "configure", PROVISION_MS, false, NULL, err);
 	if (rc)
 		return rc;
 	say(p, "starting");

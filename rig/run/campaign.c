@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "run/judge.h"
 #include "run/known.h"
@@ -101,9 +102,25 @@ static struct task *find_task(struct runner *r, enum task_kind kind, const char 
 	return NULL;
 }
 
+/* What tells the templates of one target with different settings apart; "" without any. */
+static char *settings_mark(const struct target *target)
+{
+	auto_buf struct buf text = {0};
+	char hex[HASH_HEX_SIZE];
+
+	if (!target->settings.count)
+		return text_dup("");
+	for (size_t i = 0; i < target->settings.count; i++)
+		buf_addf(&text, "%s ", target->settings.at[i]);
+	hash_bytes(buf_text(&text), text.len, hex);
+	return text_fmt("-%.8s", hex);
+}
+
 static struct task *prepare_task(struct runner *r, const struct plan *plan)
 {
-	auto_free char *dir = text_fmt("%s/template-%s", r->campaign->dir, plan->target->name);
+	auto_free char *variant = settings_mark(plan->target);
+	auto_free char *dir =
+		text_fmt("%s/template-%s%s", r->campaign->dir, plan->target->name, variant);
 	struct task *task = find_task(r, TASK_PREPARE, dir);
 
 	if (!task)

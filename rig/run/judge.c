@@ -269,6 +269,8 @@ int judge_cell(const char *dir, struct result *ret, struct err *err)
 	if (rc)
 		return rc;
 	w.plan = plan;
+	text_list_free(
+		&plan->target->settings); /* nothing that judges knows how the store was set */
 	describe(plan, dir, ret);
 	rc = load_histories(&w, dir, err);
 	if (!rc) {

@@ -42,6 +42,28 @@ void plan_list_free(struct plan_list *list)
 
 /* ---- JSON ---- */
 
+static json_t *words_to_json(const struct text_list *words)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < words->count; i++)
+		json_array_append_new(list, json_string(words->at[i]));
+	return list;
+}
+
+static void words_from_json(const json_t *list, struct text_list *ret)
+{
+	json_t *word;
+	size_t i;
+
+	json_array_foreach (list, i, word) {
+		if (!json_is_string(word) || ret->count == PLAN_SETTINGS_MAX)
+			continue;
+		ret->at = mem_grow(ret->at, ret->count + 1, sizeof(*ret->at));
+		ret->at[ret->count++] = text_dup(json_string_value(word));
+	}
+}
+
 json_t *plan_to_json(const struct plan *plan)
 {
 	json_t *json = json_pack("{ss ss ss sI si so so}", "mailrig", MAILRIG_VERSION, "kind",
@@ -53,6 +75,8 @@ json_t *plan_to_json(const struct plan *plan)
 		json_object_set_new(json, "skip", json_string(plan->skip));
 	if (plan->baseline)
 		json_object_set_new(json, "baseline", json_string(plan->baseline));
+	if (plan->target->settings.count)
+		json_object_set_new(json, "settings", words_to_json(&plan->target->settings));
 	return json;
 }
 
@@ -84,6 +108,8 @@ int plan_from_json(const json_t *json, struct plan **ret, struct err *err)
 			json_object_get(json, "scenario"), &plan_vocabulary, &plan->scenario, err);
 	if (!rc)
 		rc = target_from_json(json_object_get(json, "target"), &plan->target, err);
+	if (!rc)
+		words_from_json(json_object_get(json, "settings"), &plan->target->settings);
 	if (rc)
 		plan_free(plan);
 	else
@@ -137,8 +163,10 @@ static char *baseline_id(const struct plan *cell)
 	auto_json json_t *scenario = scenario_to_json(cell->scenario, cell->target);
 	auto_free char *text =
 		json_dumps(json_object_get(scenario, "workload"), JSON_COMPACT | JSON_SORT_KEYS);
-	auto_free char *keyed =
-		text_fmt("%s %llu", text ? text : "", (unsigned long long)cell->seed);
+	auto_json json_t *settings = words_to_json(&cell->target->settings);
+	auto_free char *set = json_dumps(settings, JSON_COMPACT);
+	auto_free char *keyed = text_fmt("%s %llu%s", text ? text : "",
+		(unsigned long long)cell->seed, cell->target->settings.count ? set : "");
 	char hex[HASH_HEX_SIZE];
 
 	hash_bytes(keyed, strlen(keyed), hex);

@@ -12,7 +12,8 @@
 
 #include <jansson.h>
 
-#define PLAN_CELLS_MAX 100000u
+#define PLAN_CELLS_MAX	  100000u
+#define PLAN_SETTINGS_MAX 64u
 
 enum plan_kind {
 	PLAN_CELL,
@@ -44,6 +45,7 @@ struct plan_request {
 	uint64_t seed;		      /* of slot 1; slot n gets seed + n - 1 */
 	uint32_t seeds;		      /* slots; 0: the scenario's own number */
 	uint32_t repeat;	      /* each cell so many times */
+	const char *const *settings;  /* "NAME=VALUE" of the targets, NULL-terminated, or NULL */
 };
 
 /* All mistakes of all files at once go to `complaints`, a line each; -EINVAL then. */

@@ -123,6 +123,8 @@ static void find_scenarios(struct maker *m, const char *word)
 /* Why this target cannot take this scenario, or NULL. */
 static char *why_not(struct maker *m, const struct scenario *scenario, const struct target *target)
 {
+	if (target->settings.count && !target_command(target, "configure"))
+		return text_dup("no configure");
 	for (size_t i = 0; i < scenario->step_count + scenario->workload_count; i++) {
 		const struct step *step = i < scenario->step_count
 						  ? &scenario->steps[i]
@@ -206,6 +208,16 @@ static void plan_target(struct maker *m, const struct target *target)
 	}
 }
 
+static void take_settings(const struct plan_request *request, struct target *target)
+{
+	struct text_list *list = &target->settings;
+
+	for (size_t i = 0; request->settings && request->settings[i]; i++) {
+		list->at = mem_grow(list->at, list->count + 1, sizeof(*list->at));
+		list->at[list->count++] = text_dup(request->settings[i]);
+	}
+}
+
 static void load_targets(struct maker *m)
 {
 	for (size_t i = 0; i < m->target_names.count; i++) {
@@ -221,8 +233,37 @@ static void load_targets(struct maker *m)
 			m->mistakes++;
 			continue;
 		}
+		take_settings(m->request, target);
 		plan_target(m, target);
 		target_free(target);
+	}
+}
+
+/* NAME=VALUE of letters, digits, '_', '-' and '.': it goes through the guest's shell. */
+static bool setting_ok(const char *setting)
+{
+	static const char name[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
+	static const char value[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+	size_t len = strspn(setting, name);
+
+	return len && setting[len] == '=' && setting[len + 1] &&
+	       !setting[len + 1 + strspn(setting + len + 1, value)];
+}
+
+static void check_settings(struct maker *m)
+{
+	size_t count = 0;
+
+	for (; m->request->settings && m->request->settings[count]; count++)
+		if (!setting_ok(m->request->settings[count])) {
+			buf_addf(m->complaints, "'%s' is no setting: say NAME=VALUE\n",
+				m->request->settings[count]);
+			m->mistakes++;
+		}
+	if (count > PLAN_SETTINGS_MAX) {
+		buf_addf(m->complaints, "more than %u settings\n", PLAN_SETTINGS_MAX);
+		m->mistakes++;
 	}
 }
 
@@ -262,6 +303,7 @@ int plan_make(const struct plan_request *request, struct plan_list *ret, struct 
 	for (size_t i = 0; request->scenarios[i]; i++)
 		find_scenarios(&m, request->scenarios[i]);
 	check_names(&m);
+	check_settings(&m);
 	load_targets(&m);
 	if (ret->count)
 		qsort(ret->at, ret->count, sizeof(*ret->at), by_scenario);

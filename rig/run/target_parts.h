@@ -37,6 +37,7 @@ struct raw_limits {
 /* Keys of `commands`, `roles` and `paths`: the words that scenarios may use, one table each. */
 #define TARGET_COMMANDS(X) \
 	X(provision)       \
+	X(configure)       \
 	X(start)           \
 	X(stop)            \
 	X(version)         \

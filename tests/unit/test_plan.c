@@ -1,0 +1,140 @@
+/* Plans from the repository's own scenarios and targets, and the settings that a run gives a target. */
+#include "tests/check/check.h"
+
+#include "base/fs.h"
+#include "base/json.h"
+#include "run/bed_prepare.h"
+#include "run/judge.h"
+#include "run/plan.h"
+
+#include <string.h>
+
+static int make(struct plan_list *ret, struct buf *complaints, const char *target,
+	const char *const *settings)
+{
+	const char *const scenarios[] = {"freeze-fs-during-delivery", NULL};
+	const char *const targets[] = {target, NULL};
+	struct plan_request request = {
+		.root = ".",
+		.scenarios = scenarios,
+		.targets = targets,
+		.seed = 1,
+		.settings = settings,
+	};
+	struct err err = {0};
+
+	return plan_make(&request, ret, complaints, &err);
+}
+
+static const char *const shipped[] = {"f1=shipped", "tracking=0", NULL};
+
+static void settings_are_kept_in_a_saved_plan(void)
+{
+	auto_buf struct buf complaints = {0};
+	struct plan_list plans = {0};
+	const char *dir = check_dir();
+	struct plan *loaded = NULL;
+	struct err err = {0};
+
+	CHECK_INT(make(&plans, &complaints, "refstore", shipped), 0);
+	if (!CHECK_INT(plans.count, 1))
+		return;
+	CHECK_STR(plans.at[0]->skip ? plans.at[0]->skip : "", "");
+	CHECK_INT(plan_save(plans.at[0], dir, &err), 0);
+	if (!CHECK_INT(plan_load(dir, &loaded, &err), 0))
+		return;
+	if (CHECK_INT(loaded->target->settings.count, 2)) {
+		CHECK_STR(loaded->target->settings.at[0], "f1=shipped");
+		CHECK_STR(loaded->target->settings.at[1], "tracking=0");
+	}
+	plan_free(loaded);
+	plan_list_free(&plans);
+}
+
+static void other_settings_are_another_template_and_another_baseline(void)
+{
+	auto_buf struct buf complaints = {0};
+	struct plan_list set = {0}, bare = {0};
+	struct plan *one, *other;
+	auto_free char *key = NULL, *bare_key = NULL;
+
+	CHECK_INT(make(&set, &complaints, "refstore", shipped), 0);
+	CHECK_INT(make(&bare, &complaints, "refstore", NULL), 0);
+	one = plan_baseline(set.at[0]);
+	other = plan_baseline(bare.at[0]);
+	CHECK(strcmp(one->id, other->id) != 0);
+	key = bed_prepare_key(set.at[0]->target);
+	bare_key = bed_prepare_key(bare.at[0]->target);
+	CHECK(strcmp(key, bare_key) != 0);
+	plan_free(one);
+	plan_free(other);
+	plan_list_free(&set);
+	plan_list_free(&bare);
+}
+
+static void a_target_that_cannot_be_configured_is_skipped_by_name(void)
+{
+	auto_buf struct buf complaints = {0};
+	struct plan_list plans = {0};
+
+	CHECK_INT(make(&plans, &complaints, "postfix-dovecot", shipped), 0);
+	if (CHECK_INT(plans.count, 1))
+		CHECK_STR(plans.at[0]->skip ? plans.at[0]->skip : "", "no configure");
+	plan_list_free(&plans);
+}
+
+static void what_is_no_setting_is_refused_before_anything_starts(void)
+{
+	static const char *const bad[] = {"f1", "=x", "f1=", "f 1=x", "f1=$(reboot)", "F1=x"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		const char *const settings[] = {bad[i], NULL};
+		auto_buf struct buf complaints = {0};
+		struct plan_list plans = {0};
+
+		CHECK_INT(make(&plans, &complaints, "refstore", settings), -EINVAL);
+		CHECK_HAS(buf_text(&complaints), "is no setting: say NAME=VALUE");
+		plan_list_free(&plans);
+	}
+}
+
+/* A history that says nothing, judged in a folder of its own. */
+static char *judged(const char *name, const char *const *settings)
+{
+	static const char history[] = "{\"t\":0.0,\"ev\":\"phase\",\"name\":\"end\"}\n";
+	auto_free char *dir = path_join(check_dir(), name);
+	auto_free char *path = path_join(dir, "history.jsonl");
+	auto_buf struct buf complaints = {0};
+	struct plan_list plans = {0};
+	struct result result = {0};
+	struct err err = {0};
+	json_t *json;
+	char *text;
+
+	make(&plans, &complaints, "refstore", settings);
+	CHECK_INT(fs_mkdir_p(dir, &err), 0);
+	CHECK_INT(plan_save(plans.at[0], dir, &err), 0);
+	CHECK_INT(fs_write_atomic(path, history, strlen(history), &err), 0);
+	CHECK_INT(judge_cell(dir, &result, &err), 0);
+	json = result_to_json(&result);
+	json_object_del(json, "path");
+	text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
+	json_decref(json);
+	result_free(&result);
+	plan_list_free(&plans);
+	return text;
+}
+
+static void the_judge_does_not_see_how_the_store_was_set(void)
+{
+	auto_free char *set = judged("set", shipped), *bare = judged("bare", NULL);
+
+	CHECK_STR(set, bare);
+	CHECK(!strstr(set, "shipped"));
+}
+
+CHECK_MAIN(CHECK_CASE(settings_are_kept_in_a_saved_plan),
+	CHECK_CASE(other_settings_are_another_template_and_another_baseline),
+	CHECK_CASE(a_target_that_cannot_be_configured_is_skipped_by_name),
+	CHECK_CASE(what_is_no_setting_is_refused_before_anything_starts),
+	CHECK_CASE(the_judge_does_not_see_how_the_store_was_set))
