@@ -4,18 +4,14 @@
 
 #include <string.h>
 
+/* clang-format off */
 static const struct fault_param params[] = {
 	{"point", true,
 		"the call: posix/io/sync/fsync, posix/io/rw/write ... or a point of the store"},
 	{"errno", true, "what it returns: EIO, ENOSPC ..."},
-	{"role", false, "who, as the target maps it (default: any program of a role)"},
-	{"path", false, "on what: a path name of the target, or a glob (default: anything)"},
-	{"user", false, "whose path (default: that of the step named by `step`, else anybody's)"},
-	{"hit", false, "the n-th matching call (default 1)"},
-	{"calls", false, "how many calls from there on (default 1)"},
-	{"step", false, "armed before that step begins"},
-	{0},
+	CALL_RULE_PARAMS
 };
+/* clang-format on */
 
 /* The given errno is always the one the store sees, so it must be one that the call may return. */
 static int check_errno(const struct step *step, int point, struct err *err)

@@ -1,7 +1,5 @@
 /* The store's own freeze and thaw, as a snapshot requestor calls them: the counterpart of a VSS writer. */
-#include "api/fault.h"
-
-#define COMMAND_MS 60000
+#include "api/store_command.h"
 
 static int check(const struct step *step, const struct target *target, struct err *err)
 {
@@ -13,28 +11,14 @@ static int check(const struct step *step, const struct target *target, struct er
 	return 0;
 }
 
-static int command(struct fault_run *run, const char *name, struct err *err)
-{
-	struct command_result result = {0};
-	int rc = run->bed->ops->run(
-		run->bed, target_command(run->target, name), NULL, COMMAND_MS, false, &result, err);
-
-	if (!rc && result.timed_out)
-		rc = err_set(err, -ETIMEDOUT, "command '%s' did not end", name);
-	else if (!rc && result.status)
-		rc = err_set(err, -EIO, "command '%s' ended with %d", name, result.status);
-	buf_free(&result.output);
-	return rc;
-}
-
 static int fire(struct fault_run *run, struct err *err)
 {
-	return command(run, "freeze", err);
+	return store_command(run, target_command(run->target, "freeze"), "freeze", false, err);
 }
 
 static int heal(struct fault_run *run, struct err *err)
 {
-	return command(run, "thaw", err);
+	return store_command(run, target_command(run->target, "thaw"), "thaw", false, err);
 }
 
 const struct fault fault_freeze_store = {

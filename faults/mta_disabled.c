@@ -1,7 +1,6 @@
 /* An agent of the store is stopped by the target's own command, and started again to heal. */
 #include "api/leg.h"
-
-#define COMMAND_MS 60000
+#include "api/store_command.h"
 
 static const struct fault_param params[] = {
 	{"agent", true, "which: an agent of the target"},
@@ -20,24 +19,10 @@ static int check(const struct step *step, const struct target *target, struct er
 	return 0;
 }
 
-static int command(struct fault_run *run, const char *line, const char *what, struct err *err)
-{
-	struct command_result result = {0};
-	int rc = run->bed->ops->run(run->bed, line, NULL, COMMAND_MS, true, &result, err);
-
-	if (!rc && result.timed_out)
-		rc = err_set(
-			err, -ETIMEDOUT, "%s of agent '%s' did not end", what, run->step->agent);
-	else if (!rc && result.status)
-		rc = err_set(err, -EIO, "%s of agent '%s' ended with %d", what, run->step->agent,
-			result.status);
-	buf_free(&result.output);
-	return rc;
-}
-
 static int fire(struct fault_run *run, struct err *err)
 {
-	int rc = command(run, target_agent(run->target, run->step->agent)->stop, "stop", err);
+	int rc = store_command(
+		run, target_agent(run->target, run->step->agent)->stop, "stop", true, err);
 
 	leg_mark(run);
 	return rc;
@@ -45,7 +30,8 @@ static int fire(struct fault_run *run, struct err *err)
 
 static int heal(struct fault_run *run, struct err *err)
 {
-	return command(run, target_agent(run->target, run->step->agent)->start, "start", err);
+	return store_command(
+		run, target_agent(run->target, run->step->agent)->start, "start", true, err);
 }
 
 const struct fault fault_mta_disabled = {

@@ -4,7 +4,8 @@
 
 static const struct fault_param params[] = {
 	{"mode", true,
-		"refuse, not-accepting, silent, banner-late, busy (421), rcpt-4yz, rcpt-5yz, "
+		"refuse, not-accepting, silent, banner-late, busy (421), full (452), tls-stalls, "
+		"rcpt-4yz, rcpt-5yz, "
 		"data-4yz, data-5yz, drop, mute, drip or half-close"},
 	{0},
 };

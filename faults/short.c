@@ -5,16 +5,12 @@
 #include "api/call_rule.h"
 #include "faults/guest/board_points.h"
 
+/* clang-format off */
 static const struct fault_param params[] = {
 	{"point", true, "the call: posix/io/rw/write, posix/io/net/recv ..."},
-	{"role", false, "who, as the target maps it (default: any program of a role)"},
-	{"path", false, "on what: a path name of the target, or a glob (default: anything)"},
-	{"user", false, "whose path (default: that of the step named by `step`, else anybody's)"},
-	{"hit", false, "the n-th matching call (default 1)"},
-	{"calls", false, "how many calls from there on (default 1)"},
-	{"step", false, "armed before that step begins"},
-	{0},
+	CALL_RULE_PARAMS
 };
+/* clang-format on */
 
 static int check(const struct step *step, const struct target *target, struct err *err)
 {

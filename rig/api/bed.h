@@ -20,16 +20,40 @@
 
 struct bed;
 
-/* What a relay between two legs does with connections (the rig's own forwarder or sink). */
+/*
+ * What the rig's forwarder does in front of a service that is `seen: relay`. Up to not-accepting it is done to
+ * connections; the next are done to a dialogue that otherwise passes, so the service takes the mail and its client
+ * hears otherwise; in the last a server of the rig's own stands in, and takes nothing. mail/forwarder.h and
+ * mail/sink.h say it exactly.
+ */
 enum leg_mode {
-	LEG_PASS,   /* forward */
-	LEG_REFUSE, /* reset at once */
-	LEG_SILENT, /* accept, then nothing */
-	LEG_CLOSED, /* nobody listens: RST of the kernel's own */
+	LEG_PASS,
+	LEG_REFUSE,	   /* reset at once */
+	LEG_SILENT,	   /* accept, then nothing */
+	LEG_CLOSED,	   /* nobody listens: RST of the kernel's own */
+	LEG_NOT_ACCEPTING, /* the kernel accepts, nobody else */
+	LEG_BANNER_LATE,
+	LEG_DROP,	/* the reply to the dot is lost after the commit: reset */
+	LEG_MUTE,	/* ... and kept back */
+	LEG_PARTIAL,	/* ... and kept back after so many replies */
+	LEG_DRIP,	/* ... and comes byte by byte */
+	LEG_HALF_CLOSE, /* FIN instead of the reply to the dot */
+	LEG_BUSY,	/* 421 as banner */
+	LEG_FULL,	/* 452 to MAIL */
+	LEG_DEFERS,	/* 451 after the dot */
+	LEG_TLS_STALLS, /* STARTTLS is taken, and no handshake comes */
+	LEG_MODES
 };
 
-/* How a silent leg ends for those who wait. */
+/* How a leg that keeps somebody waiting (silent, mute, partial) ends for those who wait. */
 enum leg_heal { LEG_HEAL_LATE, LEG_HEAL_RESET, LEG_HEAL_BLACK_HOLE };
+
+struct leg_change {
+	enum leg_mode mode;
+	enum leg_heal heal; /* of the mode that ends */
+	int64_t delay_ms;   /* banner-late, drip (a byte); 0: a second */
+	uint32_t replies;   /* partial */
+};
 
 #define CALL_SHORT_BYTES 10 /* that a shortened call transfers */
 
@@ -113,8 +137,8 @@ struct bed_ops {
 
 	/* The leg in front of a service that is `seen: relay`. `met` counts connections that met
 	 * the mode. */
-	int (*leg_set)(struct bed *bed, const struct service *service, enum leg_mode mode,
-		enum leg_heal heal, struct err *err);
+	int (*leg_set)(struct bed *bed, const struct service *service,
+		const struct leg_change *change, struct err *err);
 	uint64_t (*leg_met)(struct bed *bed, const struct service *service);
 
 	int (*unlink)(struct bed *bed, const char *path, struct err *err);

@@ -9,6 +9,18 @@
 #define CALL_GLOBS_MAX	  16
 #define CALL_PROGRAMS_MAX 64
 
+/* The keys that every fault on a call takes beside its `point`, for a table of params: they stand last. */
+/* clang-format off */
+#define CALL_RULE_PARAMS                                                                            \
+	{"role", false, "who, as the target maps it (default: any program of a role)"},             \
+	{"path", false, "on what: a path name of the target, or a glob (default: anything)"},       \
+	{"user", false, "whose path (default: that of the step named by `step`, else anybody's)"},  \
+	{"hit", false, "the n-th matching call (default 1)"},                                       \
+	{"calls", false, "how many calls from there on (default 1)"},                               \
+	{"step", false, "armed before that step begins"},                                           \
+	{0},
+/* clang-format on */
+
 /*
  * Plan time: does the target know the role and the path, and is there such a point? `known`: it is one of the
  * C library's; any other outside posix/ and libc/ may be a point of the store's own (fiu_fail()).

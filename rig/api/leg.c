@@ -45,15 +45,15 @@ int leg_poll(struct fault_run *run, struct err *err)
 	return 0;
 }
 
-int leg_fire(struct fault_run *run, enum leg_mode mode, struct err *err)
+int leg_fire(struct fault_run *run, const struct leg_change *change, struct err *err)
 {
 	leg_mark(run);
-	return run->bed->ops->leg_set(
-		run->bed, leg_service(run->step, run->target), mode, LEG_HEAL_LATE, err);
+	return run->bed->ops->leg_set(run->bed, leg_service(run->step, run->target), change, err);
 }
 
-int leg_heal_pass(struct fault_run *run, struct err *err)
+int leg_pass(struct fault_run *run, enum leg_heal heal, struct err *err)
 {
-	return run->bed->ops->leg_set(
-		run->bed, leg_service(run->step, run->target), LEG_PASS, LEG_HEAL_LATE, err);
+	struct leg_change pass = {.mode = LEG_PASS, .heal = heal};
+
+	return run->bed->ops->leg_set(run->bed, leg_service(run->step, run->target), &pass, err);
 }

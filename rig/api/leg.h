@@ -7,8 +7,8 @@
 #include "api/fault.h"
 
 int leg_check(const struct step *step, const struct target *target, struct err *err);
-int leg_fire(struct fault_run *run, enum leg_mode mode, struct err *err);
-int leg_heal_pass(struct fault_run *run, struct err *err);
+int leg_fire(struct fault_run *run, const struct leg_change *change, struct err *err);
+int leg_pass(struct fault_run *run, enum leg_heal heal, struct err *err);
 
 /* Requests that were refused or left waiting since leg_mark(): connections of the leg and operations. */
 int leg_poll(struct fault_run *run, struct err *err);

@@ -4,6 +4,7 @@
 #include "base/io.h"
 
 #include <assert.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -12,8 +13,9 @@
 
 const char *forwarder_mode_name(enum forwarder_mode mode)
 {
-	static const char *const names[FORWARDER_MODES] = {
-		"pass", "reset", "closed", "silent", "delay"};
+	static const char *const names[FORWARDER_MODES] = {"pass", "reset", "closed", "silent",
+		"delay", "not-accepting", "banner-late", "drop", "mute", "partial", "drip",
+		"half-close"};
 
 	return names[mode];
 }
@@ -70,6 +72,9 @@ static void serve(
 		.upstream_fd = -1,
 		.state = mode == FORWARDER_SILENT ? CONN_HELD : CONN_FORWARDING,
 		.delay_ms = mode == FORWARDER_DELAY ? forwarder->now.delay_ms : 0,
+		.hurt = {.mode = mode,
+			.delay_ms = forwarder->now.delay_ms,
+			.replies = forwarder->now.replies},
 		.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 	};
 	slot->used = slot->wake_fd >= 0 &&
@@ -88,7 +93,9 @@ static void accept_one(struct forwarder *forwarder, struct forwarder_conn *slot)
 	int fd;
 
 	pthread_mutex_lock(&forwarder->lock);
-	fd = accept4(forwarder->opts.listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	fd = forwarder->now.mode == FORWARDER_NOT_ACCEPTING
+		     ? -1
+		     : accept4(forwarder->opts.listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0) {
 		mode = meet(forwarder);
 		if (mode == FORWARDER_RESET)
@@ -97,8 +104,19 @@ static void accept_one(struct forwarder *forwarder, struct forwarder_conn *slot)
 			serve(forwarder, slot, fd, mode);
 	}
 	pthread_mutex_unlock(&forwarder->lock);
-	if (mode != FORWARDER_PASS && forwarder->opts.on_fired)
+	if (mode != FORWARDER_PASS && mode < FORWARDER_NOT_ACCEPTING && forwarder->opts.on_fired)
 		forwarder->opts.on_fired(forwarder->opts.arg, mode);
+}
+
+/* Linux: TCP_INFO of a listening socket has the length of its accept queue in tcpi_unacked. */
+static uint64_t backlog(const struct forwarder *forwarder)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(forwarder->opts.listen_fd, IPPROTO_TCP, TCP_INFO, &info, &len))
+		return 0;
+	return info.tcpi_unacked;
 }
 
 static void *accept_loop(void *arg)
@@ -117,7 +135,7 @@ static void *accept_loop(void *arg)
 		pthread_mutex_lock(&forwarder->lock);
 		stopping = forwarder->stopping;
 		slot = free_slot(forwarder);
-		if (slot && !forwarder->closed)
+		if (slot && !forwarder->closed && forwarder->now.mode != FORWARDER_NOT_ACCEPTING)
 			p[1].fd = forwarder->opts.listen_fd;
 		pthread_mutex_unlock(&forwarder->lock);
 		if (stopping)
@@ -220,6 +238,7 @@ static void change_conn(struct forwarder_conn *conn, const struct forwarder_chan
 	const struct forwarder_change *change)
 {
 	bool leaves = old->mode == FORWARDER_SILENT && change->mode != FORWARDER_SILENT;
+	bool kept = conn->hurt.mode == FORWARDER_MUTE || conn->hurt.mode == FORWARDER_PARTIAL;
 
 	if (!conn->used || conn->done)
 		return;
@@ -232,6 +251,12 @@ static void change_conn(struct forwarder_conn *conn, const struct forwarder_chan
 			tell(conn, CONN_CUT);
 		else
 			tell(conn, CONN_BLACK_HOLE);
+	} else if (conn->state == CONN_FORWARDING && conn->hurt.mode == old->mode &&
+		   change->mode != old->mode) {
+		if (kept && change->held == FORWARDER_HELD_RESET)
+			tell(conn, CONN_CUT);
+		conn->released = !kept || change->held == FORWARDER_HELD_LATE;
+		eventfd_write(conn->wake_fd, 1);
 	}
 }
 
@@ -247,6 +272,9 @@ int forwarder_change(
 	else if (change->mode != FORWARDER_CLOSED && forwarder->closed)
 		rc = open_listener(forwarder);
 	if (!rc) {
+		if (forwarder->now.mode == FORWARDER_NOT_ACCEPTING &&
+			change->mode != FORWARDER_NOT_ACCEPTING)
+			forwarder->counts.held += backlog(forwarder);
 		for (size_t i = 0; i < FORWARDER_CONNECTIONS_MAX; i++)
 			change_conn(&forwarder->slots[i], &forwarder->now, change);
 		forwarder->now = *change;
@@ -269,6 +297,8 @@ void forwarder_get_counts(struct forwarder *forwarder, struct forwarder_counts *
 {
 	pthread_mutex_lock(&forwarder->lock);
 	*ret = forwarder->counts;
+	if (forwarder->now.mode == FORWARDER_NOT_ACCEPTING)
+		ret->held += backlog(forwarder);
 	pthread_mutex_unlock(&forwarder->lock);
 }
 
@@ -277,5 +307,5 @@ uint64_t forwarder_fired(struct forwarder *forwarder)
 	struct forwarder_counts counts;
 
 	forwarder_get_counts(forwarder, &counts);
-	return counts.refused + counts.held + counts.delayed;
+	return counts.refused + counts.held + counts.delayed + counts.hurt;
 }

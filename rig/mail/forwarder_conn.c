@@ -15,6 +15,10 @@ struct leg {
 	int64_t ripe_ns;   /* not before */
 	bool ended;	   /* FIN was read */
 	bool ended_passed; /* and passed on */
+	size_t granted;	   /* of those that wait: they may go */
+	struct forwarder_conn *conn;
+	bool from_server;
+	bool thrown_away; /* what comes is not passed on any more */
 };
 
 static enum conn_state state_of(struct forwarder_conn *conn)
@@ -25,6 +29,7 @@ static enum conn_state state_of(struct forwarder_conn *conn)
 	eventfd_read(conn->wake_fd, &count);
 	pthread_mutex_lock(&conn->forwarder->lock);
 	state = conn->state;
+	conn->hurt.released = conn->released;
 	pthread_mutex_unlock(&conn->forwarder->lock);
 	return state;
 }
@@ -58,19 +63,23 @@ static void read_leg(struct leg *leg, int64_t delay_ms, bool *ret_broken)
 		return;
 	}
 	leg->ended = n == 0;
-	leg->at = 0;
-	leg->len = (size_t)n;
+	leg->at = leg->granted = 0;
+	leg->len = leg->thrown_away ? 0 : (size_t)n;
 	leg->ripe_ns = delay_ms ? deadline_in_ms(delay_ms) : 0;
+	if (!leg->from_server)
+		hurt_said(&leg->conn->hurt, leg->bytes, leg->len);
 }
 
 static void write_leg(struct leg *leg, bool *ret_broken)
 {
-	ssize_t n = write(leg->to, leg->bytes + leg->at, leg->len - leg->at);
+	ssize_t n = write(leg->to, leg->bytes + leg->at, leg->granted);
 
-	if (n < 0)
+	if (n < 0) {
 		*ret_broken |= errno != EAGAIN && errno != EINTR;
-	else
-		leg->at += (size_t)n;
+		return;
+	}
+	leg->at += (size_t)n;
+	leg->granted -= (size_t)n;
 }
 
 static bool waiting(const struct leg *leg)
@@ -83,10 +92,61 @@ static bool ripe(const struct leg *leg)
 	return !leg->ripe_ns || deadline_left_ms(leg->ripe_ns) == 0;
 }
 
+/* The mode hurts the dialogue, and this is the direction in which it does. */
+static bool hurts(const struct leg *leg)
+{
+	return leg->from_server && leg->conn->hurt.mode >= FORWARDER_BANNER_LATE;
+}
+
+static void count_hurt(struct forwarder_conn *conn)
+{
+	struct forwarder *forwarder = conn->forwarder;
+
+	pthread_mutex_lock(&forwarder->lock);
+	forwarder->counts.hurt++;
+	pthread_mutex_unlock(&forwarder->lock);
+	if (forwarder->opts.on_fired)
+		forwarder->opts.on_fired(forwarder->opts.arg, conn->hurt.mode);
+}
+
+/* How much of what waits may go, by the mode that hurts the dialogue. */
+static void grant(struct leg *leg, bool *ret_broken)
+{
+	bool met = false;
+
+	leg->granted = leg->len - leg->at;
+	if (!hurts(leg))
+		return;
+	leg->ripe_ns = 0;
+	switch (hurt_answered(
+		&leg->conn->hurt, leg->bytes + leg->at, leg->len - leg->at, &leg->granted, &met)) {
+	case HURT_PASS:
+		break;
+	case HURT_WAIT:
+		leg->granted = 0;
+		leg->ripe_ns = leg->conn->hurt.until_ns ? leg->conn->hurt.until_ns : CLOCK_NEVER;
+		break;
+	case HURT_RESET:
+		*ret_broken = true;
+		break;
+	case HURT_END:
+		shutdown(leg->to, SHUT_WR);
+		leg->thrown_away = leg->ended_passed = true;
+		leg->len = leg->at = 0;
+		break;
+	}
+	if (met)
+		count_hurt(leg->conn);
+}
+
 /* Pass on what has been read and may go; the FIN after the last byte. */
 static void push(struct leg *leg, bool *ret_broken)
 {
-	if (!ripe(leg))
+	if (!ripe(leg) && !hurts(leg))
+		return;
+	if (waiting(leg) && !leg->granted)
+		grant(leg, ret_broken);
+	if (!ripe(leg) || *ret_broken)
 		return;
 	if (waiting(leg))
 		write_leg(leg, ret_broken);
@@ -101,7 +161,7 @@ static void interest(
 	const struct leg *leg, struct pollfd *from, struct pollfd *to, int64_t *wake_ns)
 {
 	if (waiting(leg) || leg->ended) {
-		if (leg->ended_passed)
+		if (leg->ended_passed && !waiting(leg))
 			return;
 		if (!ripe(leg))
 			*wake_ns = leg->ripe_ns < *wake_ns ? leg->ripe_ns : *wake_ns;
@@ -117,6 +177,8 @@ static void last_bytes(struct leg *leg)
 {
 	bool broken = false;
 
+	if (hurts(leg)) /* what is held back is not let out by its end */
+		return;
 	leg->ripe_ns = 0;
 	do {
 		push(leg, &broken);
@@ -192,6 +254,8 @@ static bool forward(struct forwarder_conn *conn)
 	io_prepare(conn->upstream_fd);
 	no_delay(conn->upstream_fd);
 	no_delay(conn->client_fd);
+	legs[0].conn = legs[1].conn = conn;
+	legs[1].from_server = true;
 	legs[0].from = legs[1].to = conn->client_fd;
 	legs[0].to = legs[1].from = conn->upstream_fd;
 	return pump(conn, &legs[0], &legs[1]);

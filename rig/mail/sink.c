@@ -5,14 +5,16 @@
 
 #include <poll.h>
 #include <string.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #define PEER_LOOK_MS 200 /* how soon a held session sees that its peer has gone */
 
 static const char *const mode_names[SINK_MODES] = {"ok", "refuse", "not-accepting", "silent",
-	"banner-late", "busy", "rcpt-4yz", "rcpt-5yz", "data-4yz", "data-5yz", "drop", "mute",
-	"drip", "half-close"};
+	"banner-late", "busy", "full", "tls-stalls", "rcpt-4yz", "rcpt-5yz", "data-4yz", "data-5yz",
+	"drop", "mute", "drip", "half-close"};
 
 const char *sink_mode_name(enum sink_mode mode)
 {
@@ -262,9 +264,22 @@ void sink_stop(struct sink *sink)
 	free(sink);
 }
 
+/* Linux: TCP_INFO of a listening socket has the length of its accept queue in tcpi_unacked. */
+static uint64_t backlog(const struct sink *sink)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(sink->opts.listen_fd, IPPROTO_TCP, TCP_INFO, &info, &len))
+		return 0;
+	return info.tcpi_unacked;
+}
+
 void sink_set_mode(struct sink *sink, enum sink_mode mode)
 {
 	pthread_mutex_lock(&sink->lock);
+	if (sink->mode == SINK_NOT_ACCEPTING && mode != SINK_NOT_ACCEPTING)
+		sink->fired[SINK_NOT_ACCEPTING] += backlog(sink);
 	sink->mode = mode;
 	wake(sink);
 	pthread_mutex_unlock(&sink->lock);
@@ -281,6 +296,8 @@ uint64_t sink_fired(struct sink *sink, enum sink_mode mode)
 
 	pthread_mutex_lock(&sink->lock);
 	count = sink->fired[mode];
+	if (mode == SINK_NOT_ACCEPTING && sink->mode == mode)
+		count += backlog(sink);
 	pthread_mutex_unlock(&sink->lock);
 	return count;
 }

@@ -24,14 +24,16 @@ enum sink_mode {
 	SINK_SILENT,	    /* accepted; no banner, no reply to anything until the mode changes */
 	SINK_BANNER_LATE,   /* the banner after delay_ms */
 	SINK_BUSY,	    /* 421 as banner, closed */
-	SINK_RCPT_4YZ,	    /* 451 to RCPT */
-	SINK_RCPT_5YZ,	    /* 550 to RCPT */
-	SINK_DATA_4YZ,	    /* 451 after the dot, nothing kept */
-	SINK_DATA_5YZ,	    /* 554 after the dot, nothing kept */
-	SINK_DROP,	    /* the mail is kept, the connection is reset before the reply */
-	SINK_MUTE,	    /* the mail is kept, the reply comes once the mode changes */
-	SINK_DRIP,	    /* the reply after the dot one byte every delay_ms */
-	SINK_HALF_CLOSE,    /* the mail is kept, FIN instead of the reply; reads on */
+	SINK_FULL,	    /* 452 to MAIL: its disk is full */
+	SINK_TLS_STALLS, /* offers STARTTLS, says 220 to it and nothing more until the mode changes */
+	SINK_RCPT_4YZ,	 /* 451 to RCPT */
+	SINK_RCPT_5YZ,	 /* 550 to RCPT */
+	SINK_DATA_4YZ,	 /* 451 after the dot, nothing kept */
+	SINK_DATA_5YZ,	 /* 554 after the dot, nothing kept */
+	SINK_DROP,	 /* the mail is kept, the connection is reset before the reply */
+	SINK_MUTE,	 /* the mail is kept, the reply comes once the mode changes */
+	SINK_DRIP,	 /* the reply after the dot one byte every delay_ms */
+	SINK_HALF_CLOSE, /* the mail is kept, FIN instead of the reply; reads on */
 	SINK_MODES,
 };
 
@@ -74,7 +76,7 @@ void sink_stop(struct sink *sink); /* ends and frees; NULL is fine */
 void sink_set_mode(struct sink *sink, enum sink_mode mode);
 enum sink_mode sink_get_mode(struct sink *sink);
 
-/* How often a connection, command or dot met that mode. */
+/* How often a connection, command or dot met that mode; connections left in the backlog, for not-accepting. */
 uint64_t sink_fired(struct sink *sink, enum sink_mode mode);
 uint64_t sink_sessions(struct sink *sink); /* accepted so far */
 

@@ -57,18 +57,30 @@ static int banner(struct sink_session *session)
 
 static int hello(struct sink_session *session, const char *word)
 {
-	bool lhlo = !strcasecmp(word, "LHLO");
+	bool lhlo = !strcasecmp(word, "LHLO"), tls;
 	auto_free char *text = NULL;
 
 	if (lhlo != session->sink->opts.lmtp)
 		return reply(session, "500 5.5.1 Wrong protocol");
 	forget(session);
 	session->greeted = true;
+	tls = sink_get_mode(session->sink) == SINK_TLS_STALLS;
 	text = !strcasecmp(word, "HELO") ? text_fmt("250 %s", session->sink->opts.name)
-					 : text_fmt("250-%s\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
+					 : text_fmt("250-%s\r\n250-PIPELINING\r\n250-8BITMIME\r\n%s"
 						    "250-ENHANCEDSTATUSCODES\r\n250 SIZE %u",
-						   session->sink->opts.name, MESSAGE_READ_MAX);
+						   session->sink->opts.name,
+						   tls ? "250-STARTTLS\r\n" : "", MESSAGE_READ_MAX);
 	return reply(session, text);
+}
+
+/* There is no TLS here: whoever was told 220 and waits for a handshake is left when the mode ends (RFC 3207). */
+static int start_tls(struct sink_session *session)
+{
+	if (sink_meet(session->sink, SINK_BIT(SINK_TLS_STALLS)) != SINK_TLS_STALLS)
+		return reply(session, "502 5.5.2 Command not recognized");
+	if (!reply(session, "220 2.0.0 Ready to start TLS"))
+		sink_hold(session, SINK_TLS_STALLS, CLOCK_NEVER);
+	return -EPIPE;
 }
 
 /* What stands in <>, or NULL. Caller frees. */
@@ -92,6 +104,10 @@ static int mail_from(struct sink_session *session, const char *text)
 	if (session->from || !session->greeted) {
 		free(from);
 		return reply(session, "503 5.5.1 Bad sequence of commands");
+	}
+	if (sink_meet(session->sink, SINK_BIT(SINK_FULL)) == SINK_FULL) {
+		free(from);
+		return reply(session, "452 4.3.1 Insufficient system storage");
 	}
 	session->from = from;
 	return reply(session, "250 2.1.0 Ok");
@@ -250,6 +266,8 @@ static int command(struct sink_session *session, const char *text)
 	mail_text(word, sizeof(word), text, len);
 	if (!strcasecmp(word, "EHLO") || !strcasecmp(word, "HELO") || !strcasecmp(word, "LHLO"))
 		return hello(session, word);
+	if (!strcasecmp(word, "STARTTLS"))
+		return start_tls(session);
 	if (!strcasecmp(word, "MAIL"))
 		return mail_from(session, rest);
 	if (!strcasecmp(word, "RCPT"))

@@ -22,8 +22,8 @@ int legs_open(struct legs **ret, const struct target *target, struct machine *ma
 	int64_t (*clock_ns)(void *arg), void *arg, struct err *err);
 void legs_close(struct legs *legs);
 
-int legs_set(struct legs *legs, const struct service *service, enum leg_mode mode,
-	enum leg_heal heal, struct err *err);
+int legs_set(struct legs *legs, const struct service *service, const struct leg_change *change,
+	struct err *err);
 uint64_t legs_met(struct legs *legs, const struct service *service);
 int legs_sink_set(struct legs *legs, const char *mode, struct err *err); /* by sink_mode_name() */
 uint64_t legs_sink_met(struct legs *legs);

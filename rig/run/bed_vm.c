@@ -106,10 +106,10 @@ static int vm_call_status(
 	return guest_call_status(of(bed)->witness, slot, ret, err);
 }
 
-static int vm_leg_set(struct bed *bed, const struct service *service, enum leg_mode mode,
-	enum leg_heal heal, struct err *err)
+static int vm_leg_set(struct bed *bed, const struct service *service,
+	const struct leg_change *change, struct err *err)
 {
-	return legs_set(of(bed)->legs, service, mode, heal, err);
+	return legs_set(of(bed)->legs, service, change, err);
 }
 
 static uint64_t vm_leg_met(struct bed *bed, const struct service *service)

@@ -130,13 +130,12 @@ static int bed_frozen(struct bed *bed, uint32_t *ret, struct err *err)
 	return 0;
 }
 
-static int bed_leg_set(struct bed *bed, const struct service *service, enum leg_mode mode,
-	enum leg_heal heal, struct err *err)
+static int bed_leg_set(struct bed *bed, const struct service *service,
+	const struct leg_change *change, struct err *err)
 {
 	(void)service;
-	(void)heal;
 	(void)err;
-	of(bed)->refusing = mode != LEG_PASS;
+	of(bed)->refusing = change->mode != LEG_PASS;
 	fake_disable_delivery(of(bed)->fake, of(bed)->refusing);
 	return 0;
 }
