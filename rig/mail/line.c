@@ -17,13 +17,23 @@ void line_group_init(struct line_group *group)
 	pthread_mutex_init(&group->lock, NULL);
 }
 
-void line_group_cancel(struct line_group *group)
+static void end_all(struct line_group *group, bool cancel)
 {
 	pthread_mutex_lock(&group->lock);
-	group->cancelled = true;
+	group->cancelled |= cancel;
 	for (struct line *line = group->first; line; line = line->next)
 		shutdown(line->fd, SHUT_RDWR);
 	pthread_mutex_unlock(&group->lock);
+}
+
+void line_group_cancel(struct line_group *group)
+{
+	end_all(group, true);
+}
+
+void line_group_end(struct line_group *group)
+{
+	end_all(group, false);
 }
 
 void line_group_fini(struct line_group *group)

@@ -35,7 +35,8 @@ struct line {
 
 void line_group_init(struct line_group *group);
 void line_group_cancel(struct line_group *group); /* all calls end with -ECANCELED, from now on */
-void line_group_fini(struct line_group *group);	  /* all connections are closed by then */
+void line_group_end(struct line_group *group);	/* the connections of now end; later ones do not */
+void line_group_fini(struct line_group *group); /* all connections are closed by then */
 
 void line_open(struct line *line, int fd, struct line_group *group); /* group may be NULL */
 void line_close(struct line *line); /* FIN; NULL and closed ones are fine */

@@ -285,6 +285,12 @@ void sink_set_mode(struct sink *sink, enum sink_mode mode)
 	pthread_mutex_unlock(&sink->lock);
 }
 
+void sink_set_mode_cold(struct sink *sink, enum sink_mode mode)
+{
+	sink_set_mode(sink, mode);
+	line_group_end(&sink->group);
+}
+
 enum sink_mode sink_get_mode(struct sink *sink)
 {
 	return sink_meet(sink, 0);

@@ -74,6 +74,8 @@ struct sink *sink_start(const struct sink_opts *opts, struct err *err);
 void sink_stop(struct sink *sink); /* ends and frees; NULL is fine */
 
 void sink_set_mode(struct sink *sink, enum sink_mode mode);
+/* The same, and sessions that are open end first: a warm connection would pass by what is done to new ones. */
+void sink_set_mode_cold(struct sink *sink, enum sink_mode mode);
 enum sink_mode sink_get_mode(struct sink *sink);
 
 /* How often a connection, command or dot met that mode; connections left in the backlog, for not-accepting. */

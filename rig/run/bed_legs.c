@@ -243,13 +243,23 @@ uint64_t legs_met(struct legs *legs, const struct service *service)
 	       sink_met_all(leg->stand_in);
 }
 
+/* Only a new connection meets it, or is told of it. */
+static bool of_connections(enum sink_mode mode)
+{
+	return mode == SINK_REFUSE || mode == SINK_NOT_ACCEPTING || mode == SINK_BANNER_LATE ||
+	       mode == SINK_BUSY || mode == SINK_TLS_STALLS;
+}
+
 int legs_sink_set(struct legs *legs, const char *mode, struct err *err)
 {
 	enum sink_mode parsed;
 
 	if (sink_mode_parse(mode, &parsed))
 		return err_set(err, -EINVAL, "the sink has no mode '%s'", mode);
-	sink_set_mode(legs->sink, parsed);
+	if (of_connections(parsed))
+		sink_set_mode_cold(legs->sink, parsed);
+	else
+		sink_set_mode(legs->sink, parsed);
 	return 0;
 }
 
