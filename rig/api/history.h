@@ -46,6 +46,13 @@
  *	sunk	 {token?, from, to[], sha256, bytes, bounce_of?, kept}	arrived at the rig's sink
  *	excused	 {user, mailbox?, uid?, token?, count?, why}	removed by the rig, or perhaps removed: the
  *		 copy with this token or uid, or so many unknown copies of this user
+ *	pop3	 {session, user, do, ...}	what a POP3 session did, in order; `session` numbers them. do:
+ *		 login {since, outcome, in_use?}: since: when the password was sent; in_use: refused, as
+ *		 another session has the maildrop · list {items: [{uidl, token?, sha256?}]}: the whole
+ *		 maildrop; token and hash of what was retrieved · idle {idle_s}: stood still so long, and went
+ *		 on · one of three ends: quit {outcome, marked[]}, cut {marked[]} by the client without QUIT,
+ *		 closed {idle_s, marked[]} by the store while nothing was asked. marked: the UIDLs that DELE
+ *		 marked and RSET did not unmark
  *	died	 {program, pid?, signal?, text?, by_rig, oom?}	a process of the store died of a signal
  *		 (number or name), or said so itself (text alone). by_rig: the rig, or the store's own master at
  *		 a stop, sent it. oom: the kernel's

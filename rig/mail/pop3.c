@@ -247,6 +247,20 @@ enum mail_outcome pop3_dele(struct pop3 *pop3, uint32_t number)
 	return pop3_send(pop3, text);
 }
 
+bool pop3_wait(struct pop3 *pop3, int64_t deadline_ns)
+{
+	if (!pop3->alive)
+		return true;
+	pop3->line.deadline_ns = deadline_ns;
+	return line_readable(&pop3->line) != 0;
+}
+
+void pop3_reset(struct pop3 *pop3)
+{
+	pop3->alive = false;
+	line_reset(&pop3->line);
+}
+
 enum mail_outcome pop3_quit(struct pop3 *pop3)
 {
 	enum mail_outcome outcome = pop3_send(pop3, "QUIT");

@@ -47,6 +47,9 @@ enum mail_outcome pop3_uidl(struct pop3 *pop3, struct pop3_items *items); /* fil
 enum mail_outcome pop3_retr(struct pop3 *pop3, uint32_t number, struct message_seen *ret);
 enum mail_outcome pop3_dele(struct pop3 *pop3, uint32_t number);
 enum mail_outcome pop3_quit(struct pop3 *pop3);
+/* Stand idle until the deadline: true if the store ended the session, or said anything, before. */
+bool pop3_wait(struct pop3 *pop3, int64_t deadline_ns);
+void pop3_reset(struct pop3 *pop3); /* RST instead of FIN; close it afterwards all the same */
 enum mail_outcome pop3_send(struct pop3 *pop3, const char *text); /* for one-line replies */
 
 void pop3_items_free(struct pop3_items *items);

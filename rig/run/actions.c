@@ -38,6 +38,7 @@ static const struct action_key pop3_keys[] = {
 	{"sessions", false, "1", "connections at the same time"},
 	{"messages", false, NULL, "rounds in all; until everything else is over"},
 	{"pace", false, NULL, "rounds in all; as fast as it goes"},
+	{"for", false, NULL, "stand idle so long in each session; not at all"},
 	{0},
 };
 
@@ -70,6 +71,10 @@ const struct action actions[] = {
 	{"imap", "IMAP clients that follow a mailbox, or send given commands", true, NULL,
 		imap_keys},
 	{"pop3", "POP3 clients that list and retrieve a maildrop", true, NULL, pop3_keys},
+	{"pop3-delete",
+		"POP3 clients that retrieve and delete, and end by QUIT, by RSET and QUIT, or cut "
+		"off",
+		true, NULL, pop3_keys},
 	{"http", "web mail clients that ask for the start page", true, NULL, http_keys},
 	{"dismount", "take the mailbox store off line", false, "dismount", no_keys},
 	{"mount", "take the mailbox store back on line", false, "mount", no_keys},

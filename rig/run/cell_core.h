@@ -111,6 +111,9 @@ bool work_known(const char *name);
 bool work_finite(const struct step *step); /* ends by itself */
 void work_run(struct step_run *step);	   /* all its sessions, until done */
 
+/* ---- cell_pop3.c ---- */
+void pop3_read_back(struct cell *cell); /* list and retrieve each maildrop that POP3 clients used */
+
 /* ---- cell_action.c ---- */
 void action_run(struct step_run *step);
 

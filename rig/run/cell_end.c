@@ -294,6 +294,8 @@ void cell_read_back(struct cell *cell)
 	for (size_t i = 0; imap && i < cell->target->users.count && !cell->broken; i++)
 		read_back_user(cell, imap, cell->target->users.at[i]);
 	if (!cell->broken)
+		pop3_read_back(cell);
+	if (!cell->broken)
 		read_queue(cell);
 	read_sink(cell);
 }

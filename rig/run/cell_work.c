@@ -7,7 +7,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "mail/http.h"
-#include "mail/pop3.h"
 #include "run/cell_work.h"
 
 #include <assert.h>
@@ -111,6 +110,11 @@ bool session_turn(struct session *session)
 	uint32_t number;
 
 	return take_turn(session, &number);
+}
+
+bool session_numbered_turn(struct session *session, uint32_t *ret)
+{
+	return take_turn(session, ret);
 }
 
 char *mail_address(const char *user)
@@ -277,45 +281,7 @@ static void append_session(struct session *session)
 	imap_close(&imap);
 }
 
-/* ---- pop3 and http ---- */
-
-static void pop3_round(struct session *session, const char *user)
-{
-	struct mail_opts opts = session_opts(session);
-	struct pop3 pop3 = {.line.fd = -1};
-	struct pop3_items items = {0};
-	struct message_seen seen;
-	enum mail_outcome outcome = MAIL_NO;
-	uint64_t id = op_begin(session->cell, session->who, "pop3-session",
-		json_pack("{ss ss}", "service", "pop3", "user", user));
-	int fd = session_connect(session, PROTOCOL_POP3);
-
-	if (fd >= 0) {
-		pop3_open(&pop3, fd, &opts);
-		outcome = pop3_greet(&pop3);
-		if (outcome == MAIL_OK)
-			outcome = pop3_login(&pop3, user, user);
-		if (outcome == MAIL_OK)
-			outcome = pop3_uidl(&pop3, &items);
-		for (size_t i = 0; i < items.count && outcome == MAIL_OK; i++)
-			outcome = pop3_retr(&pop3, items.items[i].number, &seen);
-		if (outcome == MAIL_OK)
-			outcome = pop3_quit(&pop3);
-	}
-	op_end(session->cell, id, session->who, "pop3-session", outcome,
-		json_pack("{so si}", "text", json_text(*pop3.failure ? pop3.failure : pop3.reply),
-			"messages", (int)items.count));
-	pop3_items_free(&items);
-	pop3_close(&pop3);
-}
-
-static void pop3_session(struct session *session)
-{
-	uint32_t number;
-
-	while (take_turn(session, &number))
-		pop3_round(session, session_user(session));
-}
+/* ---- http ---- */
 
 static void http_session(struct session *session)
 {
@@ -348,6 +314,7 @@ static const struct work_kind {
 	{"append", 10, append_session},
 	{"imap", 0, imap_session},
 	{"pop3", 0, pop3_session},
+	{"pop3-delete", 0, pop3_session},
 	{"http", 0, http_session},
 };
 

@@ -23,8 +23,10 @@ bool session_over(struct session *session);		       /* no new operation any more
 void session_pause(struct session *session, int64_t until_ns); /* or until over */
 bool session_turn(
 	struct session *session); /* the next round of an open-ended or counted workload */
+bool session_numbered_turn(struct session *session, uint32_t *ret); /* and which it is, from 0 */
 const char *session_user(const struct session *session);
 bool session_login(struct session *session, struct imap *imap, const char *user); /* if not yet */
 
 void imap_session(struct session *session);
+void pop3_session(struct session *session);
 char *mail_address(const char *user); /* USER@store; caller frees */

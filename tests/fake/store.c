@@ -20,7 +20,8 @@ const char *fake_bug_name(enum fake_bug bug)
 {
 	static const char *const names[FAKE_BUGS] = {"loses", "keeps-refused", "duplicates",
 		"bounces", "no-reply", "queue-stuck", "hangs-at-thaw", "stop-hangs", "dies",
-		"corrupts", "mixes-users"};
+		"corrupts", "mixes-users", "cut-deletes", "quit-keeps", "overdeletes", "lock-stays",
+		"uidl-changes", "uidl-shared", "autologout"};
 
 	return names[bug];
 }
@@ -78,7 +79,7 @@ void fake_plant(struct fake *fake, enum fake_bug bug, unsigned int nth, bool onl
 	pthread_mutex_unlock(&fake->lock);
 }
 
-static bool fires_locked(struct fake *fake, enum fake_bug bug, bool hurt)
+bool fake_fires_locked(struct fake *fake, enum fake_bug bug, bool hurt)
 {
 	if (!fake->bugs[bug].nth || (fake->bugs[bug].only_hurt && !hurt))
 		return false;
@@ -92,7 +93,7 @@ bool fake_fires(struct fake *fake, enum fake_bug bug, bool hurt)
 	bool fires;
 
 	pthread_mutex_lock(&fake->lock);
-	fires = fires_locked(fake, bug, hurt);
+	fires = fake_fires_locked(fake, bug, hurt);
 	pthread_mutex_unlock(&fake->lock);
 	return fires;
 }
@@ -172,7 +173,7 @@ int fake_write_gate(struct fake *fake, bool *ret_hurt)
 		cond_wait(&fake->changed, &fake->lock, CLOCK_NEVER);
 	}
 	fake->freeze_waiters -= hurt;
-	if (hurt && fires_locked(fake, FAKE_HANGS_AT_THAW, true)) {
+	if (hurt && fake_fires_locked(fake, FAKE_HANGS_AT_THAW, true)) {
 		hang_locked(fake);
 		rc = -ECANCELED;
 	} else {
@@ -401,7 +402,7 @@ int fake_stop(struct fake *fake, int64_t deadline_ns, struct err *err)
 		return 0;
 	begin_stop(fake);
 	pthread_mutex_lock(&fake->lock);
-	if (fires_locked(fake, FAKE_STOP_HANGS, false) || fake->bugs[FAKE_STOP_HANGS].fired)
+	if (fake_fires_locked(fake, FAKE_STOP_HANGS, false) || fake->bugs[FAKE_STOP_HANGS].fired)
 		while (!fake->killed && deadline_left_ms(deadline_ns) != 0)
 			cond_wait(&fake->changed, &fake->lock, deadline_ns);
 	while (fake->live && deadline_left_ms(deadline_ns) != 0)

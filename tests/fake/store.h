@@ -43,6 +43,13 @@ enum fake_bug {
 	FAKE_DIES,	    /* H5: a process dies by SIGSEGV at the dot; the connection is reset */
 	FAKE_CORRUPTS,	    /* S8: a copy's body is altered */
 	FAKE_MIXES_USERS,   /* S9: a copy goes to another user */
+	FAKE_CUT_DELETES,   /* P1: a POP3 session that is cut removes what it marked */
+	FAKE_QUIT_KEEPS,    /* P1: +OK to QUIT, and the marked are still there */
+	FAKE_OVERDELETES,   /* P2: QUIT removes one that was not marked */
+	FAKE_LOCK_STAYS,    /* P3: a maildrop stays locked after a session was cut */
+	FAKE_UIDL_CHANGES,  /* P4: a message gets another UIDL */
+	FAKE_UIDL_SHARED,   /* P4: two messages of a listing have the same UIDL */
+	FAKE_AUTOLOGOUT,    /* P5: a POP3 session that stands idle is ended at once */
 	FAKE_BUGS,
 };
 

@@ -1,5 +1,6 @@
 #include "tests/fake/store_private.h"
 
+#include "base/clock.h"
 #include "mail/message.h"
 
 #include <inttypes.h>
@@ -7,10 +8,12 @@
 #include <strings.h>
 
 #define DROP_MAX 10000
+#define IDLE_MS	 50 /* of a session that a bug ends */
 
 struct drop { /* what the session was shown at login */
 	char *user;
-	bool ready;
+	bool ready, quit;
+	bool logged_out; /* planted: as soon as it stands idle */
 	uint32_t *uids;
 	bool *gone;
 	size_t count;
@@ -29,19 +32,27 @@ static int reply(struct fake_session *session, const char *text)
 	return line_printf(&session->line, "%s\r\n", text);
 }
 
-static void fill(struct fake *fake, struct drop *drop)
+/* False if another session has it. */
+static bool fill(struct fake *fake, struct drop *drop)
 {
 	struct fake_box *box;
+	bool free_to_use;
 
 	pthread_mutex_lock(&fake->lock);
 	box = fake_box_find(fake, drop->user, "INBOX");
+	free_to_use = !box->locked;
+	if (!free_to_use)
+		goto out;
+	box->locked = true;
 	drop->count = box->count < DROP_MAX ? box->count : DROP_MAX;
 	drop->uids = mem_zero(drop->count, sizeof(*drop->uids));
 	drop->gone = mem_zero(drop->count, sizeof(*drop->gone));
 	for (size_t i = 0; i < drop->count; i++)
 		drop->uids[i] = box->mails[i]->uid;
 	drop->ready = true;
+out:
 	pthread_mutex_unlock(&fake->lock);
+	return free_to_use;
 }
 
 static int pass(struct fake_session *session, struct drop *drop, const char *password)
@@ -49,7 +60,9 @@ static int pass(struct fake_session *session, struct drop *drop, const char *pas
 	if (!drop->user || drop->ready || strcmp(drop->user, password) != 0 ||
 		!fake_is_user(session->fake, drop->user, strlen(drop->user)))
 		return reply(session, "-ERR wrong user or password");
-	fill(session->fake, drop);
+	if (!fill(session->fake, drop))
+		return reply(session, "-ERR [IN-USE] another session has it");
+	drop->logged_out = fake_fires(session->fake, FAKE_AUTOLOGOUT, false);
 	return reply(session, "+OK logged in");
 }
 
@@ -65,6 +78,25 @@ static void text_of(struct fake *fake, const struct drop *drop, size_t i, struct
 	pthread_mutex_unlock(&fake->lock);
 }
 
+/* What the message is called; called under no lock. */
+static uint32_t uidl_of(struct fake *fake, const struct drop *drop, size_t i)
+{
+	bool shared = i && fake_fires(fake, FAKE_UIDL_SHARED, false);
+	struct fake_mail *mail;
+	uint32_t uidl = drop->uids[shared ? i - 1 : i];
+
+	pthread_mutex_lock(&fake->lock);
+	mail = fake_box_mail(fake_box_find(fake, drop->user, "INBOX"), uidl);
+	if (mail && mail->listed && fake_fires_locked(fake, FAKE_UIDL_CHANGES, false))
+		mail->uidl = 1000000;
+	if (mail) {
+		mail->listed = true;
+		uidl += mail->uidl;
+	}
+	pthread_mutex_unlock(&fake->lock);
+	return uidl;
+}
+
 static int list(struct fake_session *session, const struct drop *drop, bool uidl)
 {
 	struct buf out auto_buf = {0};
@@ -77,7 +109,8 @@ static int list(struct fake_session *session, const struct drop *drop, bool uidl
 			continue;
 		text_of(session->fake, drop, i, &text);
 		if (uidl)
-			buf_addf(&out, "%zu u%" PRIu32 "\r\n", i + 1, drop->uids[i]);
+			buf_addf(&out, "%zu u%" PRIu32 "\r\n", i + 1,
+				uidl_of(session->fake, drop, i));
 		else
 			buf_addf(&out, "%zu %zu\r\n", i + 1, text.len);
 	}
@@ -119,22 +152,60 @@ static int retr(struct fake_session *session, const struct drop *drop, size_t i)
 	return line_write(&session->line, out.data, out.len, NULL);
 }
 
-static int quit(struct fake_session *session, const struct drop *drop)
+/* Remove the marked ones; under the lock. */
+static void remove_marked(struct fake *fake, const struct drop *drop)
 {
-	struct fake *fake = session->fake;
-	bool hurt = false, any = false;
-
-	for (size_t i = 0; i < drop->count; i++)
-		any |= drop->gone[i];
-	if (any && fake_write_gate(fake, &hurt))
-		return -EPIPE;
-	pthread_mutex_lock(&fake->lock);
 	for (size_t i = 0; i < drop->count; i++)
 		if (drop->gone[i])
 			fake_box_drop(fake_box_find(fake, drop->user, "INBOX"), drop->uids[i]);
+}
+
+static size_t marked(const struct drop *drop)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < drop->count; i++)
+		count += drop->gone[i];
+	return count;
+}
+
+static int quit(struct fake_session *session, struct drop *drop)
+{
+	struct fake *fake = session->fake;
+	size_t any = marked(drop);
+	bool hurt = false, keeps, more;
+
+	drop->quit = true;
+	if (any && fake_write_gate(fake, &hurt))
+		return -EPIPE;
+	keeps = any && fake_fires(fake, FAKE_QUIT_KEEPS, hurt);
+	more = any < drop->count && fake_fires(fake, FAKE_OVERDELETES, hurt);
+	for (size_t i = 0; more && i < drop->count; i++)
+		if (!drop->gone[i]) {
+			drop->gone[i] = true;
+			break;
+		}
+	pthread_mutex_lock(&fake->lock);
+	if (!keeps)
+		remove_marked(fake, drop);
 	pthread_mutex_unlock(&fake->lock);
 	reply(session, "+OK bye");
 	return -EPIPE;
+}
+
+static void drop_end(struct fake *fake, struct drop *drop)
+{
+	bool keeps, deletes;
+
+	if (!drop->ready)
+		return;
+	keeps = !drop->quit && fake_fires(fake, FAKE_LOCK_STAYS, false);
+	deletes = !drop->quit && marked(drop) && fake_fires(fake, FAKE_CUT_DELETES, false);
+	pthread_mutex_lock(&fake->lock);
+	if (deletes)
+		remove_marked(fake, drop);
+	fake_box_find(fake, drop->user, "INBOX")->locked = keeps;
+	pthread_mutex_unlock(&fake->lock);
 }
 
 static int numbered(
@@ -188,8 +259,11 @@ void fake_pop3(struct fake_session *session)
 		struct buf text auto_buf = {0};
 
 		fake_idle_deadline(session);
+		if (drop.logged_out)
+			session->line.deadline_ns = deadline_in_ms(IDLE_MS);
 		rc = line_read(&session->line, FAKE_LINE_MAX, &text);
 		if (!rc)
 			rc = command(session, &drop, buf_text(&text));
 	}
+	drop_end(session->fake, &drop);
 }

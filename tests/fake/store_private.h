@@ -23,6 +23,8 @@ enum fake_flag {
 struct fake_mail {
 	uint32_t uid;
 	unsigned int flags;
+	uint32_t uidl;	 /* added to the uid in its UIDL */
+	bool listed;	 /* by a POP3 session */
 	struct buf text; /* never changed once in a box */
 };
 
@@ -31,6 +33,7 @@ struct fake_box {
 	uint32_t uidvalidity, uidnext;
 	struct fake_mail **mails; /* by uid */
 	size_t count;
+	bool locked; /* by a POP3 session */
 };
 
 struct fake_entry { /* of the queue; `to` shrinks as recipients are done */
@@ -84,6 +87,7 @@ struct fake {
 
 int64_t fake_now(const struct fake *fake);
 bool fake_fires(struct fake *fake, enum fake_bug bug, bool hurt); /* takes the lock */
+bool fake_fires_locked(struct fake *fake, enum fake_bug bug, bool hurt);
 
 /* Before anything is written: waits while frozen. 0, or -ECANCELED when the store ends. */
 int fake_write_gate(struct fake *fake, bool *ret_hurt);

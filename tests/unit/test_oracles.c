@@ -81,17 +81,18 @@ static void a_target_that_says_nothing_is_enough(void)
 
 static const char *const kinds[] = {"phase", "begin", "end", "attempt", "fault", "met", "copy",
 	"read", "unreadable", "queued", "sunk", "excused", "stop", "start", "drained", "died",
-	"log", "rig", "recovered", "note", "?"};
+	"log", "rig", "recovered", "note", "pop3", "?"};
 static const char *const keys[] = {"name", "id", "who", "op", "user", "mailbox", "token", "from",
 	"to", "sha256", "bytes", "command", "outcome", "code", "text", "replies", "dot_t",
 	"reply_t", "hop", "conn", "result", "step", "fault", "state", "uid", "whole", "bounce_of",
 	"count", "empty", "took_s", "depth", "ended", "forced", "left", "signal", "program", "path",
-	"line", "trouble", "fetched", "extra", "pending", "protocol", "kept", "by_rig"};
+	"line", "trouble", "fetched", "extra", "pending", "protocol", "kept", "by_rig", "session",
+	"do", "since", "in_use", "items", "uidl", "marked", "idle_s"};
 static const char *const words[] = {"", "m1", "m2", "u1", "u2@store", "<U1@STORE>", "edge", "inner",
 	"outbound", "2yz", "4yz", "5yz", "none", "not-sent", "OK", "NO", "MAYBE", "healed",
 	"in-force", "end", "workload", "stop", "smtp-message", "imap-append", "imap-uid-copy",
 	"imap-expunge", "freeze-fs", "lmtp-silent", "/var/log/mail", "panic: %s%n", "starved", "@",
-	"<>", "SIGSEGV", "queued as 4Q", "\x01\x1b[2J"};
+	"<>", "SIGSEGV", "queued as 4Q", "login", "list", "quit", "cut", "closed", "\x01\x1b[2J"};
 
 static const char *pick(struct rng *rng, const char *const *from, size_t count)
 {

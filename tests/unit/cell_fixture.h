@@ -1,0 +1,113 @@
+/* A whole cell on the fake store, baseline and judgement included: what a campaign does, for one law. */
+#pragma once
+
+#include "tests/check/check.h"
+
+#include "base/fs.h"
+#include "base/json.h"
+#include "run/cell.h"
+#include "run/judge.h"
+#include "run/scenario_load.h"
+#include "run/target_load.h"
+#include "tests/fake/bed_fake.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+static const char fixture_target[] =
+	"summary: the fake store\n"
+	"image: none\n"
+	"ready_within: 20s\n"
+	"users: [u1, u2]\n"
+	"services:\n"
+	"  - {name: smtp, protocol: smtp, port: 25}\n"
+	"  - {name: lmtp, protocol: lmtp, port: 24, seen: relay}\n"
+	"  - {name: imap, protocol: imap, port: 143}\n"
+	"  - {name: pop3, protocol: pop3, port: 110}\n"
+	"disks:\n"
+	"  - {name: mail, mount: /srv/mail, size: 64MiB}\n"
+	"commands: {start: fake-start, stop: fake-stop, queue_list: fake-queue}\n"
+	"agents:\n"
+	"  - {name: delivery, stop: fake-hold, start: fake-release, needed_by: [delivery]}\n"
+	"paths:\n"
+	"  mailbox: ['/srv/mail/{user}/Maildir/**']\n"
+	"timers: {retry_first: 1s, retry_longest: 2s}\n"
+	"objectives: {recover: 2s, drain: 4s, stop: 2s}\n";
+
+static inline struct plan *fixture_plan(const char *scenario)
+{
+	struct plan *plan = mem_zero(1, sizeof(*plan));
+	auto_buf struct buf complaints = {0};
+	struct err err = {{0}};
+
+	plan->kind = PLAN_CELL;
+	plan->id = text_dup("test.fake.1");
+	plan->seed = plan->slot = 1;
+	if (scenario_parse("test.yaml", scenario, strlen(scenario), &plan_vocabulary, &complaints,
+		    &plan->scenario, &err) ||
+		target_parse("target.yaml", NULL, fixture_target, sizeof(fixture_target) - 1,
+			oracles, &complaints, &plan->target, &err)) {
+		fprintf(stderr, "%s%s\n", buf_text(&complaints), err.text);
+		abort();
+	}
+	free(plan->target->name);
+	plan->target->name = text_dup("fake");
+	return plan;
+}
+
+static inline void fixture_run(const char *scenario, struct bed_fake_wish *wish, struct result *ret)
+{
+	auto_free char *dir = path_join(check_dir(), "cell");
+	auto_free char *base = path_join(check_dir(), "base");
+	struct plan *plan = fixture_plan(scenario), *baseline = plan_baseline(plan);
+	struct err err = {{0}};
+
+	mkdir(dir, 0777);
+	mkdir(base, 0777);
+	plan->baseline = text_dup(base);
+	CHECK_INT(plan_save(baseline, base, &err), 0);
+	CHECK_INT(plan_save(plan, dir, &err), 0);
+	CHECK_INT(cell_run(baseline, base, bed_fake_open, wish, &err), 0);
+	CHECK_INT(cell_run(plan, dir, bed_fake_open, wish, &err), 0);
+	if (!CHECK_INT(judge_cell(dir, ret, &err), 0))
+		fprintf(stderr, "%s\n", err.text);
+	plan_free(baseline);
+	plan_free(plan);
+}
+
+static inline const char *fixture_ruling(const struct result *result, const char *law)
+{
+	return json_get_text(json_object_get(result->laws, law), "ruling", "none");
+}
+
+/* A healthy store passes, and each of these laws, one a character pair ("P1 P2"), had something to judge. */
+static inline void expect_holds(const char *scenario, const char *laws)
+{
+	struct bed_fake_wish wish = {0};
+	struct result result = {0};
+
+	fixture_run(scenario, &wish, &result);
+	CHECK_STR(verdict_name(result.verdict), "PASS");
+	CHECK_STR(result.reason, "");
+	for (const char *at = laws; *at; at += at[2] ? 3 : 2) {
+		char law[3] = {at[0], at[1]};
+
+		if (!CHECK_STR(fixture_ruling(&result, law), "holds"))
+			fprintf(stderr, "of %s\n", law);
+	}
+	result_free(&result);
+}
+
+/* The planted bug is a finding of that law. */
+static inline void expect_broken(
+	const char *scenario, enum fake_bug bug, unsigned int nth, const char *law)
+{
+	struct bed_fake_wish wish = {.bug = bug, .nth = nth};
+	struct result result = {0};
+
+	fixture_run(scenario, &wish, &result);
+	CHECK_STR(verdict_name(result.verdict), "FAIL");
+	if (!CHECK_STR(fixture_ruling(&result, law), "broken"))
+		fprintf(stderr, "reason: %s\n", result.reason);
+	result_free(&result);
+}
