@@ -10,7 +10,8 @@
  *
  *	phase	 {name}	set-up workload faults-off drain stop start read-back end
  *	bed	 {bed, accelerator}
- *	begin	 {id, who, op, service, user?, mailbox?, token?, from?, to[]?, sha256?, bytes?, command?}
+ *	begin	 {id, who, op, service, user?, mailbox?, token?, from?, to[]?, notify?, sha256?, bytes?,
+ *		 command?}	from "": the null return path; notify: NEVER (RFC 3461)
  *		 an operation of the rig's own clients begins. op: smtp-message, imap-login, imap-append,
  *		 imap-COMMAND, pop3-session, http-get, or the name of an action
  *	end	 {id, who, op, outcome, code?, text?, replies?, dot_t?, reached?, uid?, fetched?, status?,
@@ -25,7 +26,8 @@
  *		 5yz without dot_t is a refused RCPT. protocol: smtp lmtp (inner: lmtp if left out). extra:
  *		 replies to this dot that no recipient was left for. text: of the reply; its "queued as ID"
  *		 names the entry of the queue
- *	fault	 {step, fault, state, count?, text?}	state: armed in-force healed heal-failed
+ *	fault	 {step, fault, state, count?, text?, agent?, user?}	state: armed in-force healed
+ *		 heal-failed. agent: the target's agent it takes away; user: whose mailbox alone it touches
  *	met	 {step, text}	one thing that met the fault
  *	never	 {step, do}	the trigger of this step never came
  *	missed	 {step, window}	a step that was to end while `window` was in force ended later
@@ -38,12 +40,15 @@
  *	residue	 {count}
  *	stop	 {ended, took_s, status, forced, text, left[]}	the store's stop command
  *	start	 {ready, took_s, status, text}	the store's start command until the last banner
- *	copy	 {user, mailbox, uidvalidity, uid, token?, sha256, bytes, whole, bounce_of?, failed?}
- *		 read back in a fresh session at the end
+ *	copy	 {user, mailbox, uidvalidity, uid, token?, sha256, bytes, whole, bounce_of?, failed?,
+ *		 action?}	read back in a fresh session at the end. bounce_of: the token that this
+ *		 notification quotes; failed: the recipients it names; action: failed delayed (RFC 3464)
  *	read	 {user, copies, mailboxes}	a user's mailboxes were read back whole
  *	unreadable {user, text}		they could not be
  *	queued	 {id, state, to[], token, bounce_of}	still in the store's queue at the end
- *	sunk	 {token?, from, to[], sha256, bytes, bounce_of?, kept}	arrived at the rig's sink
+ *	sunk	 {token?, from, to[], sha256, bytes, bounce_of?, failed?, action?, kept}	arrived at the
+ *		 rig's sink
+ *	sink	 {mails}	the sink was asked for all that it took
  *	excused	 {user, mailbox?, uid?, token?, count?, why}	removed by the rig, or perhaps removed: the
  *		 copy with this token or uid, or so many unknown copies of this user
  *	pop3	 {session, user, do, ...}	what a POP3 session did, in order; `session` numbers them. do:

@@ -58,6 +58,7 @@ void ledger_free(struct ledger *ledger)
 	free(ledger->forces);
 	free(ledger->shown);
 	free(ledger->whos);
+	free(ledger->notices);
 	free(ledger->starved);
 	free(ledger);
 }

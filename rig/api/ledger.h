@@ -71,9 +71,24 @@ struct ledger_mail {
 	uint32_t first_rcpt, last_rcpt;
 	uint32_t line;	   /* that first names it */
 	uint32_t queue_id; /* text; the one the store's reply named, 0: none */
-	uint32_t bounces;  /* notifications about it: arrived, or queued */
+	uint32_t bounces;  /* notifications that it failed: arrived, or queued */
 	uint32_t bounce_line;
+	uint32_t first_notice; /* index of the last told, or LEDGER_NONE */
 	double bounce_t;
+	bool null_path; /* the rig's client sent it with the null return path */
+	bool never;	/* it asked for no notification (NOTIFY=NEVER) */
+};
+
+/* A notification about a mail: where it was found, and whom it names. */
+struct ledger_notice {
+	double t;
+	uint32_t line;
+	uint32_t
+		found; /* text: the mailbox's owner, or its recipient at the sink or in the queue */
+	uint32_t failed; /* text: addresses it names, separated by blanks; 0: not told */
+	uint32_t from;	 /* text: its envelope's sender; 0: null, or not known */
+	uint32_t next;	 /* index of another about the same mail, or LEDGER_NONE */
+	bool is_final;	 /* not only a warning of delay */
 };
 
 struct ledger_op {
@@ -91,6 +106,8 @@ struct ledger_force {
 	double from, to; /* to NAN: it was not healed */
 	uint32_t from_line, to_line;
 	uint32_t step, fault; /* texts */
+	uint32_t agent;	      /* text: the agent it takes away, 0: none */
+	uint32_t user;	      /* text: whose mailbox alone it touches, 0: not only one's */
 };
 
 /* A message that a session was shown by FETCH or RETR. */
@@ -111,7 +128,9 @@ enum {
 struct ledger_who {
 	uint32_t address; /* text */
 	uint32_t flags;
-	uint64_t removed; /* nameless messages that the rig removed */
+	uint64_t removed;  /* nameless messages that the rig removed */
+	uint32_t unsent;   /* attempts to hand it a message without token that were refused */
+	uint32_t doubtful; /* the same without a reply: there may be one more */
 	uint32_t first_removal_line;
 };
 
@@ -125,10 +144,11 @@ struct ledger {
 	struct ledger_force *forces;
 	struct ledger_shown *shown;
 	struct ledger_who *whos;
+	struct ledger_notice *notices;
 	double *starved; /* times at which the host starved the guest */
 	size_t attempt_count, copy_count, rcpt_count, mail_count, op_count, force_count;
-	size_t shown_count, who_count, starved_count;
-	size_t room[9];
+	size_t shown_count, who_count, starved_count, notice_count;
+	size_t room[10];
 	uint32_t hop_attempts[HOP_COUNT];
 	double first_t, last_t;
 	double settle_t; /* the rig waited for pending operations until then */
@@ -136,6 +156,7 @@ struct ledger {
 	uint32_t sunk_copies;
 	uint32_t fault_lines;	     /* events of faults, in force or not */
 	uint32_t first_trouble_line; /* rig trouble, 0: none */
+	bool sink_asked;	     /* the rig's sink told all that it took */
 	bool ended;		     /* phase "end" was reached */
 	bool worked;		     /* phase "workload" was reached, or an operation began */
 	struct key_map by_token, by_pair, by_op, by_who, by_uid, by_queue_id;

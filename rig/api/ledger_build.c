@@ -74,6 +74,7 @@ uint32_t build_mail(struct ledger *ledger, const char *token, uint32_t line)
 		.line = line,
 		.first_rcpt = LEDGER_NONE,
 		.last_rcpt = LEDGER_NONE,
+		.first_notice = LEDGER_NONE,
 		.bounce_t = NAN};
 	return index;
 }

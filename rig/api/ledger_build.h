@@ -18,7 +18,8 @@ enum {
 	ROOM_FORCE,
 	ROOM_SHOWN,
 	ROOM_WHO,
-	ROOM_STARVED
+	ROOM_STARVED,
+	ROOM_NOTICE
 };
 
 void *build_room(struct ledger *ledger, int which, void *array, size_t count, size_t size);
@@ -37,3 +38,8 @@ uint32_t build_mail(struct ledger *ledger, const char *token, uint32_t line); /*
 struct ledger_rcpt *build_rcpt(
 	struct ledger *ledger, uint32_t mail, uint32_t address, uint32_t line);
 struct ledger_who *build_who(struct ledger *ledger, uint32_t address);
+
+/* A line of a notification hangs on the mail it is about. True if it was one. */
+bool build_notice(struct ledger *ledger, const struct event *event);
+/* An attempt for something without a token of ours. */
+void build_nameless(struct ledger *ledger, const json_t *data, int hop, int result);

@@ -119,6 +119,8 @@ static void add_begin(struct ledger *ledger, const struct event *event)
 		ledger->mails[mail].sha = build_key(ledger, data, "sha256");
 	if (json_get_text(data, "from", NULL))
 		ledger->mails[mail].from = build_address(ledger, json_get_text(data, "from", NULL));
+	ledger->mails[mail].null_path = !*json_get_text(data, "from", "?");
+	ledger->mails[mail].never = !strcasecmp(json_get_text(data, "notify", ""), "never");
 	each_recipient(ledger, mail, json_object_get(data, "to"), event->line, intend, NULL);
 	if (op_is(ledger, op, "append")) {
 		struct ledger_rcpt *rcpt = build_rcpt(ledger, mail, op->user, event->line);
@@ -243,8 +245,10 @@ static void add_attempt(struct ledger *ledger, const struct event *event)
 	};
 	if (!attempt->conn) /* a number serves as well */
 		attempt->conn = (uint32_t)json_get_int(data, "conn", 0);
-	if (mail == LEDGER_NONE)
+	if (mail == LEDGER_NONE) {
+		build_nameless(ledger, data, hop, result);
 		return;
+	}
 	rcpt = build_rcpt(
 		ledger, mail, build_address(ledger, json_get_text(data, "to", "")), event->line);
 	rcpt->attempts[hop][result]++;
@@ -259,23 +263,6 @@ static void add_attempt(struct ledger *ledger, const struct event *event)
 	rcpt->last_attempt = index;
 	if (hop == HOP_EDGE)
 		note_queue_id(ledger, mail, json_get_text(data, "text", NULL));
-}
-
-/* A notification hangs on the mail it is about. True if the line was one. */
-static bool add_bounce(struct ledger *ledger, const struct event *event)
-{
-	uint32_t index =
-		build_mail(ledger, json_get_text(event->data, "bounce_of", NULL), event->line);
-	struct ledger_mail *mail;
-
-	if (index == LEDGER_NONE)
-		return false;
-	mail = &ledger->mails[index];
-	if (!mail->bounces++) {
-		mail->bounce_line = event->line;
-		mail->bounce_t = event->t;
-	}
-	return true;
 }
 
 static void hang_copy(struct ledger *ledger, struct ledger_rcpt *rcpt, void *arg)
@@ -311,7 +298,7 @@ static void add_copy(struct ledger *ledger, const struct event *event)
 	uint32_t mail;
 
 	/* What the sink refused is still the store's. */
-	if (!json_get_bool(event->data, "kept", true) || add_bounce(ledger, event))
+	if (!json_get_bool(event->data, "kept", true) || build_notice(ledger, event))
 		return;
 	mail = build_mail(ledger, json_get_text(event->data, "token", NULL), event->line);
 	each_recipient(ledger, mail, json_object_get(event->data, key), event->line, hang_copy,
@@ -332,7 +319,7 @@ static void add_queued(struct ledger *ledger, const struct event *event)
 	uint32_t id = build_key(ledger, event->data, "id"), mail;
 	size_t i;
 
-	if (add_bounce(ledger, event))
+	if (build_notice(ledger, event))
 		return;
 	mail = build_mail(ledger, json_get_text(event->data, "token", NULL), event->line);
 	if (mail == LEDGER_NONE && id)
@@ -391,7 +378,9 @@ static void add_fault(struct ledger *ledger, const struct event *event)
 			.to = NAN,
 			.step = step,
 			.from_line = event->line,
-			.fault = build_key(ledger, event->data, "fault")};
+			.fault = build_key(ledger, event->data, "fault"),
+			.agent = build_key(ledger, event->data, "agent"),
+			.user = build_address(ledger, json_get_text(event->data, "user", NULL))};
 	} else if (open && (!strcmp(state, "healed") || !strcmp(state, "over"))) {
 		open->to = event->t;
 		open->to_line = event->line;
@@ -425,6 +414,12 @@ static void add_phase(struct ledger *ledger, const struct event *event)
 	ledger->worked = ledger->worked || !strcmp(name, "workload");
 }
 
+static void add_sink(struct ledger *ledger, const struct event *event)
+{
+	(void)event;
+	ledger->sink_asked = true;
+}
+
 static void add_read(struct ledger *ledger, const struct event *event)
 {
 	uint32_t user = build_address(ledger, json_get_text(event->data, "user", NULL));
@@ -450,6 +445,7 @@ void ledger_add(struct ledger *ledger, const struct event *event)
 		{"phase", add_phase},
 		{"read", add_read},
 		{"unreadable", add_read},
+		{"sink", add_sink},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)

@@ -212,7 +212,8 @@ static int envelope(struct smtp *smtp, struct smtp_mail *mail)
 	if (reach(smtp, mail, SMTP_MAIL))
 		return -ECANCELED;
 	for (size_t i = 0; i < mail->rcpt_count && smtp->alive; i++) {
-		code = command(smtp, "rcpt", "RCPT TO:<%s>", mail->rcpts[i].address);
+		code = command(smtp, "rcpt", "RCPT TO:<%s>%s%s", mail->rcpts[i].address,
+			mail->notify ? " NOTIFY=" : "", mail->notify ? mail->notify : "");
 		if (code < 0)
 			return code;
 		rcpt_reply(smtp, &mail->rcpts[i]);

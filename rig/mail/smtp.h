@@ -54,6 +54,7 @@ struct smtp_mail {
 	const char *from; /* "" is the null return path */
 	struct smtp_rcpt *rcpts;
 	size_t rcpt_count;
+	const char *notify; /* of RFC 3461, for every recipient: "NEVER"; NULL: not said */
 	const struct message *message;
 	enum smtp_cut cut;
 

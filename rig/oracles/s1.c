@@ -90,6 +90,15 @@ static bool is_excused(const struct pass *pass, const struct ledger_rcpt *rcpt)
 	return pass->missing[who - pass->ledger->whos]++ < who->removed;
 }
 
+/* Given up for good, and its sender wants, or can have, no notification (RFC 5321 4.5.5, RFC 3461 4.1). */
+static bool nobody_to_tell(const struct pass *pass, const struct ledger_rcpt *rcpt)
+{
+	const struct ledger_mail *mail = &pass->ledger->mails[rcpt->mail];
+
+	return (mail->null_path || mail->never) &&
+	       (rcpt->attempts[HOP_INNER][RESULT_5YZ] || rcpt->attempts[HOP_OUTBOUND][RESULT_5YZ]);
+}
+
 static void judge_rcpt(struct pass *pass, const struct ledger_rcpt *rcpt)
 {
 	const char *token = ledger_token(pass->ledger, rcpt), *why;
@@ -107,7 +116,7 @@ static void judge_rcpt(struct pass *pass, const struct ledger_rcpt *rcpt)
 		return;
 	judgement_holds(pass->judgement);
 	if (has_copy(pass, rcpt, &best) || rcpt->queued || mail->bounces ||
-		rcpt->attempts[HOP_OUTBOUND][RESULT_2YZ])
+		rcpt->attempts[HOP_OUTBOUND][RESULT_2YZ] || nobody_to_tell(pass, rcpt))
 		return;
 	why = rcpt->copies && best == COPY_UNSURE
 		      ? "the one copy has another body and there is no baseline"

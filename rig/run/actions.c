@@ -5,6 +5,8 @@
 
 static const struct action_key smtp_keys[] = {
 	{"to", true, NULL, "recipients: users of the target, or whole addresses"},
+	{"from", false, NULL, "return path: a user, an address, or '<>' for none; LABEL@sink.rig"},
+	{"notify", false, NULL, "which notifications are wanted (RFC 3461): never, failure"},
 	{"sessions", false, "1", "connections at the same time"},
 	{"messages", false, "20", "how many in all"},
 	{"size", false, "2KiB", "bytes of each body"},

@@ -289,6 +289,10 @@ json_t *legs_sunk(struct legs *legs)
 			json_object_set_new(one, "token", json_text(mail->seen.token));
 		if (mail->seen.report && *mail->seen.quoted)
 			json_object_set_new(one, "bounce_of", json_text(mail->seen.quoted));
+		if (*mail->seen.failed)
+			json_object_set_new(one, "failed", json_text(mail->seen.failed));
+		if (*mail->seen.action)
+			json_object_set_new(one, "action", json_text(mail->seen.action));
 		json_array_append_new(list, one);
 	}
 	return list;

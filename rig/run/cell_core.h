@@ -106,6 +106,10 @@ const char *step_state_name(enum step_state state);
 void step_set(struct step_run *step, enum step_state state); /* lock held */
 struct step_run *cell_step(struct cell *cell, const char *label);
 
+/* ---- cell_reach.c ---- */
+const char *fault_agent(const struct step_run *step); /* the agent it takes away, or NULL */
+const char *fault_user(const struct step_run *step);  /* whose files alone it touches, or NULL */
+
 /* ---- cell_work.c ---- */
 bool work_known(const char *name);
 bool work_finite(const struct step *step); /* ends by itself */

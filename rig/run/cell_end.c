@@ -203,6 +203,8 @@ static void record_copy(struct cell *cell, const char *user, const struct imap_c
 		json_object_set_new(line, "bounce_of", json_text(seen->quoted));
 	if (*seen->failed)
 		json_object_set_new(line, "failed", json_text(seen->failed));
+	if (*seen->action)
+		json_object_set_new(line, "action", json_text(seen->action));
 	history_add_at(cell->recorder, cell_now(cell), "copy", line);
 }
 
@@ -284,6 +286,7 @@ static void read_sink(struct cell *cell)
 	}
 	json_array_foreach (mails, i, mail)
 		history_add_at(cell->recorder, cell_now(cell), "sunk", json_incref(mail));
+	history_add(cell->recorder, "sink", "{sI}", "mails", (json_int_t)json_array_size(mails));
 	json_decref(mails);
 }
 

@@ -42,6 +42,10 @@ static void record_fault(struct step_run *step, const char *state, const char *t
 		json_object_set_new(line, "count", json_integer((json_int_t)step->run.fired));
 	if (text && *text)
 		json_object_set_new(line, "text", json_text(text));
+	if (fault_agent(step))
+		json_object_set_new(line, "agent", json_string(fault_agent(step)));
+	if (fault_user(step))
+		json_object_set_new(line, "user", json_string(fault_user(step)));
 	history_add_at(step->cell->recorder, cell_now(step->cell), "fault", line);
 }
 

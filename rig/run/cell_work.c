@@ -182,31 +182,45 @@ static bool smtp_ready(struct session *session, struct smtp *smtp)
 	return smtp->alive;
 }
 
+/* Where notifications go: an address of its own at the rig's sink, a user of the store, or nowhere. */
+static char *return_path(const struct step *step)
+{
+	const char *from = step_param(step, "from");
+
+	if (!from)
+		return text_fmt("%s@sink.rig", step->label);
+	return strcmp(from, "<>") ? mail_address(from) : text_dup("");
+}
+
 static void send_one(struct session *session, struct smtp *smtp, uint32_t number)
 {
 	const struct step *step = session->step;
 	auto_free char *stream = text_fmt("%s.%u", step->label, number);
-	auto_free char *from = text_fmt("%s@sink.rig", step->label);
+	auto_free char *from = return_path(step);
 	struct rng rng = rng_stream(session->cell->plan->seed, stream);
 	struct smtp_rcpt rcpts[SMTP_RCPTS_MAX] = {0};
-	struct smtp_mail mail = {.from = from, .rcpts = rcpts};
+	struct smtp_mail mail = {
+		.from = from, .rcpts = rcpts, .notify = step_param(step, "notify")};
 	struct message_spec spec = {
-		.from = from,
+		.from = *from ? from : "MAILER-DAEMON@client.rig",
 		.to = "rig recipients:;",
 		.body_bytes = body_bytes(step),
 		.date_s = DATE_BASE_S + number,
 	};
 	struct message message = {0};
+	json_t *begin;
 	uint64_t id;
 
 	message_make(&message, &rng, &spec);
 	mail.message = &message;
 	for (size_t i = 0; i < step->to.count && i < SMTP_RCPTS_MAX; i++)
 		rcpts[mail.rcpt_count++].address = mail_address(step->to.at[i]);
-	id = op_begin(session->cell, session->who, "smtp-message",
-		json_pack("{ss ss ss so ss sI}", "service", "smtp", "token", message.token, "from",
-			from, "to", recipients(&mail), "sha256", message.body_sha256, "bytes",
-			(json_int_t)message.text.len));
+	begin = json_pack("{ss ss ss so ss sI}", "service", "smtp", "token", message.token, "from",
+		from, "to", recipients(&mail), "sha256", message.body_sha256, "bytes",
+		(json_int_t)message.text.len);
+	if (mail.notify)
+		json_object_set_new(begin, "notify", json_string(mail.notify));
+	id = op_begin(session->cell, session->who, "smtp-message", begin);
 	mail.outcome = MAIL_NO;
 	if (smtp_ready(session, smtp))
 		smtp_send(smtp, &mail);

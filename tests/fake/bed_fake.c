@@ -1,7 +1,9 @@
 #include "tests/fake/bed_fake.h"
 
 #include "base/clock.h"
+#include "base/io.h"
 #include "base/json.h"
+#include "mail/sink.h"
 
 #include <string.h>
 
@@ -19,6 +21,8 @@ struct fake_bed {
 	bool armed[FAKE_SLOTS]; /* a rule armed has met something at once */
 	bool halted, stopped, slowed, cut, astray, sink_sick;
 	uint64_t requests;
+	struct sink *sink; /* the next hop */
+	uint16_t sink_port;
 };
 
 static struct fake_bed *of(struct bed *bed)
@@ -152,11 +156,21 @@ static uint64_t bed_leg_met(struct bed *bed, const struct service *service)
 
 /* ---- what the fake store has not: kept as it was told, so that a heal can be missed ---- */
 
+/* A rule on one user's files breaks the delivery to that user. */
+static void break_box(struct fake_bed *b, const char *const *globs)
+{
+	char user[32];
+
+	if (globs && globs[0] && sscanf(globs[0], "/srv/mail/%31[a-z0-9]/", user) == 1)
+		fake_break_box(b->fake, user);
+}
+
 static int bed_arm(struct bed *bed, const struct call_rule *rule, struct err *err)
 {
 	if (!rule->slot || rule->slot >= FAKE_SLOTS)
 		return err_set(err, -EINVAL, "there is no slot %u", rule->slot);
 	of(bed)->armed[rule->slot] = true;
+	break_box(of(bed), rule->globs);
 	return 0;
 }
 
@@ -165,6 +179,7 @@ static int bed_disarm(struct bed *bed, unsigned int slot, struct err *err)
 	(void)err;
 	if (slot < FAKE_SLOTS)
 		of(bed)->armed[slot] = false;
+	fake_break_box(of(bed)->fake, NULL);
 	return 0;
 }
 
@@ -243,8 +258,41 @@ static int bed_shift_clock(struct bed *bed, int64_t shift_ns, struct err *err)
 
 static int bed_sink_set(struct bed *bed, const char *mode, struct err *err)
 {
+	enum sink_mode parsed;
+
+	if (sink_mode_parse(mode, &parsed))
+		return err_set(err, -EINVAL, "the sink has no mode '%s'", mode);
+	sink_set_mode(of(bed)->sink, parsed);
+	of(bed)->sink_sick = parsed != SINK_OK;
+	return 0;
+}
+
+static int to_sink(void *arg, int64_t deadline_ns, struct err *err)
+{
+	return io_connect_tcp("127.0.0.1", ((struct fake_bed *)arg)->sink_port, deadline_ns, err);
+}
+
+static json_t *sunk_json(const struct sink_mail *mail)
+{
+	const struct message_seen *seen = &mail->seen;
+	json_t *to = json_array();
+
+	for (size_t i = 0; i < mail->rcpt_count; i++)
+		json_array_append_new(to, json_text(mail->rcpts[i]));
+	return json_pack("{so so ss ss ss ss ss sb}", "from", json_text(mail->from), "to", to,
+		"token", seen->token, "sha256", seen->body_sha256, "bounce_of",
+		seen->report ? seen->quoted : "", "failed", seen->failed, "action", seen->action,
+		"kept", (int)mail->kept);
+}
+
+static int bed_sunk(struct bed *bed, json_t **ret, struct err *err)
+{
+	struct sink_mail mail;
+
 	(void)err;
-	of(bed)->sink_sick = strcmp(mode, "ok") != 0;
+	*ret = json_array();
+	for (size_t i = 0; sink_mail_at(of(bed)->sink, i, &mail); i++)
+		json_array_append_new(*ret, sunk_json(&mail));
 	return 0;
 }
 
@@ -291,6 +339,7 @@ static void bed_close(struct bed *bed)
 {
 	of(bed)->wish->closed++;
 	fake_free(of(bed)->fake);
+	sink_stop(of(bed)->sink);
 	free(bed);
 }
 
@@ -318,6 +367,7 @@ static const struct bed_ops fake_ops = {
 	.shift_clock = bed_shift_clock,
 	.sink_set = bed_sink_set,
 	.sink_met = bed_sink_met,
+	.sunk = bed_sunk,
 	.close = bed_close,
 };
 
@@ -332,8 +382,10 @@ int bed_fake_open(struct bed **ret, const struct plan *plan, const char *dir, be
 		.clock_ns = now,
 		.on_attempt = on_attempt,
 		.on_death = on_death,
+		.outbound = to_sink,
 		.arg = b,
 	};
+	struct sink_opts sink = {0};
 
 	(void)dir;
 	b->bed = (struct bed){.ops = &fake_ops, .target = plan->target};
@@ -343,6 +395,10 @@ int bed_fake_open(struct bed **ret, const struct plan *plan, const char *dir, be
 	b->origin_ns = clock_mono_ns();
 	b->fake = fake_new(&opts);
 	*ret = &b->bed;
+	sink.listen_fd = io_listen_tcp("127.0.0.1", 0, &b->sink_port, err);
+	b->sink = sink.listen_fd < 0 ? NULL : sink_start(&sink, err);
+	if (!b->sink)
+		return -EIO;
 	if (wish->fails_to_open)
 		return err_set(err, -EIO, "planted: there is no machine");
 	if (wish->nth && plan->kind == PLAN_CELL)

@@ -21,7 +21,8 @@ const char *fake_bug_name(enum fake_bug bug)
 	static const char *const names[FAKE_BUGS] = {"loses", "keeps-refused", "duplicates",
 		"bounces", "no-reply", "queue-stuck", "hangs-at-thaw", "stop-hangs", "dies",
 		"corrupts", "mixes-users", "cut-deletes", "quit-keeps", "overdeletes", "lock-stays",
-		"uidl-changes", "uidl-shared", "autologout"};
+		"uidl-changes", "uidl-shared", "autologout", "no-bounce", "bounces-null",
+		"bounces-twice", "lies", "keeps-deferred", "spreads", "stalls"};
 
 	return names[bug];
 }
@@ -118,6 +119,15 @@ void fake_hang(struct fake *fake)
 {
 	pthread_mutex_lock(&fake->lock);
 	hang_locked(fake);
+	pthread_mutex_unlock(&fake->lock);
+}
+
+void fake_stall(struct fake *fake)
+{
+	pthread_mutex_lock(&fake->lock);
+	if (fake->disabled && fake_fires_locked(fake, FAKE_STALLS, true))
+		while (fake->disabled && !fake->stopping && !fake->killed)
+			cond_wait(&fake->changed, &fake->lock, CLOCK_NEVER);
 	pthread_mutex_unlock(&fake->lock);
 }
 
@@ -229,6 +239,13 @@ bool fake_wait_frozen(struct fake *fake, unsigned int waiting, int64_t deadline_
 void fake_disable_delivery(struct fake *fake, bool disabled)
 {
 	set(fake, &fake->disabled, disabled);
+}
+
+void fake_break_box(struct fake *fake, const char *user)
+{
+	pthread_mutex_lock(&fake->lock);
+	snprintf(fake->broken, sizeof(fake->broken), "%s", user ? user : "");
+	pthread_mutex_unlock(&fake->lock);
 }
 
 void fake_hold_queue(struct fake *fake, bool hold)

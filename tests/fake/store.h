@@ -32,24 +32,31 @@ enum fake_service {
 const char *fake_service_name(enum fake_service service); /* "smtp" ... */
 
 enum fake_bug {
-	FAKE_LOSES,	    /* S1: 250 after the dot, nothing kept */
-	FAKE_KEEPS_REFUSED, /* S2: 451 after the dot, delivered all the same */
-	FAKE_DUPLICATES,    /* S3: one dot, two copies */
-	FAKE_BOUNCES,	    /* S4: 554, or a bounce, on a transient fault (freeze, hop down) */
-	FAKE_NO_REPLY,	    /* S5, H1: no reply after the dot, ever; the mail is kept */
-	FAKE_QUEUE_STUCK,   /* S7: a deferred entry is not tried again */
-	FAKE_HANGS_AT_THAW, /* H1: an operation that waited in the freeze goes on waiting */
-	FAKE_STOP_HANGS,    /* H2: fake_stop() does not end */
-	FAKE_DIES,	    /* H5: a process dies by SIGSEGV at the dot; the connection is reset */
-	FAKE_CORRUPTS,	    /* S8: a copy's body is altered */
-	FAKE_MIXES_USERS,   /* S9: a copy goes to another user */
-	FAKE_CUT_DELETES,   /* P1: a POP3 session that is cut removes what it marked */
-	FAKE_QUIT_KEEPS,    /* P1: +OK to QUIT, and the marked are still there */
-	FAKE_OVERDELETES,   /* P2: QUIT removes one that was not marked */
-	FAKE_LOCK_STAYS,    /* P3: a maildrop stays locked after a session was cut */
-	FAKE_UIDL_CHANGES,  /* P4: a message gets another UIDL */
-	FAKE_UIDL_SHARED,   /* P4: two messages of a listing have the same UIDL */
-	FAKE_AUTOLOGOUT,    /* P5: a POP3 session that stands idle is ended at once */
+	FAKE_LOSES,	     /* S1: 250 after the dot, nothing kept */
+	FAKE_KEEPS_REFUSED,  /* S2: 451 after the dot, delivered all the same */
+	FAKE_DUPLICATES,     /* S3: one dot, two copies */
+	FAKE_BOUNCES,	     /* S4: 554, or a bounce, on a transient fault (freeze, hop down) */
+	FAKE_NO_REPLY,	     /* S5, H1: no reply after the dot, ever; the mail is kept */
+	FAKE_QUEUE_STUCK,    /* S7: a deferred entry is not tried again */
+	FAKE_HANGS_AT_THAW,  /* H1: an operation that waited in the freeze goes on waiting */
+	FAKE_STOP_HANGS,     /* H2: fake_stop() does not end */
+	FAKE_DIES,	     /* H5: a process dies by SIGSEGV at the dot; the connection is reset */
+	FAKE_CORRUPTS,	     /* S8: a copy's body is altered */
+	FAKE_MIXES_USERS,    /* S9: a copy goes to another user */
+	FAKE_CUT_DELETES,    /* P1: a POP3 session that is cut removes what it marked */
+	FAKE_QUIT_KEEPS,     /* P1: +OK to QUIT, and the marked are still there */
+	FAKE_OVERDELETES,    /* P2: QUIT removes one that was not marked */
+	FAKE_LOCK_STAYS,     /* P3: a maildrop stays locked after a session was cut */
+	FAKE_UIDL_CHANGES,   /* P4: a message gets another UIDL */
+	FAKE_UIDL_SHARED,    /* P4: two messages of a listing have the same UIDL */
+	FAKE_AUTOLOGOUT,     /* P5: a POP3 session that stands idle is ended at once */
+	FAKE_NO_BOUNCE,	     /* S6: a recipient is given up, and nobody is told */
+	FAKE_BOUNCES_NULL,   /* S6: what had no return path is told of to a user */
+	FAKE_BOUNCES_TWICE,  /* S6: a failure is told twice */
+	FAKE_LIES,	     /* L2: the delivery agent answers 250 and keeps nothing */
+	FAKE_KEEPS_DEFERRED, /* L2: it answers 451 and keeps the message */
+	FAKE_SPREADS,	     /* L2: one broken mailbox makes it refuse another's mail */
+	FAKE_STALLS,	     /* H3: an IMAP command waits until delivery works again */
 	FAKE_BUGS,
 };
 
@@ -114,6 +121,8 @@ bool fake_wait_frozen(struct fake *fake, unsigned int waiting, int64_t deadline_
 
 /* The delivery agent: while disabled, delivery fails for now (without a hop_connect). */
 void fake_disable_delivery(struct fake *fake, bool disabled);
+/* Nothing can be delivered to this user, for now (451); NULL: to all again. */
+void fake_break_box(struct fake *fake, const char *user);
 void fake_hold_queue(struct fake *fake, bool hold); /* nothing leaves the queue */
 
 size_t fake_queue_depth(struct fake *fake);

@@ -102,6 +102,18 @@ static const char *other_user(const struct fake *fake, const char *user)
 	return user;
 }
 
+/* Is this user's mailbox the broken one, or does a bug make it so? */
+static bool is_broken(struct fake *fake, const char *user)
+{
+	bool broken;
+
+	pthread_mutex_lock(&fake->lock);
+	broken = !strcmp(fake->broken, user) ||
+		 (fake->broken[0] && fake_fires_locked(fake, FAKE_SPREADS, true));
+	pthread_mutex_unlock(&fake->lock);
+	return broken;
+}
+
 int fake_deliver(struct fake *fake, const char *user, const char *bytes, size_t len)
 {
 	struct buf text auto_buf = {0};
@@ -110,6 +122,10 @@ int fake_deliver(struct fake *fake, const char *user, const char *bytes, size_t 
 
 	if (rc)
 		return rc;
+	if (is_broken(fake, user))
+		return 451;
+	if (fake_fires(fake, FAKE_LIES, hurt))
+		return 250;
 	corrupt = fake_fires(fake, FAKE_CORRUPTS, hurt);
 	mixed = fake_fires(fake, FAKE_MIXES_USERS, hurt);
 	buf_addf(&text, "Delivered-To: %s\r\nReceived: by fake.store\r\n", user);
@@ -121,5 +137,5 @@ int fake_deliver(struct fake *fake, const char *user, const char *bytes, size_t 
 		text.len, 0);
 	pthread_cond_broadcast(&fake->changed);
 	pthread_mutex_unlock(&fake->lock);
-	return 250;
+	return fake_fires(fake, FAKE_KEEPS_DEFERRED, hurt) ? 451 : 250;
 }

@@ -226,6 +226,7 @@ static int command(struct imap_view *view, const char *args)
 	imap_view_word(&args, &tag);
 	imap_view_word(&args, &name);
 	snprintf(view->tag, sizeof(view->tag), "%.31s", buf_text(&tag));
+	fake_stall(view->fake);
 	uid = !strcasecmp(buf_text(&name), "UID");
 	if (uid)
 		imap_view_word(&args, &name);

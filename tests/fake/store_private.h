@@ -62,6 +62,7 @@ struct fake {
 	bool running, stopping, killed;
 	bool frozen, disabled, hold;
 	unsigned int freeze_waiters;
+	char broken[64]; /* the user to whom nothing can be delivered, "" none */
 
 	struct {
 		unsigned int nth, seen;
@@ -91,7 +92,8 @@ bool fake_fires_locked(struct fake *fake, enum fake_bug bug, bool hurt);
 
 /* Before anything is written: waits while frozen. 0, or -ECANCELED when the store ends. */
 int fake_write_gate(struct fake *fake, bool *ret_hurt);
-void fake_hang(struct fake *fake); /* until the store is stopped */
+void fake_hang(struct fake *fake);  /* until the store is stopped */
+void fake_stall(struct fake *fake); /* while delivery is disabled, if that bug is planted */
 void fake_die(struct fake *fake, const char *program);
 void fake_tell_attempt(struct fake *fake, const struct fake_attempt *attempt);
 const char *fake_result(int code);

@@ -41,17 +41,18 @@ static void hop_attempt(struct fake *fake, const struct fake_entry *entry, const
 {
 	const struct smtp_rcpt *rcpt = &mail->rcpts[0];
 
-	fake_tell_attempt(
-		fake, &(struct fake_attempt){
-			      .hop = hop,
-			      .token = entry->token,
-			      .from = entry->from,
-			      .to = to,
-			      .result = mail->dot_sent ? fake_result(rcpt->code) : "not-sent",
-			      .code = rcpt->code,
-			      .dot_ns = mail->at_ns[SMTP_DOT],
-			      .reply_ns = rcpt->reply_ns,
-		      });
+	fake_tell_attempt(fake,
+		&(struct fake_attempt){
+			.hop = hop,
+			.token = entry->token,
+			.from = entry->from,
+			.to = to,
+			.result = mail->dot_sent || rcpt->code >= 400 ? fake_result(rcpt->code)
+								      : "not-sent",
+			.code = rcpt->code,
+			.dot_ns = mail->at_ns[SMTP_DOT],
+			.reply_ns = rcpt->reply_ns,
+		});
 }
 
 /* Hand one recipient over by LMTP or SMTP: the code, or a negative errno when none came. */
@@ -127,7 +128,13 @@ static void bounce(struct fake *fake, const struct fake_entry *entry, const char
 {
 	struct buf text auto_buf = {0};
 	char *back = entry->from;
+	auto_free char *other = text_fmt("%s@store", fake->opts.users[0]);
+	unsigned int times = fake_fires(fake, FAKE_BOUNCES_TWICE, false) ? 2 : 1;
 
+	if (fake_fires(fake, FAKE_NO_BOUNCE, false))
+		return;
+	if (!back[0] && entry->token[0] && fake_fires(fake, FAKE_BOUNCES_NULL, false))
+		back = other;
 	if (!back[0])
 		return;
 	buf_addf(&text,
@@ -142,7 +149,8 @@ static void bounce(struct fake *fake, const struct fake_entry *entry, const char
 		back, to);
 	buf_add(&text, entry->text.data, entry->text.len);
 	buf_add_str(&text, "\r\n--b--\r\n");
-	fake_enqueue(fake, "", &back, 1, &text, "");
+	while (times--)
+		fake_enqueue(fake, "", &back, 1, &text, "");
 }
 
 static void recipient_done(struct fake *fake, struct fake_entry *entry, size_t i)

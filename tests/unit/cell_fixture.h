@@ -57,14 +57,15 @@ static inline struct plan *fixture_plan(const char *scenario)
 
 static inline void fixture_run(const char *scenario, struct bed_fake_wish *wish, struct result *ret)
 {
-	auto_free char *dir = path_join(check_dir(), "cell");
-	auto_free char *base = path_join(check_dir(), "base");
+	const char *top = check_dir();
+	auto_free char *dir = path_join(top, "cell");
+	auto_free char *base = path_join(top, "base");
 	struct plan *plan = fixture_plan(scenario), *baseline = plan_baseline(plan);
 	struct err err = {{0}};
 
 	mkdir(dir, 0777);
 	mkdir(base, 0777);
-	plan->baseline = text_dup(base);
+	plan->baseline = text_dup("../base");
 	CHECK_INT(plan_save(baseline, base, &err), 0);
 	CHECK_INT(plan_save(plan, dir, &err), 0);
 	CHECK_INT(cell_run(baseline, base, bed_fake_open, wish, &err), 0);
@@ -108,6 +109,7 @@ static inline void expect_broken(
 	fixture_run(scenario, &wish, &result);
 	CHECK_STR(verdict_name(result.verdict), "FAIL");
 	if (!CHECK_STR(fixture_ruling(&result, law), "broken"))
-		fprintf(stderr, "reason: %s\n", result.reason);
+		fprintf(stderr, "reason: %s; %s: %s\n", result.reason, law,
+			json_get_text(json_object_get(result.laws, law), "text", ""));
 	result_free(&result);
 }

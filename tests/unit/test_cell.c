@@ -80,14 +80,15 @@ static struct plan *make_plan(const char *steps)
 /* Baseline, cell, judgement: as a campaign does it. */
 static void run(const char *steps, struct bed_fake_wish *wish, struct result *ret)
 {
-	auto_free char *dir = path_join(check_dir(), "cell");
-	auto_free char *base = path_join(check_dir(), "base");
+	const char *top = check_dir();
+	auto_free char *dir = path_join(top, "cell");
+	auto_free char *base = path_join(top, "base");
 	struct plan *plan = make_plan(steps), *baseline = plan_baseline(plan);
 	struct err err = {0};
 
 	mkdir(dir, 0777);
 	mkdir(base, 0777);
-	plan->baseline = text_dup(base);
+	plan->baseline = text_dup("../base");
 	CHECK_INT(plan_save(baseline, base, &err), 0);
 	CHECK_INT(plan_save(plan, dir, &err), 0);
 	CHECK_INT(cell_run(baseline, base, bed_fake_open, wish, &err), 0);

@@ -1,0 +1,58 @@
+/* Notifications: what hangs on the mail it is about, and what may be one. */
+#include "api/ledger_build.h"
+
+#include "base/json.h"
+
+#include <string.h>
+
+/* What has no token of ours may be a notification. */
+void build_nameless(struct ledger *ledger, const json_t *data, int hop, int result)
+{
+	struct ledger_who *who;
+
+	if (hop == HOP_EDGE || result == RESULT_2YZ)
+		return;
+	who = build_who(ledger, build_address(ledger, json_get_text(data, "to", NULL)));
+	if (result == RESULT_NONE)
+		who->doubtful++;
+	else
+		who->unsent++;
+}
+
+/* Whose copy it is: the mailbox's owner, or the first recipient. */
+static uint32_t first_address(struct ledger *ledger, const json_t *data)
+{
+	const char *user = json_get_text(data, "user", NULL);
+	const char *to = json_string_value(json_array_get(json_object_get(data, "to"), 0));
+
+	return build_address(ledger, user ? user : to);
+}
+
+/* A notification hangs on the mail it is about. True if the line was one. */
+bool build_notice(struct ledger *ledger, const struct event *event)
+{
+	uint32_t index =
+		build_mail(ledger, json_get_text(event->data, "bounce_of", NULL), event->line);
+	struct ledger_notice *notice;
+	struct ledger_mail *mail;
+
+	if (index == LEDGER_NONE)
+		return false;
+	mail = &ledger->mails[index];
+	notice = APPEND(ledger, ROOM_NOTICE, notices, notice_count);
+	*notice = (struct ledger_notice){
+		.t = event->t,
+		.line = event->line,
+		.found = first_address(ledger, event->data),
+		.failed = build_key(ledger, event->data, "failed"),
+		.from = build_address(ledger, json_get_text(event->data, "from", NULL)),
+		.next = mail->first_notice,
+		.is_final = strcmp(json_get_text(event->data, "action", ""), "delayed") != 0,
+	};
+	mail->first_notice = (uint32_t)ledger->notice_count - 1;
+	if (notice->is_final && !mail->bounces++) {
+		mail->bounce_line = event->line;
+		mail->bounce_t = event->t;
+	}
+	return true;
+}

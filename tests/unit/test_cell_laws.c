@@ -1,0 +1,87 @@
+/* Laws of delivery and of bystanders through whole cells of the fake store: they hold on a healthy one, and
+ * each planted bug is a finding of its law. */
+#include "tests/unit/cell_fixture.h"
+
+/* The next hop refuses for good; who sent it has a mailbox here. */
+static const char bounce_yaml[] =
+	"claim: who sent what failed is told\n"
+	"workload:\n"
+	"  - {as: writers, do: smtp, messages: 6, to: [x@sink.rig, u1], from: u2}\n"
+	"steps:\n"
+	"  - {as: gone, do: next-hop-fails, mode: rcpt-5yz, when: smtp/data, for: 600ms}\n";
+
+static const char null_path_yaml[] =
+	"claim: nobody is told of what had no return path\n"
+	"workload:\n"
+	"  - {as: writers, do: smtp, messages: 6, to: [x@sink.rig], from: '<>'}\n"
+	"steps:\n"
+	"  - {as: gone, do: next-hop-fails, mode: data-5yz, when: smtp/data, for: 600ms}\n";
+
+static const char broken_box_yaml[] =
+	"claim: one's broken mailbox is nobody else's trouble\n"
+	"workload:\n"
+	"  - {as: writers, do: smtp, messages: 20, pace: 20/s, to: [u1, u2]}\n"
+	"steps:\n"
+	"  - {as: full, do: errno, point: posix/io/sync/fsync, errno: EIO, path: mailbox, user: "
+	"u1,\n"
+	"     calls: 100, when: smtp/data, nth: 2, for: 800ms}\n";
+
+static const char bystander_yaml[] =
+	"claim: readers do not need the delivery agent\n"
+	"objectives: {slowdown_floor: 300ms}\n"
+	"workload:\n"
+	"  - {as: writers, do: smtp, messages: 8, pace: 10/s, to: [u1]}\n"
+	"  - {as: reader, do: imap, pace: 20/s, user: u2}\n"
+	"steps:\n"
+	"  - {as: gone, do: mta-refuses, when: smtp/data, nth: 3, for: 1s}\n";
+
+static void a_healthy_store_keeps_them(void)
+{
+	expect_holds(bounce_yaml, "S6 L2");
+	expect_holds(null_path_yaml, "S6");
+	expect_holds(broken_box_yaml, "L2");
+	expect_holds(bystander_yaml, "H3");
+}
+
+static void a_missing_bounce_is_a_finding_of_s6(void)
+{
+	expect_broken(bounce_yaml, FAKE_NO_BOUNCE, 1, "S6");
+}
+
+static void a_second_bounce_is_a_finding_of_s6(void)
+{
+	expect_broken(bounce_yaml, FAKE_BOUNCES_TWICE, 1, "S6");
+}
+
+static void a_bounce_without_return_path_is_a_finding_of_s6(void)
+{
+	expect_broken(null_path_yaml, FAKE_BOUNCES_NULL, 1, "S6");
+}
+
+static void a_promise_without_a_copy_is_a_finding_of_l2(void)
+{
+	expect_broken(broken_box_yaml, FAKE_LIES, 1, "L2");
+}
+
+static void a_refusal_with_a_copy_is_a_finding_of_l2(void)
+{
+	expect_broken(broken_box_yaml, FAKE_KEEPS_DEFERRED, 1, "L2");
+}
+
+static void trouble_that_spreads_is_a_finding_of_l2(void)
+{
+	expect_broken(broken_box_yaml, FAKE_SPREADS, 8, "L2");
+}
+
+static void a_bystander_that_waits_is_a_finding_of_h3(void)
+{
+	expect_broken(bystander_yaml, FAKE_STALLS, 1, "H3");
+}
+
+CHECK_MAIN(CHECK_CASE(a_healthy_store_keeps_them), CHECK_CASE(a_missing_bounce_is_a_finding_of_s6),
+	CHECK_CASE(a_second_bounce_is_a_finding_of_s6),
+	CHECK_CASE(a_bounce_without_return_path_is_a_finding_of_s6),
+	CHECK_CASE(a_promise_without_a_copy_is_a_finding_of_l2),
+	CHECK_CASE(a_refusal_with_a_copy_is_a_finding_of_l2),
+	CHECK_CASE(trouble_that_spreads_is_a_finding_of_l2),
+	CHECK_CASE(a_bystander_that_waits_is_a_finding_of_h3))
