@@ -179,6 +179,10 @@ struct bed_ops {
 	/* Adds to `ret`, an array, a sentence for each process of the store that is alive. */
 	int (*processes)(struct bed *bed, json_t *ret, struct err *err);
 
+	/* Begin to watch who is ended by SIGKILL (`ret` is NULL), or end it: adds to `ret`, an array, a
+	 * sentence for each. Deaths of the rig's own making are not told apart. */
+	int (*watch_kills)(struct bed *bed, bool on, json_t *ret, struct err *err);
+
 	/* Messages the sink took, as an array of `sunk` objects of history.h. New reference. */
 	int (*sunk)(struct bed *bed, json_t **ret, struct err *err);
 

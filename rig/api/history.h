@@ -38,7 +38,7 @@
  *	queue	 {depth}
  *	drained	 {empty, took_s, depth, limit_s}
  *	residue	 {count}
- *	stop	 {ended, took_s, status, forced, text, left[]}	the store's stop command
+ *	stop	 {ended, took_s, status, killed[], text, left[]}	the store's stop command
  *	start	 {ready, took_s, status, text}	the store's start command until the last banner
  *	copy	 {user, mailbox, uidvalidity, uid, token?, sha256, bytes, whole, bounce_of?, failed?,
  *		 action?}	read back in a fresh session at the end. bounce_of: the token that this

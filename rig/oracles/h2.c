@@ -11,7 +11,7 @@ static const char *wrong(const json_t *stop, double limit_s)
 {
 	if (!json_get_bool(stop, "ended", true))
 		return "stop hangs";
-	if (json_get_bool(stop, "forced", false))
+	if (json_array_size(json_object_get(stop, "killed")))
 		return "stop forced";
 	if (json_array_size(json_object_get(stop, "left")))
 		return "stop leaves processes";
@@ -24,14 +24,16 @@ static void judge_stop(const struct history *history, const struct oracle_contex
 	struct judgement *ret, const struct event *event)
 {
 	const json_t *left = json_object_get(event->data, "left");
+	const json_t *killed = json_object_get(event->data, "killed");
 	double took = json_get_real(event->data, "took_s", 0);
 	double limit = (double)context->objectives.stop_ms / 1000;
-	const char *scope = wrong(event->data, limit), *first;
+	const char *scope = wrong(event->data, limit), *first, *victim;
 
 	judgement_holds(ret);
 	if (!scope)
 		return;
 	first = json_string_value(json_array_get(left, 0));
+	victim = json_string_value(json_array_get(killed, 0));
 	if ((!strcmp(scope, "stop late") || !strcmp(scope, "stop hangs")) &&
 		ledger_starved(history->ledger, event->t - took, event->t))
 		judgement_cannot_tell(ret, event->line,
@@ -42,7 +44,9 @@ static void judge_stop(const struct history *history, const struct oracle_contex
 			first ? first : "?");
 	else if (!strcmp(scope, "stop forced"))
 		oracle_breach(context, "H2", ret, scope, event->line,
-			"the stop ended after %.1f s only by force", took);
+			"the stop ended after %.1f s only by force: %zu processes were killed, the "
+			"first is '%s'",
+			took, json_array_size(killed), victim ? victim : "?");
 	else
 		oracle_breach(context, "H2", ret, scope, event->line,
 			"the stop %s after %.1f s (limit %.0f s)",

@@ -180,6 +180,22 @@ int guest_processes(struct witness *witness, json_t *ret, struct err *err)
 	return 0;
 }
 
+int guest_watch_kills(struct witness *witness, bool on, json_t *ret, struct err *err)
+{
+	auto_json json_t *killed = NULL;
+	json_t *one;
+	size_t i;
+	int rc = witness_exits(witness, on, soon(), &killed, err);
+
+	json_array_foreach (killed, i, one) {
+		auto_free char *text = text_fmt("%s (pid %lld)", json_get_text(one, "comm", "?"),
+			(long long)json_get_int(one, "pid", 0));
+
+		json_array_append_new(ret, json_text(text));
+	}
+	return rc;
+}
+
 int guest_residue(struct machine *machine, struct witness *witness, json_t *ret, struct err *err)
 {
 	auto_json json_t *sentences = NULL;

@@ -20,6 +20,7 @@ int guest_call_status(
 	struct witness *witness, unsigned int slot, struct call_status *ret, struct err *err);
 
 int guest_processes(struct witness *witness, json_t *ret, struct err *err);
+int guest_watch_kills(struct witness *witness, bool on, json_t *ret, struct err *err);
 int guest_residue(struct machine *machine, struct witness *witness, json_t *ret, struct err *err);
 
 /* tasks.json, locks.txt, tasks.txt of this instant. */

@@ -183,6 +183,11 @@ static int vm_processes(struct bed *bed, json_t *ret, struct err *err)
 	return guest_processes(of(bed)->witness, ret, err);
 }
 
+static int vm_watch_kills(struct bed *bed, bool on, json_t *ret, struct err *err)
+{
+	return guest_watch_kills(of(bed)->witness, on, ret, err);
+}
+
 static int vm_sunk(struct bed *bed, json_t **ret, struct err *err)
 {
 	(void)err;
@@ -259,6 +264,7 @@ static const struct bed_ops vm_ops = {
 	.evidence = vm_evidence,
 	.residue = vm_residue,
 	.processes = vm_processes,
+	.watch_kills = vm_watch_kills,
 	.sunk = vm_sunk,
 	.frames_lost = vm_frames_lost,
 	.describe = vm_describe,

@@ -110,33 +110,46 @@ static int wait_processes_gone(struct cell *cell, int64_t limit_ns, json_t *left
 	}
 }
 
+static void watch_kills(struct cell *cell, bool on, json_t *ret)
+{
+	struct err err = {0};
+
+	if (bed_has(cell->bed, watch_kills) &&
+		cell->bed->ops->watch_kills(cell->bed, on, ret, &err))
+		cell_trouble(cell, "agent-silent", "%s", err.text);
+}
+
 int cell_stop_store(struct cell *cell)
 {
 	/* Twice as long as it may take, to tell late from never. */
 	int64_t limit_ms = 2 * cell->objectives.stop_ms, began = cell_now(cell);
 	const char *line = target_command(cell->target, "stop");
 	struct command_result result = {0};
-	json_t *left = json_array();
+	auto_json json_t *left = json_array(), *killed = json_array();
 	struct err err = {0};
 	int rc;
 
 	cell->stopping = true;
+	watch_kills(cell, true, NULL);
 	rc = cell->bed->ops->run(cell->bed, line, NULL, limit_ms, false, &result, &err);
 	if (rc)
 		cell_trouble(cell, "agent-silent", "command 'stop': %s", err.text);
 	if (!rc && bed_has(cell->bed, processes) &&
 		wait_processes_gone(cell, began + cell->objectives.stop_ms * NS_PER_MS, left, &err))
 		cell_trouble(cell, "agent-silent", "%s", err.text);
+	watch_kills(cell, false, killed);
+	/* At its deadline the command is killed by the rig, with all that it started. */
+	if (result.timed_out)
+		json_array_clear(killed);
 	if (!rc)
-		history_add(cell->recorder, "stop", "{sb sf si sb so so}", "ended",
+		history_add(cell->recorder, "stop", "{sb sf si sO so sO}", "ended",
 			(int)!result.timed_out, "took_s", seconds(cell_now(cell) - began), "status",
-			result.status, "forced", 0, "text", json_text(buf_text(&result.output)),
-			"left", json_incref(left));
+			result.status, "killed", killed, "text",
+			json_text(buf_text(&result.output)), "left", left);
 	if (!rc && (result.timed_out || json_array_size(left)))
 		cell_evidence(cell, "not-stopped");
 	if (!rc && result.timed_out)
 		rc = -ETIMEDOUT;
-	json_decref(left);
 	buf_free(&result.output);
 	return rc;
 }

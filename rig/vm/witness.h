@@ -102,5 +102,10 @@ int witness_unlink(struct witness *witness, const char *path, int64_t deadline_n
 int witness_read(struct witness *witness, const char *path, size_t max, int64_t deadline_ns,
 	struct buf *out, struct err *err);
 
+/* Begin to watch who is ended by SIGKILL (`ret` may be NULL), or end it: an array of {"pid","comm"}, a new
+ * reference. -EOVERFLOW: some were missed. */
+int witness_exits(
+	struct witness *witness, bool watch, int64_t deadline_ns, json_t **ret, struct err *err);
+
 /* What the rig left behind in the guest: an array of sentences. */
 int witness_residue(struct witness *witness, int64_t deadline_ns, json_t **ret, struct err *err);

@@ -189,6 +189,24 @@ int witness_read(struct witness *w, const char *path, size_t max, int64_t deadli
 	return rc;
 }
 
+int witness_exits(struct witness *w, bool watch, int64_t deadline_ns, json_t **ret, struct err *err)
+{
+	auto_json json_t *answer = NULL;
+	json_t *killed;
+	int rc = witness_call(
+		w, "exits", json_pack("{sb}", "watch", (int)watch), deadline_ns, &answer, err);
+
+	if (rc || watch)
+		return rc;
+	killed = json_object_get(answer, "killed");
+	if (!json_is_array(killed))
+		return err_set(err, -EPROTO, "the witness's answer to 'exits' has no 'killed'");
+	if (json_get_bool(answer, "lost", false))
+		return err_set(err, -EOVERFLOW, "some exits were missed");
+	*ret = json_incref(killed);
+	return 0;
+}
+
 int witness_residue(struct witness *w, int64_t deadline_ns, json_t **ret, struct err *err)
 {
 	return call_for(w, "residue", NULL, "residue", JSON_ARRAY, deadline_ns, ret, err);

@@ -49,6 +49,9 @@
  *	unlink		{"path"} -> {}
  *	read		{"path","max","timeout_ms"} -> {"text","cut"}	by a disposable worker with a
  *			deadline; at most WITNESS_READ_MAX bytes
+ *	exits		{"watch":bool} -> {"killed":[{"pid","comm"}],"lost":bool}	begin or end to
+ *			watch who is ended by SIGKILL; the answer is what the watch that it ends has
+ *			seen. lost: there were more
  *	residue		-> {"residue":["one sentence each"]}	stopped tasks, armed points, frozen
  *			mounts, leftover workers, commands that still run
  *

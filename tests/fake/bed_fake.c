@@ -335,6 +335,14 @@ static int bed_residue(struct bed *bed, json_t **ret, struct err *err)
 	return 0;
 }
 
+static int bed_watch_kills(struct bed *bed, bool on, json_t *ret, struct err *err)
+{
+	(void)err;
+	if (!on && of(bed)->wish->stops_by_force)
+		json_array_append_new(ret, json_string("imap (pid 312)"));
+	return 0;
+}
+
 static void bed_close(struct bed *bed)
 {
 	of(bed)->wish->closed++;
@@ -368,6 +376,7 @@ static const struct bed_ops fake_ops = {
 	.sink_set = bed_sink_set,
 	.sink_met = bed_sink_met,
 	.sunk = bed_sunk,
+	.watch_kills = bed_watch_kills,
 	.close = bed_close,
 };
 

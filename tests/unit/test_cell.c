@@ -172,6 +172,12 @@ static void a_stop_that_hangs_is_a_finding_of_h2(void)
 		"H2");
 }
 
+static void a_stop_by_force_is_a_finding_of_h2(void)
+{
+	expect(freeze_yaml, (struct bed_fake_wish){.stops_by_force = true}, VERDICT_FAIL,
+		"H2: the stop ended");
+}
+
 static void a_death_by_signal_is_a_finding_of_h5(void)
 {
 	expect(freeze_yaml, (struct bed_fake_wish){.bug = FAKE_DIES, .nth = 1}, VERDICT_FAIL, "H5");
@@ -262,6 +268,7 @@ CHECK_MAIN(CHECK_CASE(a_healthy_store_passes_a_freeze),
 	CHECK_CASE(a_queue_that_stands_still_is_a_finding_of_s7),
 	CHECK_CASE(a_hang_after_the_thaw_is_a_finding_of_h1),
 	CHECK_CASE(a_stop_that_hangs_is_a_finding_of_h2),
+	CHECK_CASE(a_stop_by_force_is_a_finding_of_h2),
 	CHECK_CASE(a_death_by_signal_is_a_finding_of_h5),
 	CHECK_CASE(a_fault_that_met_nothing_is_unknown),
 	CHECK_CASE(a_moment_that_never_came_is_unknown),

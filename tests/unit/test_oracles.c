@@ -85,7 +85,7 @@ static const char *const kinds[] = {"phase", "begin", "end", "attempt", "fault",
 static const char *const keys[] = {"name", "id", "who", "op", "user", "mailbox", "token", "from",
 	"to", "sha256", "bytes", "command", "outcome", "code", "text", "replies", "dot_t",
 	"reply_t", "hop", "conn", "result", "step", "fault", "state", "uid", "whole", "bounce_of",
-	"count", "empty", "took_s", "depth", "ended", "forced", "left", "signal", "program", "path",
+	"count", "empty", "took_s", "depth", "ended", "killed", "left", "signal", "program", "path",
 	"line", "trouble", "fetched", "extra", "pending", "protocol", "kept", "by_rig", "session",
 	"do", "since", "in_use", "items", "uidl", "marked", "idle_s"};
 static const char *const words[] = {"", "m1", "m2", "u1", "u2@store", "<U1@STORE>", "edge", "inner",
@@ -206,7 +206,7 @@ static const char whole_cell[] = PHASE(-1, "set-up") WORK SEND(1, "m1", "u1@stor
 		"healed") TRY_AT("inner", "m1", "u1@store", "2yz", 250, 8, 9) TRY_AT("outbound",
 		"m2", "x@sink.rig", "2yz", 250, 8, 9) DONE(9, 3, "OK") PHASE(10,
 		"drain") "{\"t\":11,\"ev\":\"drained\",\"empty\":true,\"took_s\":1,\"depth\":0}\n"
-			 "{\"t\":12,\"ev\":\"stop\",\"ended\":true,\"took_s\":1,\"forced\":false,"
+			 "{\"t\":12,\"ev\":\"stop\",\"ended\":true,\"took_s\":1,\"killed\":[],"
 			 "\"left\":[]}\n" READ("u1") COPY("m1", "u1") SUNK("m2", "x@sink.rig") END;
 
 static void a_good_cell_breaks_nothing(void)

@@ -85,7 +85,7 @@ static int make_initrd(const char *base, struct err *err)
 static int make_disk(struct machine_disk *disk, const char *name, struct err *err)
 {
 	char *path = text_fmt("%s/%s.img", dir, name);
-	char *argv[] = {"mke2fs", "-q", "-t", "ext4", path, NULL};
+	char *argv[] = {"/sbin/mke2fs", "-q", "-t", "ext4", path, NULL};
 	auto_close int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
 	*disk = (struct machine_disk){.name = name, .base = path, .base_format = "raw"};
@@ -321,6 +321,30 @@ static void a_crash_is_told_while_all_is_frozen(void)
 	CHECK_INT(witness_thaw(s.w, "/data", PATIENCE, NULL), 0);
 }
 
+static void who_was_killed_is_told_and_who_ended_otherwise_is_not(void)
+{
+	auto_store struct store s;
+	auto_free char *spared = NULL, *victim = NULL, *line = NULL, *said = NULL;
+	auto_json json_t *gone = NULL, *first = NULL, *second = NULL;
+	const json_t *one;
+
+	if (!open_store(&s))
+		return;
+	spared = run(&s, "sleep 1000 & echo $!", true);
+	victim = run(&s, "sleep 1000 & echo $!", true);
+	CHECK_INT(witness_exits(s.w, true, PATIENCE, NULL, NULL), 0);
+	line = text_fmt("kill -TERM %d; kill -KILL %d", atoi(spared), atoi(victim));
+	said = run(&s, line, false);
+	gone = scan_until(&s, atoi(victim), NULL, NULL);
+	CHECK_INT(witness_exits(s.w, false, PATIENCE, &first, NULL), 0);
+	one = json_array_get(first, 0);
+	CHECK_INT(json_array_size(first), 1);
+	CHECK_INT(json_get_int(one, "pid", 0), atoi(victim));
+	CHECK_STR(json_get_text(one, "comm", ""), "sleep");
+	CHECK_INT(witness_exits(s.w, false, PATIENCE, &second, NULL), 0);
+	CHECK_INT(json_array_size(second), 0);
+}
+
 /* Two clones of one template have the same entropy pool. */
 static void seeds_tell_clones_apart_and_the_clock_is_set(void)
 {
@@ -360,6 +384,7 @@ static const struct check_case cases[] = {
 	CHECK_CASE(it_answers_while_data_and_root_are_frozen),
 	CHECK_CASE(it_answers_while_a_process_is_stuck_with_its_mmap_lock),
 	CHECK_CASE(a_crash_is_told_while_all_is_frozen),
+	CHECK_CASE(who_was_killed_is_told_and_who_ended_otherwise_is_not),
 	CHECK_CASE(seeds_tell_clones_apart_and_the_clock_is_set),
 	CHECK_CASE(an_idle_witness_does_not_wake_up),
 };

@@ -111,6 +111,7 @@ void verb_untail(const struct request *request); /* witness_tail.c */
 void verb_freeze(const struct request *request); /* witness_mount.c */
 void verb_thaw(const struct request *request);	 /* witness_mount.c */
 void verb_mounts(const struct request *request); /* witness_mount.c */
+void verb_exits(const struct request *request);	 /* witness_exits.c */
 
 /* What each part left behind: sentences added to the array that is open in `out`. */
 void run_residue(struct out *out);

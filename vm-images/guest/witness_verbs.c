@@ -321,6 +321,7 @@ static const struct verb verbs[] = {
 	{"untail", verb_untail, true},
 	{"unlink", verb_unlink, true},
 	{"read", verb_read, true},
+	{"exits", verb_exits, true},
 	{"residue", verb_residue, true},
 };
 
