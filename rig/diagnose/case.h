@@ -29,6 +29,8 @@ struct diagnosing {
 /* The same thread in the same wait at another instant. */
 const struct task *same_thread(const struct evidence *then, const struct task *task);
 bool same_wait(const struct task *then, const struct task *now);
+/* It does nothing, and nothing says that it should: idle, or of a pool that waits for the same event. */
+bool waits_for_work(const struct diagnosing *d, size_t task);
 bool waited_so_when_healthy(const struct diagnosing *d, const struct task *task);
 /* Share of the processor between `earlier` and now, in percent; -1: not known. */
 int cpu_percent(const struct diagnosing *d, const struct task *task);

@@ -97,7 +97,7 @@ static void tell(struct diagnosing *d, const size_t *cycle, size_t count)
 		free(parts[i]);
 }
 
-bool find_deadlock(struct diagnosing *d)
+static bool find_cycle(struct diagnosing *d)
 {
 	size_t cycle[CYCLE_MAX], count;
 
@@ -111,4 +111,23 @@ bool find_deadlock(struct diagnosing *d)
 		return true;
 	}
 	return false;
+}
+
+bool find_deadlock(struct diagnosing *d)
+{
+	bool *idle, found;
+
+	if (find_cycle(d) || !d->work)
+		return d->out->hang_class != NULL;
+	idle = mem_zero(d->now.task_count, sizeof(bool));
+	for (size_t i = 0; i < d->now.task_count; i++)
+		idle[i] = waits_for_work(d, i);
+	graph_suppose(&d->graph, idle);
+	found = find_cycle(d);
+	graph_suppose(&d->graph, NULL);
+	if (found)
+		say_unknown(d, "owner unknown: a process with several threads holds it; those that "
+			       "wait for work are taken not to");
+	free(idle);
+	return found;
 }

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "diagnose/futex.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +57,14 @@ static void say_unread(struct diagnosing *d)
 		say_unknown(d, "the scan was cut short");
 	if (d->graph.cut)
 		say_unknown(d, "the graph has more edges than are kept");
+}
+
+static void read_evidence(const struct diagnosing *d, const json_t *scan, struct evidence *ret)
+{
+	evidence_read(scan, d->in->target, d->in->ours, ret);
+	for (size_t i = 0; i < ret->task_count; i++)
+		if (ret->tasks[i].has_words)
+			futex_refine(ret->tasks[i].words, &ret->tasks[i].wait);
 }
 
 static void set_parked(struct diagnosing *d)
@@ -128,6 +137,10 @@ static void judge(struct diagnosing *d)
 
 	if (find_crash(d) || find_deadlock(d) || !d->work)
 		return;
+	if (d->in->starved) {
+		say_unknown(d, "the host was starved: who is late may only have been kept waiting");
+		return;
+	}
 	suspect = find_suspect(d);
 	if (find_exhaustion(d, &suspect))
 		return;
@@ -142,9 +155,9 @@ void diagnose(const struct diagnose_input *input, struct diagnosis *ret)
 	struct diagnosing d = {.in = input, .out = ret};
 
 	*ret = (struct diagnosis){.title = text_dup("Nobody waits for anything that is owed.")};
-	evidence_read(input->scan, input->target, input->ours, &d.now);
-	evidence_read(input->earlier, input->target, input->ours, &d.earlier);
-	evidence_read(input->healthy, input->target, input->ours, &d.healthy);
+	read_evidence(&d, input->scan, &d.now);
+	read_evidence(&d, input->earlier, &d.earlier);
+	read_evidence(&d, input->healthy, &d.healthy);
 	set_parked(&d);
 	graph_build(&d.now, &d.graph);
 	weigh_work(&d);

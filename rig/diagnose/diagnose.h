@@ -23,9 +23,10 @@ struct diagnose_input {
 	const json_t *owed;    /* array as in owed.json, or NULL */
 	double owed_limit_s;   /* a reply owed for less than this is in time */
 	int64_t queued; /* entries in the store's queues that should have gone, 0: none or not known */
-	bool stopping;	   /* a stop or another operation is overdue */
-	bool progressed;   /* something was answered between `earlier` and `scan` */
-	bool frozen;	   /* the rig holds a filesystem frozen */
+	bool stopping;	 /* a stop or another operation is overdue */
+	bool progressed; /* something was answered between `earlier` and `scan` */
+	bool frozen;	 /* the rig holds a filesystem frozen */
+	bool starved;	 /* the host was: what is late says nothing, what cannot go on still does */
 	const int *parked; /* threads that the rig holds in a call */
 	size_t parked_count;
 	const json_t *

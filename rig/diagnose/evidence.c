@@ -184,7 +184,7 @@ static void read_fds(struct evidence *e, const json_t *scan)
 
 		if (fd.pid > 0 && fd.fd >= 0 && fd.ino)
 			e->fds[e->fd_count++] = fd;
-		else
+		else if (fd.ino) /* an eventfd or its like has no number of its own */
 			e->unread++;
 	}
 	if (e->fd_count)

@@ -48,7 +48,7 @@ static char *wait_of(const struct diagnosing *d, size_t task)
 {
 	const struct wait *wait = &d->now.tasks[task].wait;
 	bool in_memory =
-		wait->kind == WAIT_FUTEX || wait->kind == WAIT_MUTEX || wait->kind == WAIT_JOIN;
+		wait_is_event(wait->kind) || wait->kind == WAIT_MUTEX || wait->kind == WAIT_RWLOCK;
 	char what[WHAT_MAX];
 
 	graph_what(&d->graph, task, what);
@@ -83,6 +83,7 @@ static int weigh(const struct diagnosing *d, const struct pool *pool)
 	case WAIT_PARKED: /* their own replies are owed because of the fault; more must wait */
 		return d->backlog || d->in->queued || d->owed > pool->count ? 96 : 0;
 	case WAIT_FUTEX:
+	case WAIT_SEMAPHORE:
 	case WAIT_JOIN:
 		return WEIGHT_EVENT;
 	default:

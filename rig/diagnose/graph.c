@@ -2,17 +2,9 @@
 
 #include "base/buf.h"
 
-#include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-
-#define MUTEX_KIND_MASK \
-	0x7f /* glibc: PTHREAD_MUTEX_KIND_MASK_NP and the flags that change the layout */
-#define MUTEX_KIND_PLAIN  3 /* normal, recursive, errorcheck, adaptive: owner in the third word */
-#define MUTEX_ELISION	  0x300
-#define MUTEX_PSHARED	  0x80
-#define LOCKED_AND_WAITED 2
 
 /* ---- needs ---- */
 
@@ -125,30 +117,18 @@ static void need_holders(struct graph *g, size_t task)
 
 /* ---- futexes ---- */
 
-/* The owner that a glibc mutex names, or 0: the words must look like a mutex that is waited for. */
-static int mutex_owner(const struct task *task)
-{
-	const uint32_t *words = task->words;
-	uint32_t kind = words[4] & ~(uint32_t)(MUTEX_ELISION | MUTEX_PSHARED);
-
-	if (task->wait.target > 0)
-		return (int)task->wait.target;
-	if (!task->has_words || words[0] != LOCKED_AND_WAITED || !words[3] ||
-		(kind & MUTEX_KIND_MASK) > MUTEX_KIND_PLAIN || words[2] > FUTEX_TID_MASK)
-		return 0;
-	return (int)words[2];
-}
-
 static void need_owner(struct graph *g, size_t task)
 {
 	const struct task *waiter = &g->e->tasks[task];
-	int tid = mutex_owner(waiter);
-	const struct task *owner = tid ? evidence_task(g->e, tid) : NULL;
+	int64_t tid = waiter->wait.target;
+	const struct task *owner = tid > 0 ? evidence_task(g->e, (int)tid) : NULL;
 
 	if (owner && (owner->pid == waiter->pid || waiter->wait.shared))
 		need_thread(g, task, owner);
-	else if (tid)
+	else if (tid > 0)
 		g->nodes[task].unknown = "the thread that locked it has ended";
+	else if (waiter->wait.kind == WAIT_RWLOCK)
+		g->nodes[task].unknown = "readers have it, and the lock does not name them";
 	else if (waiter->has_words)
 		g->nodes[task].unknown = "the words at its address name no owner";
 	else
@@ -201,6 +181,8 @@ static void need_peer(struct graph *g, size_t task, int64_t fd_number)
 			g, task, fd->ino, t->wait.kind == WAIT_WRITE, t->wait.kind != WAIT_WRITE);
 	else if (end && end->peer)
 		need_only_end(g, task, end->peer, true, true);
+	else if (end && end->accept) /* nobody took the connection yet */
+		need_only_end(g, task, end->accept, true, true);
 	else
 		g->nodes[task].unknown = "the other end is outside, or gone";
 }
@@ -238,12 +220,14 @@ static void add_needs(struct graph *g, size_t task)
 		need_holders(g, task);
 		break;
 	case WAIT_MUTEX:
+	case WAIT_RWLOCK:
 		need_owner(g, task);
 		break;
 	case WAIT_JOIN:
 		need_joined(g, task);
 		break;
 	case WAIT_FUTEX:
+	case WAIT_SEMAPHORE:
 		g->nodes[task].unknown = "this kind of wait names no owner";
 		break;
 	case WAIT_READ:
@@ -274,9 +258,27 @@ struct reach {
 	size_t *leader; /* per task: index of the first of its process */
 };
 
-static bool need_is_met(const struct reach *r, const struct need *need)
+/* Somebody of the process who may hold what is wanted; everybody, unless idle ones are left out. */
+static bool may_hold(const struct graph *g, const struct need *need, size_t task)
 {
-	return need->count == 1 ? r->free[need->first] : r->living[need->first] > 0;
+	if (!g->idle || !g->idle[task])
+		return true;
+	for (size_t i = need->first; i < need->first + need->count; i++)
+		if (!g->idle[i] && g->e->tasks[i].wait.kind != WAIT_ENDED)
+			return false;
+	return true;
+}
+
+static bool need_is_met(const struct graph *g, const struct reach *r, const struct need *need)
+{
+	if (need->count == 1)
+		return r->free[need->first];
+	if (!g->idle)
+		return r->living[need->first] > 0;
+	for (size_t i = need->first; i < need->first + need->count; i++)
+		if (r->free[i] && may_hold(g, need, i))
+			return true;
+	return false;
 }
 
 static bool can_go_on(const struct graph *g, const struct reach *r, size_t task)
@@ -286,7 +288,7 @@ static bool can_go_on(const struct graph *g, const struct reach *r, size_t task)
 	if (g->e->tasks[task].wait.timed)
 		return true;
 	for (size_t i = 0; i < node->need_count; i++)
-		if (!need_is_met(r, &g->needs[node->first_need + i]))
+		if (!need_is_met(g, r, &g->needs[node->first_need + i]))
 			return false;
 	return true;
 }
@@ -326,6 +328,12 @@ static void find_stuck(struct graph *g)
 	free(r.leader);
 }
 
+void graph_suppose(struct graph *graph, const bool *idle)
+{
+	graph->idle = idle;
+	find_stuck(graph);
+}
+
 void graph_free(struct graph *graph)
 {
 	free(graph->nodes);
@@ -355,13 +363,13 @@ static int busyness(const struct task *task)
 {
 	if (graph_is_idle(task))
 		return 0;
-	return task->wait.kind == WAIT_FUTEX || task->wait.kind == WAIT_JOIN ? 1 : 2;
+	return wait_is_event(task->wait.kind) ? 1 : 2;
 }
 
 static bool need_is_stuck(const struct graph *g, const struct need *need)
 {
 	for (size_t i = need->first; i < need->first + need->count; i++)
-		if (!g->nodes[i].stuck)
+		if (!g->nodes[i].stuck && may_hold(g, need, i))
 			return false;
 	return true;
 }
@@ -376,7 +384,7 @@ static size_t likely_holder(const struct graph *g, const struct need *need, size
 		const struct task *t = &g->e->tasks[i],
 				  *b = best == SIZE_MAX ? NULL : &g->e->tasks[best];
 
-		if (i == waiter && need->count > 1)
+		if ((i == waiter && need->count > 1) || !may_hold(g, need, i))
 			continue;
 		if (!b || busyness(t) > busyness(b) ||
 			(busyness(t) == busyness(b) && t->wait.kind < b->wait.kind))

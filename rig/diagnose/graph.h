@@ -34,11 +34,19 @@ struct graph {
 	struct node *nodes; /* one per task */
 	struct need *needs;
 	size_t need_count;
-	bool cut; /* more needs than are kept */
+	bool cut;	  /* more needs than are kept */
+	const bool *idle; /* per task, of graph_suppose(), borrowed; NULL: nothing is supposed */
 };
 
 void graph_build(const struct evidence *e, struct graph *ret);
 void graph_free(struct graph *graph);
+
+/*
+ * Who is stuck if a thread that is `idle` holds nothing that is known to be held by its process: a process
+ * with a lock, one thread that waits for its turn and one that waits for work, is not free to give it
+ * back. Processes all of whose threads are idle stay as they are. A supposition, to be told as one.
+ */
+void graph_suppose(struct graph *graph, const bool *idle);
 
 /* Threads of one cycle, each waiting for the next and the last for the first, from a node that is stuck.
  * Returns how many (0: there is no stuck node; 1: it waits for itself). */

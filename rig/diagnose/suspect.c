@@ -28,10 +28,13 @@ static const struct judging table[] = {
 		"it writes to a filesystem that the rig holds frozen"},
 	{WAIT_MUTEX, 70, "lost-wakeup",
 		"it waits for a lock that no living thread is known to hold"},
+	{WAIT_RWLOCK, 70, "lost-wakeup",
+		"it waits for a read-write lock, and no living thread is known to hold it"},
 	{WAIT_FILE_LOCK, 70, "lost-wakeup",
 		"it waits for a file lock that no living process is known to hold"},
 	{WAIT_OPEN, 62, "lost-wakeup", "it opens a FIFO and nobody opens the other end"},
 	{WAIT_FUTEX, 60, "lost-wakeup", "it waits for an event in memory, nobody owns the event"},
+	{WAIT_SEMAPHORE, 60, "lost-wakeup", "it waits for a semaphore that nobody posts"},
 	{WAIT_JOIN, 60, "lost-wakeup", "it waits for an event in memory, nobody owns the event"},
 	{WAIT_WRITE, 58, "lost-wakeup", "it writes, and nobody reads"},
 	{WAIT_READ, 55, "lost-wakeup", "it reads, and nobody writes"},
@@ -157,9 +160,17 @@ static bool shares_event(const struct diagnosing *d, const struct task *t)
 	size_t count, first = evidence_process(&d->now, t->pid, &count), same = 0;
 
 	for (size_t i = first; i < first + count; i++)
-		same += d->now.tasks[i].wait.kind == WAIT_FUTEX &&
+		same += wait_is_event(d->now.tasks[i].wait.kind) &&
 			d->now.tasks[i].wait.addr == t->wait.addr;
 	return same > 1;
+}
+
+bool waits_for_work(const struct diagnosing *d, size_t task)
+{
+	const struct task *t = &d->now.tasks[task];
+
+	return graph_is_idle(t) || waited_so_when_healthy(d, t) ||
+	       (wait_is_event(t->wait.kind) && shares_event(d, t));
 }
 
 /* Waits that end by themselves, that were there while all was well, or that the rig's fault made. */
@@ -176,7 +187,7 @@ static void soften(const struct diagnosing *d, const struct task *t, struct susp
 		s->hang_class = "slow";
 		s->why = "its wait has a time limit of its own";
 	}
-	if (t->wait.kind == WAIT_FUTEX && s->weight > WEIGHT_SHARED && shares_event(d, t))
+	if (wait_is_event(t->wait.kind) && s->weight > WEIGHT_SHARED && shares_event(d, t))
 		s->weight = WEIGHT_SHARED;
 	if (s->weight && t->wait.kind != WAIT_STOPPED && !s->on_fault &&
 		t->wait.kind != WAIT_NONE && waited_so_when_healthy(d, t) &&
@@ -222,7 +233,7 @@ static struct suspect judge_idle_holder(const struct diagnosing *d, size_t waite
 
 	if (h->mine || is_pool_of(w, h) || waited_so_when_healthy(d, w))
 		return s;
-	if (w->wait.kind == WAIT_FILE_LOCK || w->wait.kind == WAIT_MUTEX) {
+	if (wait_is_lock(w->wait.kind)) {
 		s.weight = WEIGHT_IDLE_HOLDER;
 		s.hang_class = "slow";
 		s.why = "it holds a lock that others wait for, and itself waits for somebody "
@@ -272,8 +283,7 @@ static struct suspect judge_chain(
 		return s;
 	if (graph_is_idle(&d->now.tasks[end]))
 		s = judge_idle_holder(d, last, end);
-	if (d->now.tasks[last].wait.kind == WAIT_FILE_LOCK ||
-		d->now.tasks[last].wait.kind == WAIT_MUTEX)
+	if (wait_is_lock(d->now.tasks[last].wait.kind))
 		return s;
 	/* The reader of a pipe or socket whose other end is idle: it may have missed its answer. */
 	waiter = own[last];

@@ -33,6 +33,8 @@ static const char *const names[WAIT_KINDS] = {
 	[WAIT_MUTEX] = "mutex",
 	[WAIT_JOIN] = "end of a thread",
 	[WAIT_FUTEX] = "event in memory",
+	[WAIT_RWLOCK] = "read-write lock",
+	[WAIT_SEMAPHORE] = "semaphore",
 	[WAIT_READ] = "read",
 	[WAIT_WRITE] = "write",
 	[WAIT_OPEN] = "open of a FIFO",
@@ -52,6 +54,16 @@ static const char *const names[WAIT_KINDS] = {
 const char *wait_kind_name(enum wait_kind kind)
 {
 	return (unsigned int)kind < WAIT_KINDS ? names[kind] : "?";
+}
+
+bool wait_is_lock(enum wait_kind kind)
+{
+	return kind == WAIT_FILE_LOCK || kind == WAIT_MUTEX || kind == WAIT_RWLOCK;
+}
+
+bool wait_is_event(enum wait_kind kind)
+{
+	return kind == WAIT_FUTEX || kind == WAIT_SEMAPHORE || kind == WAIT_JOIN;
 }
 
 static bool read_call(const char *text, struct call *ret)
@@ -83,7 +95,9 @@ static void decode_futex(const struct call *call, struct wait *wait)
 	wait->addr = call->arg[0];
 	wait->timed = call->arg[3] != 0;
 	wait->shared = !private;
-	if (op == FUTEX_LOCK_PI || op == FUTEX_LOCK_PI2) {
+	wait->value = value;
+	wait->pi = op == FUTEX_LOCK_PI || op == FUTEX_LOCK_PI2;
+	if (wait->pi) {
 		wait->kind = WAIT_MUTEX;
 	} else if (op == FUTEX_WAIT && value & FUTEX_WAITERS) {
 		wait->kind = WAIT_MUTEX;

@@ -17,7 +17,9 @@ enum wait_kind {
 	WAIT_FILE_LOCK,
 	WAIT_MUTEX, /* a futex used as a lock: FUTEX_WAIT on the value 2 or on an owner, or PI */
 	WAIT_JOIN,  /* for a thread of the same process to end */
-	WAIT_FUTEX, /* condition variable, semaphore, rwlock: cannot be told apart here */
+	WAIT_FUTEX, /* any other word in memory: a condition variable, or what futex.h tells it is */
+	WAIT_RWLOCK,
+	WAIT_SEMAPHORE,
 	WAIT_READ,
 	WAIT_WRITE,
 	WAIT_OPEN, /* of a FIFO */
@@ -35,6 +37,8 @@ enum wait_kind {
 	WAIT_KINDS
 };
 const char *wait_kind_name(enum wait_kind kind); /* "file lock" "mutex" ... */
+bool wait_is_lock(enum wait_kind kind);		 /* file lock, mutex, read-write lock */
+bool wait_is_event(enum wait_kind kind);	 /* somebody must signal it; it has no owner */
 
 struct wait {
 	enum wait_kind kind;
@@ -44,6 +48,8 @@ struct wait {
 	uint64_t addr;	/* futex */
 	bool read;	/* a file lock: shared is wanted */
 	bool shared;	/* a futex that other processes may use */
+	bool pi;	/* a futex that names its owner to the kernel (FUTEX_LOCK_PI) */
+	uint32_t value; /* that was found in the futex when the wait began */
 	int number;	/* system call, -1: none */
 };
 

@@ -57,6 +57,7 @@ struct zoo_options {
 	void *arg;
 };
 
+/* `ret` is set on success and on -ECANCELED: what was scored until then. */
 int score_zoo(const struct zoo_options *options, struct zoo_score *ret, struct err *err);
 
 /* The arithmetic alone. */

@@ -75,6 +75,9 @@ int witness_run(struct witness *witness, const struct witness_command *command,
 int witness_scan(
 	struct witness *witness, bool stacks, int64_t deadline_ns, json_t **ret, struct err *err);
 
+/* With stacks, and all that a diagnosis reads: memory, descriptors, sockets. */
+int witness_scan_deep(struct witness *witness, int64_t deadline_ns, json_t **ret, struct err *err);
+
 /* Idempotent: no error if it was so already. */
 int witness_freeze(
 	struct witness *witness, const char *mount, int64_t deadline_ns, struct err *err);

@@ -85,10 +85,14 @@ int witness_run(struct witness *w, const struct witness_command *command,
 
 int witness_scan(struct witness *w, bool stacks, int64_t deadline_ns, json_t **ret, struct err *err)
 {
-	json_t *args = json_object();
+	return witness_call(
+		w, "scan", json_pack("{sb}", "stacks", (int)stacks), deadline_ns, ret, err);
+}
 
-	json_object_set_new(args, "stacks", json_boolean(stacks));
-	return witness_call(w, "scan", args, deadline_ns, ret, err);
+int witness_scan_deep(struct witness *w, int64_t deadline_ns, json_t **ret, struct err *err)
+{
+	return witness_call(
+		w, "scan", json_pack("{sb sb}", "stacks", 1, "deep", 1), deadline_ns, ret, err);
 }
 
 int witness_freeze(struct witness *w, const char *mount, int64_t deadline_ns, struct err *err)

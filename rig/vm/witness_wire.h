@@ -31,12 +31,14 @@
  *			start command. What they go on to write to stdout comes as "log" events
  *	seed		{"hex"} -> {}		RNDADDENTROPY + RNDRESEEDCRNG
  *	clock		{"realtime_ns"} -> {}	set the wall clock (only asked for by a fault)
- *	scan		{"stacks":bool,"timeout_ms"} -> {"guest_ns","took_ns","locks":"/proc/locks text",
- *			"tasks":[{"pid","tid","ppid","comm","exe","state","start","wchan","syscall",
- *			"stack"}],"files":[{"pid","fd","path","inode"}],"unreadable":[tid,..],
- *			"truncated":bool}	one instant; never touches an mmap lock. `files` are the
- *			open files of the processes in /proc/locks. An unreadable task has no
- *			syscall and no stack; exe and stack are left out where there is none
+ *	scan		{"stacks":bool,"deep":bool,"timeout_ms"} -> {"guest_ns","took_ns","locks":
+ *			"/proc/locks text","tasks":[{"pid","tid","ppid","comm","exe","state","start",
+ *			"utime","stime","wchan","syscall","stack"}],"files":[{"pid","fd","path",
+ *			"inode"}],"unreadable":[tid,..],"truncated":bool}	one instant. `files` are
+ *			the open files of the processes in /proc/locks. An unreadable task has no
+ *			syscall and no stack; exe and stack are left out where there is none.
+ *			deep: also futex, wait_fds, fds, sockets and parts, as diagnose/evidence.h
+ *			says; their threads may be left behind at an mmap lock, the answer never is
  *	freeze,thaw	{"mount"} -> {"changed":bool}	FIFREEZE / FITHAW by the witness itself;
  *			changed is false if it was so already
  *	mounts		-> {"mounts":[{"mount","source","type"}]}

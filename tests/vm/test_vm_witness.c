@@ -5,6 +5,7 @@
 #include "tests/unit/witness_fixture.h"
 #include "tests/vm/tiny_guest.h"
 
+#include "diagnose/diagnose.h"
 #include "vm/clone.h"
 
 #include <fcntl.h>
@@ -24,7 +25,7 @@ static const char init_script[] =
 	"$b mkdir -p /root; $b mount -t ext4 -o noatime /dev/vda /root; cd /root\n"
 	"$b mkdir -p bin dev proc sys run data tmp; $b cp $b bin/; $b --install -s /root/bin\n"
 	"$b mount -t ext4 -o noatime /dev/vdb data; $b mount -t tmpfs run run; $b mkdir run/rig\n"
-	"$b cp /witness /stuck_mmap run/rig/\n"
+	"$b cp /witness /stuck_mmap /planted run/rig/\n"
 	"printf '#!/bin/sh\\ncd /run/rig; ./witness & while :; do wait; done\\n' >bin/init2\n"
 	"$b chmod 755 bin/init2; $b dd if=/dev/zero of=data/file bs=4096 count=1; $b sync\n"
 	"for m in dev proc sys; do $b mount --move /$m $m; done\n"
@@ -68,6 +69,7 @@ static int make_initrd(const char *base, struct err *err)
 {
 	auto_free char *witness = witness_program();
 	auto_free char *stuck = built_file("guest/stuck_mmap");
+	auto_free char *planted = built_file("guest/planted");
 	auto_buf struct buf all = {0};
 	int rc = fs_read(base, FILE_MAX, &all, err);
 
@@ -78,6 +80,8 @@ static int make_initrd(const char *base, struct err *err)
 		rc = add_program(&all, "witness", witness, err);
 	if (!rc)
 		rc = add_program(&all, "stuck_mmap", stuck, err);
+	if (!rc)
+		rc = add_program(&all, "planted", planted, err);
 	add_cpio(&all, "TRAILER!!!", "", 0);
 	return rc ? rc : fs_write_atomic(initrd, all.data, all.len, err);
 }
@@ -220,6 +224,23 @@ static json_t *scan_until(struct store *s, int pid, const char *key, const char 
 	return scan;
 }
 
+static void scan_and_drop(struct store *s, int pid)
+{
+	auto_json json_t *gone = scan_until(s, pid, NULL, NULL);
+}
+
+/* Somebody's words of a futex are in the scan: those of `pid`, or with 0 of any process. */
+static bool has_futex(const json_t *scan, int pid)
+{
+	json_t *task;
+	size_t i;
+
+	json_array_foreach (json_object_get(scan, "tasks"), i, task)
+		if (json_object_get(task, "futex") && (!pid || json_get_int(task, "pid", 0) == pid))
+			return true;
+	return false;
+}
+
 static void check_residue(struct store *s, const char *want)
 {
 	auto_json json_t *residue = NULL;
@@ -279,7 +300,7 @@ static void it_answers_while_data_and_root_are_frozen(void)
 static void it_answers_while_a_process_is_stuck_with_its_mmap_lock(void)
 {
 	auto_store struct store s;
-	auto_json json_t *scan = NULL, *gone = NULL;
+	auto_json json_t *scan = NULL, *deep = NULL;
 	auto_free char *pid = NULL;
 	auto_free char *path = NULL;
 	struct buf text = {0};
@@ -296,10 +317,71 @@ static void it_answers_while_a_process_is_stuck_with_its_mmap_lock(void)
 	CHECK_INT(witness_read(s.w, path, 100, deadline_in_ms(2000), &text, &err), -EREMOTEIO);
 	CHECK_HAS(err.text, "unreadable");
 	ping_often(&s);
+	/* The words its third thread waits with cannot be had; everything else can, and the second scan does
+	 * not try again. */
+	deep = json_array();
+	for (int i = 0; i < 2; i++) {
+		json_t *one = NULL;
+
+		CHECK_INT(witness_scan_deep(s.w, deadline_in_ms(5000), &one, NULL), 0);
+		CHECK(json_is_true(json_object_get(json_object_get(one, "parts"), "fds")));
+		CHECK_INT(json_array_size(json_object_get(one, "unreadable")), 0);
+		CHECK(!has_futex(one, atoi(pid)));
+		CHECK(has_futex(one, 0)); /* of somebody else */
+		json_array_append_new(deep, one);
+	}
+	CHECK(json_is_false(
+		json_object_get(json_object_get(json_array_get(deep, 0), "parts"), "memory")));
+	CHECK(json_get_int(json_array_get(deep, 1), "took_ns", 0) <
+		json_get_int(json_array_get(deep, 0), "took_ns", 0));
 	CHECK_INT(witness_thaw(s.w, "/data", PATIENCE, NULL), 0);
-	gone = scan_until(&s, atoi(pid), NULL, NULL);
+	scan_and_drop(&s, atoi(pid));
 	check_residue(&s, NULL);
 	buf_free(&text);
+}
+
+/* ---- planted troubles, diagnosed from the scan of the whole machine ---- */
+
+/* Diagnoses until a deadlock is seen; its culprits are all of the planted program. */
+static void check_deadlock(struct store *s, const char *line, const char *wait)
+{
+	static const char *const rigs[] = {"/run/rig/witness", NULL};
+	auto_free char *said = run(s, line, true);
+	int64_t deadline = PATIENCE;
+	struct diagnosis d = {0};
+
+	do {
+		auto_json json_t *scan = NULL;
+
+		diagnosis_free(&d);
+		if (!CHECK_INT(witness_scan_deep(s->w, deadline_in_ms(10000), &scan, NULL), 0))
+			return;
+		diagnose(&(struct diagnose_input){.scan = scan, .ours = rigs}, &d);
+	} while (!d.hang_class && deadline_left_ms(deadline));
+	CHECK_STR(d.hang_class ? d.hang_class : "none", "deadlock");
+	CHECK_INT(d.culprit_count, 2);
+	for (size_t i = 0; i < d.culprit_count; i++) {
+		CHECK_STR(d.culprits[i].role, "planted");
+		CHECK_HAS(d.culprits[i].says, wait);
+	}
+	CHECK_STR(d.unknown_count ? d.unknown[0] : "nothing unknown", "nothing unknown");
+	diagnosis_free(&d);
+}
+
+static void crossed_mutexes_of_a_guest_are_a_deadlock(void)
+{
+	auto_store struct store s;
+
+	if (open_store(&s))
+		check_deadlock(&s, "/run/rig/planted mutex &", "mutex");
+}
+
+static void crossed_flocks_of_a_guest_are_a_deadlock(void)
+{
+	auto_store struct store s;
+
+	if (open_store(&s))
+		check_deadlock(&s, "/run/rig/planted flock /data &", "FLOCK lock on data/lock");
 }
 
 static void a_crash_is_told_while_all_is_frozen(void)
@@ -383,6 +465,8 @@ static const struct check_case cases[] = {
 	CHECK_CASE(a_clones_witness_answers_though_the_template_had_another_host),
 	CHECK_CASE(it_answers_while_data_and_root_are_frozen),
 	CHECK_CASE(it_answers_while_a_process_is_stuck_with_its_mmap_lock),
+	CHECK_CASE(crossed_mutexes_of_a_guest_are_a_deadlock),
+	CHECK_CASE(crossed_flocks_of_a_guest_are_a_deadlock),
 	CHECK_CASE(a_crash_is_told_while_all_is_frozen),
 	CHECK_CASE(who_was_killed_is_told_and_who_ended_otherwise_is_not),
 	CHECK_CASE(seeds_tell_clones_apart_and_the_clock_is_set),

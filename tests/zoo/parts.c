@@ -1,27 +1,25 @@
-#include "tests/zoo/parts.h"
+#include "tests/zoo/parts_private.h"
 
-#include "base/buf.h"
-#include "base/cleanup.h"
-
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
-#include <semaphore.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 struct zoo_board *zoo_board;
 const char *zoo_dir;
-
-/* ---- what cases are made of ---- */
+static unsigned int draws;
 
 int zoo_tid(void)
 {
@@ -34,6 +32,25 @@ void zoo_must(bool right)
 		abort();
 }
 
+void zoo_seed(unsigned int seed)
+{
+	draws = seed;
+}
+
+/* A linear congruential generator: any will do, and the C library's is not the same everywhere. */
+int zoo_vary(int low, int high)
+{
+	draws = draws * 1664525u + 1013904223u;
+	return low + (int)((draws >> 16) % (unsigned int)(high - low + 1));
+}
+
+/* ---- the board ---- */
+
+void zoo_stands(int count)
+{
+	atomic_store(&zoo_board->stand, count);
+}
+
 void zoo_ready(void)
 {
 	atomic_fetch_add(&zoo_board->ready, 1);
@@ -44,6 +61,12 @@ void zoo_blame(void)
 	for (int i = 0, none = 0; i < ZOO_CULPRITS; i++, none = 0)
 		if (atomic_compare_exchange_strong(&zoo_board->culprits[i], &none, zoo_tid()))
 			return;
+}
+
+void zoo_stand(void)
+{
+	zoo_blame();
+	zoo_ready();
 }
 
 /* Lets nobody go on before `count` are here. Spins: a blocked thread would be seen to wait. */
@@ -60,13 +83,30 @@ void zoo_stand_for_ever(void)
 		pause();
 }
 
+/* ---- files ---- */
+
+const char *zoo_path(const char *name)
+{
+	static _Thread_local char path[ZOO_PATH_MAX];
+
+	zoo_must((size_t)snprintf(path, sizeof(path), "%s/%s", zoo_dir, name) < sizeof(path));
+	return path;
+}
+
 int zoo_open_file(const char *name)
 {
-	auto_free char *path = text_fmt("%s/%s", zoo_dir, name);
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int fd = open(zoo_path(name), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
 	zoo_must(fd >= 0);
 	return fd;
+}
+
+int zoo_open_numbered(const char *name, long number)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%s-%ld", name, number);
+	return zoo_open_file(text);
 }
 
 int zoo_locked_file(const char *name, int how)
@@ -77,6 +117,15 @@ int zoo_locked_file(const char *name, int how)
 	return fd;
 }
 
+bool zoo_posix_lock(int fd, short type)
+{
+	struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_len = 10};
+
+	return !fcntl(fd, F_SETLKW, &lock);
+}
+
+/* ---- processes and threads ---- */
+
 pid_t zoo_fork_run(void (*run)(long), long arg)
 {
 	pid_t pid = fork();
@@ -86,7 +135,6 @@ pid_t zoo_fork_run(void (*run)(long), long arg)
 		return pid;
 	run(arg);
 	zoo_stand_for_ever();
-	_exit(0);
 }
 
 void zoo_wait_for_children(void)
@@ -112,11 +160,6 @@ void *zoo_shared(size_t size)
 	return p;
 }
 
-void zoo_silence(int pair[2])
-{
-	zoo_must(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
-}
-
 sem_t *zoo_never(void)
 {
 	sem_t *sem = zoo_shared(sizeof(*sem));
@@ -125,60 +168,135 @@ sem_t *zoo_never(void)
 	return sem;
 }
 
-static void flock_waiter(long i)
+/* ---- pipes and sockets ---- */
+
+void zoo_pair(int pair[2])
+{
+	zoo_must(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+}
+
+void zoo_receive(int fd)
+{
+	char c;
+
+	zoo_must(recv(fd, &c, 1, 0) <= 0);
+}
+
+void zoo_read(int fd)
+{
+	char c;
+
+	zoo_must(read(fd, &c, 1) <= 0);
+}
+
+static socklen_t unix_address(const char *name, struct sockaddr_un *addr)
+{
+	*addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+	zoo_must((size_t)snprintf(addr->sun_path, sizeof(addr->sun_path), "%s", zoo_path(name)) <
+		 sizeof(addr->sun_path));
+	return sizeof(*addr);
+}
+
+int zoo_listen_unix(const char *name, int backlog)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un addr;
+	socklen_t len = unix_address(name, &addr);
+
+	zoo_must(fd >= 0 && !bind(fd, (struct sockaddr *)&addr, len) && !listen(fd, backlog));
+	return fd;
+}
+
+int zoo_connect_unix(const char *name)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un addr;
+	socklen_t len = unix_address(name, &addr);
+
+	zoo_must(fd >= 0 && !connect(fd, (struct sockaddr *)&addr, len));
+	return fd;
+}
+
+int zoo_listen_tcp(int backlog, int *ret_port)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in addr = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(addr);
+
+	zoo_must(fd >= 0 && !bind(fd, (struct sockaddr *)&addr, len) && !listen(fd, backlog) &&
+		 !getsockname(fd, (struct sockaddr *)&addr, &len));
+	*ret_port = ntohs(addr.sin_port);
+	return fd;
+}
+
+int zoo_connect_tcp(int port)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in addr = {.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons((uint16_t)port)};
+
+	zoo_must(fd >= 0 && !connect(fd, (struct sockaddr *)&addr, sizeof(addr)));
+	return fd;
+}
+
+static int listen_numbered(int number)
+{
+	char name[48];
+
+	snprintf(name, sizeof(name), "idle-%d-%d", zoo_tid(), number);
+	return zoo_listen_unix(name, 8);
+}
+
+void zoo_idle(void)
+{
+	struct pollfd fds[2] = {{.fd = listen_numbered(0), .events = POLLIN},
+		{.fd = listen_numbered(1), .events = POLLIN}};
+
+	poll(fds, 2, -1);
+	zoo_stand_for_ever();
+}
+
+int zoo_quiet_peer(void)
+{
+	int pair[2], status;
+	pid_t pid;
+
+	zoo_pair(pair);
+	pid = fork();
+	zoo_must(pid >= 0);
+	if (!pid) {
+		close(pair[0]);
+		if (fork())
+			_exit(0);
+		zoo_idle();
+	}
+	close(pair[1]);
+	zoo_must(waitpid(pid, &status, 0) == pid);
+	return pair[0];
+}
+
+/* ---- a queue behind a lock ---- */
+
+static int meeting;
+
+static void flock_victim(long i)
 {
 	int fd = zoo_open_file("held");
 
 	(void)i;
-	zoo_meet(4);
+	zoo_meet(meeting);
 	zoo_ready();
 	flock(fd, LOCK_EX);
 }
 
-void zoo_with_three_waiters(void (*holder)(long))
+void zoo_with_victims(void (*holder)(long), int victims)
 {
-	zoo_fork_run(holder, 0);
-	for (int i = 0; i < 3; i++)
-		zoo_fork_run(flock_waiter, i);
+	meeting = victims + 1;
+	zoo_stands(meeting);
+	zoo_fork_run(holder, meeting);
+	for (int i = 0; i < victims; i++)
+		zoo_fork_run(flock_victim, i);
 	zoo_wait_for_children();
-}
-
-/* ---- running ---- */
-
-const struct zoo_case *const zoo_groups[] = {zoo_locks, zoo_waits, NULL};
-
-static pid_t start(
-	void (*run)(struct zoo_board *, const char *), struct zoo_board *b, const char *d)
-{
-	pid_t pid = fork();
-
-	zoo_must(pid >= 0);
-	if (pid) {
-		setpgid(pid, pid);
-		return pid;
-	}
-	setpgid(0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	alarm(60);
-	zoo_board = b;
-	zoo_dir = d;
-	run(b, d);
-	zoo_stand_for_ever();
-	_exit(0);
-}
-
-pid_t zoo_start(const struct zoo_case *zoo, struct zoo_board *b, const char *d)
-{
-	return start(zoo->run, b, d);
-}
-
-pid_t zoo_start_noise(struct zoo_board *b, const char *d)
-{
-	return start(zoo_noise, b, d);
-}
-
-void zoo_end(pid_t leader)
-{
-	kill(-leader, SIGKILL);
-	waitpid(leader, NULL, 0);
 }

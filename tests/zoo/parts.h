@@ -9,27 +9,45 @@
 #include <pthread.h>
 #include <semaphore.h>
 
-#define POOL 4
+#define ZOO_PATH_MAX 256
 
 extern struct zoo_board *zoo_board;
 extern const char *zoo_dir;
 
 int zoo_tid(void);
 void zoo_must(bool right);
-void zoo_ready(void); /* the next call is the one to stand in */
-void zoo_blame(void); /* this thread is a culprit */
+int zoo_vary(
+	int low, int high); /* the same in all processes of a case, in the order of the calls */
+void zoo_stands(int count); /* how many threads will call zoo_ready() */
+void zoo_ready(void);	    /* the next call is the one to stand in */
+void zoo_blame(void);	    /* this thread is a culprit */
+void zoo_stand(void);	    /* zoo_blame() and zoo_ready() */
 void zoo_meet(int count);
-void zoo_stand_for_ever(void);
+void zoo_stand_for_ever(void) __attribute__((noreturn));
+
+const char *zoo_path(const char *name); /* in the case's folder; a buffer of the thread */
 int zoo_open_file(const char *name);
 int zoo_locked_file(const char *name, int how); /* by flock() */
+int zoo_open_numbered(const char *name, long number);
+bool zoo_posix_lock(int fd, short type); /* waits; false with errno */
+
 pid_t zoo_fork_run(void (*run)(long), long arg);
 void zoo_wait_for_children(void);
 pthread_t zoo_thread_run(void *(*run)(void *), void *arg);
 void *zoo_shared(size_t size);
-void zoo_silence(int pair[2]); /* a socket on which nothing ever comes */
-sem_t *zoo_never(void);
-/* The holder, and three that wait in flock() for its file "held"; all meet at 4. */
-void zoo_with_three_waiters(void (*holder)(long));
+void zoo_pair(int pair[2]);
+sem_t *zoo_never(void); /* a semaphore that nobody posts */
+/* Waits for work as a daemon does: poll() of two sockets that listen. */
+void zoo_idle(void) __attribute__((noreturn));
+/* A socket whose other end a process of another parent has, which is idle and never writes. */
+int zoo_quiet_peer(void);
+void zoo_receive(int fd); /* one byte, by recv() */
+void zoo_read(int fd);
 
-/* A healthy idle store. */
-void zoo_noise(struct zoo_board *b, const char *d);
+int zoo_listen_unix(const char *name, int backlog);
+int zoo_connect_unix(const char *name);
+int zoo_listen_tcp(int backlog, int *ret_port); /* on loopback */
+int zoo_connect_tcp(int port);
+
+/* The holder, and `victims` that wait in flock() for its file "held"; all meet at victims + 1. */
+void zoo_with_victims(void (*holder)(long), int victims);

@@ -76,7 +76,7 @@ ssize_t read_once(int dirfd, const char *path, char *out, size_t size)
 int task_stat_read(int dirfd, const char *path, struct task_stat *ret)
 {
 	char text[1024], *open, *close;
-	unsigned long long start;
+	unsigned long long start, utime, stime;
 	ssize_t n = read_once(dirfd, path, text, sizeof(text));
 
 	if (n < 0)
@@ -88,12 +88,14 @@ int task_stat_read(int dirfd, const char *path, struct task_stat *ret)
 	*close = '\0';
 	snprintf(ret->comm, sizeof(ret->comm), "%s", open + 1);
 	if (sscanf(close + 1,
-		    " %c %d %*d %d %*d %*d %lu %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d %*d "
+		    " %c %d %*d %d %*d %*d %lu %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %d %*d "
 		    "%llu",
-		    &ret->state, &ret->ppid, &ret->session, &ret->flags, &ret->threads,
-		    &start) != 6)
+		    &ret->state, &ret->ppid, &ret->session, &ret->flags, &utime, &stime,
+		    &ret->threads, &start) != 8)
 		return -EINVAL;
 	ret->start = start;
+	ret->utime = utime;
+	ret->stime = stime;
 	return 0;
 }
 

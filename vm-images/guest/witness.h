@@ -161,7 +161,7 @@ struct task_stat {
 	char state;
 	char comm[64];
 	unsigned long flags;
-	uint64_t start;
+	uint64_t start, utime, stime; /* clock ticks */
 };
 
 /* /proc/PID/stat or /proc/PID/task/TID/stat below `dirfd`: 0 or -errno. */

@@ -9,52 +9,27 @@
  * scanner; if it does not come back in time the scan is answered without, and the task it hangs at is
  * named and left out of later scans until the scanner returns.
  */
-#include "witness.h"
+#include "witness_scan.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
 #define SCAN_TIMEOUT_MS 1000
+#define DEEP_TIMEOUT_MS 500 /* for each of its two parts */
 #define SCANNERS_MAX	8
 #define LOCKS_MAX	(256u << 10)
 #define STACK_MAX	2048
-#define TEXT_BUDGET	(7u << 20) /* of WITNESS_FRAME_MAX */
 #define LOCK_PIDS_MAX	256
 #define PF_KTHREAD	0x00200000ul /* include/linux/sched.h */
-
-struct row {
-	int pid, tid;
-	struct task_stat stat;
-	char wchan[64];
-	char exe[256];
-	char syscall[192];
-	char *stack;
-	atomic_bool done; /* syscall and stack are final */
-};
-
-struct scan {
-	pthread_mutex_t lock; /* `finished` and `users` */
-	pthread_cond_t done;
-	bool finished;
-	int users; /* the verb's thread and the scanner: the last one frees */
-	bool stacks, truncated;
-	char *locks;
-	struct row **rows;
-	size_t count, size;
-	struct out files;
-	size_t file_count;
-	_Atomic int at; /* tid the scanner reads now */
-};
 
 /* Scanners on their way, so that another scan need not hang at the same task. */
 static struct {
@@ -62,7 +37,14 @@ static struct {
 	struct scan *scan[SCANNERS_MAX];
 } scanners = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static void scan_put(struct scan *scan)
+void scan_hold(struct scan *scan)
+{
+	pthread_mutex_lock(&scan->lock);
+	scan->users++;
+	pthread_mutex_unlock(&scan->lock);
+}
+
+void scan_put(struct scan *scan)
 {
 	bool last;
 
@@ -78,6 +60,8 @@ static void scan_put(struct scan *scan)
 	free(scan->rows);
 	free(scan->locks);
 	out_free(&scan->files);
+	out_free(&scan->fds);
+	out_free(&scan->sockets);
 	pthread_cond_destroy(&scan->done);
 	pthread_mutex_destroy(&scan->lock);
 	free(scan);
@@ -131,7 +115,7 @@ static bool room_for_row(struct scan *scan)
 }
 
 /* An idle kernel thread's wait and stack say nothing and cost as much as any other. */
-static bool is_idle_kthread(const struct task_stat *stat)
+bool scan_is_idle_kthread(const struct task_stat *stat)
 {
 	return stat->flags & PF_KTHREAD && stat->state != 'D' && stat->state != 'R';
 }
@@ -155,7 +139,7 @@ static struct row *add_task(struct scan *scan, int dir, int pid, const char *tid
 	row->pid = pid;
 	row->tid = atoi(tid);
 	snprintf(path, sizeof(path), "%.16s/wchan", tid);
-	if (!is_idle_kthread(&row->stat))
+	if (!scan_is_idle_kthread(&row->stat))
 		read_once(dir, path, row->wchan, sizeof(row->wchan));
 	scan->rows[scan->count++] = row;
 	return row;
@@ -199,6 +183,19 @@ static void add_threads(struct scan *scan, int proc_dir, const char *pid, const 
 	closedir(dir);
 }
 
+/* /proc/PID/stat has the times of all threads together, /proc/PID/task/PID/stat those of the first. */
+static void own_times(struct row *first, int proc_dir, const char *pid)
+{
+	struct task_stat own;
+	char path[64];
+
+	snprintf(path, sizeof(path), "%.16s/task/%.16s/stat", pid, pid);
+	if (task_stat_read(proc_dir, path, &own))
+		return;
+	first->stat.utime = own.utime;
+	first->stat.stime = own.stime;
+}
+
 static void add_process(struct scan *scan, int proc_dir, const char *pid)
 {
 	struct row *first = add_task(scan, proc_dir, atoi(pid), pid);
@@ -207,8 +204,10 @@ static void add_process(struct scan *scan, int proc_dir, const char *pid)
 		return;
 	if (!(first->stat.flags & PF_KTHREAD))
 		exe_of(proc_dir, pid, first->exe, sizeof(first->exe));
-	if (first->stat.threads > 1)
-		add_threads(scan, proc_dir, pid, first);
+	if (first->stat.threads < 2)
+		return;
+	own_times(first, proc_dir, pid);
+	add_threads(scan, proc_dir, pid, first);
 }
 
 static void read_tasks(struct scan *scan)
@@ -263,7 +262,7 @@ static void read_waits(struct scan *scan, struct row *row)
 {
 	char path[64], stack[STACK_MAX] = "";
 
-	if (is_idle_kthread(&row->stat)) {
+	if (scan_is_idle_kthread(&row->stat)) {
 		atomic_store(&row->done, true);
 		return;
 	}
@@ -276,6 +275,24 @@ static void read_waits(struct scan *scan, struct row *row)
 			row->stack = strdup(stack);
 	}
 	atomic_store(&row->done, true);
+}
+
+bool row_call(const struct row *row, int *ret_number, uint64_t arg[CALL_ARGS])
+{
+	char *end;
+	long number = strtol(row->syscall, &end, 10);
+
+	*ret_number = (int)number;
+	if (!atomic_load(&row->done) || end == row->syscall || number < 0)
+		return false;
+	for (int i = 0; i < CALL_ARGS; i++) {
+		const char *at = end;
+
+		arg[i] = strtoull(at, &end, 16);
+		if (end == at)
+			return false;
+	}
+	return true;
 }
 
 /* Names for the inodes in /proc/locks: an open file of the process that is a path and has an inode. */
@@ -328,23 +345,45 @@ static int pid_of_lock(const char *line)
 	return pid;
 }
 
+/* Whose files were read already. */
+struct seen {
+	int pid[LOCK_PIDS_MAX];
+	size_t count;
+};
+
+static void read_files_of(struct scan *scan, int pid, struct seen *seen)
+{
+	for (size_t i = 0; i < seen->count; i++)
+		if (seen->pid[i] == pid)
+			return;
+	if (pid <= 0 || seen->count == LOCK_PIDS_MAX)
+		return;
+	seen->pid[seen->count++] = pid;
+	add_files(scan, pid);
+}
+
+/* /proc/locks has no process for a lock of an open file (F_OFD_SETLKW), so whoever waits in fcntl() counts. */
+static bool waits_in_fcntl(const struct row *row)
+{
+	uint64_t arg[CALL_ARGS];
+	int number;
+
+	return row_call(row, &number, arg) && number == SYS_fcntl;
+}
+
 static void read_files(struct scan *scan)
 {
-	int seen[LOCK_PIDS_MAX], pid;
-	size_t count = 0, i;
+	struct seen seen = {.count = 0};
 
 	for (const char *line = scan->locks; *line; line++) {
-		pid = pid_of_lock(line);
-		for (i = 0; i < count && seen[i] != pid; i++)
-			;
-		if (pid > 0 && i == count && count < LOCK_PIDS_MAX) {
-			seen[count++] = pid;
-			add_files(scan, pid);
-		}
+		read_files_of(scan, pid_of_lock(line), &seen);
 		line = strchr(line, '\n');
 		if (!line)
 			break;
 	}
+	for (size_t i = 0; i < scan->count; i++)
+		if (waits_in_fcntl(scan->rows[i]))
+			read_files_of(scan, scan->rows[i]->pid, &seen);
 }
 
 static void *scanner_thread(void *arg)
@@ -379,10 +418,10 @@ static bool scan_waits(struct scan *scan, int64_t deadline_ns)
 
 	if (!scanner_enter(scan))
 		return false;
-	scan->users++;
+	scan_hold(scan);
 	if (!thread_start(scanner_thread, scan)) {
 		scanner_leave(scan);
-		scan->users--;
+		scan_put(scan);
 		return false;
 	}
 	pthread_mutex_lock(&scan->lock);
@@ -393,65 +432,7 @@ static bool scan_waits(struct scan *scan, int64_t deadline_ns)
 	return finished;
 }
 
-/* ---- the answer ---- */
-
-static void add_row(struct out *out, struct row *row)
-{
-	char state[2] = {row->stat.state, '\0'};
-
-	out_open(out, NULL, '{');
-	out_int(out, "pid", row->pid);
-	out_int(out, "tid", row->tid);
-	out_int(out, "ppid", row->stat.ppid);
-	out_text(out, "comm", row->stat.comm);
-	if (row->exe[0])
-		out_text(out, "exe", row->exe);
-	out_text(out, "state", state);
-	out_int(out, "start", (int64_t)row->stat.start);
-	out_text(out, "wchan", row->wchan);
-	if (atomic_load(&row->done)) {
-		if (row->syscall[0])
-			out_text(out, "syscall", row->syscall);
-		if (row->stack)
-			out_text(out, "stack", row->stack);
-	}
-	out_close(out, '}');
-}
-
-static void add_rows(struct out *out, struct scan *scan)
-{
-	out_open(out, "tasks", '[');
-	for (size_t i = 0; i < scan->count; i++) {
-		if (out->len > TEXT_BUDGET) {
-			scan->truncated = true;
-			break;
-		}
-		add_row(out, scan->rows[i]);
-	}
-	out_close(out, ']');
-	out_open(out, "unreadable", '[');
-	for (size_t i = 0; i < scan->count; i++)
-		if (!atomic_load(&scan->rows[i]->done))
-			out_int(out, NULL, scan->rows[i]->tid);
-	out_close(out, ']');
-}
-
-static void answer(const struct request *request, struct scan *scan, int64_t begin, bool whole)
-{
-	auto_out out = {0};
-
-	answer_begin(&out, request);
-	out_int(&out, "guest_ns", begin);
-	out_text(&out, "locks", scan->locks);
-	out_open(&out, "files", '[');
-	if (whole && scan->files.data)
-		out_add(&out, scan->files.data + 4, scan->files.len - 4);
-	out_close(&out, ']');
-	add_rows(&out, scan);
-	out_bool(&out, "truncated", scan->truncated);
-	out_int(&out, "took_ns", guest_ns() - begin);
-	answer_send(&out, request);
-}
+/* ---- the verb ---- */
 
 void verb_scan(const struct request *request)
 {
@@ -460,9 +441,14 @@ void verb_scan(const struct request *request)
 	int64_t begin = guest_ns();
 	bool whole;
 
+	scan->deep = json_is_true(json_object_get(request->args, "deep"));
 	read_locks(scan);
 	read_tasks(scan);
 	whole = scan_waits(scan, begin + timeout_ms * NS_PER_MS);
-	answer(request, scan, begin, whole);
+	if (scan->deep) {
+		scan_memory(scan, guest_ns() + DEEP_TIMEOUT_MS * NS_PER_MS);
+		scan_ends(scan, guest_ns() + DEEP_TIMEOUT_MS * NS_PER_MS);
+	}
+	scan_answer(request, scan, begin, whole);
 	scan_put(scan);
 }

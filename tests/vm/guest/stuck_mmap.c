@@ -2,7 +2,8 @@
  * A process that is stuck with its own mmap lock, for VM tests: run with a file of a frozen file system.
  * One thread writes to a shared mapping of it and waits for the thaw, holding the lock for reading
  * (do_page_mkwrite, Linux 6.1); then the other asks for it for writing. From there on whoever else wants it
- * waits behind them, for example a reader of /proc/PID/cmdline. Ends after the thaw with status 0.
+ * waits behind them, for example a reader of /proc/PID/cmdline, or of the words that a third thread waits
+ * with. Ends after the thaw with status 0.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -16,12 +17,19 @@
 #define SIZE 4096
 
 static atomic_int writer_tid;
+static pthread_mutex_t held = PTHREAD_MUTEX_INITIALIZER;
 
 static void *write_to_mapping(void *mapping)
 {
 	writer_tid = gettid();
 	memset(mapping, 'x', SIZE);
 	return NULL;
+}
+
+static void *wait_for_mutex(void *arg)
+{
+	pthread_mutex_lock(&held);
+	return arg;
 }
 
 /* The task's state out of /proc; no allocation, which might want the lock. */
@@ -43,9 +51,11 @@ int main(int argc, char **argv)
 {
 	int fd = argc == 2 ? open(argv[1], O_RDWR | O_CLOEXEC) : -1;
 	void *mapping = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	pthread_t writer;
+	pthread_t writer, waiter;
 
-	if (mapping == MAP_FAILED || pthread_create(&writer, NULL, write_to_mapping, mapping))
+	pthread_mutex_lock(&held);
+	if (mapping == MAP_FAILED || pthread_create(&waiter, NULL, wait_for_mutex, NULL) ||
+		pthread_create(&writer, NULL, write_to_mapping, mapping))
 		return 1;
 	while (!writer_tid || state_of(writer_tid) != 'D')
 		poll(NULL, 0, 1);

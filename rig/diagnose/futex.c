@@ -1,0 +1,68 @@
+#include "diagnose/futex.h"
+
+#include <linux/futex.h>
+
+/* A mutex: lock, count, owner, users, kind. */
+#define MUTEX_LOCKED_AND_WAITED 2
+#define MUTEX_KIND_MASK		0x7f
+#define MUTEX_KIND_PLAIN	3 /* normal, recursive, errorcheck, adaptive */
+#define MUTEX_ELISION		0x300
+#define MUTEX_PSHARED		0x80
+
+/* A read-write lock from its fourth word on: writers_futex, two words of padding, cur_writer; the word before is
+ * wrphase_futex. Bit 1 of either futex says that somebody waits. */
+#define RWLOCK_USED	   2u
+#define RWLOCK_WAITED	   3u /* locked, and somebody waits */
+#define WRITER_AFTER_PHASE 4  /* words from wrphase_futex to cur_writer */
+#define WRITER_AFTER_LOCK  3  /* words from writers_futex to cur_writer */
+
+/* A semaphore: value, how many wait, FUTEX_PRIVATE_FLAG where it is shared, nothing. */
+#define WAITERS_MAX 65536
+
+static bool is_tid(uint32_t word)
+{
+	return word && word <= FUTEX_TID_MASK;
+}
+
+static bool is_mutex(const uint32_t *w, const struct wait *wait)
+{
+	uint32_t kind = w[4] & ~(uint32_t)(MUTEX_ELISION | MUTEX_PSHARED);
+
+	return wait->kind == WAIT_MUTEX && w[0] == MUTEX_LOCKED_AND_WAITED && w[3] &&
+	       (kind & MUTEX_KIND_MASK) <= MUTEX_KIND_PLAIN && is_tid(w[2]);
+}
+
+/* A reader, or the first writer, waits at wrphase_futex; other writers at writers_futex. */
+static bool is_rwlock(const uint32_t *w, struct wait *wait)
+{
+	if (wait->value == RWLOCK_WAITED && w[0] == RWLOCK_WAITED && !w[2]) {
+		if (!w[3] && is_tid(w[4]))
+			wait->target = w[WRITER_AFTER_PHASE];
+		else if (!w[1] && is_tid(w[3]))
+			wait->target = w[WRITER_AFTER_LOCK];
+		else
+			return false;
+		return true;
+	}
+	/* Readers have it: the lock counts them and names none. */
+	return wait->value == RWLOCK_USED && w[0] == RWLOCK_USED && (w[1] == 1 || w[1] == 3) &&
+	       !w[2] && !w[3];
+}
+
+static bool is_semaphore(const uint32_t *w, const struct wait *wait)
+{
+	return !wait->value && !w[0] && w[1] && w[1] <= WAITERS_MAX && !w[3] &&
+	       w[2] == (wait->shared ? FUTEX_PRIVATE_FLAG : 0);
+}
+
+void futex_refine(const uint32_t words[FUTEX_WORDS], struct wait *wait)
+{
+	if (wait->kind == WAIT_MUTEX && is_mutex(words, wait))
+		wait->target = words[2];
+	else if (wait->kind == WAIT_MUTEX && wait->pi)
+		wait->target = words[0] & FUTEX_TID_MASK;
+	else if ((wait->kind == WAIT_FUTEX || wait->kind == WAIT_JOIN) && is_rwlock(words, wait))
+		wait->kind = WAIT_RWLOCK;
+	else if (wait->kind == WAIT_FUTEX && is_semaphore(words, wait))
+		wait->kind = WAIT_SEMAPHORE;
+}

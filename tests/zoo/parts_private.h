@@ -1,0 +1,11 @@
+/* The groups of cases, and what begins one. Private to tests/zoo/. */
+#pragma once
+
+#include "tests/zoo/parts.h"
+
+#include <stdint.h>
+
+extern const struct zoo_case zoo_file_locks[], zoo_mutexes[], zoo_events[], zoo_peers[],
+	zoo_pools[], zoo_deaths[], zoo_idlers[], zoo_workers[];
+
+void zoo_seed(unsigned int seed); /* of zoo_vary() */

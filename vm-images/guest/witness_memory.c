@@ -1,0 +1,256 @@
+/*
+ * The memory that a thread waits with: the words of its futex, the descriptors it polls. process_vm_readv()
+ * takes the other process's mmap lock (mm/process_vm_access.c, Linux 6.1), and its holder may wait for a
+ * thaw. So one thread reads; when it does not come back, it is left behind, its process is not read again
+ * until it returns, and another thread goes on with the next process.
+ */
+#include "witness_scan.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/select.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#define READERS_MAX	   8 /* that are left behind, of all scans */
+#define READER_PATIENCE_MS 100
+#define POLL_MAX	   256 /* entries that are read */
+
+/* One reader's errand. */
+struct errand {
+	struct scan *scan;
+	size_t from;
+	_Atomic size_t at;     /* row it is at */
+	atomic_bool abandoned; /* set with the scan's lock held, as is the next */
+	bool finished;
+	int pid; /* of one that is left behind: whom it hangs at */
+};
+
+/* Processes whose memory a reader that was left behind still waits for. */
+static struct {
+	pthread_mutex_t lock;
+	int pid[READERS_MAX];
+} stuck = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static bool stuck_replace(int find, int put)
+{
+	size_t i = 0;
+
+	pthread_mutex_lock(&stuck.lock);
+	while (i < READERS_MAX && stuck.pid[i] != find)
+		i++;
+	if (i < READERS_MAX)
+		stuck.pid[i] = put;
+	pthread_mutex_unlock(&stuck.lock);
+	return i < READERS_MAX;
+}
+
+static bool is_stuck(int pid)
+{
+	return pid && stuck_replace(pid, pid);
+}
+
+/* ---- the reader ---- */
+
+static ssize_t read_memory(int pid, uint64_t address, void *to, size_t size)
+{
+	struct iovec local = {to, size};
+	struct iovec remote = {(void *)(uintptr_t)address, size};
+
+	return process_vm_readv(pid, &local, 1, &remote, 1, 0);
+}
+
+/* What was read of one row, before it is known whether anybody still wants it. */
+struct found {
+	uint32_t words[FUTEX_WORDS];
+	int fds[WAIT_FDS_MAX];
+	int fd_count;
+	bool has_words;
+};
+
+static void found_fd(struct found *found, int fd)
+{
+	for (int i = 0; i < found->fd_count; i++)
+		if (found->fds[i] == fd)
+			return;
+	if (fd >= 0 && found->fd_count < WAIT_FDS_MAX)
+		found->fds[found->fd_count++] = fd;
+}
+
+static void read_poll(int pid, const uint64_t arg[CALL_ARGS], struct found *found)
+{
+	struct pollfd fds[POLL_MAX];
+	size_t count = arg[1] < POLL_MAX ? (size_t)arg[1] : POLL_MAX;
+	ssize_t n = count ? read_memory(pid, arg[0], fds, count * sizeof(fds[0])) : 0;
+
+	for (size_t i = 0; n > 0 && i < (size_t)n / sizeof(fds[0]); i++)
+		found_fd(found, fds[i].fd);
+}
+
+static void read_select(int pid, const uint64_t arg[CALL_ARGS], struct found *found)
+{
+	size_t count = arg[0] < FD_SETSIZE ? (size_t)arg[0] : FD_SETSIZE;
+	unsigned char bits[FD_SETSIZE / 8];
+
+	for (int set = 1; set <= 3; set++) {
+		if (!arg[set] || read_memory(pid, arg[set], bits, (count + 7) / 8) <= 0)
+			continue;
+		for (size_t fd = 0; fd < count; fd++)
+			if (bits[fd / 8] >> fd % 8 & 1)
+				found_fd(found, (int)fd);
+	}
+}
+
+static void read_row(const struct row *row, struct found *found)
+{
+	uint64_t arg[CALL_ARGS];
+	int number;
+
+	*found = (struct found){0};
+	if (!row_call(row, &number, arg))
+		return;
+	if (number == SYS_futex)
+		found->has_words = read_memory(row->pid, arg[0], found->words,
+					   sizeof(found->words)) == sizeof(found->words);
+	else if (number == SYS_poll || number == SYS_ppoll)
+		read_poll(row->pid, arg, found);
+	else if (number == SYS_select || number == SYS_pselect6)
+		read_select(row->pid, arg, found);
+}
+
+static bool wants_memory(const struct row *row)
+{
+	uint64_t arg[CALL_ARGS];
+	int number;
+
+	if (!row_call(row, &number, arg))
+		return false;
+	return number == SYS_futex || number == SYS_poll || number == SYS_ppoll ||
+	       number == SYS_select || number == SYS_pselect6;
+}
+
+static void put_found(struct row *row, const struct found *found)
+{
+	memcpy(row->words, found->words, sizeof(row->words));
+	memcpy(row->fds, found->fds, sizeof(row->fds));
+	row->fd_count = found->fd_count;
+	row->has_words = found->has_words;
+	atomic_store(&row->read, true);
+}
+
+/* Nobody waits for this reader any more. */
+static void come_back_late(struct errand *errand)
+{
+	struct scan *scan = errand->scan;
+
+	stuck_replace(errand->pid, 0);
+	free(errand);
+	scan_put(scan);
+}
+
+static void come_back(struct errand *errand)
+{
+	struct scan *scan = errand->scan;
+	bool late;
+
+	pthread_mutex_lock(&scan->lock);
+	late = atomic_load(&errand->abandoned);
+	errand->finished = true;
+	pthread_cond_broadcast(&scan->done);
+	pthread_mutex_unlock(&scan->lock);
+	if (late)
+		come_back_late(errand);
+	else
+		scan_put(scan);
+}
+
+static void *reader(void *arg)
+{
+	struct errand *errand = arg;
+	struct scan *scan = errand->scan;
+	struct found found;
+
+	for (size_t i = errand->from; i < scan->count; i++) {
+		struct row *row = scan->rows[i];
+
+		if (!wants_memory(row) || is_stuck(row->pid))
+			continue;
+		atomic_store(&errand->at, i);
+		read_row(row, &found);
+		if (atomic_load(&errand->abandoned)) {
+			come_back_late(errand);
+			return NULL;
+		}
+		put_found(row, &found);
+	}
+	come_back(errand);
+	return NULL;
+}
+
+/* ---- who sends it ---- */
+
+/* True if the reader came back: its errand is then the caller's. Otherwise it is left behind. */
+static bool wait_reader(struct errand *errand, int64_t deadline_ns, int *ret_pid, size_t *ret_at)
+{
+	struct scan *scan = errand->scan;
+	struct timespec ts = {
+		.tv_sec = deadline_ns / NS_PER_SEC, .tv_nsec = deadline_ns % NS_PER_SEC};
+	bool finished;
+	int rc = 0;
+
+	pthread_mutex_lock(&scan->lock);
+	while (!errand->finished && !rc)
+		rc = pthread_cond_timedwait(&scan->done, &scan->lock, &ts);
+	finished = errand->finished;
+	*ret_at = atomic_load(&errand->at);
+	*ret_pid = scan->rows[*ret_at]->pid;
+	if (!finished) {
+		errand->pid = stuck_replace(0, *ret_pid) ? *ret_pid : 0;
+		atomic_store(&errand->abandoned, true);
+	}
+	pthread_mutex_unlock(&scan->lock);
+	return finished;
+}
+
+static struct errand *send_reader(struct scan *scan, size_t from)
+{
+	struct errand *errand = calloc(1, sizeof(*errand));
+
+	if (!errand)
+		abort();
+	errand->scan = scan;
+	errand->from = from;
+	scan_hold(scan);
+	if (thread_start(reader, errand))
+		return errand;
+	scan_put(scan);
+	free(errand);
+	return NULL;
+}
+
+void scan_memory(struct scan *scan, int64_t deadline_ns)
+{
+	size_t from = 0;
+
+	scan->has_memory = true;
+	while (from < scan->count) {
+		struct errand *errand = send_reader(scan, from);
+		int64_t patience = guest_ns() + READER_PATIENCE_MS * NS_PER_MS;
+		int pid;
+
+		if (errand && wait_reader(errand, patience < deadline_ns ? patience : deadline_ns,
+				      &pid, &from)) {
+			free(errand);
+			return;
+		}
+		scan->has_memory = false;
+		if (!errand || !is_stuck(pid) || guest_ns() >= deadline_ns)
+			return;
+		while (from < scan->count && scan->rows[from]->pid == pid)
+			from++;
+	}
+}

@@ -1,0 +1,86 @@
+/*
+ * What the parts of a scan share. A scan is made by the verb's thread; whatever may wait for another process is
+ * done by a thread that the scan can do without: it gives up its results when it comes back too late.
+ * The scan lives until its last thread is through with it.
+ */
+#pragma once
+
+#include "witness.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define WAIT_FDS_MAX 32
+#define FUTEX_WORDS  5 /* of a glibc pthread_mutex_t: lock, count, owner, users, kind */
+#define CALL_ARGS    6
+
+struct row {
+	int pid, tid;
+	struct task_stat stat;
+	char wchan[64];
+	char exe[256];
+	char syscall[192];
+	char *stack;
+	atomic_bool done; /* syscall and stack are final */
+
+	/* by the memory part */
+	uint32_t words[FUTEX_WORDS];
+	int fds[WAIT_FDS_MAX];
+	int fd_count;
+	bool has_words;
+	atomic_bool read; /* the three above are final */
+};
+
+struct scan {
+	pthread_mutex_t lock; /* `users`, and what `done` is about */
+	pthread_cond_t done;
+	bool finished;
+	int users; /* the verb's thread and those it started: the last one frees */
+	bool stacks, deep, truncated;
+	char *locks;
+	struct row **rows;
+	size_t count, size;
+	struct out files;
+	size_t file_count;
+	_Atomic int at; /* tid the scanner reads now */
+
+	bool has_memory, has_ends; /* of a deep scan: those parts were read to their end */
+	struct out fds, sockets;
+	size_t fd_count;
+	bool no_peers; /* the kernel does not tell the other ends of unix sockets */
+};
+
+bool scan_is_idle_kthread(const struct task_stat *stat);
+void scan_hold(struct scan *scan);
+void scan_put(struct scan *scan);
+
+/* Number and arguments of the system call a task waits in; false if it is in none, or not readable. */
+bool row_call(const struct row *row, int *ret_number, uint64_t arg[CALL_ARGS]);
+
+/* `whole`: the scanner is through, so what it wrote may be read. */
+void scan_answer(const struct request *request, struct scan *scan, int64_t begin_ns, bool whole);
+
+/* Both return by the deadline. What they could not read is left out and said. */
+void scan_memory(struct scan *scan, int64_t deadline_ns); /* witness_memory.c */
+void scan_ends(struct scan *scan, int64_t deadline_ns);	  /* witness_ends.c */
+
+/* ---- witness_sockets.c ---- */
+
+struct sock {
+	uint64_t ino, peer, accept; /* 0: none */
+	bool unix_domain, listens, established, outside;
+	int64_t backlog;
+	char name[112];
+};
+
+struct sockets {
+	struct sock *at; /* by ino */
+	size_t count;
+	bool no_peers;
+};
+
+/* Every unix and TCP socket of the machine, at most SOCKETS_MAX. */
+#define SOCKETS_MAX 2048u
+void sockets_read(struct sockets *ret);
+void sockets_free(struct sockets *sockets);
+struct sock *sockets_find(const struct sockets *sockets, uint64_t ino);

@@ -1,0 +1,106 @@
+/* A scan as JSON: see vm/witness_wire.h and diagnose/evidence.h for what the fields mean. */
+#include "witness_scan.h"
+
+#define TEXT_BUDGET (7u << 20) /* of WITNESS_FRAME_MAX */
+
+static void add_memory(struct out *out, const struct row *row)
+{
+	if (row->has_words) {
+		out_open(out, "futex", '[');
+		for (int i = 0; i < FUTEX_WORDS; i++)
+			out_int(out, NULL, row->words[i]);
+		out_close(out, ']');
+	}
+	if (row->fd_count) {
+		out_open(out, "wait_fds", '[');
+		for (int i = 0; i < row->fd_count; i++)
+			out_int(out, NULL, row->fds[i]);
+		out_close(out, ']');
+	}
+}
+
+static void add_row(struct out *out, struct row *row)
+{
+	char state[2] = {row->stat.state, '\0'};
+
+	out_open(out, NULL, '{');
+	out_int(out, "pid", row->pid);
+	out_int(out, "tid", row->tid);
+	out_int(out, "ppid", row->stat.ppid);
+	out_text(out, "comm", row->stat.comm);
+	if (row->exe[0])
+		out_text(out, "exe", row->exe);
+	out_text(out, "state", state);
+	out_int(out, "start", (int64_t)row->stat.start);
+	out_int(out, "utime", (int64_t)row->stat.utime);
+	out_int(out, "stime", (int64_t)row->stat.stime);
+	out_text(out, "wchan", row->wchan);
+	if (atomic_load(&row->done)) {
+		if (row->syscall[0])
+			out_text(out, "syscall", row->syscall);
+		if (row->stack)
+			out_text(out, "stack", row->stack);
+	}
+	if (atomic_load(&row->read))
+		add_memory(out, row);
+	out_close(out, '}');
+}
+
+static void add_rows(struct out *out, struct scan *scan)
+{
+	out_open(out, "tasks", '[');
+	for (size_t i = 0; i < scan->count; i++) {
+		if (out->len > TEXT_BUDGET) {
+			scan->truncated = true;
+			break;
+		}
+		add_row(out, scan->rows[i]);
+	}
+	out_close(out, ']');
+	out_open(out, "unreadable", '[');
+	for (size_t i = 0; i < scan->count; i++)
+		if (!atomic_load(&scan->rows[i]->done))
+			out_int(out, NULL, scan->rows[i]->tid);
+	out_close(out, ']');
+}
+
+/* An array that a part has written, whole or not at all. */
+static void add_array(struct out *out, const char *key, const struct out *array, bool whole)
+{
+	out_open(out, key, '[');
+	if (whole && array->data)
+		out_add(out, array->data + 4, array->len - 4);
+	out_close(out, ']');
+}
+
+static void add_parts(struct out *out, struct scan *scan)
+{
+	bool ends;
+
+	pthread_mutex_lock(&scan->lock);
+	ends = scan->has_ends;
+	pthread_mutex_unlock(&scan->lock);
+	add_array(out, "fds", &scan->fds, ends);
+	add_array(out, "sockets", &scan->sockets, ends);
+	out_open(out, "parts", '{');
+	out_bool(out, "memory", scan->has_memory);
+	out_bool(out, "fds", ends);
+	out_bool(out, "sockets", ends && !scan->no_peers);
+	out_close(out, '}');
+}
+
+void scan_answer(const struct request *request, struct scan *scan, int64_t begin, bool whole)
+{
+	auto_out out = {0};
+
+	answer_begin(&out, request);
+	out_int(&out, "guest_ns", begin);
+	out_text(&out, "locks", scan->locks);
+	add_array(&out, "files", &scan->files, whole);
+	add_rows(&out, scan);
+	if (scan->deep)
+		add_parts(&out, scan);
+	out_bool(&out, "truncated", scan->truncated);
+	out_int(&out, "took_ns", guest_ns() - begin);
+	answer_send(&out, request);
+}
