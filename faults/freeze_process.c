@@ -1,8 +1,11 @@
 /*
- * The processes of a role are stopped by SIGSTOP, and go on by SIGCONT: those that live when it fires. Sockets
- * stay open and the kernel goes on accepting and acknowledging for them, so nobody sees an error.
+ * Part of the store stands still: the processes of a role, the whole process groups they are in, or one thread. Those
+ * that live when it fires. Sockets stay open and the kernel goes on accepting and acknowledging for them, so nobody
+ * sees an error.
  */
 #include "api/fault.h"
+
+#include <string.h>
 
 #define PROGRAMS_MAX 64
 
@@ -31,15 +34,23 @@ static const char *const *programs_of(
 	return out;
 }
 
+static enum stop_how how_of(const struct fault_run *run)
+{
+	if (!strcmp(run->step->what, "freeze-thread"))
+		return STOP_THREAD;
+	return !strcmp(run->step->what, "freeze-group") ? STOP_GROUPS : STOP_PROCESSES;
+}
+
 static int fire(struct fault_run *run, struct err *err)
 {
 	const char *programs[PROGRAMS_MAX + 1];
 
-	return run->bed->ops->stop_processes(run->bed, programs_of(run, programs), true, err);
+	return run->bed->ops->stop_processes(
+		run->bed, programs_of(run, programs), how_of(run), true, err);
 }
 
-/* A request that lies unread before a stopped process has met it; a process that was idle anyway has not. */
-static int poll_unread(struct fault_run *run, struct err *err)
+/* Whoever waits for what is stopped has met it; a process that was idle anyway has not. */
+static int poll_waiting(struct fault_run *run, struct err *err)
 {
 	const char *programs[PROGRAMS_MAX + 1];
 	struct stopped_status status = {0};
@@ -54,17 +65,22 @@ static int heal(struct fault_run *run, struct err *err)
 {
 	const char *programs[PROGRAMS_MAX + 1];
 
-	return run->bed->ops->stop_processes(run->bed, programs_of(run, programs), false, err);
+	return run->bed->ops->stop_processes(
+		run->bed, programs_of(run, programs), how_of(run), false, err);
 }
 
-const struct fault fault_freeze_process = {
-	.name = "freeze-process",
-	.summary = "the processes of a role are stopped by a signal, and go on later",
-	.family = FAMILY_FREEZE,
-	.needs = "a role whose processes serve TCP connections",
-	.params = params,
-	.check = check,
-	.fire = fire,
-	.poll = poll_unread,
-	.heal = heal,
-};
+#define STOP_FAULT(fault_name, text)                                                              \
+	{                                                                                         \
+		.name = (fault_name), .summary = (text), .family = FAMILY_FREEZE,                 \
+		.needs = "a role", .params = params, .check = check, .fire = fire, .watch = true, \
+		.poll = poll_waiting, .heal = heal,                                               \
+	}
+
+/* clang-format off */
+const struct fault fault_freeze_process = STOP_FAULT("freeze-process",
+	"the processes of a role are stopped by a signal, and go on later");
+const struct fault fault_freeze_group = STOP_FAULT("freeze-group",
+	"the process groups that a role's processes are in are stopped, whatever else is in them");
+const struct fault fault_freeze_thread = STOP_FAULT("freeze-thread",
+	"one thread of a role, its youngest, stands still; the rest of its process runs");
+/* clang-format on */

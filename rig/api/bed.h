@@ -57,11 +57,27 @@ struct leg_change {
 
 #define CALL_SHORT_BYTES 10 /* that a shortened call transfers */
 
-/* Processes of a role that a signal has stopped. */
+/* What of a program is stopped, and by what. */
+enum stop_how {
+	STOP_PROCESSES, /* all of its processes, by SIGSTOP until a scan finds none that runs */
+	STOP_GROUPS,	/* their process groups, whatever else is in them */
+	STOP_THREAD,	/* its youngest thread, by a threaded cgroup: no signal, no ptrace */
+};
+
+/* What stands still of a role. */
 struct stopped_status {
 	uint32_t stopped; /* processes, now */
 	uint32_t
-		waiting; /* TCP sockets of theirs with connections not accepted or bytes not read */
+		waiting; /* for them: sockets with bytes unread, connections not accepted or a reply
+			     owed; processes behind a file lock of theirs */
+};
+
+enum disk_fill { DISK_BYTES, DISK_INODES };
+
+/* tc-netem(8) on the guest's side: packets towards the rig. */
+struct link_hurt {
+	int64_t delay_ms;
+	double loss; /* 0 to 1 */
 };
 
 /* A call fault as the board in the guest understands it. Texts are borrowed for the call. */
@@ -123,9 +139,13 @@ struct bed_ops {
 	int (*resume)(struct bed *bed, struct err *err);
 
 	/* Freeze and thaw the file systems mounted at `mounts` (NULL-terminated; NULL: all data
-	 * disks). Thaw is idempotent. */
+	 * disks). What is frozen already stays so. Thaw is idempotent. */
 	int (*freeze)(struct bed *bed, const char *const *mounts, struct err *err);
 	int (*thaw)(struct bed *bed, struct err *err);
+	/* One file system, without the agent of the hypervisor: FIFREEZE by the rig's own. It thaws itself after
+	 * so long; 0: it does not. -EREMOTEIO: the guest's kernel refuses, and nothing is frozen. */
+	int (*freeze_by_hand)(
+		struct bed *bed, const char *mount, int64_t thaw_after_ms, struct err *err);
 	int (*frozen)(struct bed *bed, uint32_t *ret_blocked_tasks,
 		struct err *err); /* mounts frozen now; tasks stuck on them */
 
@@ -147,10 +167,10 @@ struct bed_ops {
 	 * store's clients suffer, so the cell clock goes on; the guest's own clocks stand still. */
 	int (*halt)(struct bed *bed, bool halted, struct err *err);
 
-	/* SIGSTOP or SIGCONT every process that runs one of `programs` (whole paths, NULL-terminated),
-	 * until a scan finds none left; idempotent. Processes that start later are not stopped. */
-	int (*stop_processes)(
-		struct bed *bed, const char *const *programs, bool stopped, struct err *err);
+	/* Stop every process that runs one of `programs` (whole paths, NULL-terminated), its group or a thread,
+	 * and let it go on; idempotent. Processes that start later are not stopped. -ESRCH: there is none. */
+	int (*stop_processes)(struct bed *bed, const char *const *programs, enum stop_how how,
+		bool stopped, struct err *err);
 	int (*stopped)(struct bed *bed, const char *const *programs, struct stopped_status *ret,
 		struct err *err);
 
@@ -158,6 +178,15 @@ struct bed_ops {
 	int (*slow_disk)(struct bed *bed, const struct disk *disk, bool slow, struct err *err);
 	int (*disk_requests)(struct bed *bed, const struct disk *disk, uint64_t *ret,
 		struct err *err); /* reads and writes begun since the guest booted */
+
+	/* Every free byte or inode of a disk is taken, the reserve for root included, and given back; idempotent.
+	 * What somebody else frees meanwhile is free. */
+	int (*fill_disk)(struct bed *bed, const struct disk *disk, enum disk_fill what, bool full,
+		struct err *err);
+
+	/* What leaves the guest's NIC is late or lost; all zero: as it was, and proved. -EOPNOTSUPP: the guest's
+	 * kernel cannot. */
+	int (*hurt_link)(struct bed *bed, const struct link_hurt *hurt, struct err *err);
 
 	/* The cable of the guest's NIC; returns once the guest sees it so. Idempotent. */
 	int (*cut_link)(struct bed *bed, bool cut, struct err *err);

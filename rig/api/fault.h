@@ -57,6 +57,7 @@ struct fault {
 	/* Put it in force; or, where `waits`, arm it: it is in force once it has met something. */
 	int (*fire)(struct fault_run *run, struct err *err);
 	bool waits;
+	bool watch; /* what meets it may be gone before the heal: polled each second while in force */
 	bool instant; /* done as soon as it fired: it has no time in force of its own */
 
 	/* Count what has met it so far into run->fired. Called after events of the bed and before heal. */

@@ -82,6 +82,7 @@ static void free_agents(struct target *target)
 		free(agent->name);
 		free(agent->stop);
 		free(agent->start);
+		free(agent->crash);
 		free(agent->switch_off);
 		free(agent->switch_on);
 		text_list_free(&agent->needed_by);

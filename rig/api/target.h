@@ -62,7 +62,8 @@ struct target_command {
 /* A part of the store that can be disabled, its way back, and who may suffer meanwhile (law H3). */
 struct agent {
 	char *name;
-	char *stop, *start;	      /* may be NULL */
+	char *stop, *start; /* may be NULL */
+	char *crash;	    /* ends it without a word; `start` is its way back; may be NULL */
 	char *switch_off, *switch_on; /* the administrator's own switch, may be NULL */
 	struct text_list needed_by;   /* service or agent names */
 	int line;		      /* of needed_by in the file, for reports */

@@ -112,14 +112,18 @@ static void count_hurt(struct forwarder_conn *conn)
 /* How much of what waits may go, by the mode that hurts the dialogue. */
 static void grant(struct leg *leg, bool *ret_broken)
 {
+	enum hurt_order order;
 	bool met = false;
 
 	leg->granted = leg->len - leg->at;
 	if (!hurts(leg))
 		return;
 	leg->ripe_ns = 0;
-	switch (hurt_answered(
-		&leg->conn->hurt, leg->bytes + leg->at, leg->len - leg->at, &leg->granted, &met)) {
+	order = hurt_answered(
+		&leg->conn->hurt, leg->bytes + leg->at, leg->len - leg->at, &leg->granted, &met);
+	if (met) /* before its client can hear of it */
+		count_hurt(leg->conn);
+	switch (order) {
 	case HURT_PASS:
 		break;
 	case HURT_WAIT:
@@ -135,8 +139,6 @@ static void grant(struct leg *leg, bool *ret_broken)
 		leg->len = leg->at = 0;
 		break;
 	}
-	if (met)
-		count_hurt(leg->conn);
 }
 
 /* Pass on what has been read and may go; the FIN after the last byte. */
@@ -196,6 +198,13 @@ static void rest(const struct leg *from_it, const struct leg *to_it, struct poll
 		p->fd = -1;
 }
 
+/* The client has gone, and what it would have heard is held back: nobody waits for it any more. Without this the
+ * server's own end would wake poll() for ever. */
+static bool nobody_waits(const struct leg *up, const struct leg *down)
+{
+	return up->ended_passed && hurts(down) && waiting(down) && !ripe(down);
+}
+
 /* Both directions until both have ended (true), or one broke or was cut (false: reset both). */
 static bool pump(struct forwarder_conn *conn, struct leg *up, struct leg *down)
 {
@@ -226,6 +235,7 @@ static bool pump(struct forwarder_conn *conn, struct leg *up, struct leg *down)
 			read_leg(down, conn->delay_ms, &broken);
 		push(up, &broken);
 		push(down, &broken);
+		broken |= nobody_waits(up, down);
 	}
 	return !broken;
 }

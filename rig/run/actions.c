@@ -86,6 +86,11 @@ const struct action actions[] = {
 	{"user-delete", "remove a user with all mail", false, "user_delete", user_keys},
 	{"queue-hold", "put every queued message on hold", false, "queue_hold", no_keys},
 	{"queue-release", "release what is on hold", false, "queue_release", no_keys},
+	{"stop", "stop the store by its own command", false, "stop", no_keys},
+	{"start", "start the store by its own command", false, "start", no_keys},
+	{"reload", "let the store read its configuration again", false, "reload", no_keys},
+	{"rotate-logs", "give the store new log files, as log rotation does", false, "rotate_logs",
+		no_keys},
 	{0},
 };
 

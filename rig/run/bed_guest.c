@@ -19,11 +19,29 @@ static int64_t soon(void)
 
 /* ---- freeze ---- */
 
-int guest_freeze(struct machine *machine, const char *const *mounts, struct err *err)
+/* While it has a freeze in force the agent refuses the next (qga/commands-posix.c, QEMU 7.2); another requestor would
+ * not care. */
+static int freeze_more(struct witness *witness, const char *const *mounts, struct err *err)
+{
+	int rc = 0;
+
+	for (; *mounts && !rc; mounts++)
+		rc = witness_freeze(witness, *mounts, 0, deadline_in_ms(FREEZE_MS), err);
+	return rc;
+}
+
+int guest_freeze(struct machine *machine, struct witness *witness, const char *const *mounts,
+	struct err *err)
 {
 	unsigned int count = 0;
-	int rc = qga_freeze(machine_qga(machine), mounts, deadline_in_ms(FREEZE_MS), &count, err);
+	bool frozen = false;
+	int rc = qga_frozen(machine_qga(machine), soon(), &frozen, err);
 
+	if (!rc && frozen)
+		return freeze_more(witness, mounts, err);
+	if (!rc)
+		rc = qga_freeze(
+			machine_qga(machine), mounts, deadline_in_ms(FREEZE_MS), &count, err);
 	if (!rc && !count)
 		rc = err_set(err, -EIO, "the guest agent froze no file system");
 	return rc;
@@ -41,6 +59,8 @@ int guest_thaw(struct machine *machine, struct witness *witness, const struct ta
 
 		rc = rc ? rc : one;
 	}
+	if (!rc)
+		rc = witness_thaw(witness, "/", soon(), err);
 	if (!rc)
 		rc = qga_frozen(machine_qga(machine), soon(), &frozen, err);
 	if (!rc && frozen)

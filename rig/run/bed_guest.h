@@ -8,8 +8,10 @@
 #include "vm/machine.h"
 #include "vm/witness.h"
 
-/* Freeze by the guest agent; thaw by both agents and ask both: zero mounts frozen is proved. */
-int guest_freeze(struct machine *machine, const char *const *mounts, struct err *err);
+/* Freeze by the guest agent, or by the witness where the agent has a freeze in force. Thaw by
+ * both agents and ask both: zero mounts frozen is proved. */
+int guest_freeze(struct machine *machine, struct witness *witness, const char *const *mounts,
+	struct err *err);
 int guest_thaw(struct machine *machine, struct witness *witness, const struct target *target,
 	struct err *err);
 int guest_blocked_tasks(struct witness *witness, uint32_t *ret, struct err *err);

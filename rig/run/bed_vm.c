@@ -77,7 +77,14 @@ static int vm_freeze(struct bed *bed, const char *const *mounts, struct err *err
 
 	for (size_t i = 0; i < bed->target->disk_count && i < ARRAY_SIZE(all) - 1; i++)
 		all[i] = bed->target->disks[i].mount;
-	return guest_freeze(of(bed)->machine, mounts ? mounts : all, err);
+	return guest_freeze(of(bed)->machine, of(bed)->witness, mounts ? mounts : all, err);
+}
+
+static int vm_freeze_by_hand(
+	struct bed *bed, const char *mount, int64_t thaw_after_ms, struct err *err)
+{
+	return witness_freeze(
+		of(bed)->witness, mount, thaw_after_ms, deadline_in_ms(WITNESS_MS), err);
 }
 
 static int vm_thaw(struct bed *bed, struct err *err)
@@ -171,6 +178,8 @@ static int vm_residue(struct bed *bed, json_t **ret, struct err *err)
 	legs_residue(b->legs, sentences);
 	if (!rc)
 		rc = vm_hurt_residue(b, sentences, err);
+	if (!rc)
+		rc = vm_stop_residue(b, sentences, err);
 	if (rc)
 		json_decref(sentences);
 	else
@@ -232,6 +241,7 @@ static void vm_close(struct bed *bed)
 		log_line("transcripts: %s", err.text);
 	template_close(b->template);
 	bed_spec_free(b->spec);
+	free(b->groups);
 	free(b->dir);
 	free(b);
 }
@@ -244,6 +254,7 @@ static const struct bed_ops vm_ops = {
 	.pause = vm_pause,
 	.resume = vm_resume,
 	.freeze = vm_freeze,
+	.freeze_by_hand = vm_freeze_by_hand,
 	.thaw = vm_thaw,
 	.frozen = vm_frozen,
 	.arm = vm_arm,
@@ -257,6 +268,8 @@ static const struct bed_ops vm_ops = {
 	.stopped = vm_stopped,
 	.slow_disk = vm_slow_disk,
 	.disk_requests = vm_disk_requests,
+	.fill_disk = vm_fill_disk,
+	.hurt_link = vm_hurt_link,
 	.cut_link = vm_cut_link,
 	.shift_clock = vm_shift_clock,
 	.sink_set = vm_sink_set,

@@ -30,7 +30,9 @@ struct vm_bed {
 	atomic_bool halted;  /* by a fault */
 	atomic_uint refused; /* connections to a leg that the kernel refused, seen on the wire */
 	bool clock_known;    /* the next is set */
-	int64_t clock_offset_ns; /* guest's wall clock over its monotonic one, before any jump */
+	char *groups;	     /* that a signal has stopped, as words; NULL: none */
+	int frozen_pid, frozen_tid; /* the thread that the cgroup holds; 0: none */
+	int64_t clock_offset_ns;    /* guest's wall clock over its monotonic one, before any jump */
 };
 
 /* The bed's clock at a moment of CLOCK_MONOTONIC: it stands still while the rig pauses the machine. */
@@ -43,11 +45,18 @@ void vm_on_dialogue(void *arg, const struct dialogue_event *event);
 
 /* bed_vm_hurt.c: the operations of api/bed.h that hurt the machine as a whole, and what they left. */
 int vm_halt(struct bed *bed, bool halted, struct err *err);
-int vm_stop_processes(struct bed *bed, const char *const *programs, bool stopped, struct err *err);
-int vm_stopped(
-	struct bed *bed, const char *const *programs, struct stopped_status *ret, struct err *err);
 int vm_slow_disk(struct bed *bed, const struct disk *disk, bool slow, struct err *err);
 int vm_disk_requests(struct bed *bed, const struct disk *disk, uint64_t *ret, struct err *err);
+int vm_fill_disk(
+	struct bed *bed, const struct disk *disk, enum disk_fill what, bool full, struct err *err);
+int vm_hurt_link(struct bed *bed, const struct link_hurt *hurt, struct err *err);
 int vm_cut_link(struct bed *bed, bool cut, struct err *err);
 int vm_shift_clock(struct bed *bed, int64_t shift_ns, struct err *err);
 int vm_hurt_residue(struct vm_bed *bed, json_t *ret, struct err *err);
+
+/* bed_vm_stop.c: processes, groups and threads that stand still. */
+int vm_stop_processes(struct bed *bed, const char *const *programs, enum stop_how how, bool stopped,
+	struct err *err);
+int vm_stopped(
+	struct bed *bed, const char *const *programs, struct stopped_status *ret, struct err *err);
+int vm_stop_residue(struct vm_bed *bed, json_t *ret, struct err *err);

@@ -1,5 +1,5 @@
 /*
- * What hurts a machine as a whole: its CPUs, its processes, a disk, its cable, its clock. Every heal is
+ * What hurts a machine as a whole: its CPUs, a disk, its cable, its clock. Every heal is
  * proved by asking QEMU or the guest, never by what the rig remembers.
  */
 #include "run/bed_vm_core.h"
@@ -9,12 +9,9 @@
 #include "vm/qmp.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <string.h>
 
 #define ASK_MS		10000
-#define SCAN_MS		30000
-#define STOP_ROUNDS_MAX 8 /* a process may fork while it is being stopped */
 #define CARRIER_MS	10000
 #define CARRIER_PATH	"/sys/class/net/eth0/carrier"
 #define CLOCK_SLACK_NS	NS_PER_SEC /* reading two clocks of the guest takes time */
@@ -65,109 +62,6 @@ int vm_halt(struct bed *bed, bool halted, struct err *err)
 	if (!rc)
 		b->halted = halted;
 	return rc;
-}
-
-/* ---- processes ---- */
-
-static bool runs_one_of(const json_t *task, const char *const *programs)
-{
-	const char *exe = json_get_text(task, "exe", "");
-
-	if (json_get_int(task, "pid", 0) != json_get_int(task, "tid", -1))
-		return false;
-	for (; *programs; programs++)
-		if (!strcmp(exe, *programs))
-			return true;
-	return false;
-}
-
-/* 'T': stopped by a signal; 't' would be a tracer's. */
-static bool is_stopped(const json_t *task)
-{
-	return !strcmp(json_get_text(task, "state", ""), "T");
-}
-
-/* One round; `*ret_hit`: how many were signalled. One that is gone meanwhile needs no signal. */
-static int signal_all(struct vm_bed *b, const char *const *programs, bool stop, uint32_t *ret_hit,
-	struct err *err)
-{
-	auto_json json_t *scan = NULL;
-	json_t *task;
-	size_t i;
-	int rc = witness_scan(b->witness, false, deadline_in_ms(SCAN_MS), &scan, err);
-
-	*ret_hit = 0;
-	if (rc)
-		return rc;
-	json_array_foreach (json_object_get(scan, "tasks"), i, task) {
-		if (!runs_one_of(task, programs) || is_stopped(task) == stop)
-			continue;
-		rc = witness_signal(b->witness, (int)json_get_int(task, "pid", 0),
-			json_get_int(task, "start", 0), stop ? SIGSTOP : SIGCONT, soon(), err);
-		if (rc && rc != -EREMOTEIO)
-			return rc;
-		++*ret_hit;
-	}
-	return 0;
-}
-
-int vm_stop_processes(struct bed *bed, const char *const *programs, bool stopped, struct err *err)
-{
-	uint32_t hit = 1;
-	int rc = 0;
-
-	for (int round = 0; round < STOP_ROUNDS_MAX && hit && !rc; round++)
-		rc = signal_all(of(bed), programs, stopped, &hit, err);
-	if (!rc && hit)
-		rc = err_set(err, -EBUSY, "%" PRIu32 " processes are %s after %d rounds", hit,
-			stopped ? "not stopped" : "still stopped", STOP_ROUNDS_MAX);
-	return rc;
-}
-
-/*
- * The sockets of these processes that hold what nobody takes: /proc/net/tcp, fifth field tx:rx; rx is bytes not
- * read, or on a listening socket connections not accepted (Linux, Documentation/networking/proc_net_tcp.rst).
- */
-static int count_waiting(struct vm_bed *b, const char *pids, uint32_t *ret, struct err *err)
-{
-	auto_free char *line =
-		text_fmt("for p in %s; do ls -l /proc/$p/fd; done 2>/dev/null | awk '"
-			 "fds { if (match($0, /socket:\\[[0-9]+\\]/)) "
-			 "own[substr($0, RSTART + 8, RLENGTH - 9)] = 1; next } "
-			 "($10 in own) && substr($5, 10) != \"00000000\" { n++ } "
-			 "END { print n + 0 }' fds=1 - fds=0 /proc/net/tcp",
-			pids);
-	struct command_result result = {0};
-	int rc = b->bed.ops->run(&b->bed, line, NULL, ASK_MS, false, &result, err);
-
-	if (!rc && (result.timed_out || result.status))
-		rc = err_set(err, -EIO, "the guest's sockets could not be read");
-	if (!rc)
-		*ret = (uint32_t)strtoul(buf_text(&result.output), NULL, 10);
-	buf_free(&result.output);
-	return rc;
-}
-
-int vm_stopped(
-	struct bed *bed, const char *const *programs, struct stopped_status *ret, struct err *err)
-{
-	struct vm_bed *b = of(bed);
-	auto_json json_t *scan = NULL;
-	auto_buf struct buf pids = {0};
-	json_t *task;
-	size_t i;
-	int rc = witness_scan(b->witness, false, deadline_in_ms(SCAN_MS), &scan, err);
-
-	*ret = (struct stopped_status){0};
-	if (rc)
-		return rc;
-	json_array_foreach (json_object_get(scan, "tasks"), i, task) {
-		if (!runs_one_of(task, programs) || !is_stopped(task))
-			continue;
-		ret->stopped++;
-		buf_addf(&pids, " %lld", (long long)json_get_int(task, "pid", 0));
-	}
-	return ret->stopped ? count_waiting(b, buf_text(&pids), &ret->waiting, err) : 0;
 }
 
 /* ---- disks ---- */
@@ -225,6 +119,78 @@ int vm_disk_requests(struct bed *bed, const struct disk *disk, uint64_t *ret, st
 	if (!rc)
 		*ret = strtoull(buf_text(&result.output), NULL, 10);
 	buf_free(&result.output);
+	return rc;
+}
+
+#define FILL_NAME ".rig-fill" /* in the root of the disk; residue if it is there */
+#define FILL_MS	  120000
+
+/* A shell line in the guest that must work; `what` names it in the error. */
+static int must_run(
+	struct vm_bed *b, const char *line, int64_t ms, const char *what, struct err *err)
+{
+	struct command_result result = {0};
+	int rc = b->bed.ops->run(&b->bed, line, NULL, ms, false, &result, err);
+
+	if (!rc && (result.timed_out || result.status))
+		rc = err_set(err, -EIO, "%s: %s", what,
+			result.output.len ? buf_text(&result.output) : "no reason was given");
+	buf_free(&result.output);
+	return rc;
+}
+
+int vm_fill_disk(
+	struct bed *bed, const struct disk *disk, enum disk_fill what, bool full, struct err *err)
+{
+	/* What fallocate leaves, for its own sake, is written. */
+	static const char bytes[] =
+		"[ -e bytes ] || fallocate -l $(($(stat -f -c '%f * %S' .) - 1048576)) bytes"
+		"; cat /dev/zero >rest 2>/dev/null || true; [ $(stat -f -c %f .) -lt 4 ]";
+	static const char inodes[] =
+		"perl -e 'for ($i = 0; open F, \">$$.$i\"; $i++) {}'; [ $(stat -f -c %d .) -eq 0 ]";
+	auto_free char *line = NULL;
+
+	if (full)
+		line = text_fmt("exec 2>&1; set -e; d='%s/" FILL_NAME "'; mkdir -p $d; cd $d; %s",
+			disk->mount, what == DISK_BYTES ? bytes : inodes);
+	else
+		line = text_fmt("exec 2>&1; rm -rf '%s/" FILL_NAME "'", disk->mount);
+	return must_run(of(bed), line, FILL_MS,
+		full ? "the disk could not be filled" : "the disk could not be emptied", err);
+}
+
+/* ---- the network's quality ---- */
+
+/* 'netem' is on the link only while it is hurt. */
+static int link_is_hurt(struct vm_bed *b, bool *ret, struct err *err)
+{
+	struct command_result result = {0};
+	int rc = b->bed.ops->run(
+		&b->bed, "tc qdisc show dev eth0", NULL, ASK_MS, false, &result, err);
+
+	if (!rc && (result.timed_out || result.status))
+		rc = err_set(err, -EIO, "the guest's link could not be asked");
+	if (!rc)
+		*ret = strstr(buf_text(&result.output), "netem") != NULL;
+	buf_free(&result.output);
+	return rc;
+}
+
+int vm_hurt_link(struct bed *bed, const struct link_hurt *hurt, struct err *err)
+{
+	bool wanted = hurt->delay_ms || hurt->loss > 0, is = !wanted;
+	auto_free char *line =
+		wanted ? text_fmt("tc qdisc replace dev eth0 root netem delay %" PRId64
+				  "ms loss %.3f%% limit 10000 2>&1",
+				 hurt->delay_ms, hurt->loss * 100)
+		       : text_dup("! tc qdisc show dev eth0 | grep -q netem || "
+				  "tc qdisc del dev eth0 root 2>&1");
+	int rc = must_run(of(bed), line, ASK_MS, "the guest's link could not be changed", err);
+
+	if (!rc)
+		rc = link_is_hurt(of(bed), &is, err);
+	if (!rc && is != wanted)
+		rc = err_set(err, -EBUSY, "the guest's link is %s hurt", is ? "still" : "not");
 	return rc;
 }
 
@@ -320,6 +286,18 @@ static void add_sentence(json_t *ret, char *sentence)
 	free(sentence);
 }
 
+static int fill_residue(struct vm_bed *b, const struct disk *disk, json_t *ret, struct err *err)
+{
+	auto_free char *line = text_fmt("[ ! -e '%s/" FILL_NAME "' ]", disk->mount);
+	struct command_result result = {0};
+	int rc = b->bed.ops->run(&b->bed, line, NULL, ASK_MS, false, &result, err);
+
+	if (!rc && (result.timed_out || result.status))
+		add_sentence(ret, text_fmt("disk '%s' is still filled", disk->name));
+	buf_free(&result.output);
+	return rc;
+}
+
 static int disks_residue(struct vm_bed *b, json_t *ret, struct err *err)
 {
 	int rc = 0;
@@ -331,13 +309,15 @@ static int disks_residue(struct vm_bed *b, json_t *ret, struct err *err)
 		rc = disk_limit(b, disk, &limit, err);
 		if (!rc && limit)
 			add_sentence(ret, text_fmt("disk '%s' is still slowed", disk->name));
+		if (!rc)
+			rc = fill_residue(b, disk, ret, err);
 	}
 	return rc;
 }
 
 int vm_hurt_residue(struct vm_bed *b, json_t *ret, struct err *err)
 {
-	bool running = true, up = true;
+	bool running = true, up = true, hurt = false;
 	int64_t astray = 0;
 	int rc = is_running(b, &running, err);
 
@@ -349,6 +329,10 @@ int vm_hurt_residue(struct vm_bed *b, json_t *ret, struct err *err)
 		rc = carrier(b, &up, err);
 	if (!rc && !up)
 		add_sentence(ret, text_dup("the link is still cut"));
+	if (!rc)
+		rc = link_is_hurt(b, &hurt, err);
+	if (!rc && hurt)
+		add_sentence(ret, text_dup("the link still delays or loses packets"));
 	if (!rc && b->clock_known)
 		rc = clock_astray(b, 0, &astray, err);
 	if (!rc && llabs(astray) > CLOCK_SLACK_NS)

@@ -20,12 +20,17 @@ static void run_for(struct step_run *step, const char *line, const char *user)
 	struct command_result result = {0};
 	struct err err = {0};
 	enum mail_outcome outcome;
+	bool starts = !strcmp(step->step->what, "start");
 	uint64_t id;
 	int rc;
 
+	if (!strcmp(step->step->what, "stop"))
+		cell->stopping = true;
 	id = op_begin(cell, step->step->label, step->step->what,
 		json_pack("{ss ss}", "service", "action", "user", user ? user : ""));
-	rc = cell->bed->ops->run(cell->bed, line, vars, ACTION_MS, false, &result, &err);
+	rc = cell->bed->ops->run(cell->bed, line, vars, ACTION_MS, starts, &result, &err);
+	if (starts)
+		cell->stopping = false;
 	outcome = rc || result.timed_out ? MAIL_MAYBE : result.status ? MAIL_NO : MAIL_OK;
 	if (rc)
 		cell_trouble(cell, "agent-silent", "step '%s': %s", step->step->label, err.text);

@@ -98,13 +98,17 @@ int steps_start(struct cell *cell, struct err *err);
 void steps_join(struct cell *cell);
 bool steps_settled(struct cell
 		*cell); /* no step but the workload will do anything more by itself; lock held */
+const char *step_state_name(enum step_state state);
+void step_set(struct step_run *step, enum step_state state); /* lock held */
+struct step_run *cell_step(struct cell *cell, const char *label);
+bool step_is_over(const struct step_run *step);
+bool step_must_end(struct step_run *step); /* faults are taken off, or the cell ends; lock held */
+
+/* ---- cell_moments.c ---- */
 /* A moment of a dialogue: the client stands still in it until the fault it triggers is in force. */
 void moment_exact(struct cell *cell, uint32_t session, const char *name);
 void moment_seen(struct cell *cell, const json_t *event); /* on the wire; never blocks */
 void log_seen(struct cell *cell, const char *line);
-const char *step_state_name(enum step_state state);
-void step_set(struct step_run *step, enum step_state state); /* lock held */
-struct step_run *cell_step(struct cell *cell, const char *label);
 
 /* ---- cell_reach.c ---- */
 const char *fault_agent(const struct step_run *step); /* the agent it takes away, or NULL */

@@ -3,8 +3,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#include <regex.h>
 #include <string.h>
+
+#define WATCH_MS 1000 /* between two looks at what meets a fault in force */
 
 static const char *const state_names[] = {"waiting", "due", "armed", "in-force", "over", "never"};
 
@@ -28,7 +29,7 @@ struct step_run *cell_step(struct cell *cell, const char *label)
 	return NULL;
 }
 
-static bool is_over(const struct step_run *step)
+bool step_is_over(const struct step_run *step)
 {
 	return step->state == STEP_OVER || step->state == STEP_NEVER;
 }
@@ -61,7 +62,7 @@ static uint32_t on_refused(void *arg)
 	return op_refused(((struct step_run *)arg)->cell);
 }
 
-static bool must_end(struct step_run *step)
+bool step_must_end(struct step_run *step)
 {
 	return step->cell->faults_off || cell_ended(step->cell);
 }
@@ -129,16 +130,16 @@ static bool wait_trigger(struct step_run *step)
 	int64_t until;
 
 	while (!trigger_came(step)) {
-		if (must_end(step) || trigger_hopeless(step))
+		if (step_must_end(step) || trigger_hopeless(step))
 			return false;
 		cell_wait(step->cell, trigger->kind == TRIGGER_AT && !arms_before(step)
 					      ? trigger->at_ms * NS_PER_MS
 					      : CLOCK_NEVER);
 	}
 	until = cell_now(step->cell) + trigger->delay_ms * NS_PER_MS;
-	while (cell_now(step->cell) < until && !must_end(step))
+	while (cell_now(step->cell) < until && !step_must_end(step))
 		cell_wait(step->cell, until);
-	return !must_end(step);
+	return !step_must_end(step);
 }
 
 /* Lock held: call faults that act on this step's work are armed before it begins. */
@@ -151,7 +152,7 @@ static void wait_armed(struct step_run *step)
 
 		if (!arms_before(other) || strcmp(other->step->step, step->step->label))
 			continue;
-		while (other->state < STEP_ARMED && !must_end(step))
+		while (other->state < STEP_ARMED && !step_must_end(step))
 			cell_wait(cell, CLOCK_NEVER);
 	}
 }
@@ -162,18 +163,35 @@ static bool until_came(struct step_run *step)
 {
 	struct step_run *other = cell_step(step->cell, step->step->until);
 
-	return other && is_over(other);
+	return other && step_is_over(other);
 }
 
-/* Lock held. Stay in force as long as the scenario says. */
+/* Lock held on entry and exit. The heal polls again and tells what went wrong. */
+static void watch(struct step_run *step)
+{
+	struct err err = {0};
+
+	pthread_mutex_unlock(&step->cell->lock);
+	step->fault->poll(&step->run, &err);
+	pthread_mutex_lock(&step->cell->lock);
+}
+
+/* Lock held on entry and exit. Stay in force as long as the scenario says. */
 static void hold(struct step_run *step)
 {
-	int64_t until = CLOCK_NEVER;
+	int64_t until = CLOCK_NEVER, look = CLOCK_NEVER;
 
 	if (step->step->for_ms != TIME_UNSET)
 		until = step->in_force_ns + step->step->for_ms * NS_PER_MS;
-	while (!must_end(step) && !until_came(step) && cell_now(step->cell) < until)
-		cell_wait(step->cell, until);
+	if (step->fault->watch)
+		look = step->in_force_ns;
+	while (!step_must_end(step) && !until_came(step) && cell_now(step->cell) < until) {
+		if (cell_now(step->cell) >= look) {
+			watch(step);
+			look = cell_now(step->cell) + WATCH_MS * NS_PER_MS;
+		}
+		cell_wait(step->cell, until < look ? until : look);
+	}
 }
 
 /* Lock held on entry and exit. A call fault is in force once it met something. */
@@ -181,7 +199,7 @@ static int wait_met(struct step_run *step, struct err *err)
 {
 	int rc = 0;
 
-	while (!step->run.fired && !must_end(step) && !rc) {
+	while (!step->run.fired && !step_must_end(step) && !rc) {
 		cell_wait(step->cell, CLOCK_NEVER);
 		pthread_mutex_unlock(&step->cell->lock);
 		rc = step->fault->poll(&step->run, err);
@@ -309,94 +327,6 @@ static void *step_main(void *arg)
 	return NULL;
 }
 
-/* ---- moments ---- */
-
-static bool moment_matches(const struct step_run *step, uint32_t session, const char *name)
-{
-	const struct trigger *trigger = &step->step->trigger;
-
-	return step->state == STEP_WAITING && trigger->kind == TRIGGER_MOMENT && !step->triggered &&
-	       !strcmp(trigger->moment, name) &&
-	       (!trigger->session || !session || trigger->session == session);
-}
-
-/* Lock held. The step that this moment triggers, or NULL. */
-static struct step_run *moment_trigger(
-	struct cell *cell, uint32_t session, const char *name, const char *source)
-{
-	struct step_run *hit = NULL;
-
-	for (size_t i = 0; i < cell->step_count; i++) {
-		struct step_run *step = &cell->steps[i];
-
-		if (!moment_matches(step, session, name))
-			continue;
-		if (++step->moments_seen < step->step->trigger.nth)
-			continue;
-		step->triggered = true;
-		hit = step;
-		history_add(cell->recorder, "moment", "{ss ss si ss}", "name", name, "step",
-			step->step->label, "session", (int)session, "source", source);
-	}
-	if (hit)
-		pthread_cond_broadcast(&cell->changed);
-	return hit;
-}
-
-void moment_exact(struct cell *cell, uint32_t session, const char *name)
-{
-	struct step_run *step;
-
-	pthread_mutex_lock(&cell->lock);
-	step = moment_trigger(cell, session, name, "client");
-	/* An armed call fault waits for the very work that stands still here: armed is enough. */
-	while (step && !is_over(step) && step->state < STEP_ARMED && !must_end(step))
-		cell_wait(cell, CLOCK_NEVER);
-	pthread_mutex_unlock(&cell->lock);
-}
-
-/* The rig's own clients tell these themselves, and exactly; the wire would count them twice. */
-static bool told_by_client(const char *name, const char *service)
-{
-	const char *moment = strchr(name, '/');
-
-	if (!strcmp(service, "lmtp"))
-		return false;
-	return !moment || strcmp(moment, "/reply");
-}
-
-void moment_seen(struct cell *cell, const json_t *event)
-{
-	const char *name = json_get_text(event, "moment", "");
-
-	if (told_by_client(name, json_get_text(event, "service", "")))
-		return;
-	pthread_mutex_lock(&cell->lock);
-	moment_trigger(cell, 0, name, "wire");
-	pthread_mutex_unlock(&cell->lock);
-}
-
-void log_seen(struct cell *cell, const char *line)
-{
-	pthread_mutex_lock(&cell->lock);
-	for (size_t i = 0; i < cell->step_count; i++) {
-		struct step_run *step = &cell->steps[i];
-		const struct trigger *trigger = &step->step->trigger;
-		regex_t regex;
-
-		if (trigger->kind != TRIGGER_LOG || step->triggered ||
-			step->state != STEP_WAITING ||
-			regcomp(&regex, trigger->log, REG_EXTENDED | REG_NOSUB))
-			continue;
-		if (!regexec(&regex, line, 0, NULL, 0) && ++step->moments_seen >= trigger->nth) {
-			step->triggered = true;
-			pthread_cond_broadcast(&cell->changed);
-		}
-		regfree(&regex);
-	}
-	pthread_mutex_unlock(&cell->lock);
-}
-
 /* ---- all of them ---- */
 
 static int prepare_one(struct cell *cell, const struct step *step, bool workload, struct err *err)
@@ -469,7 +399,7 @@ void steps_join(struct cell *cell)
 /* Over, or in force without an end of its own: that one lasts until the faults-off phase. */
 static bool step_settled(const struct step_run *step)
 {
-	if (is_over(step))
+	if (step_is_over(step))
 		return true;
 	return step->fault && step->state == STEP_IN_FORCE && step->step->for_ms == TIME_UNSET &&
 	       !step->step->until;

@@ -123,7 +123,7 @@ static int hurt_disk(struct running *r, struct err *err)
 	if (truth->slow_disk)
 		rc = slow_disk(r, err);
 	if (!rc && (truth->frozen || truth->thawed))
-		rc = witness_freeze(r->witness, r->cell->mount, deadline_in_ms(ASK_MS), err);
+		rc = witness_freeze(r->witness, r->cell->mount, 0, deadline_in_ms(ASK_MS), err);
 	return rc;
 }
 

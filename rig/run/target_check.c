@@ -182,6 +182,7 @@ static void check_agents(const struct target_source *source)
 		check_pair(source, map, agent, "switch_off", "switch_on");
 		check_script(source, node_line_of(map, "stop"), agent->stop);
 		check_script(source, node_line_of(map, "start"), agent->start);
+		check_script(source, node_line_of(map, "crash"), agent->crash);
 		check_script(source, node_line_of(map, "switch_off"), agent->switch_off);
 		check_script(source, node_line_of(map, "switch_on"), agent->switch_on);
 		check_needed_by(source, agent, node_line_of(map, "needed_by"));

@@ -127,6 +127,7 @@ static void take_agents(const struct target_source *source, const struct raw_tar
 		take_text(from->name, &agent->name);
 		take_text(from->stop, &agent->stop);
 		take_text(from->start, &agent->start);
+		take_text(from->crash, &agent->crash);
 		take_text(from->switch_off, &agent->switch_off);
 		take_text(from->switch_on, &agent->switch_on);
 		take_words(from->needed_by, from->needed_by_count, &agent->needed_by);

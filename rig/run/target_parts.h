@@ -13,7 +13,7 @@ struct raw_service {
 };
 
 struct raw_agent {
-	char *name, *stop, *start, *switch_off, *switch_on;
+	char *name, *stop, *start, *crash, *switch_off, *switch_on;
 	char **needed_by;
 	unsigned int needed_by_count;
 };
@@ -68,6 +68,8 @@ struct raw_limits {
 	X(store)        \
 	X(mta)          \
 	X(lookup)       \
+	X(filter)       \
+	X(policy)       \
 	X(log)          \
 	X(manage)
 

@@ -53,6 +53,7 @@ static void put_commands(json_t *json, const struct target *target)
 		put_text(agent, "name", from->name);
 		put_text(agent, "stop", from->stop);
 		put_text(agent, "start", from->start);
+		put_text(agent, "crash", from->crash);
 		put_text(agent, "switch_off", from->switch_off);
 		put_text(agent, "switch_on", from->switch_on);
 		put_list_of_words(agent, "needed_by", from->needed_by.at, from->needed_by.count);

@@ -34,6 +34,7 @@ static const cyaml_schema_field_t agent_fields[] = {
 	TEXT("name", raw_agent, name),
 	TEXT("stop", raw_agent, stop),
 	TEXT("start", raw_agent, start),
+	TEXT("crash", raw_agent, crash),
 	TEXT("switch_off", raw_agent, switch_off),
 	TEXT("switch_on", raw_agent, switch_on),
 	WORDS("needed_by", raw_agent, needed_by),

@@ -78,9 +78,9 @@ int witness_scan(
 /* With stacks, and all that a diagnosis reads: memory, descriptors, sockets. */
 int witness_scan_deep(struct witness *witness, int64_t deadline_ns, json_t **ret, struct err *err);
 
-/* Idempotent: no error if it was so already. */
-int witness_freeze(
-	struct witness *witness, const char *mount, int64_t deadline_ns, struct err *err);
+/* Idempotent: no error if it was so already. The guest thaws it after `thaw_after_ms` by itself; 0: never. */
+int witness_freeze(struct witness *witness, const char *mount, int64_t thaw_after_ms,
+	int64_t deadline_ns, struct err *err);
 int witness_thaw(struct witness *witness, const char *mount, int64_t deadline_ns, struct err *err);
 int witness_mounts(struct witness *witness, int64_t deadline_ns, json_t **ret, struct err *err);
 

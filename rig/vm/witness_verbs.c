@@ -95,9 +95,13 @@ int witness_scan_deep(struct witness *w, int64_t deadline_ns, json_t **ret, stru
 		w, "scan", json_pack("{sb sb}", "stacks", 1, "deep", 1), deadline_ns, ret, err);
 }
 
-int witness_freeze(struct witness *w, const char *mount, int64_t deadline_ns, struct err *err)
+int witness_freeze(struct witness *w, const char *mount, int64_t thaw_after_ms, int64_t deadline_ns,
+	struct err *err)
 {
-	return witness_call(w, "freeze", one_text("mount", mount), deadline_ns, NULL, err);
+	json_t *args = one_text("mount", mount);
+
+	json_object_set_new(args, "thaw_after_ms", json_integer((json_int_t)thaw_after_ms));
+	return witness_call(w, "freeze", args, deadline_ns, NULL, err);
 }
 
 int witness_thaw(struct witness *w, const char *mount, int64_t deadline_ns, struct err *err)

@@ -39,8 +39,9 @@
  *			syscall and no stack; exe and stack are left out where there is none.
  *			deep: also futex, wait_fds, fds, sockets and parts, as diagnose/evidence.h
  *			says; their threads may be left behind at an mmap lock, the answer never is
- *	freeze,thaw	{"mount"} -> {"changed":bool}	FIFREEZE / FITHAW by the witness itself;
- *			changed is false if it was so already
+ *	freeze,thaw	{"mount","thaw_after_ms"} -> {"changed":bool}	FIFREEZE / FITHAW by the witness
+ *			itself; changed is false if it was so already. thaw_after_ms (of freeze; 0 or
+ *			absent: never): the witness then thaws what this freeze froze, if nobody has
  *	mounts		-> {"mounts":[{"mount","source","type"}]}
  *	signal		{"pid","start","signal"} -> {}	start (of `scan`) guards against pid reuse
  *	board		{"command"} -> {"reply"}	a line for the fault board, see

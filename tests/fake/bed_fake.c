@@ -19,7 +19,7 @@ struct fake_bed {
 	uint64_t met;
 	bool refusing;
 	bool armed[FAKE_SLOTS]; /* a rule armed has met something at once */
-	bool halted, stopped, slowed, cut, astray, sink_sick;
+	bool halted, stopped, slowed, filled, lossy, cut, astray, sink_sick;
 	uint64_t requests;
 	struct sink *sink; /* the next hop */
 	uint16_t sink_port;
@@ -118,6 +118,16 @@ static int bed_freeze(struct bed *bed, const char *const *mounts, struct err *er
 	return 0;
 }
 
+static int bed_freeze_by_hand(
+	struct bed *bed, const char *mount, int64_t thaw_after_ms, struct err *err)
+{
+	(void)thaw_after_ms;
+	if (!strcmp(mount, "/proc"))
+		return err_set(err, -EREMOTEIO, "'%s' has no freeze", mount);
+	fake_freeze(of(bed)->fake);
+	return 0;
+}
+
 static int bed_thaw(struct bed *bed, struct err *err)
 {
 	fake_thaw(of(bed)->fake);
@@ -208,9 +218,10 @@ static int bed_halt(struct bed *bed, bool halted, struct err *err)
 	return 0;
 }
 
-static int bed_stop_processes(
-	struct bed *bed, const char *const *programs, bool stopped, struct err *err)
+static int bed_stop_processes(struct bed *bed, const char *const *programs, enum stop_how how,
+	bool stopped, struct err *err)
 {
+	(void)how;
 	(void)err;
 	of(bed)->stopped = stopped && programs[0];
 	return 0;
@@ -239,6 +250,23 @@ static int bed_disk_requests(
 	(void)disk;
 	(void)err;
 	*ret = ++of(bed)->requests;
+	return 0;
+}
+
+static int bed_fill_disk(
+	struct bed *bed, const struct disk *disk, enum disk_fill what, bool full, struct err *err)
+{
+	(void)disk;
+	(void)what;
+	(void)err;
+	of(bed)->filled = full;
+	return 0;
+}
+
+static int bed_hurt_link(struct bed *bed, const struct link_hurt *hurt, struct err *err)
+{
+	(void)err;
+	of(bed)->lossy = hurt->delay_ms || hurt->loss > 0;
 	return 0;
 }
 
@@ -310,6 +338,8 @@ static void add_hurts(const struct fake_bed *b, json_t *ret)
 		{b->halted, "halted"},
 		{b->stopped, "processes are stopped"},
 		{b->slowed, "a disk is slow"},
+		{b->filled, "a disk is full"},
+		{b->lossy, "the link is hurt"},
 		{b->cut, "the link is cut"},
 		{b->astray, "the clock is off"},
 		{b->sink_sick, "the sink misbehaves"},
@@ -357,6 +387,7 @@ static const struct bed_ops fake_ops = {
 	.run = bed_run,
 	.clock_ns = bed_clock,
 	.freeze = bed_freeze,
+	.freeze_by_hand = bed_freeze_by_hand,
 	.thaw = bed_thaw,
 	.frozen = bed_frozen,
 	.leg_set = bed_leg_set,
@@ -371,6 +402,8 @@ static const struct bed_ops fake_ops = {
 	.stopped = bed_stopped,
 	.slow_disk = bed_slow_disk,
 	.disk_requests = bed_disk_requests,
+	.fill_disk = bed_fill_disk,
+	.hurt_link = bed_hurt_link,
 	.cut_link = bed_cut_link,
 	.shift_clock = bed_shift_clock,
 	.sink_set = bed_sink_set,

@@ -190,6 +190,25 @@ static void connections_left_in_the_backlog_are_counted_and_served_late(void)
 	stop(&rig);
 }
 
+static void a_client_that_gives_up_ends_what_was_held_back_for_it(void)
+{
+	struct forwarder_change change = {.mode = FORWARDER_MUTE};
+	int64_t limit = deadline_in_ms(LONG_MS);
+	struct forwarder_counts counts;
+	struct rig rig;
+
+	start(&rig, &change);
+	rig.reply_ms = SHORT_MS;
+	send_it(&rig);
+	do {
+		sink_wait(rig.sink, 2, deadline_in_ms(5));
+		forwarder_get_counts(rig.forwarder, &counts);
+	} while (counts.open && deadline_left_ms(limit));
+	CHECK_INT(counts.open, 0);
+	stop(&rig);
+}
+
 CHECK_MAIN(CHECK_CASE(each_mode_commits_and_answers_in_its_own_way),
 	CHECK_CASE(replies_that_were_kept_back_come_late_or_never),
+	CHECK_CASE(a_client_that_gives_up_ends_what_was_held_back_for_it),
 	CHECK_CASE(connections_left_in_the_backlog_are_counted_and_served_late))

@@ -277,8 +277,8 @@ static void it_answers_while_data_and_root_are_frozen(void)
 	if (!open_store(&s))
 		return;
 	CHECK_INT(witness_tail(s.w, "/data/log", PATIENCE, NULL), 0);
-	CHECK_INT(witness_freeze(s.w, "/data", PATIENCE, NULL), 0);
-	CHECK_INT(witness_freeze(s.w, "/", PATIENCE, NULL), 0);
+	CHECK_INT(witness_freeze(s.w, "/data", 0, PATIENCE, NULL), 0);
+	CHECK_INT(witness_freeze(s.w, "/", 0, PATIENCE, NULL), 0);
 	ping_often(&s);
 	/* The shell comes from the frozen root; its child waits for the frozen data disk. */
 	pid = run(&s, "echo hello >>/data/log & echo $!", true);
@@ -308,7 +308,7 @@ static void it_answers_while_a_process_is_stuck_with_its_mmap_lock(void)
 
 	if (!open_store(&s))
 		return;
-	CHECK_INT(witness_freeze(s.w, "/data", PATIENCE, NULL), 0);
+	CHECK_INT(witness_freeze(s.w, "/data", 0, PATIENCE, NULL), 0);
 	pid = run(&s, "/run/rig/stuck_mmap /data/file & echo $!", true);
 	scan = scan_until(&s, atoi(pid), "wchan", "vm_mmap_pgoff");
 	CHECK(scan && !json_array_size(json_object_get(scan, "unreadable")));
@@ -392,8 +392,8 @@ static void a_crash_is_told_while_all_is_frozen(void)
 
 	if (!open_store(&s))
 		return;
-	CHECK_INT(witness_freeze(s.w, "/data", PATIENCE, NULL), 0);
-	CHECK_INT(witness_freeze(s.w, "/", PATIENCE, NULL), 0);
+	CHECK_INT(witness_freeze(s.w, "/data", 0, PATIENCE, NULL), 0);
+	CHECK_INT(witness_freeze(s.w, "/", 0, PATIENCE, NULL), 0);
 	said = run(&s, "sh -c 'kill -SEGV $$'", false);
 	died = bench_wait(&s.b, "died", "comm", "sh");
 	CHECK_INT(json_get_int(died, "signal", 0), SIGSEGV);

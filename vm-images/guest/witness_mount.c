@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FROZEN_MAX 16
@@ -21,18 +22,20 @@ static struct {
 	struct {
 		char mount[PATH_TEXT_MAX];
 		int fd;
+		uint64_t serial; /* of this freeze */
 	} fs[FROZEN_MAX];
 	size_t count;
+	uint64_t serial;
 } frozen = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* The kept descriptor of `mount`, taken out of the table; -1 if there is none. */
-static int take_frozen(const char *mount)
+/* The kept descriptor of `mount` (serial 0: whichever freeze), taken out of the table; -1 if there is none. */
+static int take_frozen(const char *mount, uint64_t serial)
 {
 	int fd = -1;
 
 	pthread_mutex_lock(&frozen.lock);
 	for (size_t i = 0; i < frozen.count; i++) {
-		if (strcmp(frozen.fs[i].mount, mount))
+		if (strcmp(frozen.fs[i].mount, mount) || (serial && serial != frozen.fs[i].serial))
 			continue;
 		fd = frozen.fs[i].fd;
 		frozen.fs[i] = frozen.fs[--frozen.count];
@@ -42,18 +45,35 @@ static int take_frozen(const char *mount)
 	return fd;
 }
 
-static bool keep_frozen(const char *mount, int fd)
+/* The serial number of this freeze, 0 if there is no room. */
+static uint64_t keep_frozen(const char *mount, int fd)
 {
-	bool ok;
+	uint64_t serial = 0;
 
 	pthread_mutex_lock(&frozen.lock);
-	ok = frozen.count < FROZEN_MAX;
-	if (ok) {
+	if (frozen.count < FROZEN_MAX) {
+		serial = ++frozen.serial;
 		snprintf(frozen.fs[frozen.count].mount, PATH_TEXT_MAX, "%s", mount);
+		frozen.fs[frozen.count].serial = serial;
 		frozen.fs[frozen.count++].fd = fd;
 	}
 	pthread_mutex_unlock(&frozen.lock);
-	return ok;
+	return serial;
+}
+
+/* In the thread of the request, which has its answer: one timer, so that an idle guest stays idle. */
+static void thaw_later(const char *mount, uint64_t serial, int64_t after_ms)
+{
+	struct timespec left = {after_ms / 1000, after_ms % 1000 * 1000000};
+	int fd;
+
+	while (nanosleep(&left, &left) && errno == EINTR)
+		;
+	fd = take_frozen(mount, serial);
+	if (fd < 0)
+		return;
+	ioctl(fd, FITHAW, 0);
+	close(fd);
 }
 
 void mount_residue(struct out *out)
@@ -92,7 +112,9 @@ static int open_mount(const struct request *request, const char *mount)
 void verb_freeze(const struct request *request)
 {
 	const char *mount = request_text(request, "mount");
+	int64_t thaw_after_ms = request_int(request, "thaw_after_ms", 0);
 	int fd = open_mount(request, mount);
+	uint64_t serial;
 
 	if (fd < 0)
 		return;
@@ -104,8 +126,11 @@ void verb_freeze(const struct request *request)
 		close(fd);
 		return;
 	}
-	if (keep_frozen(mount, fd)) {
+	serial = keep_frozen(mount, fd);
+	if (serial) {
 		answer_changed(request, true);
+		if (thaw_after_ms > 0)
+			thaw_later(mount, serial, thaw_after_ms);
 		return;
 	}
 	ioctl(fd, FITHAW, 0);
@@ -116,7 +141,7 @@ void verb_freeze(const struct request *request)
 void verb_thaw(const struct request *request)
 {
 	const char *mount = request_text(request, "mount");
-	int fd = take_frozen(mount);
+	int fd = take_frozen(mount, 0);
 
 	if (fd < 0)
 		fd = open_mount(request, mount);

@@ -1,0 +1,89 @@
+/*
+ * A data disk has no room: every free byte or inode is taken by a file of the rig's, the reserve for root included.
+ * Real exhaustion, as opposed to an ENOSPC of the fault `errno`: whatever the store does about it meets it.
+ */
+#include "api/store_command.h"
+
+#include <string.h>
+
+static const struct fault_param params[] = {
+	{"path", true, "a disk of the target, by name"},
+	{"what", false, "bytes (default) or inodes"},
+	{0},
+};
+
+static const struct disk *disk_named(const struct target *target, const char *name)
+{
+	for (size_t i = 0; i < target->disk_count; i++)
+		if (!strcmp(target->disks[i].name, name))
+			return &target->disks[i];
+	return NULL;
+}
+
+static enum disk_fill what_of(const struct step *step)
+{
+	const char *what = step_param(step, "what");
+
+	return what && !strcmp(what, "inodes") ? DISK_INODES : DISK_BYTES;
+}
+
+static int check(const struct step *step, const struct target *target, struct err *err)
+{
+	const char *what = step_param(step, "what");
+
+	if (what && strcmp(what, "inodes") && strcmp(what, "bytes"))
+		return err_set(err, -EINVAL, "'what: %s' is neither bytes nor inodes", what);
+	if (!disk_named(target, step->path))
+		return err_set(err, -ENOTSUP, "no disk '%s'", step->path);
+	return 0;
+}
+
+/* Who met it: operations that were refused, and messages that the queue puts off since. */
+static int count_met(struct fault_run *run, uint64_t *ret, struct err *err)
+{
+	uint64_t deferred = 0;
+	int rc = target_command(run->target, "queue_list")
+			 ? store_queued(run, "deferred", &deferred, err)
+			 : 0;
+
+	*ret = deferred + run->refused(run->arg);
+	return rc;
+}
+
+static int fire(struct fault_run *run, struct err *err)
+{
+	int rc = count_met(run, &run->mark, err);
+
+	return rc ? rc
+		  : run->bed->ops->fill_disk(run->bed, disk_named(run->target, run->step->path),
+			    what_of(run->step), true, err);
+}
+
+static int poll_refused(struct fault_run *run, struct err *err)
+{
+	uint64_t met = 0;
+	int rc = count_met(run, &met, err);
+
+	if (!rc && met > run->mark && met - run->mark > run->fired)
+		run->fired = met - run->mark;
+	return rc;
+}
+
+static int heal(struct fault_run *run, struct err *err)
+{
+	return run->bed->ops->fill_disk(
+		run->bed, disk_named(run->target, run->step->path), what_of(run->step), false, err);
+}
+
+const struct fault fault_fill_disk = {
+	.name = "fill-disk",
+	.summary = "a data disk has no room left: no byte, or no inode",
+	.family = FAMILY_ERRNO,
+	.needs = "a data disk",
+	.params = params,
+	.check = check,
+	.fire = fire,
+	.watch = true,
+	.poll = poll_refused,
+	.heal = heal,
+};

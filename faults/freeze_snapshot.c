@@ -1,0 +1,42 @@
+/*
+ * A whole snapshot as its requestor takes one: the store's own freeze, as a VSS writer has one, then the file systems
+ * by the guest agent; thawed in reverse. If the store refuses, nothing else is frozen.
+ */
+#include "api/store_command.h"
+
+static int check(const struct step *step, const struct target *target, struct err *err)
+{
+	(void)step;
+	if (!target_command(target, "freeze") || !target_command(target, "thaw"))
+		return err_set(err, -ENOTSUP, "no %s",
+			target_command(target, "freeze") ? "thaw" : "freeze");
+	return target->disk_count ? 0 : err_set(err, -ENOTSUP, "no data disk to freeze");
+}
+
+static int fire(struct fault_run *run, struct err *err)
+{
+	int rc = store_command(run, target_command(run->target, "freeze"), "freeze", false, err);
+
+	return rc ? rc : run->bed->ops->freeze(run->bed, NULL, err);
+}
+
+/* Both always: what was not frozen says so and stays. */
+static int heal(struct fault_run *run, struct err *err)
+{
+	int rc = run->bed->ops->thaw(run->bed, err);
+	int own = store_command(
+		run, target_command(run->target, "thaw"), "thaw", false, rc ? NULL : err);
+
+	return rc ? rc : own;
+}
+
+const struct fault fault_freeze_snapshot = {
+	.name = "freeze-snapshot",
+	.summary = "the store freezes itself, then its file systems are frozen, as for a snapshot",
+	.family = FAMILY_FREEZE,
+	.needs = "commands freeze and thaw, the QEMU guest agent, a data disk",
+	.check = check,
+	.fire = fire,
+	.poll = fault_poll_pending,
+	.heal = heal,
+};
