@@ -212,6 +212,10 @@ struct bed_ops {
 	 * sentence for each. Deaths of the rig's own making are not told apart. */
 	int (*watch_kills)(struct bed *bed, bool on, json_t *ret, struct err *err);
 
+	/* What the store uses now: {"processes","threads","descriptors","locks","memory_kib"}, memory
+	 * that is its own alone. New reference. */
+	int (*measure)(struct bed *bed, json_t **ret, struct err *err);
+
 	/* Messages the sink took, as an array of `sunk` objects of history.h. New reference. */
 	int (*sunk)(struct bed *bed, json_t **ret, struct err *err);
 

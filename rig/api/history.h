@@ -58,6 +58,9 @@
  *		 on · one of three ends: quit {outcome, marked[]}, cut {marked[]} by the client without QUIT,
  *		 closed {idle_s, marked[]} by the store while nothing was asked. marked: the UIDLs that DELE
  *		 marked and RSET did not unmark
+ *	level	 {round, of, processes, threads, descriptors, locks, memory_kib, queue?, figures?}
+ *		 what the store used after a round of equal ones, from 1; the last may be measured again.
+ *		 figures: {name: number} by the target's own command
  *	died	 {program, pid?, signal?, text?, by_rig, oom?}	a process of the store died of a signal
  *		 (number or name), or said so itself (text alone). by_rig: the rig, or the store's own master at
  *		 a stop, sent it. oom: the kernel's

@@ -128,8 +128,10 @@ enum {
 struct ledger_who {
 	uint32_t address; /* text */
 	uint32_t flags;
-	uint64_t removed;  /* nameless messages that the rig removed */
-	uint32_t unsent;   /* attempts to hand it a message without token that were refused */
+	uint64_t removed; /* nameless messages that the rig removed */
+	uint32_t unsent;  /* attempts to hand it a message without token that were refused */
+	uint32_t
+		given_up; /* of them for good: RCPT refused, so that no content says which mail it was */
 	uint32_t doubtful; /* the same without a reply: there may be one more */
 	uint32_t first_removal_line;
 };

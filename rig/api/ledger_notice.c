@@ -13,10 +13,12 @@ void build_nameless(struct ledger *ledger, const json_t *data, int hop, int resu
 	if (hop == HOP_EDGE || result == RESULT_2YZ)
 		return;
 	who = build_who(ledger, build_address(ledger, json_get_text(data, "to", NULL)));
-	if (result == RESULT_NONE)
+	if (result == RESULT_NONE) {
 		who->doubtful++;
-	else
+	} else {
 		who->unsent++;
+		who->given_up += result == RESULT_5YZ;
+	}
 }
 
 /* Whose copy it is: the mailbox's owner, or the first recipient. */

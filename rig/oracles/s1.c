@@ -94,9 +94,11 @@ static bool is_excused(const struct pass *pass, const struct ledger_rcpt *rcpt)
 static bool nobody_to_tell(const struct pass *pass, const struct ledger_rcpt *rcpt)
 {
 	const struct ledger_mail *mail = &pass->ledger->mails[rcpt->mail];
+	const struct ledger_who *who = ledger_who(pass->ledger, rcpt->address);
 
 	return (mail->null_path || mail->never) &&
-	       (rcpt->attempts[HOP_INNER][RESULT_5YZ] || rcpt->attempts[HOP_OUTBOUND][RESULT_5YZ]);
+	       (rcpt->attempts[HOP_INNER][RESULT_5YZ] || rcpt->attempts[HOP_OUTBOUND][RESULT_5YZ] ||
+		       (who && who->given_up));
 }
 
 static void judge_rcpt(struct pass *pass, const struct ledger_rcpt *rcpt)

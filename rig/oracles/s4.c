@@ -75,13 +75,21 @@ static void judge_attempt(const struct pass *pass, const struct ledger_attempt *
 		attempt->code, hop_name((enum hop)attempt->hop));
 }
 
+static bool is_remote(const struct pass *pass, const struct ledger_rcpt *rcpt)
+{
+	return strchr(ledger_text(pass->ledger, rcpt->address), '@');
+}
+
 /* Refused for good on this mail's way by somebody else, who may. */
 static bool refused_elsewhere(const struct pass *pass, const struct ledger_mail *mail)
 {
 	for (uint32_t r = mail->first_rcpt; r != LEDGER_NONE; r = pass->ledger->rcpts[r].next) {
 		const struct ledger_rcpt *rcpt = &pass->ledger->rcpts[r];
 
+		const struct ledger_who *who = ledger_who(pass->ledger, rcpt->address);
+
 		if (rcpt->attempts[HOP_OUTBOUND][RESULT_5YZ] || is_gone(pass, rcpt) ||
+			(is_remote(pass, rcpt) && who && who->given_up) ||
 			as_in_baseline(pass, rcpt, HOP_INNER))
 			return true;
 	}

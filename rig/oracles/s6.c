@@ -32,7 +32,7 @@ static bool names(const struct ledger *ledger, const struct ledger_notice *notic
 }
 
 /* The attempt by which the store gave this recipient up, or NULL. */
-static const struct ledger_attempt *failed(
+static const struct ledger_attempt *last_refusal(
 	const struct ledger *ledger, const struct ledger_rcpt *rcpt)
 {
 	const struct ledger_attempt *last = NULL;
@@ -41,6 +41,21 @@ static const struct ledger_attempt *failed(
 		if (ledger->attempts[a].hop != HOP_EDGE)
 			last = &ledger->attempts[a];
 	return last && last->result == RESULT_5YZ ? last : NULL;
+}
+
+/* The line that shows it given up, 0 if it was not. Where RCPT is refused no content says which mail it
+ * was: then it is this one if it neither arrived nor is queued. */
+static uint32_t failed_line(const struct ledger *ledger, const struct ledger_rcpt *rcpt)
+{
+	const struct ledger_attempt *refusal = last_refusal(ledger, rcpt);
+	const struct ledger_who *who = ledger_who(ledger, rcpt->address);
+
+	if (refusal)
+		return refusal->line;
+	if (!who || !who->given_up || rcpt->first_copy != LEDGER_NONE || rcpt->removed ||
+		rcpt->attempts[HOP_OUTBOUND][RESULT_2YZ] || rcpt->attempts[HOP_INNER][RESULT_2YZ])
+		return 0;
+	return rcpt->line;
 }
 
 static bool accepted(const struct ledger_rcpt *rcpt)
@@ -109,11 +124,11 @@ static void judge_rcpt(const struct pass *pass, const struct ledger_rcpt *rcpt)
 {
 	const struct ledger *ledger = pass->ledger;
 	const struct ledger_mail *mail = &ledger->mails[rcpt->mail];
-	const struct ledger_attempt *attempt = failed(ledger, rcpt);
+	uint32_t line = failed_line(ledger, rcpt);
 	const char *to = ledger_text(ledger, rcpt->address), *why;
 
 	judge_count(pass, rcpt);
-	if (!attempt || !accepted(rcpt) || rcpt->queued)
+	if (!line || !accepted(rcpt) || rcpt->queued)
 		return;
 	judgement_holds(pass->judgement);
 	if (mail->null_path || mail->never || !mail->from)
@@ -123,14 +138,13 @@ static void judge_rcpt(const struct pass *pass, const struct ledger_rcpt *rcpt)
 			return;
 	why = doubt(pass, mail);
 	if (why)
-		judgement_cannot_tell(pass->judgement, attempt->line,
+		judgement_cannot_tell(pass->judgement, line,
 			"'%s' failed for '%s' and no notification was seen, but %s",
 			ledger_token(ledger, rcpt), to, why);
 	else
-		oracle_breach(pass->context, "S6", pass->judgement, "notification none",
-			attempt->line,
-			"'%s' was refused for good for '%s' (%u) and its sender was not told",
-			ledger_token(ledger, rcpt), to, attempt->code);
+		oracle_breach(pass->context, "S6", pass->judgement, "notification none", line,
+			"'%s' was refused for good for '%s' and its sender was not told",
+			ledger_token(ledger, rcpt), to);
 }
 
 static void judge_notice(

@@ -44,6 +44,15 @@ static const struct action_key pop3_keys[] = {
 	{0},
 };
 
+static const struct action_key rounds_keys[] = {
+	{"user", false, NULL, "whose mailbox; the target's first user"},
+	{"sessions", false, "4",
+		"of each round: IMAP with IDLE, POP3 and SMTP in turn; at most 16"},
+	{"messages", false, "12", "rounds in all"},
+	{"pace", false, NULL, "rounds in all; as fast as it goes"},
+	{0},
+};
+
 static const struct action_key http_keys[] = {
 	{"user", false, NULL, "on whose behalf"},
 	{"sessions", false, "1", "connections at the same time"},
@@ -77,6 +86,8 @@ const struct action actions[] = {
 		"POP3 clients that retrieve and delete, and end by QUIT, by RSET and QUIT, or cut "
 		"off",
 		true, NULL, pop3_keys},
+	{"rounds", "equal rounds of connect, subscribe and drop, with the store's level after each",
+		true, NULL, rounds_keys},
 	{"http", "web mail clients that ask for the start page", true, NULL, http_keys},
 	{"dismount", "take the mailbox store off line", false, "dismount", no_keys},
 	{"mount", "take the mailbox store back on line", false, "mount", no_keys},

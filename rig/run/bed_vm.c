@@ -279,6 +279,7 @@ static const struct bed_ops vm_ops = {
 	.processes = vm_processes,
 	.watch_kills = vm_watch_kills,
 	.sunk = vm_sunk,
+	.measure = vm_measure,
 	.frames_lost = vm_frames_lost,
 	.describe = vm_describe,
 	.wire_flush = vm_wire_flush,

@@ -94,17 +94,29 @@ static const char *hop_of(enum dialogue_protocol protocol, const char *server)
 	return guest ? "edge" : "outbound";
 }
 
+/* A refused RCPT is the recipient's own answer; that DATA, which was pipelined behind it, was refused too says
+ * nothing more. */
+static const char *result_of(const struct attempt *attempt, int *ret_code)
+{
+	*ret_code = attempt->code;
+	if (attempt->result != ATTEMPT_NOT_SENT || attempt->rcpt_code < 400)
+		return dialogue_attempt_name(attempt->result);
+	*ret_code = attempt->rcpt_code;
+	return dialogue_attempt_name(attempt->rcpt_code < 500 ? ATTEMPT_4YZ : ATTEMPT_5YZ);
+}
+
 static void tell_attempt(struct vm_bed *b, const struct attempt *attempt, int64_t ns)
 {
-	const char *hop = hop_of(attempt->protocol, attempt->server);
+	const char *hop = hop_of(attempt->protocol, attempt->server), *result;
 	auto_json json_t *json = NULL;
+	int code;
 
 	if (!hop || attempt->result == ATTEMPT_UNKNOWN)
 		return;
+	result = result_of(attempt, &code);
 	json = json_pack("{ss sI so so so ss si sI}", "hop", hop, "conn", (json_int_t)attempt->conn,
 		"token", json_text(attempt->token), "from", json_text(attempt->from), "to",
-		json_text(attempt->to), "result", dialogue_attempt_name(attempt->result), "code",
-		attempt->code, "cell_ns", (json_int_t)ns);
+		json_text(attempt->to), "result", result, "code", code, "cell_ns", (json_int_t)ns);
 	if (attempt->dot_ns)
 		json_object_set_new(
 			json, "dot_t", json_real((double)attempt->dot_ns / (double)NS_PER_SEC));

@@ -329,6 +329,7 @@ static const struct work_kind {
 	{"imap", 0, imap_session},
 	{"pop3", 0, pop3_session},
 	{"pop3-delete", 0, pop3_session},
+	{"rounds", 12, rounds_session},
 	{"http", 0, http_session},
 };
 
@@ -352,6 +353,11 @@ static uint32_t work_total(const struct step *step)
 	return step->messages ? step->messages : kind_find(step->what)->messages;
 }
 
+uint32_t session_rounds(const struct session *session)
+{
+	return work_total(session->step);
+}
+
 bool work_finite(const struct step *step)
 {
 	return work_total(step) != 0;
@@ -367,7 +373,9 @@ static void *session_main(void *arg)
 
 void work_run(struct step_run *step)
 {
-	uint32_t count = step->step->sessions ? step->step->sessions : 1;
+	/* The sessions of a round are one after the other's business. */
+	bool alone = !strcmp(step->step->what, "rounds");
+	uint32_t count = step->step->sessions && !alone ? step->step->sessions : 1;
 	struct work work = {.step = step, .total = work_total(step->step)};
 	struct session sessions[CELL_SESSIONS_MAX] = {0};
 	uint32_t started = 0;

@@ -29,4 +29,6 @@ bool session_login(struct session *session, struct imap *imap, const char *user)
 
 void imap_session(struct session *session);
 void pop3_session(struct session *session);
-char *mail_address(const char *user); /* USER@store; caller frees */
+void rounds_session(struct session *session);
+uint32_t session_rounds(const struct session *session); /* in all; 0: open-ended */
+char *mail_address(const char *user);			/* USER@store; caller frees */

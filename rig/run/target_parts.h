@@ -55,7 +55,8 @@ struct raw_limits {
 	X(mount)           \
 	X(dismount)        \
 	X(reload)          \
-	X(rotate_logs)
+	X(rotate_logs)     \
+	X(figures)
 
 #define TARGET_ROLES(X) \
 	X(receive)      \

@@ -22,7 +22,7 @@ const char *fake_bug_name(enum fake_bug bug)
 		"bounces", "no-reply", "queue-stuck", "hangs-at-thaw", "stop-hangs", "dies",
 		"corrupts", "mixes-users", "cut-deletes", "quit-keeps", "overdeletes", "lock-stays",
 		"uidl-changes", "uidl-shared", "autologout", "no-bounce", "bounces-null",
-		"bounces-twice", "lies", "keeps-deferred", "spreads", "stalls"};
+		"bounces-twice", "lies", "keeps-deferred", "spreads", "stalls", "leaks"};
 
 	return names[bug];
 }
@@ -280,6 +280,7 @@ static void *session_run(void *arg)
 	line_close(&session->line);
 	pthread_mutex_lock(&fake->lock);
 	session->done = true;
+	fake->leaked += session->service == FAKE_IMAP && fake->bugs[FAKE_LEAKS].nth;
 	one_less(fake);
 	pthread_mutex_unlock(&fake->lock);
 	return NULL;
@@ -459,6 +460,16 @@ uint16_t fake_port(struct fake *fake, enum fake_service service)
 int fake_connect(struct fake *fake, enum fake_service service, int64_t deadline_ns, struct err *err)
 {
 	return io_connect_tcp("127.0.0.1", fake->ports[service], deadline_ns, err);
+}
+
+void fake_level(struct fake *fake, size_t *ret_sessions, size_t *ret_locks)
+{
+	pthread_mutex_lock(&fake->lock);
+	*ret_sessions = fake->live - 1 + fake->leaked; /* the runner is none */
+	*ret_locks = 0;
+	for (size_t i = 0; i < fake->box_count; i++)
+		*ret_locks += fake->boxes[i]->locked;
+	pthread_mutex_unlock(&fake->lock);
 }
 
 size_t fake_copies(struct fake *fake, const char *user)

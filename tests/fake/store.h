@@ -57,6 +57,7 @@ enum fake_bug {
 	FAKE_KEEPS_DEFERRED, /* L2: it answers 451 and keeps the message */
 	FAKE_SPREADS,	     /* L2: one broken mailbox makes it refuse another's mail */
 	FAKE_STALLS,	     /* H3: an IMAP command waits until delivery works again */
+	FAKE_LEAKS,	     /* H8: each IMAP session that is dropped leaves a thread behind */
 	FAKE_BUGS,
 };
 
@@ -129,5 +130,7 @@ size_t fake_queue_depth(struct fake *fake);
 void fake_queue_list(struct fake *fake, struct buf *out);	/* lines: ID STATE RECIPIENT... */
 bool fake_wait_drained(struct fake *fake, int64_t deadline_ns); /* false at the deadline */
 
+/* Sessions there are, with what a leak left behind; and maildrops that are locked. */
+void fake_level(struct fake *fake, size_t *ret_sessions, size_t *ret_locks);
 size_t fake_copies(struct fake *fake, const char *user); /* in all mailboxes */
 size_t fake_deaths(struct fake *fake, struct fake_death *out, size_t max);

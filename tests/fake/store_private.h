@@ -62,6 +62,7 @@ struct fake {
 	bool running, stopping, killed;
 	bool frozen, disabled, hold;
 	unsigned int freeze_waiters;
+	size_t leaked;	 /* sessions that a bug left behind */
 	char broken[64]; /* the user to whom nothing can be delivered, "" none */
 
 	struct {

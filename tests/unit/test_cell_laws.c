@@ -6,16 +6,16 @@
 static const char bounce_yaml[] =
 	"claim: who sent what failed is told\n"
 	"workload:\n"
-	"  - {as: writers, do: smtp, messages: 6, to: [x@sink.rig, u1], from: u2}\n"
+	"  - {as: writers, do: smtp, messages: 6, pace: 4/s, to: [x@sink.rig, u1], from: u2}\n"
 	"steps:\n"
-	"  - {as: gone, do: next-hop-fails, mode: rcpt-5yz, when: smtp/data, for: 600ms}\n";
+	"  - {as: gone, do: next-hop-fails, mode: rcpt-5yz, when: smtp/data}\n";
 
 static const char null_path_yaml[] =
 	"claim: nobody is told of what had no return path\n"
 	"workload:\n"
-	"  - {as: writers, do: smtp, messages: 6, to: [x@sink.rig], from: '<>'}\n"
+	"  - {as: writers, do: smtp, messages: 6, pace: 4/s, to: [x@sink.rig], from: '<>'}\n"
 	"steps:\n"
-	"  - {as: gone, do: next-hop-fails, mode: data-5yz, when: smtp/data, for: 600ms}\n";
+	"  - {as: gone, do: next-hop-fails, mode: data-5yz, when: smtp/data}\n";
 
 static const char broken_box_yaml[] =
 	"claim: one's broken mailbox is nobody else's trouble\n"
@@ -35,8 +35,15 @@ static const char bystander_yaml[] =
 	"steps:\n"
 	"  - {as: gone, do: mta-refuses, when: smtp/data, nth: 3, for: 1s}\n";
 
+static const char rounds_yaml[] =
+	"claim: rounds leave nothing behind\n"
+	"objectives: {recover: 200ms}\n"
+	"workload:\n"
+	"  - {as: rounds, do: rounds, messages: 4, sessions: 8, user: u1}\n";
+
 static void a_healthy_store_keeps_them(void)
 {
+	expect_holds(rounds_yaml, "H8");
 	expect_holds(bounce_yaml, "S6 L2");
 	expect_holds(null_path_yaml, "S6");
 	expect_holds(broken_box_yaml, "L2");
@@ -73,6 +80,11 @@ static void trouble_that_spreads_is_a_finding_of_l2(void)
 	expect_broken(broken_box_yaml, FAKE_SPREADS, 8, "L2");
 }
 
+static void a_leak_is_a_finding_of_h8(void)
+{
+	expect_broken(rounds_yaml, FAKE_LEAKS, 1, "H8");
+}
+
 static void a_bystander_that_waits_is_a_finding_of_h3(void)
 {
 	expect_broken(bystander_yaml, FAKE_STALLS, 1, "H3");
@@ -83,5 +95,5 @@ CHECK_MAIN(CHECK_CASE(a_healthy_store_keeps_them), CHECK_CASE(a_missing_bounce_i
 	CHECK_CASE(a_bounce_without_return_path_is_a_finding_of_s6),
 	CHECK_CASE(a_promise_without_a_copy_is_a_finding_of_l2),
 	CHECK_CASE(a_refusal_with_a_copy_is_a_finding_of_l2),
-	CHECK_CASE(trouble_that_spreads_is_a_finding_of_l2),
+	CHECK_CASE(trouble_that_spreads_is_a_finding_of_l2), CHECK_CASE(a_leak_is_a_finding_of_h8),
 	CHECK_CASE(a_bystander_that_waits_is_a_finding_of_h3))

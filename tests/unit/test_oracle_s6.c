@@ -52,6 +52,15 @@ static void a_failure_is_told(void)
 				"outbound", "x@sink.rig") GIVEN_UP("outbound", "y@sink.rig")
 				SINK TOLD("", "w@sink.rig", "x@sink.rig") END,
 			RULING_BROKEN, "'y@sink.rig'"},
+		{"refused at RCPT, which names no mail",
+			WORK SEND(1, "m1", "x@sink.rig") TRY("edge", "m1", "x@sink.rig", "2yz")
+				TRY("outbound", "", "x@sink.rig", "5yz") SINK END,
+			RULING_BROKEN, "was not told"},
+		{"another was refused at RCPT, this one arrived",
+			WORK SEND(1, "m1", "x@sink.rig") TRY("edge", "m1", "x@sink.rig", "2yz")
+				TRY("outbound", "", "x@sink.rig", "5yz")
+					TRY("outbound", "m1", "x@sink.rig", "2yz") SINK END,
+			RULING_NOT_APPLICABLE},
 		{"refused at the edge: the client knows",
 			WORK SEND(1, "m1", "x@sink.rig") TRY("edge", "m1", "x@sink.rig", "5yz")
 				SINK END,
