@@ -9,6 +9,7 @@
 
 #define DIGITS_MAX	18 /* so that every number read fits 63 bits */
 #define WORD_MAX	64 /* longer words are never a misspelling of a name */
+#define BEGINNING_MIN	3  /* letters from which on a beginning names something */
 #define SHOW_MAX	80 /* how much of a wrong value is repeated in the sentence */
 #define DURATION_MAX_MS (INT64_MAX / NS_PER_MS) /* fits nanoseconds too */
 
@@ -231,6 +232,15 @@ static size_t distance(const char *a, size_t a_len, const char *b, size_t b_len)
 	return last[b_len];
 }
 
+/* The first of `names` that begins with `word`. */
+static const char *longer_name(const char *word, size_t len, const char *const *names)
+{
+	for (; *names; names++)
+		if (!strncmp(*names, word, len))
+			return *names;
+	return NULL;
+}
+
 const char *nearest_name(const char *word, const char *const *names)
 {
 	const char *best = NULL;
@@ -238,18 +248,18 @@ const char *nearest_name(const char *word, const char *const *names)
 
 	if (!len || len > WORD_MAX)
 		return NULL;
-	for (; *names; names++) {
-		size_t name_len = strlen(*names), d;
+	for (const char *const *at = names; *at; at++) {
+		size_t name_len = strlen(*at), d;
 
 		if (name_len > WORD_MAX)
 			continue;
-		d = distance(word, len, *names, name_len);
+		d = distance(word, len, *at, name_len);
 		/* Near: one edit for every three letters, at least one, and never the whole word.
 		 */
 		if (d < best_d && d <= (len < 6 ? 1 : len / 3) && d < least(len, name_len)) {
-			best = *names;
+			best = *at;
 			best_d = d;
 		}
 	}
-	return best;
+	return best || len < BEGINNING_MIN ? best : longer_name(word, len, names);
 }

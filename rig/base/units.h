@@ -20,5 +20,6 @@ int parse_percent(const char *what, const char *text, double *ret_ratio,
 	struct err *err); /* 1% -> 0.01, "0.5%" too */
 int parse_count(const char *what, const char *text, uint64_t max, uint64_t *ret, struct err *err);
 
-/* The nearest of `names` (NULL-terminated) to `word` by edit distance, or NULL if none is near. */
+/* The nearest of `names` (NULL-terminated) to `word` by edit distance, else the first that begins with it,
+ * or NULL if none is near. */
 const char *nearest_name(const char *word, const char *const *names);

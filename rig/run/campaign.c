@@ -4,14 +4,13 @@
 #include "base/fs.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "run/campaign_folder.h"
 #include "run/judge.h"
 #include "run/known.h"
 #include "run/supervise.h"
 
 #include <assert.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 
 #define PREPARE_LIMIT_MS (20 * 60 * 1000) /* an image and a template from nothing */
 #define CELL_SLACK_MS	 (5 * 60 * 1000)  /* above what the plan itself may take */
@@ -44,40 +43,6 @@ struct runner {
 	bool stop;
 	int64_t deadline_ns;
 };
-
-/* ---- the folder ---- */
-
-static int make_folder(struct campaign *campaign, const char *results, struct err *err)
-{
-	time_t now = (time_t)(clock_real_ns() / NS_PER_SEC);
-	char date[32];
-	struct tm tm;
-	int rc = fs_mkdir_p(results, err);
-
-	if (rc)
-		return rc;
-	gmtime_r(&now, &tm);
-	strftime(date, sizeof(date), "%Y-%m-%d", &tm);
-	for (int n = 1; n < 100000; n++) {
-		auto_free char *latest = path_join(results, "latest");
-		char *name = text_fmt("%s.%d", date, n);
-		char *dir = path_join(results, name);
-
-		if (!mkdir(dir, 0777)) {
-			campaign->name = name;
-			campaign->dir = dir;
-			return fs_symlink(name, latest, err);
-		}
-		rc = errno;
-		if (rc != EEXIST)
-			err_sys(err, rc, "cannot make '%s'", dir);
-		free(name);
-		free(dir);
-		if (rc != EEXIST)
-			return -rc;
-	}
-	return err_set(err, -ENOSPC, "'%s' holds too many campaigns of today", results);
-}
 
 /* ---- tasks ---- */
 
@@ -393,7 +358,8 @@ static bool next_task(void *arg, struct job *ret)
 
 		if (!ready(r, task))
 			continue;
-		if (fs_mkdir_p(task->dir, &err) || plan_save(task->plan, task->dir, &err)) {
+		if (campaign_space(r->campaign->dir, &err) || fs_mkdir_p(task->dir, &err) ||
+			plan_save(task->plan, task->dir, &err)) {
 			settle_without_running(r, task, VERDICT_BROKEN, err.text);
 			continue;
 		}
@@ -458,7 +424,7 @@ int campaign_run(const struct campaign_request *request, const struct campaign_t
 
 	*ret = (struct campaign){.began_ns = clock_real_ns()};
 	r.deadline_ns = deadline_in_ms(request->time_budget_ms);
-	rc = make_folder(ret, request->results, err);
+	rc = campaign_folder(ret, request->results, err);
 	if (rc)
 		return rc;
 	if (tell->began)

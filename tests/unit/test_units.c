@@ -154,7 +154,8 @@ static void the_nearest_name_is_one_typing_mistake_away(void)
 		const char *word, *want;
 	} table[] = {{"nht", "nth"}, {"snapshto", "snapshot"}, {"mesages", "messages"},
 		{"whlie", "while"}, {"util", "until"}, {"nth", "nth"}, {"xyz", NULL}, {"", NULL},
-		{"od", "do"}, {"d", NULL}, {"unmount", NULL}, {"dismont", "dismount"}};
+		{"od", "do"}, {"d", NULL}, {"unmount", NULL}, {"dismont", "dismount"},
+		{"snap", "snapshot"}, {"sn", NULL}, {"snip", NULL}};
 	char endless[4096];
 
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
