@@ -168,7 +168,8 @@ struct bed_ops {
 	int (*halt)(struct bed *bed, bool halted, struct err *err);
 
 	/* Stop every process that runs one of `programs` (whole paths, NULL-terminated), its group or a thread,
-	 * and let it go on; idempotent. Processes that start later are not stopped. -ESRCH: there is none. */
+	 * and let it go on; idempotent. Processes that start later are not stopped; where none is alive
+	 * nothing is done. */
 	int (*stop_processes)(struct bed *bed, const char *const *programs, enum stop_how how,
 		bool stopped, struct err *err);
 	int (*stopped)(struct bed *bed, const char *const *programs, struct stopped_status *ret,

@@ -391,10 +391,13 @@ static void on_gap(void *arg, struct flow *flow, enum flow_side from, uint64_t b
 
 static void on_fin(void *arg, struct flow *flow, enum flow_side from, int64_t ns)
 {
+	struct dialogue *d = flow->user;
+
 	(void)arg;
-	(void)flow;
-	(void)from;
-	(void)ns;
+	if (from != FLOW_CLIENT || d->client_ended)
+		return;
+	d->client_ended = true;
+	d->client_ended_ns = ns;
 }
 
 static void dialogue_free(struct dialogue *d)

@@ -72,6 +72,8 @@ struct dialogue {
 	struct buf held;
 	int64_t held_ns;
 	int64_t opened_ns;
+	bool client_ended; /* FIN from it: nobody may read what the server says after this */
+	int64_t client_ended_ns;
 	struct pending *oldest, *newest;
 	size_t pending_count;
 	void *state; /* the protocol's */

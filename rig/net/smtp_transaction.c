@@ -41,13 +41,22 @@ size_t transaction_add(struct transaction *t, struct line address)
 	return t->count++;
 }
 
+/* A client that had closed its end, by its own time limit or because it was killed, has not heard this reply: as if
+ * none had come. One that only half-closed may have; then the answer is as cautious as it is wrong. */
+static bool unheard(const struct dialogue *d, const struct dialogue_recipient *to)
+{
+	return to->code && d->client_ended && to->reply_ns >= d->client_ended_ns;
+}
+
 static enum dialogue_result result_of(
-	const struct transaction *t, const struct dialogue_recipient *to)
+	const struct dialogue *d, const struct transaction *t, const struct dialogue_recipient *to)
 {
 	if (t->unknown)
 		return ATTEMPT_UNKNOWN;
 	if (!t->dot || to->rcpt_code >= 400)
 		return ATTEMPT_NOT_SENT;
+	if (unheard(d, to))
+		return ATTEMPT_NONE;
 	switch (to->code / 100) {
 	case 0:
 		return ATTEMPT_NONE;
@@ -129,7 +138,7 @@ void transaction_over(struct dialogue *d, struct transaction *t, int64_t ns)
 	if (!t)
 		return;
 	for (size_t i = 0; i < t->count; i++)
-		t->recipients[i].result = result_of(t, &t->recipients[i]);
+		t->recipients[i].result = result_of(d, t, &t->recipients[i]);
 	message = transaction_message(t);
 	event.unknown = t->unknown;
 	event.code = t->code;

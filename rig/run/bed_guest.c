@@ -141,6 +141,61 @@ int guest_arm(struct witness *witness, const struct call_rule *rule, struct err 
 	return witness_board(witness, line.data, soon(), NULL, err);
 }
 
+static bool has_pid(const json_t *pids, json_int_t pid)
+{
+	json_t *one;
+	size_t i;
+
+	json_array_foreach (pids, i, one)
+		if (json_integer_value(one) == pid)
+			return true;
+	return false;
+}
+
+static bool runs(const json_t *task, const char *const *programs)
+{
+	const char *exe = json_get_text(task, "exe", "");
+
+	for (; *programs; programs++)
+		if (!strcmp(exe, *programs))
+			return json_get_int(task, "pid", 0) == json_get_int(task, "tid", -1);
+	return false;
+}
+
+/* The scan comes first: a process of the later list that has just begun is no matter, one of the earlier list that
+ * has ended by then is asked for again before it is blamed. */
+int guest_check_board(struct witness *witness, const char *const *programs, struct err *err)
+{
+	auto_json json_t *scan = NULL, *board = NULL, *again = NULL;
+	json_t *task;
+	size_t i;
+	int rc = witness_scan(witness, false, deadline_in_ms(EVIDENCE_MS), &scan, err);
+
+	if (!rc)
+		rc = witness_board(witness, "processes", soon(), &board, err);
+	if (rc || json_get_bool(board, "cut", false))
+		return rc;
+	json_array_foreach (json_object_get(scan, "tasks"), i, task) {
+		json_int_t pid = json_get_int(task, "pid", 0);
+		auto_free char *stat = text_fmt("/proc/%lld/stat", (long long)pid);
+		auto_buf struct buf text = {0};
+
+		if (!runs(task, programs) || has_pid(json_object_get(board, "processes"), pid) ||
+			witness_read(witness, stat, 64, soon(), &text, NULL))
+			continue;
+		rc = witness_board(witness, "processes", soon(), &again, err);
+		if (!rc && !has_pid(json_object_get(again, "processes"), pid))
+			rc = err_set(err, -ENXIO,
+				"process %lld ('%s') has no fault board: the preload does not "
+				"reach "
+				"it (static, or started without it); stop it by freeze-process, or "
+				"use freeze-disk",
+				(long long)pid, json_get_text(task, "exe", "?"));
+		return rc;
+	}
+	return 0;
+}
+
 int guest_disarm(struct witness *witness, unsigned int slot, struct err *err)
 {
 	auto_free char *line = text_fmt("disarm slot=%u", slot);

@@ -99,7 +99,9 @@ static int vm_frozen(struct bed *bed, uint32_t *ret, struct err *err)
 
 static int vm_arm(struct bed *bed, const struct call_rule *rule, struct err *err)
 {
-	return guest_arm(of(bed)->witness, rule, err);
+	int rc = rule->programs ? guest_check_board(of(bed)->witness, rule->programs, err) : 0;
+
+	return rc ? rc : guest_arm(of(bed)->witness, rule, err);
 }
 
 static int vm_disarm(struct bed *bed, unsigned int slot, struct err *err)
