@@ -92,6 +92,7 @@ void result_free(struct result *result)
 		free_finding(&result->findings[i]);
 	free(result->findings);
 	json_decref(result->laws);
+	json_decref(result->drain);
 	*result = (struct result){0};
 }
 
@@ -167,6 +168,8 @@ json_t *result_to_json(const struct result *result)
 	json_decref(measures);
 	if (result->laws)
 		json_object_set(json, "laws", result->laws);
+	if (result->drain)
+		json_object_set(json, "drain", result->drain);
 	return json;
 }
 
@@ -212,6 +215,7 @@ static void texts_from_json(const json_t *json, struct result *ret)
 	ret->control = text_at(json, "control");
 	ret->accelerator = text_at(json, "accelerator");
 	ret->path = text_at(json, "path");
+	ret->drain = json_deep_copy(json_object_get(json, "drain"));
 }
 
 static void numbers_from_json(const json_t *json, struct result *ret)

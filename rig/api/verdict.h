@@ -64,7 +64,8 @@ struct result {
 	char *control;	      /* verdict word of the control cell, or NULL */
 	char *accelerator;
 	bool starved;
-	char *path; /* results/<campaign>/<id> */
+	json_t *drain; /* how the queue was worked off after a disabled agent (run/drain.h), or NULL */
+	char *path;    /* results/<campaign>/<id> */
 	json_t *laws; /* {"S1":{"ruling":"holds|broken|cannot-tell|not-applicable","text":...,"lines":[...]}},
 			 or NULL */
 };

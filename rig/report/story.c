@@ -212,6 +212,25 @@ static void tell_laws(
 		buf_addc(out, '\n');
 }
 
+static void tell_drain(const json_t *drain, struct buf *out)
+{
+	int64_t empty_ms = json_get_int(drain, "empty_ms", -1);
+
+	if (!drain)
+		return;
+	buf_add_str(out, "\nDRAIN  after the agent was back\n  ");
+	if (empty_ms < 0)
+		buf_add_str(out, "the queue was not seen empty");
+	else
+		buf_addf(out, "the queue was empty after %.1f s", (double)empty_ms / 1000);
+	buf_addf(out,
+		"; %lld tries, at most %lld within a second; %lld duplicates, %lld out of order\n",
+		(long long)json_get_int(drain, "tries", 0),
+		(long long)json_get_int(drain, "burst_1s", 0),
+		(long long)json_get_int(drain, "duplicates", 0),
+		(long long)json_get_int(drain, "reordered", 0));
+}
+
 static int load_result(const char *dir, json_t **ret_json, struct result *ret, struct err *err)
 {
 	auto_free char *path = path_join(dir, "verdict.json");
@@ -244,6 +263,7 @@ int story_write(const char *dir, struct buf *out, struct err *err)
 		if (teller.lines > TIMELINE_MAX)
 			buf_addf(out, "  ... %d more in history.jsonl\n",
 				teller.lines - TIMELINE_MAX);
+		tell_drain(result.drain, out);
 		tell_laws(result.laws, "broken", "BREAKS", true, out);
 		tell_laws(result.laws, "holds", "HOLDS", false, out);
 		tell_laws(result.laws, "cannot-tell", "CANNOT TELL", true, out);

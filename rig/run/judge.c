@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "diagnose/signature.h"
+#include "run/drain.h"
 
 #include <string.h>
 
@@ -277,6 +278,7 @@ int judge_cell(const char *dir, struct result *ret, struct err *err)
 		weigh_events(&w);
 		weigh(&w, ret);
 		measure(&w, ret);
+		ret->drain = drain_measure(w.history);
 		ret->fired = (int64_t)w.fired;
 		ret->residue = (int64_t)w.residue;
 	}

@@ -262,6 +262,48 @@ static void check_single(const struct scenario_source *source, const struct step
 	}
 }
 
+/* Only the wire tells it: the rig's own clients, which `session` counts, do not. */
+static bool told_by_wire(const char *moment)
+{
+	const char *slash = strchr(moment, '/');
+
+	return !strncmp(moment, "lmtp/", 5) || (slash && strstr(slash, "/reply"));
+}
+
+/* Does anybody in this scenario speak the protocol? The queue's own LMTP is no client's. */
+static bool is_spoken(const struct scenario_source *source, const char *moment)
+{
+	size_t len = strcspn(moment, "/");
+
+	if (!strncmp(moment, "lmtp", len))
+		return true;
+	for (size_t i = 0; i < source->count; i++) {
+		const char *what = source->steps[i].step->what;
+		const char *speaks = !strcmp(what, "append") ? "imap" : what;
+
+		/* "pop3", and its kin: "pop3-delete" */
+		if (!strncmp(speaks, moment, len) && (!speaks[len] || speaks[len] == '-'))
+			return true;
+	}
+	return false;
+}
+
+/* A moment that is right, and yet can never come. */
+static void check_reach(const struct scenario_source *source, const struct step_source *step)
+{
+	const char *moment = step->step->trigger.moment;
+
+	if (has(step, "session") && told_by_wire(moment))
+		mistakes_add(source->mistakes, line_of(step, "session"),
+			"'session' counts the rig's own clients, and 'when: %s' is seen on the "
+			"wire",
+			moment);
+	if (!is_spoken(source, moment))
+		mistakes_add(source->mistakes, line_of(step, "when"),
+			"'when: %s' can never come: no workload or step speaks %.*s", moment,
+			(int)strcspn(moment, "/"), moment);
+}
+
 static void check_moment(const struct scenario_source *source, const struct step_source *step)
 {
 	auto_free char *title = title_of(step);
@@ -269,6 +311,8 @@ static void check_moment(const struct scenario_source *source, const struct step
 
 	if (has(step, "when") && moment_check(step->step->trigger.moment, &err))
 		mistakes_add(source->mistakes, line_of(step, "when"), "%s", err.text);
+	else if (has(step, "when"))
+		check_reach(source, step);
 	if (has(step, "nth") && !has(step, "when") && !has(step, "log"))
 		mistakes_add(source->mistakes, line_of(step, "nth"),
 			"%s has 'nth' and neither 'when' nor 'log' to count", title);
