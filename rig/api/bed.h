@@ -55,6 +55,27 @@ struct leg_change {
 	uint32_t replies;   /* partial */
 };
 
+/* What is on the disks after a power cut. What was flushed always is. */
+enum power_model {
+	POWER_GUEST_DIES, /* every write that the machine took */
+	POWER_CACHE_LOST, /* the disk's cache is lost: nothing after the last completed flush */
+	POWER_ANY_PREFIX, /* of the writes after it some first part, by the seed */
+	POWER_ANY_SUBSET, /* of the writes after it each or not, by the seed */
+};
+const char *power_model_name(enum power_model model); /* "guest-dies" "cache-lost" ... */
+int power_model_from_name(const char *name);	      /* enum power_model, or -EINVAL */
+
+struct power_cut {
+	enum power_model model;
+	int64_t at_ns; /* on the bed's clock: the disks as they were then; INT64_MAX: now */
+	uint64_t seed;
+};
+
+struct power_loss {
+	uint64_t writes, flushes, lost; /* up to the cut, of all disks */
+	double boot_s;			/* from the power's return to a system that answers */
+};
+
 #define CALL_SHORT_BYTES 10 /* that a shortened call transfers */
 
 /* What of a program is stopped, and by what. */
@@ -199,6 +220,13 @@ struct bed_ops {
 	 * often connections, commands and dots met a mode other than "ok" so far. */
 	int (*sink_set)(struct bed *bed, const char *mode, struct err *err);
 	uint64_t (*sink_met)(struct bed *bed);
+
+	/* The power goes: the machine ends at once, connections and all; the clock stands still. Then it is
+	 * back: the machine boots from its disks alone, and nothing of the store runs. Both are
+	 * idempotent; once in a bed's life. */
+	int (*cut_power)(struct bed *bed, const struct power_cut *cut, int64_t *ret_at_ns,
+		struct err *err); /* the instant on the bed's clock: what came later never was */
+	int (*restore_power)(struct bed *bed, struct power_loss *ret, struct err *err);
 
 	/* Evidence of this instant into files of `dir` (made if need be). */
 	int (*evidence)(struct bed *bed, const char *dir, struct err *err);

@@ -2,6 +2,7 @@
 
 #include "base/cleanup.h"
 
+#include <errno.h>
 #include <string.h>
 
 static const char *const family_names[] = {
@@ -33,4 +34,24 @@ int fault_poll_pending(struct fault_run *run, struct err *err)
 	if (pending > run->fired)
 		run->fired = pending;
 	return 0;
+}
+
+static const char *const model_names[] = {
+	[POWER_GUEST_DIES] = "guest-dies",
+	[POWER_CACHE_LOST] = "cache-lost",
+	[POWER_ANY_PREFIX] = "any-prefix",
+	[POWER_ANY_SUBSET] = "any-subset",
+};
+
+const char *power_model_name(enum power_model model)
+{
+	return (size_t)model < ARRAY_SIZE(model_names) ? model_names[model] : "?";
+}
+
+int power_model_from_name(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(model_names); i++)
+		if (!strcmp(model_names[i], name))
+			return (int)i;
+	return -EINVAL;
 }

@@ -42,6 +42,10 @@ struct fault_run {
 	void *arg;	    /* of both */
 	uint64_t fired;	    /* what met the fault; never falls */
 	uint64_t mark;	    /* for the fault's own use between its calls */
+	uint64_t seed;	    /* of the cell */
+	int64_t due_ns;	    /* bed's clock: the moment that triggered it; INT64_MAX: none */
+	int64_t at_ns;	/* bed's clock: power cut; what the disks took later never was. -1: none */
+	char text[160]; /* what it wants to be remembered by, with its heal */
 };
 
 struct fault {
@@ -59,6 +63,7 @@ struct fault {
 	bool waits;
 	bool watch; /* what meets it may be gone before the heal: polled each second while in force */
 	bool instant; /* done as soon as it fired: it has no time in force of its own */
+	bool darkens; /* nobody can reach the store from fire to heal, and after the heal it must be started */
 
 	/* Count what has met it so far into run->fired. Called after events of the bed and before heal. */
 	int (*poll)(struct fault_run *run, struct err *err);

@@ -70,8 +70,71 @@ static int compare_times(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
+/* ---- a power cut takes back what was said after the instant that the disks are of ---- */
+
+const struct ledger_force *ledger_power_cut(const struct ledger *ledger)
+{
+	for (size_t i = 0; i < ledger->force_count; i++)
+		if (!isnan(ledger->forces[i].at))
+			return &ledger->forces[i];
+	return NULL;
+}
+
+static bool taken_back(const struct ledger_force *cut, double t)
+{
+	return t > cut->at && t <= cut->from;
+}
+
+static void take_back_replies(struct ledger *ledger, const struct ledger_force *cut)
+{
+	for (size_t i = 0; i < ledger->attempt_count; i++) {
+		struct ledger_attempt *attempt = &ledger->attempts[i];
+
+		if (attempt->result == RESULT_NOT_SENT || !taken_back(cut, attempt->reply_t))
+			continue;
+		if (attempt->rcpt != LEDGER_NONE) {
+			struct ledger_rcpt *rcpt = &ledger->rcpts[attempt->rcpt];
+
+			rcpt->attempts[attempt->hop][attempt->result]--;
+			rcpt->attempts[attempt->hop][RESULT_NONE]++;
+		}
+		attempt->result = RESULT_NONE;
+		attempt->reply_t = NAN;
+		attempt->code = 0;
+	}
+}
+
+static void take_back_outcomes(struct ledger *ledger, const struct ledger_force *cut)
+{
+	for (size_t i = 0; i < ledger->op_count; i++) {
+		struct ledger_op *op = &ledger->ops[i];
+		uint32_t at =
+			op->mail == LEDGER_NONE ? LEDGER_NONE : ledger->mails[op->mail].first_rcpt;
+		bool append = strstr(ledger_text(ledger, op->op), "append");
+
+		if (!op->end_line || op->outcome == OUTCOME_MAYBE || !taken_back(cut, op->end))
+			continue;
+		for (; at != LEDGER_NONE; at = ledger->rcpts[at].next) {
+			struct ledger_rcpt *rcpt = &ledger->rcpts[at];
+
+			rcpt->appended += append && op->outcome == OUTCOME_NO;
+			if (!rcpt->client[op->outcome])
+				continue;
+			rcpt->client[op->outcome]--;
+			rcpt->client[OUTCOME_MAYBE]++;
+		}
+		op->outcome = OUTCOME_MAYBE;
+	}
+}
+
 void ledger_finish(struct ledger *ledger)
 {
+	const struct ledger_force *cut = ledger_power_cut(ledger);
+
+	if (cut) {
+		take_back_replies(ledger, cut);
+		take_back_outcomes(ledger, cut);
+	}
 	if (isnan(ledger->settle_t))
 		ledger->settle_t = ledger->last_t;
 	for (size_t i = 0; i < ledger->copy_count; i++) {

@@ -104,6 +104,7 @@ struct ledger_op {
 /* One time a fault was in force. */
 struct ledger_force {
 	double from, to; /* to NAN: it was not healed */
+	double at;	 /* of a power cut: the instant that the disks are of; NAN: it was none */
 	uint32_t from_line, to_line;
 	uint32_t step, fault; /* texts */
 	uint32_t agent;	      /* text: the agent it takes away, 0: none */
@@ -195,6 +196,9 @@ enum copy_state ledger_copy_state(
 
 /* Seconds of [from, to] in which no fault was in force. Linear in the number of faults. */
 double ledger_free_seconds(const struct ledger *ledger, double from, double to);
+
+/* The first power cut, or NULL. */
+const struct ledger_force *ledger_power_cut(const struct ledger *ledger);
 
 /* Did the host starve the guest between those times? Then no objective can be judged there. */
 bool ledger_starved(const struct ledger *ledger, double from, double to);

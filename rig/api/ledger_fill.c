@@ -376,6 +376,7 @@ static void add_fault(struct ledger *ledger, const struct event *event)
 		open = APPEND(ledger, ROOM_FORCE, forces, force_count);
 		*open = (struct ledger_force){.from = event->t,
 			.to = NAN,
+			.at = json_get_real(event->data, "at_t", NAN),
 			.step = step,
 			.from_line = event->line,
 			.fault = build_key(ledger, event->data, "fault"),

@@ -234,9 +234,10 @@ static void vm_close(struct bed *bed)
 	struct err err = {0};
 
 	b->closing = true;
+	vm_power_close(b);
 	witness_close(b->witness);
 	legs_close(b->legs);
-	machine_close(b->machine);
+	vm_close_machine(b);
 	if (wire_close(b->wire, &err))
 		log_line("wire: %s", err.text);
 	if (transcripts_close(b->transcripts, &err))
@@ -268,6 +269,8 @@ static const struct bed_ops vm_ops = {
 	.halt = vm_halt,
 	.stop_processes = vm_stop_processes,
 	.stopped = vm_stopped,
+	.cut_power = vm_cut_power,
+	.restore_power = vm_restore_power,
 	.slow_disk = vm_slow_disk,
 	.disk_requests = vm_disk_requests,
 	.fill_disk = vm_fill_disk,
@@ -322,11 +325,15 @@ static int open_wire(struct vm_bed *b, const char *comment, char **ret_fifo, str
 	return wire_open(&b->wire, &config, err);
 }
 
-static int open_machine(struct vm_bed *b, const char *fifo, struct err *err)
+static int open_machine(
+	struct vm_bed *b, const struct plan *plan, const char *fifo, struct err *err)
 {
 	auto_free char *dir = path_join(b->dir, "machine");
-	struct machine_options options = {
-		.dir = dir, .capture = fifo, .on_event = vm_on_machine, .arg = b};
+	struct machine_options options = {.dir = dir,
+		.capture = fifo,
+		.log_writes = vm_power_wanted(plan),
+		.on_event = vm_on_machine,
+		.arg = b};
 
 	return clone_open(b->template, &options, &b->machine, err);
 }
@@ -341,7 +348,7 @@ static int seed_guest(struct vm_bed *b, uint64_t seed, struct err *err)
 	return witness_seed(b->witness, bytes, sizeof(bytes), deadline_in_ms(WITNESS_MS), err);
 }
 
-static int tail_logs(struct vm_bed *b, struct err *err)
+int vm_tail_logs(struct vm_bed *b, struct err *err)
 {
 	const struct target *target = b->bed.target;
 	auto_free char *logs = path_join(b->dir, "logs");
@@ -373,7 +380,7 @@ int bed_vm_open(struct bed **ret, const struct plan *plan, const char *dir, bed_
 	if (!rc)
 		rc = open_wire(b, plan->id, &fifo, err);
 	if (!rc)
-		rc = open_machine(b, fifo, err);
+		rc = open_machine(b, plan, fifo, err);
 	if (!rc)
 		rc = witness_attach(machine_take_witness_fd(b->machine), vm_on_witness, b,
 			deadline_in_ms(WITNESS_MS), &b->witness, err);
@@ -382,7 +389,9 @@ int bed_vm_open(struct bed **ret, const struct plan *plan, const char *dir, bed_
 	if (!rc)
 		rc = legs_open(&b->legs, plan->target, b->machine, legs_clock, b, err);
 	if (!rc)
-		rc = tail_logs(b, err);
+		rc = vm_tail_logs(b, err);
+	if (!rc && vm_power_wanted(plan))
+		rc = vm_power_open(b, err);
 	b->origin_ns = clock_mono_ns(); /* the clock of cell and transcripts begins now */
 	return rc;
 }

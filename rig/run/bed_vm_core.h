@@ -8,8 +8,10 @@
 #include "net/wire.h"
 #include "run/bed_legs.h"
 #include "run/bed_spec.h"
+#include "run/plan.h"
 #include "vm/machine.h"
 #include "vm/witness.h"
+#include "vm/write_watch.h"
 
 #include <stdatomic.h>
 
@@ -33,9 +35,12 @@ struct vm_bed {
 	char *groups;	     /* that a signal has stopped, as words; NULL: none */
 	int frozen_pid, frozen_tid; /* the thread that the cgroup holds; 0: none */
 	int64_t clock_offset_ns;    /* guest's wall clock over its monotonic one, before any jump */
+	int64_t paused_ns;	/* of a machine that is closed already */
+	struct vm_power *power; /* NULL: no step of the cell cuts it */
 };
 
 /* The bed's clock at a moment of CLOCK_MONOTONIC: it stands still while the rig pauses the machine. */
+void vm_close_machine(struct vm_bed *bed);
 int64_t vm_bed_clock(struct vm_bed *bed, int64_t mono_ns);
 
 /* Callbacks; `arg` is the bed. Each from a thread of its teller. */
@@ -61,3 +66,13 @@ int vm_stop_processes(struct bed *bed, const char *const *programs, enum stop_ho
 int vm_stopped(
 	struct bed *bed, const char *const *programs, struct stopped_status *ret, struct err *err);
 int vm_stop_residue(struct vm_bed *bed, json_t *ret, struct err *err);
+
+/* bed_vm_power.c: the power, for a cell that cuts it. */
+bool vm_power_wanted(const struct plan *plan);
+int vm_power_open(struct vm_bed *bed, struct err *err); /* once the witness answers */
+bool vm_power_off(struct vm_bed *bed);	 /* by the rig: silence is nothing to tell of */
+void vm_power_look(struct vm_bed *bed);	 /* something was seen on the wire */
+void vm_power_close(struct vm_bed *bed); /* before the machine */
+int vm_cut_power(struct bed *bed, const struct power_cut *cut, int64_t *ret_at_ns, struct err *err);
+int vm_restore_power(struct bed *bed, struct power_loss *ret, struct err *err);
+int vm_tail_logs(struct vm_bed *bed, struct err *err); /* bed_vm.c */

@@ -10,9 +10,19 @@
 
 int64_t vm_bed_clock(struct vm_bed *b, int64_t mono_ns)
 {
-	int64_t paused = b->machine ? machine_paused_ns(b->machine) : 0;
+	int64_t paused = b->machine ? machine_paused_ns(b->machine) : b->paused_ns;
 
 	return mono_ns - b->origin_ns - paused;
+}
+
+/* The wire goes on telling what it has read. */
+void vm_close_machine(struct vm_bed *b)
+{
+	struct machine *machine = b->machine;
+
+	b->paused_ns = machine ? machine_paused_ns(machine) : b->paused_ns;
+	b->machine = NULL;
+	machine_close(machine);
 }
 
 /* ---- what the machine, the witness and the wire tell ---- */
@@ -24,7 +34,7 @@ void vm_on_machine(void *arg, enum machine_event event, int64_t mono_ns)
 	auto_json json_t *json = NULL;
 
 	(void)mono_ns;
-	if (b->closing)
+	if (b->closing || vm_power_off(b))
 		return;
 	buf_addf(&text, "%s; the console's last lines:\n", machine_event_name(event));
 	if (b->machine)
@@ -79,7 +89,7 @@ void vm_on_witness(void *arg, const char *name, const json_t *json, int64_t arri
 		b->fn(b->arg, BED_DIED, stamped);
 	} else if (!strcmp(name, "board")) {
 		b->fn(b->arg, BED_CALL, stamped);
-	} else if (!strcmp(name, "gone") && !b->closing) {
+	} else if (!strcmp(name, "gone") && !b->closing && !vm_power_off(b)) {
 		tell_gone(b, json_get_text(json, "error", "the witness is gone"));
 	}
 }
@@ -142,6 +152,8 @@ void vm_on_dialogue(void *arg, const struct dialogue_event *event)
 {
 	struct vm_bed *b = arg;
 
+	if (event->moment)
+		vm_power_look(b);
 	count_refused(b, event);
 	transcripts_event(b->transcripts, event);
 	if (event->kind == DIALOGUE_ATTEMPT)

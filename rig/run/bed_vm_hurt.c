@@ -319,8 +319,13 @@ int vm_hurt_residue(struct vm_bed *b, json_t *ret, struct err *err)
 {
 	bool running = true, up = true, hurt = false;
 	int64_t astray = 0;
-	int rc = is_running(b, &running, err);
+	int rc;
 
+	if (vm_power_off(b)) {
+		add_sentence(ret, text_dup("the power is still cut"));
+		return 0;
+	}
+	rc = is_running(b, &running, err);
 	if (!rc && !running)
 		add_sentence(ret, text_dup("the machine is still halted"));
 	if (!rc)

@@ -263,9 +263,19 @@ static void hurt(struct cell *cell)
 /* True when everything was read back. A store that does not stop, or does not start again, is left as it is. */
 static bool settle(struct cell *cell)
 {
+	if (cell->down)
+		return false;
 	cell_phase(cell, "drain");
 	cell_drain(cell);
 	cell_residue(cell);
+	/* After a power cut another stop and start would be an operator's help (law U4). */
+	if (cell->rebooted) {
+		cell_phase(cell, "read-back");
+		cell_read_back(cell);
+		cell_phase(cell, "stop");
+		cell_stop_store(cell);
+		return true;
+	}
 	cell_phase(cell, "stop");
 	if (cell_stop_store(cell))
 		return false;

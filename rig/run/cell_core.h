@@ -42,6 +42,7 @@ struct step_run {
 	bool missed;	/* waited `while:` a step that was over before this one ended */
 	bool failed;
 	int64_t in_force_ns; /* cell clock */
+	int64_t moment_ns;   /* cell clock: when its moment came, INT64_MAX: it has none */
 	uint64_t deletions;  /* acknowledged deletions of this step */
 	pthread_t thread;
 	bool started;
@@ -70,6 +71,9 @@ struct cell {
 	bool cut;	       /* sessions are being cut: what is pending never came back */
 	bool stopping; /* the rig itself stops the store: deaths by signal are its own doing */
 	bool broken;   /* panic, QEMU gone, interrupted: heal and close */
+	bool dark;     /* the power is cut, or the store has not been started since */
+	bool rebooted; /* it was: what can be read back is what the start after it made of the disks */
+	bool down;     /* the store was not ready after that start */
 	uint64_t residue;
 };
 
@@ -113,6 +117,12 @@ void log_seen(struct cell *cell, const char *line);
 /* ---- cell_reach.c ---- */
 const char *fault_agent(const struct step_run *step); /* the agent it takes away, or NULL */
 const char *fault_user(const struct step_run *step);  /* whose files alone it touches, or NULL */
+
+/* ---- cell_moments.c ---- */
+/* A moment of a dialogue: the client stands still in it until the fault it triggers is in force. */
+void moment_exact(struct cell *cell, uint32_t session, const char *name);
+void moment_seen(struct cell *cell, const json_t *event); /* on the wire; never blocks */
+void log_seen(struct cell *cell, const char *line);
 
 /* ---- cell_work.c ---- */
 bool work_known(const char *name);

@@ -17,7 +17,7 @@ static bool moment_matches(const struct step_run *step, uint32_t session, const 
 
 /* Lock held. The step that this moment triggers, or NULL. */
 static struct step_run *moment_trigger(
-	struct cell *cell, uint32_t session, const char *name, const char *source)
+	struct cell *cell, uint32_t session, const char *name, const char *source, int64_t at_ns)
 {
 	struct step_run *hit = NULL;
 
@@ -29,6 +29,7 @@ static struct step_run *moment_trigger(
 		if (++step->moments_seen < step->step->trigger.nth)
 			continue;
 		step->triggered = true;
+		step->moment_ns = at_ns;
 		hit = step;
 		history_add(cell->recorder, "moment", "{ss ss si ss}", "name", name, "step",
 			step->step->label, "session", (int)session, "source", source);
@@ -43,7 +44,7 @@ void moment_exact(struct cell *cell, uint32_t session, const char *name)
 	struct step_run *step;
 
 	pthread_mutex_lock(&cell->lock);
-	step = moment_trigger(cell, session, name, "client");
+	step = moment_trigger(cell, session, name, "client", cell_now(cell));
 	/* An armed call fault waits for the very work that stands still here: armed is enough. */
 	while (step && !step_is_over(step) && step->state < STEP_ARMED && !step_must_end(step))
 		cell_wait(cell, CLOCK_NEVER);
@@ -67,7 +68,7 @@ void moment_seen(struct cell *cell, const json_t *event)
 	if (told_by_client(name, json_get_text(event, "service", "")))
 		return;
 	pthread_mutex_lock(&cell->lock);
-	moment_trigger(cell, 0, name, "wire");
+	moment_trigger(cell, 0, name, "wire", json_get_int(event, "cell_ns", 0) - cell->origin_ns);
 	pthread_mutex_unlock(&cell->lock);
 }
 

@@ -34,6 +34,23 @@ bool step_is_over(const struct step_run *step)
 	return step->state == STEP_OVER || step->state == STEP_NEVER;
 }
 
+/* What a call fault does to whom: law U2 asks what could not be flushed. */
+static void say_call(const struct step *step, json_t *line)
+{
+	const struct {
+		const char *key, *value;
+	} words[] = {{"point", step->point}, {"errno", step->errno_name}, {"role", step->role},
+		{"path", step->path}};
+
+	for (size_t i = 0; step->point && i < ARRAY_SIZE(words); i++)
+		if (words[i].value)
+			json_object_set_new(line, words[i].key, json_text(words[i].value));
+	if (step->point)
+		json_object_set_new(line, "calls", json_integer(step->calls ? step->calls : 1));
+	if (step->point && step->hit > 1)
+		json_object_set_new(line, "hit", json_integer(step->hit));
+}
+
 static void record_fault(struct step_run *step, const char *state, const char *text)
 {
 	json_t *line = json_pack("{ss ss ss}", "step", step->step->label, "fault",
@@ -41,6 +58,12 @@ static void record_fault(struct step_run *step, const char *state, const char *t
 
 	if (!strcmp(state, "healed") || !strcmp(state, "in-force"))
 		json_object_set_new(line, "count", json_integer((json_int_t)step->run.fired));
+	if (!strcmp(state, "armed"))
+		say_call(step->step, line);
+	if (!strcmp(state, "in-force") && step->run.at_ns >= 0)
+		json_object_set_new(line, "at_t",
+			json_real((double)(step->run.at_ns - step->cell->origin_ns) /
+				  (double)NS_PER_SEC));
 	if (text && *text)
 		json_object_set_new(line, "text", json_text(text));
 	if (fault_agent(step))
@@ -65,6 +88,35 @@ static uint32_t on_refused(void *arg)
 bool step_must_end(struct step_run *step)
 {
 	return step->cell->faults_off || cell_ended(step->cell);
+}
+
+/* ---- darkness: the power is cut ---- */
+
+/* From here on nobody can reach the store. Whoever waits for it learns so at once: a machine without power says
+ * nothing, and the time-outs of TCP are not what the cell is about. */
+static void darken(struct step_run *step)
+{
+	struct cell *cell = step->cell;
+
+	pthread_mutex_lock(&cell->lock);
+	cell->dark = cell->rebooted = true;
+	pthread_cond_broadcast(&cell->changed);
+	pthread_mutex_unlock(&cell->lock);
+	line_group_end(&cell->sessions);
+}
+
+/* The store's own start is all it gets (law U4). */
+static void lighten(struct step_run *step, bool powered)
+{
+	struct cell *cell = step->cell;
+	bool ready = powered && !cell->broken && !cell_start_store(cell);
+
+	pthread_mutex_lock(&cell->lock);
+	cell->dark = false;
+	cell->down = !ready;
+	cell->enough = cell->enough || !ready;
+	pthread_cond_broadcast(&cell->changed);
+	pthread_mutex_unlock(&cell->lock);
 }
 
 /* A note in the capture, so that Wireshark shows the fault among the packets. Lock not held. */
@@ -210,8 +262,15 @@ static int wait_met(struct step_run *step, struct err *err)
 
 static int set_up_fault(struct step_run *step, struct err *err)
 {
-	int rc = step->fault->fire(&step->run, err);
+	int64_t due = step->moment_ns;
+	int rc;
 
+	if (due != INT64_MAX)
+		due += step->cell->origin_ns + step->step->trigger.delay_ms * NS_PER_MS;
+	step->run.due_ns = due;
+	rc = step->fault->fire(&step->run, err);
+	if (!rc && step->fault->darkens)
+		darken(step);
 	if (!rc) {
 		record_fault(step, "armed", NULL);
 		mark(step, "fault");
@@ -227,12 +286,16 @@ static void heal_fault(struct step_run *step)
 	if (rc)
 		cell_trouble(step->cell, "heal-failed", "cannot count what met '%s': %s",
 			step->step->label, err.text);
+	if (step->step->point)
+		record_fault(step, "healing", NULL);
 	rc = step->fault->heal(&step->run, &err);
-	record_fault(step, rc ? "heal-failed" : "healed", rc ? err.text : NULL);
+	record_fault(step, rc ? "heal-failed" : "healed", rc ? err.text : step->run.text);
 	mark(step, rc ? "heal failed" : "healed");
 	if (rc)
 		cell_trouble(step->cell, "heal-failed", "'%s' could not be healed: %s",
 			step->step->label, err.text);
+	if (step->fault->darkens && step->cell->dark)
+		lighten(step, !rc);
 }
 
 /* Lock held on entry and exit. What the store looks like just before the heal is kept. */
@@ -335,7 +398,8 @@ static int prepare_one(struct cell *cell, const struct step *step, bool workload
 
 	if (cell->step_count == CELL_STEPS_MAX)
 		return err_set(err, -E2BIG, "more than %d steps and workloads", CELL_STEPS_MAX);
-	*run = (struct step_run){.cell = cell, .step = step, .is_workload = workload};
+	*run = (struct step_run){
+		.cell = cell, .step = step, .is_workload = workload, .moment_ns = INT64_MAX};
 	run->fault = fault_find(step->what);
 	run->run = (struct fault_run){
 		.bed = cell->bed,
@@ -345,6 +409,9 @@ static int prepare_one(struct cell *cell, const struct step *step, bool workload
 		.pending = on_pending,
 		.refused = on_refused,
 		.arg = run,
+		.seed = cell->plan->seed,
+		.due_ns = INT64_MAX,
+		.at_ns = -1,
 	};
 	cell->step_count++;
 	return 0;

@@ -86,6 +86,17 @@ void session_pause(struct session *session, int64_t until_ns)
 	pthread_mutex_unlock(&cell->lock);
 }
 
+/* As long as the power is cut nobody tries. */
+static void wait_for_light(struct session *session)
+{
+	struct cell *cell = session->cell;
+
+	pthread_mutex_lock(&cell->lock);
+	while (cell->dark && !cell->cut && !cell_ended(cell))
+		cell_wait(cell, CLOCK_NEVER);
+	pthread_mutex_unlock(&cell->lock);
+}
+
 /* The next message or round of this workload, or false when there is none. Waits for its turn. */
 static bool take_turn(struct session *session, uint32_t *ret)
 {
@@ -102,6 +113,7 @@ static bool take_turn(struct session *session, uint32_t *ret)
 	if (pace > 0)
 		session_pause(session,
 			work->began_ns + (int64_t)((double)*ret / pace * (double)NS_PER_SEC));
+	wait_for_light(session);
 	return !session_over(session);
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/fs.h"
 #include "vm/machine_priv.h"
+#include "vm/replay.h"
 
 /* An empty layer was made with the template; a copy of 200 KiB is cheaper than a run of qemu-img. */
 static int copy_layers(const struct template *tmpl, struct machine *machine, struct err *err)
@@ -78,4 +79,48 @@ int clone_boot(const struct template *tmpl, const struct machine_options *option
 	struct machine **ret, struct err *err)
 {
 	return open_with(boot_cold, tmpl, options, ret, err);
+}
+
+/* ---- after a power cut ---------------------------------------------------------------------------- */
+
+static int take_entry(void *arg, const struct write_entry *entry, struct err *err)
+{
+	return replay_entry(arg, entry, err);
+}
+
+static int cut_layer(struct machine *machine, const struct machine_disk *disk,
+	const struct write_cut *cut, struct write_tally *tally, struct err *err)
+{
+	auto_free char *layer = machine_layer_path(machine_dir(machine), disk);
+	auto_free char *path = machine_write_log_path(machine_dir(machine), disk);
+	int64_t size = qemu_layer_size(layer, err);
+	struct write_log *log = NULL;
+	struct replay *replay = NULL;
+	int rc = size < 0 ? (int)size : write_log_open(path, (uint64_t)size, &log, err), closed;
+
+	if (!rc)
+		rc = replay_open(layer, &replay, err);
+	if (!rc)
+		rc = write_log_cut(log, cut, take_entry, replay, tally, err);
+	closed = replay_close(replay, rc ? NULL : err);
+	write_log_close(log);
+	return rc ? rc : closed;
+}
+
+int clone_cut_layers(const struct template *tmpl, struct machine *machine,
+	const struct write_cut *cuts, struct write_tally *tallies, struct err *err)
+{
+	const struct machine_spec *spec = template_machine(tmpl);
+	int rc = copy_layers(tmpl, machine, err);
+
+	for (size_t i = 0; i < spec->disk_count && !rc; i++) {
+		struct write_tally tally = {0};
+
+		if (spec->disks[i].readonly)
+			continue;
+		rc = cut_layer(machine, &spec->disks[i], &cuts[i], &tally, err);
+		if (tallies)
+			tallies[i] = tally;
+	}
+	return rc ? err_wrap(err, rc, "cannot make the disks of after the power cut") : 0;
 }

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "vm/machine.h"
 #include "vm/template.h"
+#include "vm/write_log.h"
 
 /* The machine runs when this returns; p50 under 80 ms with TCG on two cores, whatever its memory.
  */
@@ -22,3 +23,11 @@ int clone_open(const struct template *tmpl, const struct machine_options *option
 /* As clone_open(), but boot cold from the template's disks: when the state cannot be loaded. */
 int clone_boot(const struct template *tmpl, const struct machine_options *options,
 	struct machine **ret, struct err *err);
+
+/*
+ * After machine_cut(): make the clone's layers anew, holding what the template's disks held and what of the
+ * logged writes survives the cut of each disk (`cuts`, in the order of the disks; read-only ones are passed
+ * over). `tallies` (may be NULL) says of each disk what was lost.
+ */
+int clone_cut_layers(const struct template *tmpl, struct machine *machine,
+	const struct write_cut *cuts, struct write_tally *tallies, struct err *err);

@@ -78,14 +78,19 @@ static void on_qmp_event(void *arg, const char *event, const json_t *data, int64
 {
 	struct machine *m = arg;
 
-	if (!event)
+	if (!event) {
 		end(m, MACHINE_GONE, MACHINE_EVENT_GONE, mono_ns);
-	else if (!strcmp(event, "GUEST_PANICKED"))
+		pthread_mutex_lock(&m->lock);
+		m->hung_up = true;
+		pthread_cond_broadcast(&m->changed);
+		pthread_mutex_unlock(&m->lock);
+	} else if (!strcmp(event, "GUEST_PANICKED")) {
 		end(m, MACHINE_PANICKED, MACHINE_EVENT_PANIC, mono_ns);
-	else if (!strcmp(event, "SHUTDOWN"))
+	} else if (!strcmp(event, "SHUTDOWN")) {
 		on_shutdown(m, data, mono_ns);
-	else if (!strcmp(event, "BLOCK_IO_ERROR"))
+	} else if (!strcmp(event, "BLOCK_IO_ERROR")) {
 		tell(m, MACHINE_EVENT_IO_ERROR, mono_ns);
+	}
 }
 
 /* ---- start -------------------------------------------------------------------------------------- */
@@ -163,10 +168,13 @@ int machine_launch(struct machine *m, const struct machine_launch *launch, struc
 		.memory_kind = launch->memory_kind,
 		.memory = launch->memory,
 		.incoming = launch->incoming,
+		.log_writes = m->log_writes,
 		.capture = m->capture,
 		.tap_fd = network_tap_fd(m->network)};
 	int rc = hold_capture(m->capture, &capture_fd, err);
 
+	if (!rc && m->log_writes)
+		rc = machine_empty_logs(m, err);
 	if (rc)
 		return rc;
 	network_netdev(&m->spec->network, network_kind(m->network), line.tap_fd, &netdev);
@@ -210,6 +218,7 @@ int machine_new(const struct machine_spec *spec, const struct machine_options *o
 	m->qemu = QEMU_NONE;
 	m->on_event = options->on_event;
 	m->arg = options->arg;
+	m->log_writes = options->log_writes;
 	pthread_mutex_init(&m->turn, NULL);
 	pthread_mutex_init(&m->lock, NULL);
 	cond_init(&m->changed);
@@ -251,10 +260,14 @@ static void stop_qemu(struct machine *m)
 	m->expected = true;
 	pthread_mutex_unlock(&m->lock);
 	qemu_kill(&m->qemu);
+	if (m->dead_qga != m->qga)
+		qga_free(m->dead_qga);
+	if (m->dead_qmp != m->qmp)
+		qmp_close(m->dead_qmp);
 	qga_free(m->qga);
-	m->qga = NULL;
 	qmp_close(m->qmp);
-	m->qmp = NULL;
+	m->qga = m->dead_qga = NULL;
+	m->qmp = m->dead_qmp = NULL;
 }
 
 void machine_close(struct machine *m)

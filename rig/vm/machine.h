@@ -84,6 +84,8 @@ struct machine_options {
 	const char *capture; /* file or FIFO that gets all frames as pcap; NULL: none. The reader of
 			      * a FIFO must have it open already and must keep reading: 64 KiB
 			      * behind stop the guest */
+	bool log_writes;     /* what the disks take is kept, machine_write_log_path(): see
+			      * machine_cut() */
 	/* Called from the machine's own thread, once per event, at the host's `mono_ns`; must not
 	 * call back into the machine but machine_console_tail(). NULL: nobody wants to know. */
 	void (*on_event)(void *arg, enum machine_event event, int64_t mono_ns);
@@ -137,6 +139,17 @@ int machine_reset(struct machine *machine, struct err *err);
  */
 void machine_kill(struct machine *machine);
 int machine_restart(struct machine *machine, const char *capture, struct err *err);
+
+/*
+ * A power cut and the power's return, for a machine with `log_writes`, once in its life.
+ * machine_cut(): QEMU dies at once; what hangs on it (QMP, guest agent) answers with errors from then on but
+ * stays until machine_close(), for whoever is talking to it. The state is "off", as after machine_kill().
+ * machine_power_on(): the layers are to be what the disks hold now; boot from them. Nothing is logged any more.
+ */
+int machine_cut(struct machine *machine, struct err *err);
+int machine_power_on(struct machine *machine, struct err *err);
+/* Where the writes to a disk are logged (write_log.h): caller frees. Grows while the machine runs. */
+char *machine_write_log_path(const char *dir, const struct machine_disk *disk);
 
 /* The last lines of the console, at most MACHINE_CONSOLE_TAIL_MAX bytes, unprintable bytes escaped.
  */

@@ -19,6 +19,9 @@ struct machine {
 	struct qemu qemu;
 	struct qmp *qmp;
 	struct qga *qga;
+	struct qmp *dead_qmp; /* of before the power cut; or the same as above */
+	struct qga *dead_qga;
+	bool log_writes;
 
 	pthread_mutex_t turn; /* one pause, resume or reset at a time; taken before `lock` */
 	pthread_mutex_t lock; /* what the event thread writes too */
@@ -26,6 +29,7 @@ struct machine {
 	int ended;     /* 0, or what machine_check() returns */
 	bool off;      /* it was us: machine_kill() */
 	bool expected; /* the end of the connection is our doing */
+	bool hung_up;  /* QMP's last event has come */
 	int64_t running_since_ns;
 	int64_t still_since_ns; /* paused or off by the rig since then; 0: not */
 	int64_t paused_ns;	/* pauses that are over */
@@ -43,6 +47,9 @@ int machine_new(const struct machine_spec *spec, const struct machine_options *o
 /* Start QEMU; the layers must be there. */
 int machine_launch(struct machine *machine, const struct machine_launch *launch, struct err *err);
 int machine_fresh_layers(struct machine *machine, struct err *err);
+
+/* machine_power.c: QEMU opens the logs of writes and lets them grow, but does not make them. */
+int machine_empty_logs(const struct machine *machine, struct err *err);
 
 /* machine_migrate.c: the machine's state to or from a file. `ignore_shared`: memory is not in it. */
 int machine_can_ignore_shared(struct machine *machine, bool *ret, struct err *err);

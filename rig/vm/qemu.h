@@ -31,6 +31,7 @@ struct qemu_line {
 	enum qemu_memory memory_kind;
 	const char *memory;		/* path, NULL for PLAIN */
 	bool incoming;			/* wait, stopped, for a state to load */
+	bool log_writes;		/* each layer's writes into machine_write_log_path() */
 	const char *capture;		/* NULL: none */
 	const char *netdev;		/* network_netdev() */
 	int tap_fd;			/* passed on; -1: none */

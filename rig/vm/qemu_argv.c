@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "vm/witness_wire.h"
+#include "vm/write_log.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -100,13 +101,30 @@ static void add_readonly_disk(struct args *args, const struct machine_disk *disk
 			json_pack("{s:s, s:s}", "driver", "file", "filename", disk->base)));
 }
 
-/* file <- qcow2 <- throttle: the group has no limits and is there so that a disk can be slowed or stopped
- * later, as nothing may be added to a clone. */
-static void add_layered_disk(struct args *args, const struct machine_disk *disk, const char *dir)
+/* The log is the rig's own: whether it outlives the host does not matter, what the disk flushes does. */
+static void add_write_log(
+	struct args *args, const struct machine_disk *disk, const char *dir, const char *image)
+{
+	auto_free char *path = text_fmt("%s/%s.writes", dir, disk->name);
+	auto_free char *node = text_fmt("%s-writes", disk->name);
+	json_t *log = json_pack(
+		"{s:s, s:s, s:{s:b}}", "driver", "file", "filename", path, "cache", "no-flush", 1);
+
+	add_json(args, "-blockdev",
+		json_pack("{s:s, s:s, s:s, s:o, s:i, s:s}", "driver", "blklogwrites", "node-name",
+			node, "file", image, "log", log, "log-sector-size", WRITE_LOG_SECTOR,
+			"discard", "unmap"));
+}
+
+/* file <- qcow2 (<- blklogwrites) <- throttle: the group has no limits and is there so that a disk can be
+ * slowed or stopped later, as nothing may be added to a clone. */
+static void add_layered_disk(
+	struct args *args, const struct machine_disk *disk, const char *dir, bool log_writes)
 {
 	auto_free char *path = text_fmt("%s/%s.qcow2", dir, disk->name);
 	auto_free char *image = text_fmt("%s-image", disk->name);
 	auto_free char *group = text_fmt("throttle-%s", disk->name);
+	auto_free char *below = text_fmt("%s-%s", disk->name, log_writes ? "writes" : "image");
 	json_t *file = json_pack("{s:s, s:s, s:s, s:o}", "driver", "file", "filename", path,
 		"discard", "unmap", "cache", cache_of(disk));
 
@@ -115,9 +133,11 @@ static void add_layered_disk(struct args *args, const struct machine_disk *disk,
 	add_json(args, "-blockdev",
 		json_pack("{s:s, s:s, s:s, s:o, s:o}", "driver", "qcow2", "node-name", image,
 			"discard", "unmap", "cache", cache_of(disk), "file", file));
+	if (log_writes)
+		add_write_log(args, disk, dir, image);
 	add_json(args, "-blockdev",
 		json_pack("{s:s, s:s, s:s, s:s, s:s}", "driver", "throttle", "node-name",
-			disk->name, "throttle-group", group, "file", image, "discard", "unmap"));
+			disk->name, "throttle-group", group, "file", below, "discard", "unmap"));
 }
 
 static void add_disks(struct args *args, const struct qemu_line *line)
@@ -128,7 +148,7 @@ static void add_disks(struct args *args, const struct qemu_line *line)
 		if (disk->readonly)
 			add_readonly_disk(args, disk);
 		else
-			add_layered_disk(args, disk, line->dir);
+			add_layered_disk(args, disk, line->dir, line->log_writes);
 		addf(args, "-device", "virtio-blk-pci,id=disk-%s,drive=%s,serial=%s%s", disk->name,
 			disk->name, disk->name, disk->readonly ? "" : ",write-cache=on");
 	}

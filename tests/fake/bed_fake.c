@@ -19,6 +19,7 @@ struct fake_bed {
 	uint64_t met;
 	bool refusing;
 	bool armed[FAKE_SLOTS]; /* a rule armed has met something at once */
+	bool powerless;
 	bool halted, stopped, slowed, filled, lossy, cut, astray, sink_sick;
 	uint64_t requests;
 	struct sink *sink; /* the next hop */
@@ -89,7 +90,7 @@ static int bed_run(struct bed *bed, const char *line, const char *const *env, in
 	(void)daemons;
 	*ret = (struct command_result){0};
 	if (!strcmp(line, "fake-start"))
-		rc = fake_running(fake) ? 0 : fake_start(fake, err);
+		ret->status = !fake_running(fake) && fake_start(fake, err);
 	else if (!strcmp(line, "fake-stop"))
 		ret->timed_out = fake_stop(fake, deadline_in_ms(timeout_ms), err) == -ETIMEDOUT;
 	else if (!strcmp(line, "fake-queue"))
@@ -180,6 +181,8 @@ static int bed_arm(struct bed *bed, const struct call_rule *rule, struct err *er
 	if (!rule->slot || rule->slot >= FAKE_SLOTS)
 		return err_set(err, -EINVAL, "there is no slot %u", rule->slot);
 	of(bed)->armed[rule->slot] = true;
+	if (rule->errno_name && !strncmp(rule->point, "posix/io/sync/", 14))
+		fake_fail_sync(of(bed)->fake, true);
 	break_box(of(bed), rule->globs);
 	return 0;
 }
@@ -189,6 +192,7 @@ static int bed_disarm(struct bed *bed, unsigned int slot, struct err *err)
 	(void)err;
 	if (slot < FAKE_SLOTS)
 		of(bed)->armed[slot] = false;
+	fake_fail_sync(of(bed)->fake, false);
 	fake_break_box(of(bed)->fake, NULL);
 	return 0;
 }
@@ -202,6 +206,30 @@ static int bed_call_status(
 	*ret = (struct call_status){.hits = armed, .fired = armed, .parked = armed};
 	if (armed)
 		snprintf(ret->path, sizeof(ret->path), "/srv/mail/u1/1");
+	return 0;
+}
+
+static int bed_cut_power(
+	struct bed *bed, const struct power_cut *cut, int64_t *ret_at_ns, struct err *err)
+{
+	static const int lost[] = {[POWER_GUEST_DIES] = 0,
+		[POWER_CACHE_LOST] = 2,
+		[POWER_ANY_PREFIX] = 1,
+		[POWER_ANY_SUBSET] = 1};
+
+	(void)err;
+	*ret_at_ns = now(of(bed));
+	if (!of(bed)->powerless)
+		fake_cut_power(of(bed)->fake, lost[cut->model], cut->seed);
+	of(bed)->powerless = true;
+	return 0;
+}
+
+static int bed_restore_power(struct bed *bed, struct power_loss *ret, struct err *err)
+{
+	(void)err;
+	*ret = (struct power_loss){0};
+	of(bed)->powerless = false;
 	return 0;
 }
 
@@ -335,6 +363,7 @@ static void add_hurts(const struct fake_bed *b, json_t *ret)
 		bool is;
 		const char *text;
 	} hurts[] = {
+		{b->powerless, "the power is cut"},
 		{b->halted, "halted"},
 		{b->stopped, "processes are stopped"},
 		{b->slowed, "a disk is slow"},
@@ -397,6 +426,8 @@ static const struct bed_ops fake_ops = {
 	.connect = bed_connect,
 	.run = bed_run,
 	.clock_ns = bed_clock,
+	.cut_power = bed_cut_power,
+	.restore_power = bed_restore_power,
 	.freeze = bed_freeze,
 	.freeze_by_hand = bed_freeze_by_hand,
 	.thaw = bed_thaw,

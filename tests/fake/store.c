@@ -22,7 +22,8 @@ const char *fake_bug_name(enum fake_bug bug)
 		"bounces", "no-reply", "queue-stuck", "hangs-at-thaw", "stop-hangs", "dies",
 		"corrupts", "mixes-users", "cut-deletes", "quit-keeps", "overdeletes", "lock-stays",
 		"uidl-changes", "uidl-shared", "autologout", "no-bounce", "bounces-null",
-		"bounces-twice", "lies", "keeps-deferred", "spreads", "stalls", "leaks"};
+		"bounces-twice", "lies", "keeps-deferred", "spreads", "stalls", "leaks",
+		"acks-early", "lets-go-early", "ignores-sync", "needs-operator"};
 
 	return names[bug];
 }
@@ -60,6 +61,7 @@ void fake_free(struct fake *fake)
 		fake_box_free(fake->boxes[i]);
 	for (size_t i = 0; i < fake->queue_count; i++)
 		fake_entry_free(fake->queue[i]);
+	fake_power_free(fake);
 	free(fake->boxes);
 	free(fake->queue);
 	cleanup_fd(&fake->wake_fd);
@@ -362,6 +364,8 @@ int fake_start(struct fake *fake, struct err *err)
 
 	if (fake->running)
 		return 0;
+	if (fake->beyond_help)
+		return err_set(err, -EUCLEAN, "the database is dirty: an operator must repair it");
 	for (int i = 0; i < FAKE_SERVICES; i++) {
 		int fd = io_listen_tcp("127.0.0.1", fake->ports[i], &fake->ports[i], err);
 

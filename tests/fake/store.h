@@ -58,6 +58,10 @@ enum fake_bug {
 	FAKE_SPREADS,	     /* L2: one broken mailbox makes it refuse another's mail */
 	FAKE_STALLS,	     /* H3: an IMAP command waits until delivery works again */
 	FAKE_LEAKS,	     /* H8: each IMAP session that is dropped leaves a thread behind */
+	FAKE_ACKS_EARLY,     /* U1: a mail or APPEND is acknowledged and not flushed */
+	FAKE_LETS_GO_EARLY,  /* U3: the queue's removal is flushed, the copy is not */
+	FAKE_IGNORES_SYNC,   /* U2: no fsync succeeds, and 250 all the same */
+	FAKE_NEEDS_OPERATOR, /* U4: after a power cut it does not start */
 	FAKE_BUGS,
 };
 
@@ -119,6 +123,11 @@ void fake_freeze(struct fake *fake);
 void fake_thaw(struct fake *fake);
 bool fake_frozen(struct fake *fake, unsigned int *ret_waiting); /* operations that wait now */
 bool fake_wait_frozen(struct fake *fake, unsigned int waiting, int64_t deadline_ns);
+
+/* The power is cut: sessions end, and of what was not flushed nothing is lost, all (`lost` 2), or some by the
+ * seed (1). A healthy store flushes whatever it acknowledges. */
+void fake_cut_power(struct fake *fake, int lost, uint64_t seed);
+void fake_fail_sync(struct fake *fake, bool fail); /* no fsync succeeds */
 
 /* The delivery agent: while disabled, delivery fails for now (without a hop_connect). */
 void fake_disable_delivery(struct fake *fake, bool disabled);

@@ -122,7 +122,7 @@ int fake_deliver(struct fake *fake, const char *user, const char *bytes, size_t 
 
 	if (rc)
 		return rc;
-	if (is_broken(fake, user))
+	if (is_broken(fake, user) || fake_sync_fails(fake))
 		return 451;
 	if (fake_fires(fake, FAKE_LIES, hurt))
 		return 250;

@@ -1,5 +1,7 @@
 #include "tests/fake/store_imap_private.h"
 
+#include "mail/message.h"
+
 #include "base/clock.h"
 #include "mail/imap.h"
 
@@ -79,6 +81,7 @@ static int append(struct imap_view *view, const char *args)
 	size_t size = brace ? strtoul(brace + 1, NULL, 10) : 0;
 	struct fake_box *box;
 	uint32_t uid = 0, validity = 0;
+	struct message_seen seen;
 	bool hurt = false;
 
 	imap_view_word(&args, &name);
@@ -97,6 +100,9 @@ static int append(struct imap_view *view, const char *args)
 	}
 	if (fake_write_gate(view->fake, &hurt))
 		return -EPIPE;
+	message_look(buf_text(&text), text.len, &seen);
+	if (fake_fires(view->fake, FAKE_ACKS_EARLY, hurt))
+		fake_not_flushed(view->fake, seen.token, false);
 	pthread_mutex_lock(&view->fake->lock);
 	box = fake_box_find(view->fake, view->user, buf_text(&name));
 	if (box) {

@@ -85,6 +85,10 @@ struct fake {
 	struct fake_entry **queue;
 	size_t queue_count;
 	unsigned int next_id;
+	struct fake_unflushed *unflushed; /* in the order of their writing */
+	size_t unflushed_count;
+	bool sync_fails;
+	bool beyond_help; /* after a power cut */
 };
 
 int64_t fake_now(const struct fake *fake);
@@ -114,6 +118,11 @@ int fake_deliver(struct fake *fake, const char *user, const char *bytes, size_t 
 
 void fake_enqueue(struct fake *fake, const char *from, char *const *to, size_t to_count,
 	const struct buf *text, const char *token); /* takes the lock */
+/* store_power.c; each takes the lock. What is not flushed is gone after a power cut. */
+void fake_not_flushed(struct fake *fake, const char *token, bool copies_only);
+bool fake_sync_fails(struct fake *fake); /* and the store heeds it */
+void fake_power_free(struct fake *fake);
+
 void fake_entry_free(struct fake_entry *entry);
 void *fake_queue_run(void *fake);
 

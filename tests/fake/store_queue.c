@@ -97,6 +97,8 @@ static int inside(
 			   ? -ECONNREFUSED
 			   : fake_deliver(fake, user, entry->text.data, entry->text.len);
 
+	if (code == 250 && fake_fires(fake, FAKE_LETS_GO_EARLY, false))
+		fake_not_flushed(fake, entry->token, true);
 	if (code > 0)
 		fake_tell_attempt(fake, &(struct fake_attempt){
 						.hop = "inner",

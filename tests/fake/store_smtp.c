@@ -89,6 +89,10 @@ static int commit(struct fake_session *session, struct envelope *envelope,
 		return 554;
 	if (fake_fires(fake, FAKE_LOSES, hurt))
 		return 250;
+	if (fake_sync_fails(fake))
+		return 451;
+	if (fake_fires(fake, FAKE_ACKS_EARLY, hurt))
+		fake_not_flushed(fake, token, false);
 	fake_enqueue(fake, envelope->from, envelope->to, envelope->to_count, content, token);
 	if (fake_fires(fake, FAKE_DUPLICATES, hurt))
 		fake_enqueue(

@@ -46,6 +46,7 @@ static const struct {
 	{"path", "mail", NULL},
 	{"agent", "delivery", NULL},
 	{"by", "-1h", NULL},
+	{"model", "cache-lost", NULL},
 	{"mode", "busy", NULL},
 };
 

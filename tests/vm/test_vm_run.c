@@ -66,6 +66,23 @@ static void the_three_families_get_a_verdict_each(void)
 	}
 }
 
+static void acknowledged_mail_survives_a_power_cut(void)
+{
+	char *argv[] = {PROGRAM, "run", "power-cut-after-acknowledgement", "--target", "refstore",
+		"--json", "--results", (char *)check_dir(), NULL};
+	auto_buf struct buf out = {0};
+	auto_json json_t *json = NULL;
+	const json_t *cell;
+
+	check_alarm(RUN_MS / 1000);
+	CHECK_INT(run(&out, argv), 0);
+	json = json_loads(buf_text(&out), 0, NULL);
+	cell = json_array_get(json_object_get(json, "cells"), 0);
+	CHECK_STR(json_get_text(cell, "verdict", ""), "PASS");
+	CHECK_INT(json_get_int(cell, "fired", 0), 1);
+	CHECK_INT(json_get_int(cell, "residue", -1), 0);
+}
+
 static void wireshark_opens_the_capture_and_sees_the_mail(void)
 {
 	const char *results = check_dir();
@@ -263,6 +280,7 @@ static void an_unknown_scenario_names_the_nearest(void)
 }
 
 CHECK_MAIN(CHECK_CASE(the_three_families_get_a_verdict_each),
+	CHECK_CASE(acknowledged_mail_survives_a_power_cut),
 	CHECK_CASE(wireshark_opens_the_capture_and_sees_the_mail),
 	CHECK_CASE(a_finished_cell_can_be_run_again), CHECK_CASE(no_machine_outlives_a_killed_rig),
 	CHECK_CASE(a_machine_that_dies_is_broken_and_the_other_cell_goes_on),

@@ -1,0 +1,101 @@
+/* Whole cells on the fake store: the power is cut, and each law of durability finds its bug and only that. */
+#include "tests/unit/cell_fixture.h"
+
+#define STEPS(model)                                                                         \
+	"claim: what is acknowledged is durable\n"                                           \
+	"workload:\n"                                                                        \
+	"  - {as: writers, do: smtp, sessions: 2, messages: 10, pace: 25/s, to: [u1, u2]}\n" \
+	"  - {as: appender, do: append, messages: 5, pace: 20/s, user: u1}\n"                \
+	"steps:\n"                                                                           \
+	"  - {as: cut, do: power-cut, model: " model ", when: smtp/data, nth: 8}\n"
+
+#define APPENDS                                                   \
+	"claim: an append is durable\n"                           \
+	"workload:\n"                                             \
+	"  - {as: appender, do: append, messages: 6, user: u1}\n" \
+	"steps:\n"                                                \
+	"  - {as: cut, do: power-cut, model: cache-lost, when: imap/append, nth: 3}\n"
+
+#define NO_SYNC                                                                                 \
+	"claim: nothing is acknowledged while no fsync succeeds\n"                              \
+	"workload:\n"                                                                           \
+	"  - {as: writers, do: smtp, sessions: 1, messages: 8, pace: 20/s, to: [u1]}\n"         \
+	"steps:\n"                                                                              \
+	"  - {as: f, do: errno, point: posix/io/sync/fsync, errno: EIO, calls: 1000, at: 0s}\n" \
+	"  - {as: d, do: errno, point: posix/io/sync/fdatasync, errno: EIO, calls: 1000, at: "  \
+	"0s}\n"                                                                                 \
+	"  - {as: m, do: smtp, messages: 2, to: [u2], while: d}\n"
+
+static void a_healthy_store_survives_each_model(void)
+{
+	expect_holds(STEPS("guest-dies"), "U1 U3 U4 S1 S3");
+	expect_holds(STEPS("cache-lost"), "U1 U3 U4 S1 S3");
+	expect_holds(STEPS("any-prefix"), "U1 U3 U4 S1 S3");
+	expect_holds(STEPS("any-subset"), "U1 U3 U4 S1 S3");
+}
+
+static void a_mail_acknowledged_too_early_is_a_finding_of_u1(void)
+{
+	expect_broken(STEPS("cache-lost"), FAKE_ACKS_EARLY, 1, "U1");
+}
+
+static void an_append_acknowledged_too_early_is_a_finding_of_u1(void)
+{
+	expect_holds(APPENDS, "U1 U4");
+	expect_broken(APPENDS, FAKE_ACKS_EARLY, 1, "U1");
+}
+
+static void the_same_bug_is_hidden_when_only_the_guest_dies(void)
+{
+	struct bed_fake_wish wish = {.bug = FAKE_ACKS_EARLY, .nth = 1};
+	struct result result = {0};
+
+	fixture_run(STEPS("guest-dies"), &wish, &result);
+	CHECK_STR(verdict_name(result.verdict), "PASS");
+	result_free(&result);
+}
+
+static void an_acknowledgement_without_a_flush_is_a_finding_of_u2(void)
+{
+	expect_holds(NO_SYNC, "U2");
+	/* The first mail may be on its way before both calls are armed. */
+	expect_broken(NO_SYNC, FAKE_IGNORES_SYNC, 4, "U2");
+}
+
+static void a_queue_that_lets_go_too_early_is_a_finding_of_u3(void)
+{
+	expect_broken(STEPS("cache-lost"), FAKE_LETS_GO_EARLY, 1, "U3");
+}
+
+static void a_store_that_needs_an_operator_is_a_finding_of_u4(void)
+{
+	struct bed_fake_wish wish = {.bug = FAKE_NEEDS_OPERATOR, .nth = 1};
+	struct result result = {0};
+
+	expect_broken(STEPS("cache-lost"), FAKE_NEEDS_OPERATOR, 1, "U4");
+	fixture_run(STEPS("cache-lost"), &wish, &result);
+	CHECK_HAS(result.reason, "U4: after the power cut the store was not ready");
+	result_free(&result);
+}
+
+static void nobody_is_blamed_for_what_the_cut_did(void)
+{
+	struct bed_fake_wish wish = {0};
+	struct result result = {0};
+
+	fixture_run(STEPS("cache-lost"), &wish, &result);
+	CHECK_STR(verdict_name(result.verdict), "PASS");
+	CHECK_INT(result.fired, 1);
+	CHECK_INT(result.residue, 0);
+	CHECK_INT(result.finding_count, 0);
+	result_free(&result);
+}
+
+CHECK_MAIN(CHECK_CASE(a_healthy_store_survives_each_model),
+	CHECK_CASE(a_mail_acknowledged_too_early_is_a_finding_of_u1),
+	CHECK_CASE(an_append_acknowledged_too_early_is_a_finding_of_u1),
+	CHECK_CASE(the_same_bug_is_hidden_when_only_the_guest_dies),
+	CHECK_CASE(an_acknowledgement_without_a_flush_is_a_finding_of_u2),
+	CHECK_CASE(a_queue_that_lets_go_too_early_is_a_finding_of_u3),
+	CHECK_CASE(a_store_that_needs_an_operator_is_a_finding_of_u4),
+	CHECK_CASE(nobody_is_blamed_for_what_the_cut_did))
