@@ -26,10 +26,11 @@ int cmd_export(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_image(int argc, char **argv);
 int cmd_wire(int argc, char **argv);
+int cmd_sweep(int argc, char **argv);
 int cmd_worker(int argc, char **argv);
 
 extern const char usage_list[], usage_run[], usage_show[], usage_repro[], usage_export[],
-	usage_doctor[], usage_image[], usage_wire[];
+	usage_doctor[], usage_image[], usage_wire[], usage_sweep[];
 
 /* Print "mailrig: SENTENCE" and return `code`. */
 int cmd_fail(int code, const struct err *err);

@@ -3,6 +3,8 @@
  *	template  make the plan's image and template if they are not in the cache; says what it does
  *	cell	  run the cell, then judge it
  *	judge	  judge what a cell left
+ *	record	  run a sweep's cell on disks that log their writes
+ *	boundary  boot from one state of those disks, start, read back, judge
  * A worker dies with the campaign that started it.
  */
 #include "cmd.h"
@@ -12,6 +14,7 @@
 #include "run/bed_vm.h"
 #include "run/cell.h"
 #include "run/judge.h"
+#include "run/sweep.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -91,6 +94,11 @@ int cmd_worker(int argc, char **argv)
 		code = make_template(argv[2], plan);
 	else if (!strcmp(argv[1], "cell"))
 		code = run_cell(argv[2], plan);
+	else if (!strcmp(argv[1], "record"))
+		code = sweep_record(plan, argv[2], &err) ? cmd_fail(EXIT_TROUBLE, &err) : EXIT_OK;
+	else if (!strcmp(argv[1], "boundary"))
+		code = sweep_boundary(plan, argv[2], &err) ? cmd_fail(EXIT_TROUBLE, &err)
+							   : judge(argv[2]);
 	else if (!strcmp(argv[1], "judge"))
 		code = judge(argv[2]);
 	plan_free(plan);

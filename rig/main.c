@@ -15,6 +15,7 @@ static const struct command {
 } commands[] = {
 	{"list", "what there is: scenarios, targets, faults, oracles, actions, moments", cmd_list},
 	{"run", "run scenarios on targets and judge them", cmd_run},
+	{"sweep", "cut the power at many states of the disks, one after the other", cmd_sweep},
 	{"show", "the story of a cell", cmd_show},
 	{"repro", "run a finished cell again from its plan", cmd_repro},
 	{"export", "a campaign in another format", cmd_export},

@@ -11,9 +11,10 @@
 
 #include <string.h>
 
-#define WITNESS_MS 30000
-#define SEED_BYTES 256
-#define OWED_MAX   256
+#define WITNESS_MS   30000
+#define COLD_BOOT_MS 180000 /* with journals to replay, on a busy host */
+#define SEED_BYTES   256
+#define OWED_MAX     256
 
 static struct vm_bed *of(struct bed *bed)
 {
@@ -234,6 +235,8 @@ static void vm_close(struct bed *bed)
 	struct err err = {0};
 
 	b->closing = true;
+	if (b->recording && vm_power_record(b, &err))
+		log_line("power: %s", err.text);
 	vm_power_close(b);
 	witness_close(b->witness);
 	legs_close(b->legs);
@@ -325,17 +328,22 @@ static int open_wire(struct vm_bed *b, const char *comment, char **ret_fifo, str
 	return wire_open(&b->wire, &config, err);
 }
 
-static int open_machine(
-	struct vm_bed *b, const struct plan *plan, const char *fifo, struct err *err)
+static int open_machine(struct vm_bed *b, const struct plan *plan, const char *fifo,
+	const struct bed_vm_wish *wish, struct err *err)
 {
 	auto_free char *dir = path_join(b->dir, "machine");
+	struct write_cut cuts[MACHINE_DISKS_MAX] = {0};
 	struct machine_options options = {.dir = dir,
 		.capture = fifo,
-		.log_writes = vm_power_wanted(plan),
+		.log_writes = b->recording || vm_power_wanted(plan),
 		.on_event = vm_on_machine,
 		.arg = b};
 
-	return clone_open(b->template, &options, &b->machine, err);
+	if (!wish || !wish->after)
+		return clone_open(b->template, &options, &b->machine, err);
+	for (size_t i = 0; i < BED_VM_DISKS_MAX; i++)
+		cuts[i] = (struct write_cut){.bytes = wish->bytes[i], .keep = WRITE_KEEP_ALL};
+	return clone_boot_cut(b->template, &options, wish->after, cuts, &b->machine, err);
 }
 
 /* Two clones of one template would draw the same random numbers. */
@@ -364,10 +372,11 @@ int bed_vm_open(struct bed **ret, const struct plan *plan, const char *dir, bed_
 	void *event_arg, void *arg, struct err *err)
 {
 	struct vm_bed *b = mem_zero(1, sizeof(*b));
+	const struct bed_vm_wish *wish = arg;
 	auto_free char *fifo = NULL;
 	int rc;
 
-	(void)arg;
+	b->recording = wish && wish->record;
 	b->bed = (struct bed){.ops = &vm_ops, .target = plan->target};
 	b->fn = on_event;
 	b->arg = event_arg;
@@ -380,17 +389,18 @@ int bed_vm_open(struct bed **ret, const struct plan *plan, const char *dir, bed_
 	if (!rc)
 		rc = open_wire(b, plan->id, &fifo, err);
 	if (!rc)
-		rc = open_machine(b, plan, fifo, err);
+		rc = open_machine(b, plan, fifo, wish, err);
 	if (!rc)
 		rc = witness_attach(machine_take_witness_fd(b->machine), vm_on_witness, b,
-			deadline_in_ms(WITNESS_MS), &b->witness, err);
+			deadline_in_ms(wish && wish->after ? COLD_BOOT_MS : WITNESS_MS),
+			&b->witness, err);
 	if (!rc)
 		rc = seed_guest(b, plan->seed, err);
 	if (!rc)
 		rc = legs_open(&b->legs, plan->target, b->machine, legs_clock, b, err);
 	if (!rc)
 		rc = vm_tail_logs(b, err);
-	if (!rc && vm_power_wanted(plan))
+	if (!rc && (b->recording || vm_power_wanted(plan)))
 		rc = vm_power_open(b, err);
 	b->origin_ns = clock_mono_ns(); /* the clock of cell and transcripts begins now */
 	return rc;

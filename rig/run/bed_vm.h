@@ -7,7 +7,19 @@
 #include "api/bed.h"
 #include "run/plan.h"
 
-/* bed_open_fn (run/cell.h); `arg` is unused. Must be called from a thread that outlives the bed. */
+#define BED_VM_DISKS_MAX 12
+#define BED_VM_VIEWS	 "views.json" /* beside the machine's logs of writes */
+
+/* What a bed is opened for beside a plain cell: the arg of bed_vm_open(), NULL for nothing. */
+struct bed_vm_wish {
+	bool record; /* log what the disks take; states of all of them go to BED_VM_VIEWS, an array
+			    * of [cell seconds, bytes of each disk's log...] */
+	const char *
+		after; /* a folder with such logs: boot from the disks as they were then; or NULL */
+	uint64_t bytes[BED_VM_DISKS_MAX];
+};
+
+/* bed_open_fn (run/cell.h); `arg` is a struct bed_vm_wish or NULL. Must be called from a thread that outlives the bed. */
 int bed_vm_open(struct bed **ret, const struct plan *plan, const char *dir, bed_event_fn on_event,
 	void *event_arg, void *arg, struct err *err);
 

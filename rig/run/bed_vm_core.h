@@ -28,7 +28,7 @@ struct vm_bed {
 	bed_event_fn fn;
 	void *arg;
 	int64_t origin_ns; /* CLOCK_MONOTONIC at the clone's start */
-	bool closing;
+	bool closing, recording;
 	atomic_bool halted;  /* by a fault */
 	atomic_uint refused; /* connections to a leg that the kernel refused, seen on the wire */
 	bool clock_known;    /* the next is set */
@@ -69,7 +69,8 @@ int vm_stop_residue(struct vm_bed *bed, json_t *ret, struct err *err);
 
 /* bed_vm_power.c: the power, for a cell that cuts it. */
 bool vm_power_wanted(const struct plan *plan);
-int vm_power_open(struct vm_bed *bed, struct err *err); /* once the witness answers */
+int vm_power_open(struct vm_bed *bed, struct err *err);	  /* once the witness answers */
+int vm_power_record(struct vm_bed *bed, struct err *err); /* BED_VM_VIEWS, before the close */
 bool vm_power_off(struct vm_bed *bed);	 /* by the rig: silence is nothing to tell of */
 void vm_power_look(struct vm_bed *bed);	 /* something was seen on the wire */
 void vm_power_close(struct vm_bed *bed); /* before the machine */

@@ -12,8 +12,10 @@
 
 #include "base/clock.h"
 #include "api/fault.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "run/bed_vm.h"
 #include "vm/clone.h"
 
 #include <pthread.h>
@@ -106,6 +108,32 @@ int vm_power_open(struct vm_bed *b, struct err *err)
 	b->power = power;
 	rc = write_out(b, err);
 	return rc ? rc : watch_disks(b, err);
+}
+
+/* ---- a recording for a sweep ---- */
+
+int vm_power_record(struct vm_bed *b, struct err *err)
+{
+	auto_free char *path = text_fmt("%s/machine/" BED_VM_VIEWS, b->dir);
+	auto_json json_t *views = json_array();
+	int64_t paused = b->machine ? machine_paused_ns(b->machine) : 0;
+	size_t disks;
+	struct write_view view;
+
+	if (!b->power || !b->power->watch || !b->machine)
+		return err_set(err, -ENOENT, "nothing was recorded");
+	disks = machine_spec(b->machine)->disk_count;
+	for (size_t i = 0; write_watch_at(b->power->watch, i, &view); i++) {
+		json_t *one = json_array();
+
+		json_array_append_new(
+			one, json_real((double)(view.mono_ns - b->origin_ns - paused) /
+				       (double)NS_PER_SEC));
+		for (size_t k = 0; k < disks; k++)
+			json_array_append_new(one, json_integer((json_int_t)view.bytes[k]));
+		json_array_append_new(views, one);
+	}
+	return json_save_path(path, views, err);
 }
 
 void vm_power_close(struct vm_bed *b)

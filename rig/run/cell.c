@@ -321,8 +321,25 @@ static void live(struct cell *cell)
 		cell_phase(cell, "end");
 }
 
-int cell_run(
-	const struct plan *plan, const char *dir, bed_open_fn open, void *open_arg, struct err *err)
+/* What is left of a life that was cut short by a power cut. */
+static void live_on(struct cell *cell)
+{
+	bool whole = false;
+
+	cell->origin_ns =
+		cell->bed->ops->clock_ns(cell->bed) - (int64_t)(cell->past_s * (double)NS_PER_SEC);
+	cell->rebooted = true;
+	cell_tell_power_back(cell);
+	cell_phase(cell, "start");
+	if (!cell_start_store(cell) && !cell_ended(cell))
+		whole = settle(cell);
+	close_wire(cell);
+	if (!cell->broken && whole && !interrupted)
+		cell_phase(cell, "end");
+}
+
+static int run_cell(const struct plan *plan, const char *dir, const struct history *past,
+	double past_s, bed_open_fn open, void *open_arg, struct err *err)
 {
 	struct cell *cell = mem_zero(1, sizeof(*cell));
 	auto_free char *path = path_join(dir, "history.jsonl");
@@ -332,6 +349,8 @@ int cell_run(
 	cell->plan = plan;
 	cell->target = plan->target;
 	cell->dir = dir;
+	cell->past = past;
+	cell->past_s = past_s;
 	cell->objectives =
 		objectives_resolve(&plan->scenario->objectives, &plan->target->objectives);
 	pthread_mutex_init(&cell->lock, NULL);
@@ -340,10 +359,15 @@ int cell_run(
 	rc = recorder_open(&cell->recorder, path, cell_clock, cell, err);
 	if (rc)
 		goto out;
-	cell_phase(cell, "set-up");
+	if (past)
+		cell_tell_past(cell);
+	else
+		cell_phase(cell, "set-up");
 	rc = open(&cell->bed, plan, dir, on_bed_event, cell, open_arg, &why);
 	if (rc)
 		cell_trouble(cell, "set-up", "%s", why.text);
+	else if (past)
+		live_on(cell);
 	else
 		live(cell);
 	if (cell->bed)
@@ -356,4 +380,16 @@ out:
 	pthread_mutex_destroy(&cell->lock);
 	free(cell);
 	return rc;
+}
+
+int cell_run(
+	const struct plan *plan, const char *dir, bed_open_fn open, void *open_arg, struct err *err)
+{
+	return run_cell(plan, dir, NULL, 0, open, open_arg, err);
+}
+
+int cell_run_after(const struct plan *plan, const char *dir, const struct history *past,
+	double at_s, bed_open_fn open, void *open_arg, struct err *err)
+{
+	return run_cell(plan, dir, past, at_s, open, open_arg, err);
 }

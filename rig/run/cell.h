@@ -9,6 +9,8 @@
 #include "api/bed.h"
 #include "run/plan.h"
 
+struct history;
+
 struct cell_events; /* where a bed delivers what it sees; opaque to the bed */
 
 /* Opens the store under test. `on_event` may be called from any thread until close. */
@@ -21,4 +23,11 @@ typedef int (*bed_open_fn)(struct bed **ret, const struct plan *plan, const char
  */
 int cell_run(const struct plan *plan, const char *dir, bed_open_fn open, void *open_arg,
 	struct err *err);
+/*
+ * The life that begins after a power cut which came at `at_s` of another cell's history: that history up to then,
+ * as if nobody had heard what was said later, then the store's own start on the disks that `open` brings, drain
+ * and read-back.
+ */
+int cell_run_after(const struct plan *plan, const char *dir, const struct history *past,
+	double at_s, bed_open_fn open, void *open_arg, struct err *err);
 void cell_interrupt(void);

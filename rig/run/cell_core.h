@@ -55,6 +55,8 @@ struct cell {
 	struct objectives objectives;
 	struct bed *bed;
 	struct recorder *recorder;
+	const struct history *past; /* of before a power cut, where the cell begins with one */
+	double past_s;		    /* when it came */
 	struct line_group sessions; /* of the workload: cut together */
 	int64_t origin_ns;	    /* bed clock at the start of the workload */
 
@@ -88,6 +90,10 @@ void cell_phase(struct cell *cell, const char *name);
 bool cell_ended(struct cell *cell); /* broken or interrupted; lock held */
 void cell_evidence(struct cell *cell, const char *name);
 
+/* ---- cell_after.c ---- */
+void cell_tell_past(struct cell *cell); /* the history before the power cut, and the cut */
+void cell_tell_power_back(struct cell *cell);
+
 /* ---- cell_ops.c: operations under way ---- */
 /* `object` (taken over) holds the keys of `begin` beside id, who, op. */
 uint64_t op_begin(struct cell *cell, const char *who, const char *name, json_t *object);
@@ -117,12 +123,6 @@ void log_seen(struct cell *cell, const char *line);
 /* ---- cell_reach.c ---- */
 const char *fault_agent(const struct step_run *step); /* the agent it takes away, or NULL */
 const char *fault_user(const struct step_run *step);  /* whose files alone it touches, or NULL */
-
-/* ---- cell_moments.c ---- */
-/* A moment of a dialogue: the client stands still in it until the fault it triggers is in force. */
-void moment_exact(struct cell *cell, uint32_t session, const char *name);
-void moment_seen(struct cell *cell, const json_t *event); /* on the wire; never blocks */
-void log_seen(struct cell *cell, const char *line);
 
 /* ---- cell_work.c ---- */
 bool work_known(const char *name);

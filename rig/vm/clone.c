@@ -88,11 +88,11 @@ static int take_entry(void *arg, const struct write_entry *entry, struct err *er
 	return replay_entry(arg, entry, err);
 }
 
-static int cut_layer(struct machine *machine, const struct machine_disk *disk,
+static int cut_layer(struct machine *machine, const char *log_dir, const struct machine_disk *disk,
 	const struct write_cut *cut, struct write_tally *tally, struct err *err)
 {
 	auto_free char *layer = machine_layer_path(machine_dir(machine), disk);
-	auto_free char *path = machine_write_log_path(machine_dir(machine), disk);
+	auto_free char *path = machine_write_log_path(log_dir, disk);
 	int64_t size = qemu_layer_size(layer, err);
 	struct write_log *log = NULL;
 	struct replay *replay = NULL;
@@ -107,7 +107,7 @@ static int cut_layer(struct machine *machine, const struct machine_disk *disk,
 	return rc ? rc : closed;
 }
 
-int clone_cut_layers(const struct template *tmpl, struct machine *machine,
+static int cut_layers(const struct template *tmpl, struct machine *machine, const char *log_dir,
 	const struct write_cut *cuts, struct write_tally *tallies, struct err *err)
 {
 	const struct machine_spec *spec = template_machine(tmpl);
@@ -118,9 +118,33 @@ int clone_cut_layers(const struct template *tmpl, struct machine *machine,
 
 		if (spec->disks[i].readonly)
 			continue;
-		rc = cut_layer(machine, &spec->disks[i], &cuts[i], &tally, err);
+		rc = cut_layer(machine, log_dir, &spec->disks[i], &cuts[i], &tally, err);
 		if (tallies)
 			tallies[i] = tally;
 	}
 	return rc ? err_wrap(err, rc, "cannot make the disks of after the power cut") : 0;
+}
+
+int clone_cut_layers(const struct template *tmpl, struct machine *machine,
+	const struct write_cut *cuts, struct write_tally *tallies, struct err *err)
+{
+	return cut_layers(tmpl, machine, machine_dir(machine), cuts, tallies, err);
+}
+
+int clone_boot_cut(const struct template *tmpl, const struct machine_options *options,
+	const char *log_dir, const struct write_cut *cuts, struct machine **ret, struct err *err)
+{
+	struct machine *machine = NULL;
+	int rc = machine_new(template_machine(tmpl), options, &machine, err);
+
+	if (!rc)
+		rc = cut_layers(tmpl, machine, log_dir, cuts, NULL, err);
+	if (!rc)
+		rc = boot_cold(tmpl, machine, err);
+	if (rc) {
+		machine_close(machine);
+		return rc;
+	}
+	*ret = machine;
+	return 0;
 }

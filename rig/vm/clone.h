@@ -31,3 +31,8 @@ int clone_boot(const struct template *tmpl, const struct machine_options *option
  */
 int clone_cut_layers(const struct template *tmpl, struct machine *machine,
 	const struct write_cut *cuts, struct write_tally *tallies, struct err *err);
+
+/* A machine of its own that boots cold from what such a cut left of another one, whose logs of writes are in
+ * `log_dir`. */
+int clone_boot_cut(const struct template *tmpl, const struct machine_options *options,
+	const char *log_dir, const struct write_cut *cuts, struct machine **ret, struct err *err);
