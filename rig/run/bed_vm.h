@@ -12,14 +12,16 @@
 
 /* What a bed is opened for beside a plain cell: the arg of bed_vm_open(), NULL for nothing. */
 struct bed_vm_wish {
-	bool record; /* log what the disks take; states of all of them go to BED_VM_VIEWS, an array
-			    * of [cell seconds, bytes of each disk's log...] */
-	const char *
-		after; /* a folder with such logs: boot from the disks as they were then; or NULL */
+	/* Log what the disks take. States that all of them had at one instant go to BED_VM_VIEWS, an
+	 * array of [cell seconds, bytes of each disk's log...]. */
+	bool record;
+	/* A folder with such logs, or NULL: boot from the disks as they were at these bytes. */
+	const char *after;
 	uint64_t bytes[BED_VM_DISKS_MAX];
 };
 
-/* bed_open_fn (run/cell.h); `arg` is a struct bed_vm_wish or NULL. Must be called from a thread that outlives the bed. */
+/* bed_open_fn (run/cell.h); `arg` is a struct bed_vm_wish or NULL. To be called from a thread that outlives
+ * the bed. */
 int bed_vm_open(struct bed **ret, const struct plan *plan, const char *dir, bed_event_fn on_event,
 	void *event_arg, void *arg, struct err *err);
 

@@ -35,8 +35,8 @@ struct vm_bed {
 	char *groups;	     /* that a signal has stopped, as words; NULL: none */
 	int frozen_pid, frozen_tid; /* the thread that the cgroup holds; 0: none */
 	int64_t clock_offset_ns;    /* guest's wall clock over its monotonic one, before any jump */
-	int64_t paused_ns;	/* of a machine that is closed already */
-	struct vm_power *power; /* NULL: no step of the cell cuts it */
+	int64_t paused_ns;	    /* of a machine that is closed already */
+	struct vm_power *power;	    /* NULL: no step of the cell cuts it */
 };
 
 /* The bed's clock at a moment of CLOCK_MONOTONIC: it stands still while the rig pauses the machine. */
