@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "run/plan.h"
 #include "run/target_load.h"
+#include "run/target_reach.h"
 #include "vm/accel.h"
 #include "vm/network.h"
 
@@ -147,6 +148,23 @@ static void check_keys(json_t *list, const struct target *t)
 		"no imap service: nothing can be read back, S1 to S3 cannot be judged");
 }
 
+/* What the fault library reaches of each program of a role, before anything runs. */
+static void check_reach(json_t *list, const struct target *target, const char *root)
+{
+	auto_free struct target_reach *known = mem_zero(TARGET_REACH_MAX, sizeof(*known));
+	struct err err = {0};
+	size_t count = 0;
+
+	if (target_reach(target, root, known, &count, &err))
+		add(list, "reach", false, err.text);
+	for (size_t i = 0; i < count; i++) {
+		auto_free char *text = text_fmt(
+			"%s (%s): %s", known[i].program, known[i].role, reach_text(known[i].reach));
+
+		add(list, "reach", known[i].reach == REACH_CALLS, text);
+	}
+}
+
 static json_t *check_target(const char *name, struct err *err)
 {
 	auto_free char *root = plan_root(err);
@@ -165,6 +183,7 @@ static json_t *check_target(const char *name, struct err *err)
 	list = json_array();
 	add(list, "target", true, target->summary);
 	check_keys(list, target);
+	check_reach(list, target, root);
 	target_free(target);
 	return list;
 }

@@ -7,6 +7,7 @@
 #include "run/actions.h"
 #include "run/scenario_load.h"
 #include "run/target_load.h"
+#include "run/target_reach.h"
 
 #include <dirent.h>
 #include <fnmatch.h>
@@ -61,6 +62,8 @@ struct maker {
 	struct plan_list *list;
 	struct buf *complaints;
 	uint32_t mistakes;
+	struct target_reach reach[TARGET_REACH_MAX]; /* of the target that is planned now */
+	size_t reach_count;			     /* 0: not known yet, so nothing is refused */
 };
 
 static void complain_unknown(
@@ -132,6 +135,7 @@ static char *why_not(struct maker *m, const struct scenario *scenario, const str
 		const struct fault *fault = fault_find(step->what);
 		const struct action *action = action_find(step->what);
 		struct err err = {0};
+		char *reach;
 		int rc = 0;
 
 		if (fault && fault->check)
@@ -144,6 +148,9 @@ static char *why_not(struct maker *m, const struct scenario *scenario, const str
 		}
 		if (rc)
 			return text_dup(err.text);
+		reach = fault ? target_reach_why_not(m->reach, m->reach_count, step) : NULL;
+		if (reach)
+			return reach;
 		if (action && action->command && !target_command(target, action->command))
 			return text_fmt("no %s", action->command);
 		if (action && action->workload) {
@@ -194,6 +201,8 @@ static void plan_target(struct maker *m, const struct target *target)
 {
 	const struct plan_request *request = m->request;
 
+	if (target_reach(target, request->root, m->reach, &m->reach_count, NULL))
+		m->reach_count = 0;
 	for (size_t i = 0; i < m->scenario_count; i++) {
 		const struct scenario *scenario = m->scenarios[i];
 		uint32_t seeds = request->seeds ? request->seeds : scenario->seeds;

@@ -1,0 +1,127 @@
+#include "vm/reach.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/proc.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DEBUGFS_MS   20000
+#define DEBUGFS_TEXT 4096
+
+static const char *const texts[] = {
+	[REACH_CALLS] = "dynamic: its calls of libc are reached, those libc makes itself are not",
+	[REACH_STATIC] = "static: no call is reached; freeze-process and freeze-disk work",
+	[REACH_OWN] = "Go: it makes its own system calls; freeze-process and freeze-disk work",
+	[REACH_SCRIPT] = "a script: name its interpreter if that is meant",
+	[REACH_MISSING] = "there is no such program in the image",
+};
+
+const char *reach_text(enum reach reach)
+{
+	return texts[reach];
+}
+
+/* Bytes `at` to `at + len` of the file, or NULL where it is shorter. */
+static const void *part(const struct buf *file, uint64_t at, uint64_t len)
+{
+	return at <= file->len && len <= file->len - at ? file->data + at : NULL;
+}
+
+static bool has_loader(const struct buf *file, const Elf64_Ehdr *head)
+{
+	for (unsigned int i = 0; i < head->e_phnum; i++) {
+		const void *at = part(
+			file, head->e_phoff + (uint64_t)i * head->e_phentsize, sizeof(Elf64_Phdr));
+		Elf64_Phdr segment;
+
+		if (!at)
+			return false;
+		memcpy(&segment, at, sizeof(segment));
+		if (segment.p_type == PT_INTERP)
+			return true;
+	}
+	return false;
+}
+
+static bool section_at(
+	const struct buf *file, const Elf64_Ehdr *head, unsigned int i, Elf64_Shdr *ret)
+{
+	const void *at = part(file, head->e_shoff + (uint64_t)i * head->e_shentsize, sizeof(*ret));
+
+	if (at)
+		memcpy(ret, at, sizeof(*ret));
+	return at != NULL;
+}
+
+static bool has_section(const struct buf *file, const Elf64_Ehdr *head, const char *name)
+{
+	size_t size = strlen(name) + 1;
+	Elf64_Shdr names, one;
+
+	if (!section_at(file, head, head->e_shstrndx, &names))
+		return false;
+	for (unsigned int i = 0; i < head->e_shnum && section_at(file, head, i, &one); i++) {
+		const char *text = part(file, names.sh_offset + one.sh_name, size);
+
+		if (text && !memcmp(text, name, size))
+			return true;
+	}
+	return false;
+}
+
+static enum reach look(const struct buf *file)
+{
+	const void *at = part(file, 0, sizeof(Elf64_Ehdr));
+	Elf64_Ehdr head;
+
+	if (!at || memcmp(at, ELFMAG, SELFMAG) != 0)
+		return REACH_SCRIPT;
+	memcpy(&head, at, sizeof(head));
+	if (head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_ident[EI_DATA] != ELFDATA2LSB)
+		return REACH_STATIC; /* of another architecture than the library */
+	if (has_section(file, &head, ".go.buildinfo"))
+		return REACH_OWN;
+	return has_loader(file, &head) ? REACH_CALLS : REACH_STATIC;
+}
+
+int reach_of_file(const char *path, enum reach *ret, struct err *err)
+{
+	auto_buf struct buf file = {0};
+	int rc = fs_exists(path) ? fs_read(path, REACH_FILE_MAX, &file, err) : -ENOENT;
+
+	if (rc && rc != -ENOENT)
+		return rc;
+	*ret = rc ? REACH_MISSING : look(&file);
+	return 0;
+}
+
+/* debugfs has a language of its own, in which quotes and blanks mean something. */
+static bool plain(const char *path)
+{
+	return path[0] == '/' && !strpbrk(path, " \t\n\"'\\<>");
+}
+
+int reach_in_disk(const char *disk, const char *program, enum reach *ret, struct err *err)
+{
+	auto_free char *dir = fs_cache_dir();
+	auto_free char *copy = text_fmt("%s/reach.%d", dir, (int)getpid());
+	auto_free char *request = text_fmt("dump %s %s", program, copy);
+	char *argv[] = {"debugfs", "-R", request, (char *)disk, NULL};
+	auto_buf struct buf said = {0};
+	int rc;
+
+	if (!plain(program) || !plain(copy))
+		return err_set(err, -EINVAL, "'%s' is no path that debugfs takes", program);
+	rc = fs_mkdir_p(dir, err);
+	if (!rc)
+		rc = proc_run(argv, deadline_in_ms(DEBUGFS_MS), &said, DEBUGFS_TEXT, err);
+	if (!rc)
+		rc = reach_of_file(copy, ret, err);
+	unlink(copy);
+	return rc;
+}
