@@ -31,6 +31,8 @@ const struct task *same_thread(const struct evidence *then, const struct task *t
 bool same_wait(const struct task *then, const struct task *now);
 /* It does nothing, and nothing says that it should: idle, or of a pool that waits for the same event. */
 bool waits_for_work(const struct diagnosing *d, size_t task);
+/* It waits for a client outside that came to a port of the guest: the client's turn. */
+bool waits_for_client(const struct diagnosing *d, const struct task *task);
 bool waited_so_when_healthy(const struct diagnosing *d, const struct task *task);
 /* Share of the processor between `earlier` and now, in percent; -1: not known. */
 int cpu_percent(const struct diagnosing *d, const struct task *task);
@@ -49,7 +51,7 @@ void say(char **lines, size_t *count, const char *fmt, ...) __attribute__((forma
 #define say_unknown(d, ...)  say((d)->out->unknown, &(d)->out->unknown_count, __VA_ARGS__)
 void say_task(struct diagnosing *d, size_t task); /* an evidence line: wait, call, stack */
 void add_culprit(struct diagnosing *d, size_t task);
-/* The class, and the signature from it and the parts; parts are sorted first if `sort`. */
+/* The class, and the signature from it and the parts, equal neighbours once; sorted first if `sort`. */
 void conclude(struct diagnosing *d, const char *hang_class, char **parts, size_t count, bool sort);
 /* A part of a signature: role, wait and, where known, the innermost functions; caller frees. */
 char *part_of(const struct diagnosing *d, size_t task);

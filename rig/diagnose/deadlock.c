@@ -74,7 +74,7 @@ static bool is_of_several(const struct diagnosing *d, size_t task)
 
 static void tell(struct diagnosing *d, const size_t *cycle, size_t count)
 {
-	char *parts[CYCLE_MAX];
+	char *parts[CYCLE_MAX + 1];
 
 	free(d->out->title);
 	d->out->title = sentence(d, cycle, count);
@@ -92,8 +92,10 @@ static void tell(struct diagnosing *d, const size_t *cycle, size_t count)
 			say_unknown(d, "a holder was inferred: the only other process that has the "
 				       "file open");
 	}
-	conclude(d, "deadlock", parts, count, true);
-	for (size_t i = 0; i < count; i++)
+	/* Not the same as two alike that wait for each other. */
+	parts[count] = text_dup(count == 1 ? "itself" : "each other");
+	conclude(d, "deadlock", parts, count + 1, true);
+	for (size_t i = 0; i <= count; i++)
 		free(parts[i]);
 }
 

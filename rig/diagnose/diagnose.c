@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "diagnose/futex.h"
+#include "diagnose/picture.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -164,6 +165,8 @@ void diagnose(const struct diagnose_input *input, struct diagnosis *ret)
 	say_work(&d);
 	judge(&d);
 	say_unread(&d);
+	if (ret->hang_class)
+		ret->graph = picture_of(&d);
 	graph_free(&d.graph);
 	evidence_free(&d.now);
 	evidence_free(&d.earlier);
@@ -179,6 +182,7 @@ void diagnosis_free(struct diagnosis *diagnosis)
 		free(diagnosis->evidence[i]);
 	for (size_t i = 0; i < diagnosis->unknown_count; i++)
 		free(diagnosis->unknown[i]);
+	json_decref(diagnosis->graph);
 	*diagnosis = (struct diagnosis){0};
 }
 
@@ -202,11 +206,11 @@ json_t *diagnosis_to_json(const struct diagnosis *diagnosis)
 			culprits, json_pack("{si si so so}", "pid", c->pid, "tid", c->tid, "role",
 					  json_text(c->role), "says", json_text(c->says)));
 	}
-	return json_pack("{so sb so so sI so so so}", "class",
+	return json_pack("{so sb so so sI so so so sO*}", "class",
 		diagnosis->hang_class ? json_text(diagnosis->hang_class) : json_null(), "finding",
 		(int)diagnosis->finding, "title", json_text(diagnosis->title), "culprits", culprits,
 		"behind", (json_int_t)diagnosis->behind, "evidence",
 		lines_json(diagnosis->evidence, diagnosis->evidence_count), "unknown",
 		lines_json(diagnosis->unknown, diagnosis->unknown_count), "signature",
-		json_text(diagnosis->signature));
+		json_text(diagnosis->signature), "graph", diagnosis->graph);
 }

@@ -54,9 +54,11 @@ struct diagnosis {
 	char *unknown[EVIDENCE_LINE_MAX];
 	size_t unknown_count;
 	char signature[SIGNATURE_SIZE]; /* "" where there is no class */
+	json_t *graph;			/* diagnose/picture.h, or NULL where there is no class */
 };
 
 void diagnose(const struct diagnose_input *input, struct diagnosis *ret);
 void diagnosis_free(struct diagnosis *diagnosis);
-/* {"class","finding","title","culprits":[..],"behind","evidence":[..],"unknown":[..],"signature"} */
+/* {"class","finding","title","culprits":[..],"behind","evidence":[..],"unknown":[..],"signature",
+ * "graph"} */
 json_t *diagnosis_to_json(const struct diagnosis *diagnosis);

@@ -61,6 +61,25 @@ static bool alike(const struct pool *pool, size_t a, size_t b)
 	return !strcmp(pool->waits[a], pool->waits[b]);
 }
 
+/* Each waits for somebody else of its own: sessions, which only a connection at the door makes scarce. */
+static bool are_sessions(const struct diagnosing *d, const struct pool *pool)
+{
+	int pid = 0;
+
+	for (size_t i = 0; i < pool->count; i++) {
+		size_t next = graph_next(&d->graph, pool->members[i]);
+
+		if (waits_for_client(d, &d->now.tasks[pool->members[i]]))
+			return true;
+		if (next == SIZE_MAX || !alike(pool, pool->chosen, i))
+			continue;
+		if (pid && d->now.tasks[next].pid != pid)
+			return true;
+		pid = d->now.tasks[next].pid;
+	}
+	return false;
+}
+
 /* How much the shared wait of a pool looks like exhaustion. */
 static int weigh(const struct diagnosing *d, const struct pool *pool)
 {
@@ -70,6 +89,8 @@ static int weigh(const struct diagnosing *d, const struct pool *pool)
 			    d->now.tasks[next].wait.kind != WAIT_ENDED;
 
 	if (graph_is_idle(t) || waited_so_when_healthy(d, t))
+		return 0;
+	if (!d->backlog && are_sessions(d, pool))
 		return 0;
 	switch (t->wait.kind) {
 	case WAIT_READ:
@@ -142,6 +163,18 @@ static bool gather(const struct diagnosing *d, size_t first, struct pool *pool)
 	return pool->same >= 2 && workers == pool->same;
 }
 
+static void tell_other_side(struct diagnosing *d, size_t example)
+{
+	size_t next = graph_next(&d->graph, example);
+	auto_free char *name = next == SIZE_MAX ? NULL : who(d, next);
+
+	if (!name)
+		return;
+	say_evidence(d, "they wait for %s:", name);
+	say_task(d, next);
+	add_culprit(d, next);
+}
+
 static void tell(struct diagnosing *d, const struct pool *pool)
 {
 	const struct task *t = &d->now.tasks[pool->example];
@@ -164,6 +197,7 @@ static void tell(struct diagnosing *d, const struct pool *pool)
 		if (alike(pool, pool->chosen, i))
 			add_culprit(d, pool->members[i]);
 	say_task(d, pool->example);
+	tell_other_side(d, pool->example);
 	conclude(d, "exhaustion", &part, 1, false);
 }
 

@@ -61,4 +61,6 @@ bool graph_is_idle(const struct task *task);
 /* What a thread waits for, in words that are the same in every run ("flock on queue/#/lock"); the
  * longest is WHAT_MAX. */
 #define WHAT_MAX 192
+/* A name without what differs from one run or one of many to the next: digits and ids are '#'. */
+void graph_name_class(const char *name, char out[WHAT_MAX]);
 void graph_what(const struct graph *graph, size_t task, char out[WHAT_MAX]);

@@ -43,6 +43,11 @@ static void path_class(const char *path, char *out, size_t size)
 	out[at] = '\0';
 }
 
+void graph_name_class(const char *name, char out[WHAT_MAX])
+{
+	path_class(name, out, WHAT_MAX);
+}
+
 static void what_of_lock(const struct graph *g, size_t task, char out[WHAT_MAX])
 {
 	const struct file_lock *wants = g->nodes[task].wants;

@@ -11,6 +11,7 @@
 #define STACK_SHOWN 5 /* frames of a kernel stack in an evidence line */
 #define PARTS_MAX   (CYCLE_MAX + 2)
 #define FRAMES_TOLD 4
+#define COMM_MAX    15 /* bytes of a thread's name that the kernel keeps */
 
 void say(char **lines, size_t *count, const char *fmt, ...)
 {
@@ -94,14 +95,27 @@ void add_culprit(struct diagnosing *d, size_t task)
 	d->out->culprit_count++;
 }
 
+/* A thread that was given no name has its program's, cut to 15 bytes by the kernel. */
+static bool is_named_after(const struct task *t)
+{
+	const char *slash = strrchr(t->exe, '/');
+
+	return !strncmp(t->comm, slash ? slash + 1 : t->exe, COMM_MAX);
+}
+
 char *part_of(const struct diagnosing *d, size_t task)
 {
 	const struct task *t = &d->now.tasks[task];
 	struct buf part = {0};
-	char what[WHAT_MAX];
+	char what[WHAT_MAX], name[WHAT_MAX];
 
 	graph_what(&d->graph, task, what);
-	buf_addf(&part, "%s: %s", t->role, what);
+	buf_add_str(&part, t->role);
+	if (t->pid != t->tid && !is_named_after(t)) {
+		graph_name_class(t->comm, name);
+		buf_addf(&part, "/%s", name);
+	}
+	buf_addf(&part, ": %s", what);
 	add_frames(&part, t->frames, " in ");
 	return buf_steal(&part);
 }
@@ -114,11 +128,13 @@ static int compare_texts(const void *a, const void *b)
 void conclude(struct diagnosing *d, const char *hang_class, char **parts, size_t count, bool sort)
 {
 	const char *all[PARTS_MAX + 1] = {0};
+	size_t kept = 0;
 
 	if (sort && count)
 		qsort(parts, count, sizeof(*parts), compare_texts);
-	for (size_t i = 0; i < count && i < PARTS_MAX; i++)
-		all[i] = parts[i];
+	for (size_t i = 0; i < count && kept < PARTS_MAX; i++)
+		if (!kept || strcmp(all[kept - 1], parts[i]) != 0)
+			all[kept++] = parts[i];
 	d->out->hang_class = hang_class_find(hang_class);
 	d->out->finding = true;
 	signature_make(hang_class, all, d->out->signature);

@@ -41,6 +41,7 @@ static const struct judging table[] = {
 	{WAIT_POLL, 50, "lost-wakeup", "it waits for the one descriptor, and nothing comes"},
 	{WAIT_CONNECT, 50, "lost-wakeup", "it connects, and nobody accepts"},
 	{WAIT_DISK, 40, "slow", "it waits for a device (state D)"},
+	{WAIT_SIGNAL, 25, "lost-wakeup", "it waits for a signal that nobody sends"},
 	{WAIT_OTHER, 25, "lost-wakeup", "it is blocked in a call of no known kind"},
 };
 
@@ -51,8 +52,10 @@ static const struct judging table[] = {
 #define WEIGHT_TIMED	   20
 #define WEIGHT_AS_HEALTHY  12
 #define WEIGHT_ZOMBIE	   22
+#define WEIGHT_CLIENT	   8
 #define WEIGHT_SHARED	   28
 #define WEIGHT_IDLE_HOLDER 35
+#define WEIGHT_HOLDER	   62 /* what it has, others are known to wait for: more than a lone event */
 
 /* ---- other instants ---- */
 
@@ -86,6 +89,37 @@ bool waited_so_when_healthy(const struct diagnosing *d, const struct task *task)
 	const struct task *then = same_thread(&d->healthy, task);
 
 	return then && same_wait(then, task);
+}
+
+/* "ADDRESS:PORT" or "ADDRESS:PORT-ADDRESS:PORT": the port that is this end's. */
+static size_t local_port(const char *name, const char **ret_port)
+{
+	size_t local = strcspn(name, "-"), at = local;
+
+	while (at > 0 && name[at - 1] != ':')
+		at--;
+	*ret_port = name + at;
+	return at ? local - at : 0;
+}
+
+bool waits_for_client(const struct diagnosing *d, const struct task *task)
+{
+	const struct open_fd *fd = evidence_fd(
+		&d->now, task->pid, task->wait.kind == WAIT_POLL ? task->only_fd : task->wait.fd);
+	const struct socket_end *end = fd && fd->socket ? evidence_socket(&d->now, fd->ino) : NULL;
+	const char *port, *other;
+	size_t len = end && end->name ? local_port(end->name, &port) : 0;
+
+	if (!task->outside || !len)
+		return false;
+	for (size_t i = 0; i < d->now.socket_count; i++) {
+		const struct socket_end *door = &d->now.sockets[i];
+
+		if (door->listens && door->name && local_port(door->name, &other) == len &&
+			!strncmp(port, other, len))
+			return true;
+	}
+	return false;
 }
 
 int cpu_percent(const struct diagnosing *d, const struct task *task)
@@ -187,6 +221,11 @@ static void soften(const struct diagnosing *d, const struct task *t, struct susp
 		s->hang_class = "slow";
 		s->why = "its wait has a time limit of its own";
 	}
+	if (waits_for_client(d, t)) {
+		s->weight = WEIGHT_CLIENT;
+		s->hang_class = "slow";
+		s->why = "it waits for its client, who is outside";
+	}
 	if (wait_is_event(t->wait.kind) && s->weight > WEIGHT_SHARED && shares_event(d, t))
 		s->weight = WEIGHT_SHARED;
 	if (s->weight && t->wait.kind != WAIT_STOPPED && !s->on_fault &&
@@ -271,19 +310,31 @@ static bool is_better(const struct diagnosing *d, const struct suspect *a, const
 	return one->tid < two->tid;
 }
 
+/* Whatever it does: somebody stands behind its lock, and stood not there when all was well. */
+static struct suspect weigh_holder(
+	const struct diagnosing *d, const struct task *waiter, struct suspect s)
+{
+	if (s.weight && s.weight < WEIGHT_HOLDER && !waited_so_when_healthy(d, waiter))
+		s.weight = WEIGHT_HOLDER;
+	return s;
+}
+
 static struct suspect judge_chain(
 	const struct diagnosing *d, const struct suspect *own, size_t task)
 {
 	size_t last, end = chain_end(d, task, &last);
+	const struct task *before = &d->now.tasks[last];
 	struct suspect s = own[end], waiter;
 
 	if (d->now.tasks[end].wait.kind == WAIT_ENDED && end != last)
 		return own[last];
-	if (end == task || s.weight > WEIGHT_TIMED)
+	if (end == task)
 		return s;
-	if (graph_is_idle(&d->now.tasks[end]))
+	if (s.weight <= WEIGHT_TIMED && graph_is_idle(&d->now.tasks[end]))
 		s = judge_idle_holder(d, last, end);
-	if (wait_is_lock(d->now.tasks[last].wait.kind))
+	if (wait_is_lock(before->wait.kind))
+		return weigh_holder(d, before, s);
+	if (s.weight > WEIGHT_TIMED)
 		return s;
 	/* The reader of a pipe or socket whose other end is idle: it may have missed its answer. */
 	waiter = own[last];

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/futex.h>
+#include <linux/sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -43,6 +44,7 @@ static const char *const names[WAIT_KINDS] = {
 	[WAIT_POLL] = "poll",
 	[WAIT_CHILD] = "end of a child",
 	[WAIT_SLEEP] = "sleep",
+	[WAIT_SIGNAL] = "signal",
 	[WAIT_DISK] = "disk",
 	[WAIT_FREEZE] = "frozen filesystem",
 	[WAIT_PARKED] = "held by the rig",
@@ -160,20 +162,56 @@ static void decode_sleep(const struct call *call, struct wait *wait)
 	wait->timed = true;
 }
 
+/* Only the parent of a vfork() waits there, for its child to end or to run another program. */
+static void decode_clone(const struct call *call, struct wait *wait)
+{
+	if (!(call->arg[0] & CLONE_VFORK))
+		wait->kind = WAIT_OTHER;
+}
+
+static void decode_semtimedop(const struct call *call, struct wait *wait)
+{
+	wait->timed = call->arg[3] != 0;
+}
+
+static void decode_sigtimedwait(const struct call *call, struct wait *wait)
+{
+	wait->timed = call->arg[2] != 0;
+}
+
+static void decode_mq(const struct call *call, struct wait *wait)
+{
+	wait->timed = call->arg[4] != 0;
+}
+
 static const struct row rows[] = {
 	{SYS_futex, decode_futex, WAIT_FUTEX, -1},
 	{SYS_flock, decode_flock, WAIT_FILE_LOCK, 0},
 	{SYS_fcntl, decode_fcntl, WAIT_FILE_LOCK, 0},
 	{SYS_wait4, decode_wait4, WAIT_CHILD, -1},
 	{SYS_waitid, decode_waitid, WAIT_CHILD, -1},
+	{SYS_vfork, NULL, WAIT_CHILD, -1},
+	{SYS_clone, decode_clone, WAIT_CHILD, -1},
+	{SYS_semop, NULL, WAIT_SEMAPHORE, -1},
+	{SYS_semtimedop, decode_semtimedop, WAIT_SEMAPHORE, -1},
+	{SYS_pause, NULL, WAIT_SIGNAL, -1},
+	{SYS_rt_sigsuspend, NULL, WAIT_SIGNAL, -1},
+	{SYS_rt_sigtimedwait, decode_sigtimedwait, WAIT_SIGNAL, -1},
+	{SYS_msgrcv, NULL, WAIT_READ, -1},
+	{SYS_msgsnd, NULL, WAIT_WRITE, -1},
+	{SYS_mq_timedreceive, decode_mq, WAIT_READ, 0},
+	{SYS_mq_timedsend, decode_mq, WAIT_WRITE, 0},
 	{SYS_read, NULL, WAIT_READ, 0},
 	{SYS_readv, NULL, WAIT_READ, 0},
 	{SYS_recvfrom, NULL, WAIT_READ, 0},
 	{SYS_recvmsg, NULL, WAIT_READ, 0},
+	{SYS_recvmmsg, decode_mq, WAIT_READ, 0},
 	{SYS_write, NULL, WAIT_WRITE, 0},
 	{SYS_writev, NULL, WAIT_WRITE, 0},
 	{SYS_sendto, NULL, WAIT_WRITE, 0},
 	{SYS_sendmsg, NULL, WAIT_WRITE, 0},
+	{SYS_sendmmsg, NULL, WAIT_WRITE, 0},
+	{SYS_sendfile, NULL, WAIT_WRITE, 0},
 	{SYS_open, NULL, WAIT_OPEN, -1},
 	{SYS_openat, NULL, WAIT_OPEN, -1},
 	{SYS_accept, NULL, WAIT_ACCEPT, 0},

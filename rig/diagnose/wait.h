@@ -28,6 +28,7 @@ enum wait_kind {
 	WAIT_POLL, /* select, poll, epoll */
 	WAIT_CHILD,
 	WAIT_SLEEP,
+	WAIT_SIGNAL, /* for a signal: pause, sigwait, sigsuspend */
 	WAIT_DISK,   /* uninterruptible */
 	WAIT_FREEZE, /* for a frozen filesystem */
 	WAIT_PARKED, /* held by the rig */

@@ -206,7 +206,7 @@ static void frozen_writer(void)
 
 const struct zoo_case zoo_events[] = {
 	{"cond-lost", "lost-wakeup", "store", cond_lost, 0, 0},
-	{"cond-lost-under-mutex", "lost-wakeup", "store", cond_lost_under_mutex, 0, 0},
+	{"cond-lost-under-mutex", "lost-wakeup", "index", cond_lost_under_mutex, 0, 0},
 	{"semaphore-lost", "lost-wakeup", "store", semaphore_lost, 0, 0},
 	{"semaphore-of-processes-lost", "lost-wakeup", "deliver", semaphore_of_processes_lost, 0,
 		0},

@@ -295,8 +295,8 @@ const struct zoo_case zoo_file_locks[] = {
 	{"queue-behind-event", "lost-wakeup", "queue", queue_behind_event, 0, 0},
 	{"queue-behind-reader", "lost-wakeup", "queue", queue_behind_reader, 0, 0},
 	{"chain-to-stopped", "stopped", "deliver", chain_to_stopped, 0, 0},
-	{"writer-behind-reader", "lost-wakeup", "deliver", writer_behind_reader, 0, 0},
+	{"writer-behind-reader", "lost-wakeup", "index", writer_behind_reader, 0, 0},
 	{"queue-behind-fault", "blocked-on-fault", "queue", queue_behind_fault, 0, 0},
-	{"dot-lock-held", "lost-wakeup", "deliver", dot_lock_held, 0, 0},
+	{"dot-lock-held", "lost-wakeup", "mbox", dot_lock_held, 0, 0},
 	{0},
 };
