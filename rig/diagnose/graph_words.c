@@ -7,15 +7,25 @@
 #include <stdio.h>
 #include <string.h>
 
+#define RANDOM_LEN  6 /* as mkstemp() makes them */
+#define RANDOM_TURN 2 /* how often such a word turns from small to great or to a digit, or back */
+
+static int kind_of(char c)
+{
+	return isdigit((unsigned char)c) ? 0 : isupper((unsigned char)c) ? 1 : 2;
+}
+
 static bool is_id(const char *word, size_t len)
 {
-	size_t digits = 0, hex = 0;
+	size_t digits = 0, hex = 0, turns = 0;
 
 	for (size_t i = 0; i < len; i++) {
 		digits += isdigit((unsigned char)word[i]) != 0;
 		hex += isxdigit((unsigned char)word[i]) != 0;
+		turns += i > 1 && kind_of(word[i]) != kind_of(word[i - 1]);
 	}
-	return digits && (hex == len || digits * 2 >= len);
+	return (digits && (hex == len || digits * 2 >= len)) ||
+	       (len >= RANDOM_LEN && turns >= RANDOM_TURN);
 }
 
 /* The last two names of a path, ids in them as '#'. */

@@ -287,7 +287,7 @@ static void dot_lock_held(void)
 
 const struct zoo_case zoo_file_locks[] = {
 	{"flock-cross", "deadlock", "deliver", flock_cross, 0, 0},
-	{"flock-three", "deadlock", "deliver", flock_three, 0, 0},
+	{"flock-three", "deadlock", "relay", flock_three, 0, 0},
 	{"flock-self", "deadlock", "deliver", flock_self, 0, 0},
 	{"ofd-cross", "deadlock", "deliver", ofd_cross, 0, 0},
 	{"posix-refused", "deadlock", "deliver", posix_refused, 0, 0},

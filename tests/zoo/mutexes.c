@@ -275,7 +275,7 @@ const struct zoo_case zoo_mutexes[] = {
 	{"mutex-abba", "deadlock", "store", mutex_abba, 0, 0},
 	{"mutex-abba-errorcheck", "deadlock", "session", mutex_abba_errorcheck, 0, 0},
 	{"mutex-abba-robust", "deadlock", "lookup", mutex_abba_robust, 0, 0},
-	{"mutex-three-recursive", "deadlock", "store", mutex_three_recursive, 0, 0},
+	{"mutex-three-recursive", "deadlock", "relay", mutex_three_recursive, 0, 0},
 	{"mutex-abba-processes", "deadlock", "queue", mutex_abba_processes, 0, 0},
 	{"mutex-self", "deadlock", "store", mutex_self, 0, 0},
 	{"join-under-mutex", "deadlock", "store", join_under_mutex, 0, 0},
