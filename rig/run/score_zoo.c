@@ -114,7 +114,8 @@ static int read_cases(struct scoring *s, struct err *err)
 
 static bool is_chosen(const struct scoring *s, const struct zoo_truth *truth)
 {
-	return !s->options->only || !fnmatch(s->options->only, truth->name, 0);
+	return (!s->options->only || !fnmatch(s->options->only, truth->name, 0)) &&
+	       (!s->options->held_out || truth->held_out);
 }
 
 /* One that is healthy, idle and nothing to do with a fault. */

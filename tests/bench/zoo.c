@@ -1,5 +1,5 @@
 /*
- * The score of the zoo and how long a cell of it takes: zoo [GLOB [TIMES [HEALTHY [SEED [DIR]]]]]. What was
+ * The score of the zoo and how long a cell of it takes: zoo [GLOB|held-out [TIMES [HEALTHY [SEED [DIR]]]]]. What was
  * misjudged stays in DIR with its evidence. Exits 1 where a figure is missed.
  */
 #include "base/buf.h"
@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define RECALL_MIN  0.99
@@ -59,7 +60,8 @@ int main(int argc, char **argv)
 	const char *dir = argc > 5 ? argv[5] : mkdtemp(made);
 	const struct zoo_options options = {.root = ".",
 		.dir = dir,
-		.only = argc > 1 ? argv[1] : NULL,
+		.only = argc > 1 && strcmp(argv[1], "held-out") != 0 ? argv[1] : NULL,
+		.held_out = argc > 1 && !strcmp(argv[1], "held-out"),
 		.times = argc > 2 ? (unsigned int)atoi(argv[2]) : 1,
 		.healthy = argc > 3 ? (unsigned int)atoi(argv[3]) : 0,
 		.seed = argc > 4 ? (uint64_t)atoll(argv[4]) : 1,

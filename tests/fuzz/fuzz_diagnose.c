@@ -1,8 +1,9 @@
 /*
- * A scan, as a hostile guest may write it: graph, classes and words. Whatever the evidence: a title, a class
+ * A scan, as a hostile guest may write it: graph, classes, words and the drawing. Whatever the evidence: a title, a class
  * that has a name or none, bounded lists, and the same answer twice.
  */
 #include "diagnose/diagnose.h"
+#include "report/graph_svg.h"
 
 #include <assert.h>
 #include <stdint.h>
@@ -27,6 +28,17 @@ static void run(const json_t *json, struct diagnosis *ret)
 	assert(ret->title && ret->culprit_count <= CULPRITS_MAX);
 	assert(ret->evidence_count <= EVIDENCE_LINE_MAX && ret->unknown_count <= EVIDENCE_LINE_MAX);
 	assert(!ret->hang_class == !ret->signature[0]);
+	assert(!ret->hang_class == !ret->graph);
+}
+
+/* Markup in the drawing is its own: everything of the guest is escaped. */
+static void draw(const struct diagnosis *diagnosis)
+{
+	struct buf svg = {0};
+
+	if (diagnosis->graph && graph_svg(diagnosis->graph, &svg))
+		assert(!strstr(svg.data, "<script"));
+	buf_free(&svg);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
@@ -40,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	run(json, &two);
 	assert(!strcmp(one.signature, two.signature) && !strcmp(one.title, two.title));
 	json_decref(diagnosis_to_json(&one));
+	draw(&one);
 	diagnosis_free(&one);
 	diagnosis_free(&two);
 	json_decref(json);
