@@ -223,7 +223,7 @@ bool graph_svg(const json_t *graph, struct buf *out)
 	width = 2 * (MARGIN + BEND) + g.ranks * BOX_W + (g.ranks - 1) * GAP_X;
 	height = MARGIN * 2 + BEND + g.rows * (BOX_H + GAP_Y) + (left_out > 0 ? 18 : 0);
 	buf_addf(out,
-		"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
+		"<svg viewBox=\"0 0 %d %d\" width=\"%d\" "
 		"height=\"%d\" role=\"img\" aria-label=\"wait-for graph\">\n%s",
 		width, height, width, height, style);
 	for (size_t i = 0; i < g.edge_count; i++)

@@ -13,5 +13,5 @@
 #define GRAPH_SVG_NODES_MAX 64
 #define GRAPH_SVG_EDGES_MAX 256
 
-/* Adds one <svg> element (SVG 1.1, fit for HTML and, with its name space, as a file); false: no node to draw. */
+/* Adds one <svg> element (SVG 1.1, to stand inside HTML); false: there is no node to draw. */
 bool graph_svg(const json_t *graph, struct buf *out);
