@@ -55,7 +55,7 @@ static int open_with(int (*start)(const struct template *, struct machine *, str
 	struct err *err)
 {
 	struct machine *machine = NULL;
-	int rc = machine_new(template_machine(tmpl), options, &machine, err);
+	int rc = machine_new(template_machine(tmpl), options, false, &machine, err);
 
 	if (!rc)
 		rc = copy_layers(tmpl, machine, err);
@@ -135,7 +135,7 @@ int clone_boot_cut(const struct template *tmpl, const struct machine_options *op
 	const char *log_dir, const struct write_cut *cuts, struct machine **ret, struct err *err)
 {
 	struct machine *machine = NULL;
-	int rc = machine_new(template_machine(tmpl), options, &machine, err);
+	int rc = machine_new(template_machine(tmpl), options, false, &machine, err);
 
 	if (!rc)
 		rc = cut_layers(tmpl, machine, log_dir, cuts, NULL, err);

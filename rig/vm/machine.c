@@ -137,7 +137,7 @@ static int learn_ports(struct machine *m, struct err *err)
 	auto_free char *info = NULL;
 	int rc;
 
-	if (network_kind(m->network) != NETWORK_USER)
+	if (!m->network || network_kind(m->network) != NETWORK_USER)
 		return 0;
 	rc = qmp_human(m->qmp, "info usernet", deadline_in_ms(COMMAND_MS), &info, err);
 	return rc ? rc : network_learn(m->network, info, err);
@@ -170,15 +170,20 @@ int machine_launch(struct machine *m, const struct machine_launch *launch, struc
 		.incoming = launch->incoming,
 		.log_writes = m->log_writes,
 		.capture = m->capture,
-		.tap_fd = network_tap_fd(m->network)};
+		.warp = launch->warp,
+		.isolated = !m->network,
+		.tap_fd = m->network ? network_tap_fd(m->network) : -1};
 	int rc = hold_capture(m->capture, &capture_fd, err);
 
 	if (!rc && m->log_writes)
 		rc = machine_empty_logs(m, err);
 	if (rc)
 		return rc;
-	network_netdev(&m->spec->network, network_kind(m->network), line.tap_fd, &netdev);
-	line.netdev = buf_text(&netdev);
+	if (m->network)
+		network_netdev(&m->spec->network, network_kind(m->network), line.tap_fd, &netdev);
+	else
+		network_spare(network_resolve(m->spec->network.kind), &netdev);
+	line.netdev = netdev.len ? buf_text(&netdev) : NULL;
 	pthread_mutex_lock(&m->lock);
 	m->ended = 0;
 	m->off = false;
@@ -205,7 +210,7 @@ static char *whole_path(const char *path)
 }
 
 int machine_new(const struct machine_spec *spec, const struct machine_options *options,
-	struct machine **ret, struct err *err)
+	bool isolated, struct machine **ret, struct err *err)
 {
 	struct machine *m;
 	int rc = fs_mkdir_p(options->dir, err);
@@ -224,7 +229,8 @@ int machine_new(const struct machine_spec *spec, const struct machine_options *o
 	cond_init(&m->changed);
 	m->dir = whole_path(options->dir); /* QEMU runs in there: relative paths would change */
 	m->capture = whole_path(options->capture);
-	rc = network_open(&spec->network, m->dir, &m->network, err);
+	if (!isolated)
+		rc = network_open(&spec->network, m->dir, &m->network, err);
 	if (rc) {
 		machine_close(m);
 		return rc;
@@ -238,7 +244,7 @@ int machine_boot(const struct machine_spec *spec, const struct machine_options *
 {
 	const struct machine_launch launch = {.memory_kind = QEMU_MEMORY_PLAIN};
 	struct machine *m = NULL;
-	int rc = machine_new(spec, options, &m, err);
+	int rc = machine_new(spec, options, false, &m, err);
 
 	if (!rc)
 		rc = machine_fresh_layers(m, err);

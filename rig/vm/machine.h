@@ -125,6 +125,7 @@ int machine_take_witness_fd(struct machine *machine);
 int machine_pause(struct machine *machine, struct err *err);
 int machine_resume(struct machine *machine, struct err *err);
 int64_t machine_paused_ns(struct machine *machine);
+bool machine_is_paused(struct machine *machine);
 
 /* Press the reset button and let the guest boot again: memory is lost, the disks' contents as QEMU holds them
  * are kept, sockets and network stay. Returns once the firmware is through, about a second later. */

@@ -36,6 +36,11 @@ static bool is_still(struct machine *m)
 	return still;
 }
 
+bool machine_is_paused(struct machine *m)
+{
+	return is_still(m);
+}
+
 int machine_go(struct machine *m, struct err *err)
 {
 	int rc = command(m, "cont", NULL, err);

@@ -28,14 +28,22 @@ int machine_can_ignore_shared(struct machine *machine, bool *ret, struct err *er
 	return 0;
 }
 
-/* Both sides must have the same set. */
-static int set_capabilities(struct qmp *qmp, bool ignore_shared, struct err *err)
+/* Both sides must have the same set. A clone was loaded with x-ignore-shared and still has it when it is
+ * saved itself. */
+static int set_capabilities(struct machine *machine, bool ignore_shared, struct err *err)
 {
 	json_t *list = json_pack("[{s:s, s:b}]", "capability", "events", "state", 1);
+	struct qmp *qmp = machine_qmp(machine);
+	bool known = true;
+	int rc = ignore_shared ? 0 : machine_can_ignore_shared(machine, &known, err);
 
-	if (ignore_shared)
-		json_array_append_new(
-			list, json_pack("{s:s, s:b}", "capability", "x-ignore-shared", "state", 1));
+	if (rc) {
+		json_decref(list);
+		return rc;
+	}
+	if (known)
+		json_array_append_new(list, json_pack("{s:s, s:b}", "capability", "x-ignore-shared",
+						    "state", (int)ignore_shared));
 	return qmp_execute(qmp, "migrate-set-capabilities",
 		json_pack("{s:o}", "capabilities", list), deadline_in_ms(ASK_MS), NULL, err);
 }
@@ -69,7 +77,7 @@ static int stream(struct machine *machine, const char *verb, const char *path, i
 	uint64_t mark = qmp_mark(qmp);
 	int rc;
 
-	rc = set_capabilities(qmp, ignore_shared, err);
+	rc = set_capabilities(machine, ignore_shared, err);
 	if (!rc)
 		rc = qmp_execute_fd(qmp, "getfd", json_pack("{s:s}", "fdname", "state"), fd,
 			deadline_in_ms(ASK_MS), NULL, err);
@@ -79,6 +87,24 @@ static int stream(struct machine *machine, const char *verb, const char *path, i
 	if (!rc)
 		rc = await_stream(machine, mark, path, err);
 	return rc;
+}
+
+/* "completed" is told a moment before QEMU takes commands like `cont` again (QEMU 7.2, migration.c,
+ * migration_iteration_finish()), and nothing is told then. */
+static int await_saved(struct machine *machine, struct err *err)
+{
+	int64_t deadline_ns = deadline_in_ms(ASK_MS);
+
+	for (;;) {
+		auto_json json_t *state = NULL;
+		int rc = qmp_execute(
+			machine_qmp(machine), "query-status", NULL, deadline_ns, &state, err);
+
+		if (rc || strcmp(json_get_text(state, "status", ""), "finish-migrate"))
+			return rc;
+		if (!deadline_left_ms(deadline_ns))
+			return err_set(err, -ETIMEDOUT, "QEMU does not end the saving");
+	}
 }
 
 int machine_save(struct machine *machine, const char *path, bool ignore_shared, struct err *err)
@@ -93,6 +119,8 @@ int machine_save(struct machine *machine, const char *path, bool ignore_shared, 
 		deadline_in_ms(ASK_MS), NULL, err);
 	if (!rc)
 		rc = stream(machine, "migrate", path, fd, ignore_shared, err);
+	if (!rc)
+		rc = await_saved(machine, err);
 	return rc;
 }
 

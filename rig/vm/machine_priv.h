@@ -15,7 +15,7 @@ struct machine {
 	char *capture;
 	void (*on_event)(void *arg, enum machine_event event, int64_t mono_ns);
 	void *arg;
-	struct network *network;
+	struct network *network; /* NULL: isolated */
 	struct qemu qemu;
 	struct qmp *qmp;
 	struct qga *qga;
@@ -39,11 +39,13 @@ struct machine_launch {
 	enum qemu_memory memory_kind;
 	const char *memory; /* borrowed for the call */
 	bool incoming;	    /* it stands still, waiting for a state: machine_load(), machine_go() */
+	bool warp;	    /* idle time is skipped */
 };
 
-/* The folder and the network; no QEMU yet. */
+/* The folder and the network; no QEMU yet. An isolated machine has no network: nothing that its guest
+ * sends arrives anywhere, and nothing ever comes. */
 int machine_new(const struct machine_spec *spec, const struct machine_options *options,
-	struct machine **ret, struct err *err);
+	bool isolated, struct machine **ret, struct err *err);
 /* Start QEMU; the layers must be there. */
 int machine_launch(struct machine *machine, const struct machine_launch *launch, struct err *err);
 int machine_fresh_layers(struct machine *machine, struct err *err);

@@ -162,6 +162,15 @@ void network_netdev(
 		buf_add_str(out, "tap,id=net0,ifname=tap0,script=no,downscript=no");
 }
 
+/* libslirp 4.7, src/state.c: of guestfwd only those with a character device behind are in the stream; ours
+ * have none. */
+void network_spare(enum network_kind kind, struct buf *out)
+{
+	assert(kind != NETWORK_AUTO);
+	if (kind == NETWORK_USER)
+		buf_add_str(out, "user,id=net0,restrict=on,ipv6=off");
+}
+
 int network_tap_fd(const struct network *network)
 {
 	return network->tap ? network_tap_device(network->tap) : -1;

@@ -90,6 +90,9 @@ int network_listen(struct network *network, const char *name, uint16_t port, str
 /* For machine.c. The -netdev argument (id net0) for a resolved kind; tap_fd -1 is for showing only. */
 void network_netdev(
 	const struct network_spec *spec, enum network_kind kind, int tap_fd, struct buf *out);
+/* The same for a machine without a network that loads the state of one that had it: what the stream asks
+ * for, connected to nobody; nothing for tap, whose state is not in the stream. */
+void network_spare(enum network_kind kind, struct buf *out);
 int network_tap_fd(const struct network *network); /* -1 for user */
 /* The forwards' ports, out of the monitor's `info usernet`, once QEMU runs. */
 int network_learn(struct network *network, const char *info_usernet, struct err *err);

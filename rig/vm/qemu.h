@@ -29,9 +29,11 @@ struct qemu_line {
 	const struct machine_spec *spec;
 	const char *dir; /* layers, console.log; QEMU's working directory */
 	enum qemu_memory memory_kind;
-	const char *memory;		/* path, NULL for PLAIN */
-	bool incoming;			/* wait, stopped, for a state to load */
-	bool log_writes;		/* each layer's writes into machine_write_log_path() */
+	const char *memory; /* path, NULL for PLAIN */
+	bool incoming;	    /* wait, stopped, for a state to load */
+	bool log_writes;    /* each layer's writes into machine_write_log_path() */
+	bool warp;	    /* idle time is skipped: one TCG thread that counts instructions */
+	bool isolated;	    /* the NIC is on a hub with nobody else; `netdev` is a spare, or NULL */
 	const char *capture;		/* NULL: none */
 	const char *netdev;		/* network_netdev() */
 	int tap_fd;			/* passed on; -1: none */

@@ -83,21 +83,31 @@ static void add_memory(struct args *args, const struct qemu_line *line)
 			line->memory_kind == QEMU_MEMORY_SHARED ? "on" : "off");
 	addf(args, "-m", "%llu", (unsigned long long)(size >> 20));
 	addf(args, "-smp", "%u", line->spec->cpus);
-	add(args, "-accel", accel_argument(line->spec->accel));
+	if (line->warp) {
+		/* QEMU 7.2, docs/devel/tcg-icount.rst: 8 ns an instruction, and a clock that jumps to
+		 * the next timer whenever the processor is idle. */
+		add(args, "-accel", "tcg,thread=single");
+		add(args, "-icount", "shift=3,sleep=off");
+	} else {
+		add(args, "-accel", accel_argument(line->spec->accel));
+	}
 	add(args, "-cpu", accel_cpu(line->spec->accel));
 }
 
-static json_t *cache_of(const struct machine_disk *disk)
+/* What a branch writes is thrown away: nobody waits for the host's disk. */
+static json_t *cache_of(const struct machine_disk *disk, const struct qemu_line *line)
 {
-	return json_pack("{s:b, s:b}", "direct", 0, "no-flush",
-		disk->cache == MACHINE_CACHE_UNSAFE && !disk->readonly);
+	bool unsafe = disk->cache == MACHINE_CACHE_UNSAFE || line->isolated;
+
+	return json_pack("{s:b, s:b}", "direct", 0, "no-flush", unsafe && !disk->readonly);
 }
 
-static void add_readonly_disk(struct args *args, const struct machine_disk *disk)
+static void add_readonly_disk(
+	struct args *args, const struct machine_disk *disk, const struct qemu_line *line)
 {
 	add_json(args, "-blockdev",
 		json_pack("{s:s, s:s, s:b, s:o, s:o}", "driver", disk->base_format, "node-name",
-			disk->name, "read-only", 1, "cache", cache_of(disk), "file",
+			disk->name, "read-only", 1, "cache", cache_of(disk, line), "file",
 			json_pack("{s:s, s:s}", "driver", "file", "filename", disk->base)));
 }
 
@@ -119,22 +129,23 @@ static void add_write_log(
 /* file <- qcow2 (<- blklogwrites) <- throttle: the group has no limits and is there so that a disk can be
  * slowed or stopped later, as nothing may be added to a clone. */
 static void add_layered_disk(
-	struct args *args, const struct machine_disk *disk, const char *dir, bool log_writes)
+	struct args *args, const struct machine_disk *disk, const struct qemu_line *line)
 {
-	auto_free char *path = text_fmt("%s/%s.qcow2", dir, disk->name);
+	auto_free char *path = text_fmt("%s/%s.qcow2", line->dir, disk->name);
 	auto_free char *image = text_fmt("%s-image", disk->name);
 	auto_free char *group = text_fmt("throttle-%s", disk->name);
-	auto_free char *below = text_fmt("%s-%s", disk->name, log_writes ? "writes" : "image");
+	auto_free char *below =
+		text_fmt("%s-%s", disk->name, line->log_writes ? "writes" : "image");
 	json_t *file = json_pack("{s:s, s:s, s:s, s:o}", "driver", "file", "filename", path,
-		"discard", "unmap", "cache", cache_of(disk));
+		"discard", "unmap", "cache", cache_of(disk, line));
 
 	add_json(args, "-object",
 		json_pack("{s:s, s:s}", "qom-type", "throttle-group", "id", group));
 	add_json(args, "-blockdev",
 		json_pack("{s:s, s:s, s:s, s:o, s:o}", "driver", "qcow2", "node-name", image,
-			"discard", "unmap", "cache", cache_of(disk), "file", file));
-	if (log_writes)
-		add_write_log(args, disk, dir, image);
+			"discard", "unmap", "cache", cache_of(disk, line), "file", file));
+	if (line->log_writes)
+		add_write_log(args, disk, line->dir, image);
 	add_json(args, "-blockdev",
 		json_pack("{s:s, s:s, s:s, s:s, s:s}", "driver", "throttle", "node-name",
 			disk->name, "throttle-group", group, "file", below, "discard", "unmap"));
@@ -146,9 +157,9 @@ static void add_disks(struct args *args, const struct qemu_line *line)
 		const struct machine_disk *disk = &line->spec->disks[i];
 
 		if (disk->readonly)
-			add_readonly_disk(args, disk);
+			add_readonly_disk(args, disk, line);
 		else
-			add_layered_disk(args, disk, line->dir, line->log_writes);
+			add_layered_disk(args, disk, line);
 		addf(args, "-device", "virtio-blk-pci,id=disk-%s,drive=%s,serial=%s%s", disk->name,
 			disk->name, disk->name, disk->readonly ? "" : ",write-cache=on");
 	}
@@ -157,12 +168,22 @@ static void add_disks(struct args *args, const struct qemu_line *line)
 static void add_network(struct args *args, const struct qemu_line *line)
 {
 	auto_free char *capture = line->capture ? commas(line->capture) : NULL;
+	const char *netdev = line->isolated ? "hole" : "net0";
 
-	add(args, "-netdev", line->netdev);
+	/* A spare back-end has no NIC: it is there because its state is in the stream. */
+	if (line->netdev)
+		add(args, "-netdev", line->netdev);
+	/* A hub takes a frame only if one of its other ports does, and a port without a peer drops it: alone,
+	 * the NIC's own port would let the guest's queue fill up (QEMU 7.2, net/hub.c, net/net.c). */
+	if (line->isolated) {
+		add(args, "-netdev", "hubport,id=hole,hubid=0");
+		add(args, "-netdev", "hubport,id=drain,hubid=0");
+	}
 	/* The pcap's snap length stays at 64 KiB, more than any frame here: no offloads, see network.c. */
 	if (capture)
-		addf(args, "-object", "filter-dump,id=capture,netdev=net0,file=%s", capture);
-	add(args, "-device", "virtio-net-pci,id=nic0,netdev=net0,romfile=,mac=" NETWORK_GUEST_MAC);
+		addf(args, "-object", "filter-dump,id=capture,netdev=%s,file=%s", netdev, capture);
+	addf(args, "-device", "virtio-net-pci,id=nic0,netdev=%s,romfile=,mac=" NETWORK_GUEST_MAC,
+		netdev);
 }
 
 static void add_socket(struct args *args, const char *id, int fd, const char *dir)

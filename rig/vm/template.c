@@ -288,7 +288,7 @@ static int boot_and_save(const struct template_spec *spec, const char *key, cons
 	int rc;
 
 	say(spec, "booting");
-	rc = machine_new(spec->machine, &options, &machine, err);
+	rc = machine_new(spec->machine, &options, false, &machine, err);
 	if (!rc)
 		rc = machine_fresh_layers(machine, err);
 	if (!rc)

@@ -57,6 +57,15 @@
  *			seen. lost: there were more
  *	residue		-> {"residue":["one sentence each"]}	stopped tasks, armed points, frozen
  *			mounts, leftover workers, commands that still run
+ *	skip		-> {"clock","guest_ns"}	for a branch whose idle time is skipped, and only
+ *			there: a clock source that fits it, and TCP that does not give up a silent peer
+ *	watch		{"tasks":[{"pid","tid","start","syscall"?}],"conns":[{"port","peer"}],"tick_ms"}
+ *			-> {"guest_ns","tasks":[{"pid","tid","comm","exe","waited_ns","syscall"}],
+ *			"conns":[known]}	threads that leave the wait they are in (`syscall` of a scan;
+ *			left out: the one at this moment), and answers on TCP connections: port of the
+ *			guest, address:port of the peer. Then the events left, ended, sent and watched,
+ *			until the machine ends. tick_ms 0: the answer alone. waited_ns: how long the
+ *			thread has not run, -1 if that cannot be told. Tasks that are gone are left out
  *
  * Events
  *	hello		{"version","boot_id"}	the witness has opened its port: (re)send the reset
@@ -69,6 +78,11 @@
  *			"count"}
  *	broken		{"error"}	the host sent what is no request; nothing is read before the next
  *			reset (no "seq": it belongs to this connection)
+ *	left, ended	{"pid","tid","comm","exe","woke_ns","was","now"}	a watched thread left its
+ *			wait (was, now: `syscall` of a scan) or ended; woke_ns: when it ran first
+ *	sent		{"port","peer","bytes","end","text"}	the first bytes of an answer on a watched
+ *			connection, at most 200 of them in text; end: the guest closed it
+ *	watched		{}	tick_ms are over, again
  *	kernel		{"line","level"}	from /dev/kmsg: oops, segfault, hung task, out of memory
  */
 #pragma once
@@ -86,6 +100,8 @@
 #define WITNESS_FILES_MAX   4096u	 /* open files in one scan */
 #define WITNESS_TAILS_MAX   16u
 #define WITNESS_RUNS_MAX    16u /* commands at the same time */
+#define WATCH_TASKS_MAX	    256u
+#define WATCH_CONNS_MAX	    256u
 
 #define WITNESS_RESET_BYTE  0xff
 #define WITNESS_RESET_BYTES 8u

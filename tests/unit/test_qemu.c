@@ -118,6 +118,42 @@ static void only_unsafe_disks_ignore_a_flush(void)
 	qemu_argv_free(argv);
 }
 
+/* In the branch the devices are those of the machine that was saved; its time and its network are not. */
+static void a_branch_skips_idle_time_on_a_network_with_nobody_on_it(void)
+{
+	static const struct {
+		const char *netdev;
+		bool warp;
+		const char *wanted[4];
+	} rows[] = {
+		{"user,id=net0,restrict=on", true,
+			{"-accel tcg,thread=single -icount shift=3,sleep=off -cpu ",
+				"-netdev user,id=net0,restrict=on -netdev hubport,id=hole,hubid=0 "
+				"-netdev hubport,id=drain,hubid=0 ",
+				"virtio-net-pci,id=nic0,netdev=hole,romfile=,mac=",
+				"filter-dump,id=capture,netdev=hole,file=/c"}},
+		{NULL, false,
+			{"-accel tcg,thread=multi -cpu ", "-netdev hubport,id=hole,hubid=0 ",
+				"netdev=hole,romfile=", "\"no-flush\":true"}},
+	};
+	struct machine_spec spec = spec_of(&tcg);
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct qemu_line line = line_of(&spec);
+		auto_free char *text = NULL;
+
+		line.netdev = rows[i].netdev;
+		line.warp = rows[i].warp;
+		line.isolated = true;
+		line.capture = "/c";
+		text = joined(&line);
+		for (size_t j = 0; j < ARRAY_SIZE(rows[i].wanted); j++)
+			CHECK_HAS(text, rows[i].wanted[j]);
+		CHECK(!has(text, "netdev=net0"));
+		CHECK_INT(has(text, "icount"), rows[i].warp);
+	}
+}
+
 static void memory_is_shared_for_a_template_and_private_for_a_clone(void)
 {
 	static const struct {
@@ -304,6 +340,7 @@ static void a_tail_begins_at_a_line_and_is_escaped(void)
 
 CHECK_MAIN(CHECK_CASE(the_full_set_of_devices_is_always_there),
 	CHECK_CASE(only_unsafe_disks_ignore_a_flush),
+	CHECK_CASE(a_branch_skips_idle_time_on_a_network_with_nobody_on_it),
 	CHECK_CASE(memory_is_shared_for_a_template_and_private_for_a_clone),
 	CHECK_CASE(commas_in_paths_cannot_become_options),
 	CHECK_CASE(the_shell_gives_back_what_was_quoted),

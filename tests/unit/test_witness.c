@@ -366,6 +366,42 @@ static void the_board_is_commanded_and_its_armed_points_are_residue(void)
 	CHECK_INT(json_array_size(clean), 0);
 }
 
+/* What is asked for is not watched: that takes a machine whose time is skipped, see test_vm_warp. */
+static void a_watch_says_where_a_thread_waits_and_since_when(void)
+{
+	int ends[2];
+	auto_bench struct bench b = {0};
+	auto_json json_t *seen = NULL;
+	const json_t *task;
+	json_t *args;
+	pid_t pid;
+	char c;
+
+	if (!bench_open(&b) || !CHECK_INT(pipe2(ends, O_CLOEXEC), 0))
+		return;
+	pid = fork();
+	if (!pid)
+		_exit(read(ends[0], &c, 1) < 0);
+	args = json_pack("{s:[{s:i,s:i,s:i},{s:i,s:i,s:I},{s:i},s,{}],s:[{s:i,s:s},{s:i,s:s},[]]}",
+		"tasks", "pid", (int)pid, "tid", (int)pid, "start", 0, "pid", (int)pid, "tid",
+		(int)pid, "start", (json_int_t)7, "pid", -1, "none", "conns", "port", 25, "peer",
+		"10.0.2.2:1", "port", 99999, "peer", "::1");
+	CHECK_INT(witness_call(b.w, "watch", args, soon(), &seen, NULL), 0);
+	CHECK_INT(
+		json_array_size(json_object_get(seen, "tasks")), 1); /* started when it was said */
+	task = json_array_get(json_object_get(seen, "tasks"), 0);
+	CHECK_INT(json_get_int(task, "tid", 0), pid);
+	CHECK_HAS(json_get_text(task, "exe", ""), "test_witness");
+	CHECK(*json_get_text(task, "syscall", ""));
+	CHECK_INT(json_array_size(json_object_get(seen, "conns")), 1);
+	CHECK(json_is_false(json_array_get(json_object_get(seen, "conns"), 0)));
+	CHECK_INT(witness_ping(b.w, soon(), NULL, NULL), 0);
+	close(ends[1]);
+	close(ends[0]);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
 static void mounts_are_listed(void)
 {
 	auto_bench struct bench b = {0};
@@ -437,4 +473,5 @@ CHECK_MAIN(CHECK_CASE(ping_tells_the_guests_clock),
 	CHECK_CASE(what_cannot_be_read_in_time_is_unreadable_and_holds_up_nobody),
 	CHECK_CASE(a_command_in_progress_holds_up_nobody_and_is_residue),
 	CHECK_CASE(the_board_is_commanded_and_its_armed_points_are_residue),
-	CHECK_CASE(mounts_are_listed), CHECK_CASE(what_cannot_be_done_is_refused_with_a_sentence))
+	CHECK_CASE(a_watch_says_where_a_thread_waits_and_since_when), CHECK_CASE(mounts_are_listed),
+	CHECK_CASE(what_cannot_be_done_is_refused_with_a_sentence))

@@ -3,7 +3,7 @@
  * witness as the image's does. One template, a clone for each case.
  */
 #include "tests/unit/witness_fixture.h"
-#include "tests/vm/tiny_guest.h"
+#include "tests/vm/tiny_witness.h"
 
 #include "diagnose/diagnose.h"
 #include "vm/clone.h"
@@ -11,132 +11,10 @@
 #include <fcntl.h>
 #include <signal.h>
 
-#define PATIENCE   deadline_in_ms(60000)
-#define DISK_BYTES (INT64_C(64) << 20)
-#define FILE_MAX   (64u << 20)
-#define PINGS	   50
+#define PATIENCE deadline_in_ms(60000)
+#define PINGS	 50
 
-static const char init_script[] =
-	"#!/bin/busybox sh\n"
-	"b=/bin/busybox\n"
-	"$b mount -t devtmpfs dev /dev; $b mount -t proc proc /proc; $b mount -t sysfs sys /sys\n"
-	"while read -r m; do $b insmod /lib/modules/$m; done </lib/modules/order\n"
-	"while [ ! -b /dev/vda ] || [ ! -b /dev/vdb ]; do $b sleep 0.02; done\n"
-	"$b mkdir -p /root; $b mount -t ext4 -o noatime /dev/vda /root; cd /root\n"
-	"$b mkdir -p bin dev proc sys run data tmp; $b cp $b bin/; $b --install -s /root/bin\n"
-	"$b mount -t ext4 -o noatime /dev/vdb data; $b mount -t tmpfs run run; $b mkdir run/rig\n"
-	"$b cp /witness /stuck_mmap /planted run/rig/\n"
-	"printf '#!/bin/sh\\ncd /run/rig; ./witness & while :; do wait; done\\n' >bin/init2\n"
-	"$b chmod 755 bin/init2; $b dd if=/dev/zero of=data/file bs=4096 count=1; $b sync\n"
-	"for m in dev proc sys; do $b mount --move /$m $m; done\n"
-	"exec $b switch_root /root /bin/init2\n";
-
-static char *dir, *initrd, *kernel;
-static struct accel accel;
-static struct machine_disk disks[2];
-static struct machine_spec machine_spec_of_guest;
-static struct template_spec template_spec_of_guest;
-static struct template *tmpl;
-
-/* ---- the guest ---- */
-
-/* One file in cpio's "newc" format (cpio(5)). */
-static void add_cpio(struct buf *out, const char *name, const char *bytes, size_t len)
-{
-	static unsigned int ino = 1000;
-
-	buf_addf(out, "070701%08X%08X%08X%08X%08X%08X%08zX%08X%08X%08X%08X%08zX%08X", ino++,
-		0100755, 0, 0, 1, 0, len, 0, 0, 0, 0, strlen(name) + 1, 0);
-	buf_add(out, name, strlen(name) + 1);
-	while (out->len % 4)
-		buf_addc(out, '\0');
-	buf_add(out, bytes, len);
-	while (out->len % 4)
-		buf_addc(out, '\0');
-}
-
-static int add_program(struct buf *out, const char *name, const char *path, struct err *err)
-{
-	auto_buf struct buf bytes = {0};
-	int rc = fs_read(path, FILE_MAX, &bytes, err);
-
-	if (!rc)
-		add_cpio(out, name, bytes.data, bytes.len);
-	return rc;
-}
-
-static int make_initrd(const char *base, struct err *err)
-{
-	auto_free char *witness = witness_program();
-	auto_free char *stuck = built_file("guest/stuck_mmap");
-	auto_free char *planted = built_file("guest/planted");
-	auto_buf struct buf all = {0};
-	int rc = fs_read(base, FILE_MAX, &all, err);
-
-	while (all.len % 4)
-		buf_addc(&all, '\0');
-	add_cpio(&all, "witness-init", init_script, strlen(init_script));
-	if (!rc)
-		rc = add_program(&all, "witness", witness, err);
-	if (!rc)
-		rc = add_program(&all, "stuck_mmap", stuck, err);
-	if (!rc)
-		rc = add_program(&all, "planted", planted, err);
-	add_cpio(&all, "TRAILER!!!", "", 0);
-	return rc ? rc : fs_write_atomic(initrd, all.data, all.len, err);
-}
-
-static int make_disk(struct machine_disk *disk, const char *name, struct err *err)
-{
-	char *path = text_fmt("%s/%s.img", dir, name);
-	char *argv[] = {"/sbin/mke2fs", "-q", "-t", "ext4", path, NULL};
-	auto_close int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-
-	*disk = (struct machine_disk){.name = name, .base = path, .base_format = "raw"};
-	if (fd < 0 || ftruncate(fd, DISK_BYTES))
-		return err_sys(err, errno, "cannot make '%s'", path);
-	return proc_run(argv, PATIENCE, NULL, 0, err) ? -EIO : 0;
-}
-
-static int prepare(struct machine *machine, void *arg, struct err *err)
-{
-	struct witness *w = NULL;
-	int rc = witness_attach(machine_take_witness_fd(machine), NULL, NULL, PATIENCE, &w, err);
-
-	(void)arg;
-	witness_close(w);
-	return rc;
-}
-
-static int open_guest(struct err *err)
-{
-	static const char *const parts[] = {"test=witness", NULL};
-	auto_free char *cache = path_join(dir, "cache"), *base = NULL;
-	int rc = tiny_guest_image(&kernel, &base, err);
-
-	if (rc)
-		return rc;
-	rc = make_initrd(base, err);
-	if (!rc)
-		rc = make_disk(&disks[0], "system", err);
-	if (!rc)
-		rc = make_disk(&disks[1], "mail", err);
-	if (!rc)
-		rc = accel_probe(kernel, base, &accel, err);
-	setenv("MAILRIG_CACHE", cache, 1); /* the template goes with the disks below it */
-	machine_spec_of_guest = (struct machine_spec){.kernel = kernel,
-		.initrd = initrd,
-		.append = "quiet rdinit=/witness-init ipv6.disable=1",
-		.memory_bytes = UINT64_C(192) << 20,
-		.cpus = 1,
-		.disks = disks,
-		.disk_count = ARRAY_SIZE(disks),
-		.network = {.kind = NETWORK_USER},
-		.accel = &accel};
-	template_spec_of_guest = (struct template_spec){
-		.machine = &machine_spec_of_guest, .parts = parts, .prepare = prepare};
-	return rc ? rc : template_open(&template_spec_of_guest, PATIENCE, &tmpl, err);
-}
+static struct tiny_witness guest;
 
 /* ---- a clone ---- */
 
@@ -155,7 +33,7 @@ static bool open_store(struct store *s)
 	*s = (struct store){0};
 	bench_init(&s->b);
 	options.dir = s->b.dir;
-	rc = clone_open(tmpl, &options, &s->machine, &err);
+	rc = clone_open(guest.template, &options, &s->machine, &err);
 	if (!rc)
 		rc = witness_attach(machine_take_witness_fd(s->machine), keep_event, &s->b,
 			PATIENCE, &s->b.w, &err);
@@ -475,22 +353,13 @@ static const struct check_case cases[] = {
 
 int main(int argc, char **argv)
 {
-	struct err err = {0};
+	static const char *const programs[] = {"stuck_mmap", "planted", NULL};
 	int rc;
 
 	check_alarm(600);
-	dir = text_dup(check_dir());
-	initrd = path_join(dir, "initrd");
-	rc = open_guest(&err);
-	if (rc) {
-		fprintf(stderr, "no guest to ask: %s\n", err.text);
+	if (tiny_witness_open(&guest, NETWORK_USER, programs))
 		return 1;
-	}
 	rc = check_main(__FILE__, cases, ARRAY_SIZE(cases), argc, argv);
-	template_close(tmpl);
-	for (size_t i = 0; i < ARRAY_SIZE(disks); i++)
-		free((char *)(uintptr_t)disks[i].base);
-	free(initrd);
-	free(dir);
+	tiny_witness_close(&guest);
 	return rc;
 }

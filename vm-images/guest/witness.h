@@ -112,6 +112,8 @@ void verb_freeze(const struct request *request); /* witness_mount.c */
 void verb_thaw(const struct request *request);	 /* witness_mount.c */
 void verb_mounts(const struct request *request); /* witness_mount.c */
 void verb_exits(const struct request *request);	 /* witness_exits.c */
+void verb_skip(const struct request *request);	 /* witness_skip.c */
+void verb_watch(const struct request *request);	 /* witness_watch.c */
 
 /* What each part left behind: sentences added to the array that is open in `out`. */
 void run_residue(struct out *out);
@@ -135,6 +137,13 @@ int core_start(const char *run_dir);  /* witness_core.c */
 int core_main(int argc, char **argv); /* witness_core.c: the kernel's core helper */
 int board_start(const char *run_dir); /* witness_board.c */
 void line_event(const char *path, const char *line, size_t len, enum when_full when_full);
+
+/* ---- witness_watch_conns.c: connections on which an answer is owed, for one watch ---- */
+
+void watch_conns_take(const json_t *list);
+int watch_conns_open(void); /* a descriptor to poll, or -errno */
+void watch_conns_read(void);
+void watch_conns_answer(struct out *out); /* adds "conns" */
 
 /* ---- witness_port.c: the main loop ---- */
 

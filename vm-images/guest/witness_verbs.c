@@ -323,6 +323,8 @@ static const struct verb verbs[] = {
 	{"read", verb_read, true},
 	{"exits", verb_exits, true},
 	{"residue", verb_residue, true},
+	{"skip", verb_skip, false},
+	{"watch", verb_watch, true},
 };
 
 struct job {
