@@ -323,7 +323,7 @@ static void what_cannot_be_read_in_time_is_unreadable_and_holds_up_nobody(void)
 		return;
 	fifo = bench_path(&b, "fifo");
 	CHECK(!mkfifo(fifo, 0600));
-	CHECK_INT(witness_read(b.w, fifo, 10, deadline_in_ms(400), &text, &err), -EREMOTEIO);
+	CHECK_INT(witness_read(b.w, fifo, 10, deadline_in_ms(2000), &text, &err), -EREMOTEIO);
 	CHECK_HAS(err.text, "unreadable");
 	CHECK_INT(witness_scan(b.w, true, soon(), &scan, NULL), 0);
 	CHECK_INT(witness_residue(b.w, soon(), &residue, NULL), 0);
