@@ -228,7 +228,12 @@ struct bed_ops {
 		struct err *err); /* the instant on the bed's clock: what came later never was */
 	int (*restore_power)(struct bed *bed, struct power_loss *ret, struct err *err);
 
-	/* Evidence of this instant into files of `dir` (made if need be). */
+	/* Who waits for whom at this instant: a scan (diagnose/evidence.h) with stacks, and "frozen": the rig
+	 * holds a file system frozen. deep: also memory, descriptors, sockets. New reference. */
+	int (*scan)(struct bed *bed, bool deep, json_t **ret, struct err *err);
+
+	/* Evidence of this instant into files of `dir` (made if need be): owed.json, and a deep scan as
+	 * scan.json, tasks.txt, locks.txt. */
 	int (*evidence)(struct bed *bed, const char *dir, struct err *err);
 
 	/* What the rig left behind: an array of sentences, empty when clean. New reference. */

@@ -70,7 +70,8 @@
  *		 a stop, sent it. oom: the kernel's
  *	log	 {path, line}	of the store's log
  *	kernel	 {line}		of the guest kernel's log
- *	evidence {name}		taken now, into evidence/NAME
+ *	evidence {name, why}	taken now, into evidence/NAME (run/watch.h)
+ *	suspected {name, why, op, age_s}	a hang: its evidence follows, of that name
  *	rig	 {trouble, text}	rig trouble: heal-failed residue capture-lost agent-silent panic
  *		 qemu-gone starved timeout set-up interrupted history (a line that could not be recorded)
  *	note	 {text}		for people

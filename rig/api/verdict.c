@@ -66,8 +66,9 @@ const char *hang_class_find(const char *name)
 	return NULL;
 }
 
-static void free_finding(struct finding *finding)
+void finding_free(struct finding *finding)
 {
+	json_decref(finding->diagnosis);
 	for (size_t i = 0; i < finding->law_count; i++)
 		free(finding->laws[i]);
 	free(finding->laws);
@@ -89,7 +90,7 @@ void result_free(struct result *result)
 	free(result->accelerator);
 	free(result->path);
 	for (size_t i = 0; i < result->finding_count; i++)
-		free_finding(&result->findings[i]);
+		finding_free(&result->findings[i]);
 	free(result->findings);
 	json_decref(result->laws);
 	json_decref(result->drain);
@@ -116,10 +117,11 @@ static json_t *finding_to_json(const struct finding *finding)
 		json_array_append_new(laws, json_text(finding->laws[i]));
 	for (size_t i = 0; i < finding->line_count; i++)
 		json_array_append_new(lines, json_integer(finding->lines[i]));
-	return json_pack("{so so so so so sb sb}", "signature", text_or_null(finding->signature),
-		"class", text_or_null(finding->hang_class), "laws", laws, "title",
-		text_or_null(finding->title), "lines", lines, "suspect", (int)finding->suspect,
-		"baseline", (int)finding->baseline);
+	return json_pack("{so so so so so sb sb sO*}", "signature",
+		text_or_null(finding->signature), "class", text_or_null(finding->hang_class),
+		"laws", laws, "title", text_or_null(finding->title), "lines", lines, "suspect",
+		(int)finding->suspect, "baseline", (int)finding->baseline, "diagnosis",
+		finding->diagnosis);
 }
 
 /* The cell is called after its first finding that rig trouble did not precede, else its first. */
@@ -192,6 +194,7 @@ static void finding_from_json(const json_t *json, struct finding *ret)
 		.lines = mem_zero(FINDING_LINES_MAX, sizeof(uint32_t)),
 		.suspect = json_get_bool(json, "suspect", false),
 		.baseline = json_get_bool(json, "baseline", false),
+		.diagnosis = json_incref(json_object_get(json, "diagnosis")),
 	};
 	snprintf(
 		ret->signature, sizeof(ret->signature), "%s", json_get_text(json, "signature", ""));

@@ -44,6 +44,8 @@ struct finding {
 	size_t line_count;
 	bool suspect;  /* rig trouble came before it */
 	bool baseline; /* broken without any fault */
+	json_t *diagnosis; /* of a hang or crash, or NULL: as diagnosis_to_json() gives it, and "from" (the
+			      evidence), "onset_s":[not yet, seen]?, "detected_s"? on the cell clock. Owned */
 };
 #define FINDING_LINES_MAX 64
 
@@ -70,6 +72,7 @@ struct result {
 			 or NULL */
 };
 
+void finding_free(struct finding *finding); /* what is inside */
 void result_free(struct result *result);
 /* The finding the cell is called after: the first that no rig trouble precedes, else the first; or
  * NULL. */

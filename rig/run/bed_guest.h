@@ -1,6 +1,6 @@
 /*
  * What a bed asks of the witness and the guest agent, in the bed's words: call rules as lines for the
- * board, freezes by both agents, processes, evidence. Private to rig/run/bed_*.c.
+ * board, freezes by both agents, processes. Private to rig/run/bed_*.c.
  */
 #pragma once
 
@@ -26,6 +26,3 @@ int guest_call_status(
 int guest_processes(struct witness *witness, json_t *ret, struct err *err);
 int guest_watch_kills(struct witness *witness, bool on, json_t *ret, struct err *err);
 int guest_residue(struct machine *machine, struct witness *witness, json_t *ret, struct err *err);
-
-/* tasks.json, locks.txt, tasks.txt of this instant. */
-int guest_evidence(struct witness *witness, const char *dir, struct err *err);

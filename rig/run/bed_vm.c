@@ -14,7 +14,6 @@
 #define WITNESS_MS   30000
 #define COLD_BOOT_MS 180000 /* with journals to replay, on a busy host */
 #define SEED_BYTES   256
-#define OWED_MAX     256
 
 static struct vm_bed *of(struct bed *bed)
 {
@@ -78,19 +77,25 @@ static int vm_freeze(struct bed *bed, const char *const *mounts, struct err *err
 
 	for (size_t i = 0; i < bed->target->disk_count && i < ARRAY_SIZE(all) - 1; i++)
 		all[i] = bed->target->disks[i].mount;
+	of(bed)->frozen = true; /* also while it begins, and where it fails half-way */
 	return guest_freeze(of(bed)->machine, of(bed)->witness, mounts ? mounts : all, err);
 }
 
 static int vm_freeze_by_hand(
 	struct bed *bed, const char *mount, int64_t thaw_after_ms, struct err *err)
 {
+	of(bed)->frozen = true;
 	return witness_freeze(
 		of(bed)->witness, mount, thaw_after_ms, deadline_in_ms(WITNESS_MS), err);
 }
 
 static int vm_thaw(struct bed *bed, struct err *err)
 {
-	return guest_thaw(of(bed)->machine, of(bed)->witness, bed->target, err);
+	int rc = guest_thaw(of(bed)->machine, of(bed)->witness, bed->target, err);
+
+	if (!rc)
+		of(bed)->frozen = false;
+	return rc;
 }
 
 static int vm_frozen(struct bed *bed, uint32_t *ret, struct err *err)
@@ -140,36 +145,6 @@ static int vm_sink_set(struct bed *bed, const char *mode, struct err *err)
 static uint64_t vm_sink_met(struct bed *bed)
 {
 	return legs_sink_met(of(bed)->legs);
-}
-
-static int save_owed(struct vm_bed *b, const char *dir, struct err *err)
-{
-	auto_free char *path = path_join(dir, "owed.json");
-	auto_json json_t *list = json_array();
-	struct owed *owed = mem_zero(OWED_MAX, sizeof(*owed));
-	int64_t now = vm_clock(&b->bed);
-	size_t count = wire_owed(b->wire, owed, OWED_MAX);
-
-	for (size_t i = 0; i < count && i < OWED_MAX; i++)
-		json_array_append_new(list,
-			json_pack("{ss ss ss ss so so sf}", "protocol",
-				dialogue_protocol_name(owed[i].protocol), "client", owed[i].client,
-				"server", owed[i].server, "verb", owed[i].verb, "args",
-				json_text(owed[i].args), "token", json_text(owed[i].token), "age_s",
-				(double)(now - owed[i].since_ns) / (double)NS_PER_SEC));
-	free(owed);
-	return json_save_path(path, list, err);
-}
-
-static int vm_evidence(struct bed *bed, const char *dir, struct err *err)
-{
-	struct vm_bed *b = of(bed);
-	int rc = fs_mkdir_p(dir, err);
-
-	if (!rc)
-		rc = save_owed(b, dir, err);
-	/* A halted guest has nothing to say; what is owed is known from the wire. */
-	return rc || b->halted ? rc : guest_evidence(b->witness, dir, err);
 }
 
 static int vm_residue(struct bed *bed, json_t **ret, struct err *err)
@@ -282,6 +257,7 @@ static const struct bed_ops vm_ops = {
 	.shift_clock = vm_shift_clock,
 	.sink_set = vm_sink_set,
 	.sink_met = vm_sink_met,
+	.scan = vm_scan,
 	.evidence = vm_evidence,
 	.residue = vm_residue,
 	.processes = vm_processes,

@@ -30,6 +30,7 @@ struct vm_bed {
 	int64_t origin_ns; /* CLOCK_MONOTONIC at the clone's start */
 	bool closing, recording;
 	atomic_bool halted;  /* by a fault */
+	atomic_bool frozen;  /* the rig holds a file system frozen */
 	atomic_uint refused; /* connections to a leg that the kernel refused, seen on the wire */
 	bool clock_known;    /* the next is set */
 	char *groups;	     /* that a signal has stopped, as words; NULL: none */
@@ -77,3 +78,7 @@ void vm_power_close(struct vm_bed *bed); /* before the machine */
 int vm_cut_power(struct bed *bed, const struct power_cut *cut, int64_t *ret_at_ns, struct err *err);
 int vm_restore_power(struct bed *bed, struct power_loss *ret, struct err *err);
 int vm_tail_logs(struct vm_bed *bed, struct err *err); /* bed_vm.c */
+
+/* bed_vm_evidence.c */
+int vm_scan(struct bed *bed, bool deep, json_t **ret, struct err *err);
+int vm_evidence(struct bed *bed, const char *dir, struct err *err);

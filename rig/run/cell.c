@@ -1,4 +1,4 @@
-#include "run/cell_core.h"
+#include "run/watch.h"
 
 #include "base/clock.h"
 #include "base/fs.h"
@@ -60,21 +60,6 @@ void cell_phase(struct cell *cell, const char *name)
 {
 	log_line("phase %s", name);
 	history_add(cell->recorder, "phase", "{ss}", "name", name);
-}
-
-void cell_evidence(struct cell *cell, const char *name)
-{
-	auto_free char *base = path_join(cell->dir, "evidence");
-	auto_free char *dir = path_join(base, name);
-	struct err err = {0};
-
-	if (!bed_has(cell->bed, evidence) || cell->broken)
-		return;
-	if (cell->bed->ops->evidence(cell->bed, dir, &err))
-		history_add(cell->recorder, "note", "{ss so}", "evidence", name, "text",
-			json_text(err.text));
-	else
-		history_add(cell->recorder, "evidence", "{ss}", "name", name);
 }
 
 /* ---- what the bed tells ---- */
@@ -140,6 +125,7 @@ static void on_bed_event(void *arg, enum bed_event event, const json_t *json)
 		break;
 	case BED_CALL:
 		record_copy(cell, "call", json);
+		watch_call(cell, json);
 		pthread_mutex_lock(&cell->lock);
 		pthread_cond_broadcast(&cell->changed);
 		pthread_mutex_unlock(&cell->lock);
@@ -251,7 +237,8 @@ static void hurt(struct cell *cell)
 	faults_off(cell);
 	if (cell->pending && !cell_ended(cell)) {
 		pthread_mutex_unlock(&cell->lock);
-		cell_evidence(cell, "not-recovered");
+		watch_evidence(
+			cell, "not-recovered", "operations are pending after the heal", true);
 		pthread_mutex_lock(&cell->lock);
 	}
 	cell->cut = true;
@@ -304,7 +291,9 @@ static void live(struct cell *cell)
 	struct err err = {0};
 	bool whole = false;
 
+	watch_open(cell);
 	cell->origin_ns = cell->bed->ops->clock_ns(cell->bed);
+	watch_start(cell);
 	history_add(cell->recorder, "bed", "{ss ss}", "bed", cell->bed->ops->name, "accelerator",
 		bed_has(cell->bed, describe) ? cell->bed->ops->describe(cell->bed) : "none");
 	cell_phase(cell, "workload");
@@ -314,6 +303,7 @@ static void live(struct cell *cell)
 		hurt(cell);
 	if (!cell_ended(cell))
 		whole = settle(cell);
+	watch_close(cell);
 	close_wire(cell);
 	if (interrupted)
 		cell_trouble(cell, "interrupted", "the run was interrupted");
@@ -355,6 +345,7 @@ static int run_cell(const struct plan *plan, const char *dir, const struct histo
 		objectives_resolve(&plan->scenario->objectives, &plan->target->objectives);
 	pthread_mutex_init(&cell->lock, NULL);
 	cond_init(&cell->changed);
+	cond_init(&cell->watch_tick);
 	line_group_init(&cell->sessions);
 	rc = recorder_open(&cell->recorder, path, cell_clock, cell, err);
 	if (rc)
@@ -377,6 +368,7 @@ static int run_cell(const struct plan *plan, const char *dir, const struct histo
 out:
 	line_group_fini(&cell->sessions);
 	pthread_cond_destroy(&cell->changed);
+	pthread_cond_destroy(&cell->watch_tick);
 	pthread_mutex_destroy(&cell->lock);
 	free(cell);
 	return rc;

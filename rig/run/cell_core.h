@@ -18,6 +18,9 @@
 
 #define CELL_STEPS_MAX	  64
 #define CELL_SESSIONS_MAX 128
+#define CELL_OPS_MAX	  256 /* under way at once that the watch knows */
+#define CELL_PARKED_MAX	  64
+#define OP_NAME_MAX	  32
 
 enum step_state {
 	STEP_WAITING,  /* for its trigger */
@@ -48,6 +51,16 @@ struct step_run {
 	bool started;
 };
 
+/* An operation under way. */
+struct op_slot {
+	uint64_t id; /* 0: none */
+	int64_t began_ns;
+	bool idle; /* it waits for work: IDLE */
+	char name[OP_NAME_MAX];
+};
+
+struct watch; /* run/watch.h */
+
 struct cell {
 	const struct plan *plan;
 	const struct target *target;
@@ -65,6 +78,10 @@ struct cell {
 	struct step_run steps[CELL_STEPS_MAX]; /* workload entries first */
 	size_t step_count, workload_count;
 	size_t pending;	       /* operations under way */
+	struct op_slot ops[CELL_OPS_MAX]; /* those of them for which there was room */
+	uint64_t ops_ended;
+	int64_t op_usual_ns; /* the longest that came back OK took so long, slowly forgotten */
+	int parked[CELL_PARKED_MAX]; /* threads held by call faults, 0: none */
 	uint32_t refused;      /* operations that ended other than OK */
 	int64_t progress_ns;   /* an operation ended or a step changed last then */
 	size_t running_finite; /* finite workload sessions not yet done */
@@ -77,6 +94,10 @@ struct cell {
 	bool rebooted; /* it was: what can be read back is what the start after it made of the disks */
 	bool down;     /* the store was not ready after that start */
 	uint64_t residue;
+	int64_t stop_began_ns;
+
+	struct watch *watch;	   /* NULL: the bed cannot scan */
+	pthread_cond_t watch_tick; /* with `lock`: the watch ends */
 };
 
 /* ---- cell.c ---- */
@@ -88,7 +109,6 @@ void cell_trouble(struct cell *cell, const char *trouble, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void cell_phase(struct cell *cell, const char *name);
 bool cell_ended(struct cell *cell); /* broken or interrupted; lock held */
-void cell_evidence(struct cell *cell, const char *name);
 
 /* ---- cell_after.c ---- */
 void cell_tell_past(struct cell *cell); /* the history before the power cut, and the cut */

@@ -1,5 +1,5 @@
 /* The settling phases of a cell: drain, stop, start, read everything back. */
-#include "run/cell_core.h"
+#include "run/watch.h"
 
 #include "base/clock.h"
 #include "base/io.h"
@@ -129,7 +129,10 @@ int cell_stop_store(struct cell *cell)
 	struct err err = {0};
 	int rc;
 
+	pthread_mutex_lock(&cell->lock);
 	cell->stopping = true;
+	cell->stop_began_ns = began;
+	pthread_mutex_unlock(&cell->lock);
 	watch_kills(cell, true, NULL);
 	rc = cell->bed->ops->run(cell->bed, line, NULL, limit_ms, false, &result, &err);
 	if (rc)
@@ -147,7 +150,7 @@ int cell_stop_store(struct cell *cell)
 			result.status, "killed", killed, "text",
 			json_text(buf_text(&result.output)), "left", left);
 	if (!rc && (result.timed_out || json_array_size(left)))
-		cell_evidence(cell, "not-stopped");
+		watch_evidence(cell, "not-stopped", "the stop is overdue", true);
 	if (!rc && result.timed_out)
 		rc = -ETIMEDOUT;
 	buf_free(&result.output);
@@ -183,7 +186,9 @@ int cell_start_store(struct cell *cell)
 	struct err err = {0};
 	int rc = cell->bed->ops->run(cell->bed, line, NULL, ready_ms, true, &result, &err);
 
+	pthread_mutex_lock(&cell->lock);
 	cell->stopping = false;
+	pthread_mutex_unlock(&cell->lock);
 	if (rc) {
 		cell_trouble(cell, "agent-silent", "command 'start': %s", err.text);
 		buf_free(&result.output);
@@ -196,7 +201,7 @@ int cell_start_store(struct cell *cell)
 		json_text(buf_text(&result.output)));
 	buf_free(&result.output);
 	if (rc)
-		cell_evidence(cell, "not-ready");
+		watch_evidence(cell, "not-ready", "the store is not ready after its start", false);
 	return rc;
 }
 

@@ -1,4 +1,4 @@
-#include "run/cell_core.h"
+#include "run/watch.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -310,7 +310,7 @@ static void stay_in_force(struct step_run *step)
 		return;
 	hold(step);
 	pthread_mutex_unlock(&step->cell->lock);
-	cell_evidence(step->cell, name);
+	watch_evidence(step->cell, name, "just before the heal", false);
 	pthread_mutex_lock(&step->cell->lock);
 }
 

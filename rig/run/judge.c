@@ -6,11 +6,13 @@
 #include "base/json.h"
 #include "diagnose/signature.h"
 #include "run/drain.h"
+#include "run/hang.h"
 
 #include <string.h>
 
 struct weighing {
 	const struct plan *plan;
+	const char *dir;
 	struct history *history, *baseline;
 	uint32_t trouble_line; /* first rig trouble, 0: none */
 	const char *trouble;   /* its text */
@@ -164,9 +166,13 @@ static void weigh(struct weighing *w, struct result *ret)
 	size_t judged = 0;
 	const char *unsettled = judge_laws(w, ret, &judged);
 
+	hang_explain(w->plan, w->dir, w->history, ret);
 	finding = first_firm(ret);
 	if (finding)
-		decide(ret, VERDICT_FAIL, text_fmt("%s: %s", finding->laws[0], finding->title));
+		decide(ret, VERDICT_FAIL,
+			text_fmt("%s: %s", finding->laws[0],
+				json_get_text(json_object_get(ret->laws, finding->laws[0]), "text",
+					finding->title)));
 	else if (w->interrupted)
 		decide(ret, VERDICT_MISS, text_dup("the run was interrupted"));
 	else if (w->trouble_line)
@@ -225,7 +231,7 @@ static void measure(struct weighing *w, struct result *ret)
 			ret->accelerator =
 				text_dup(json_get_text(event->data, "accelerator", "none"));
 	}
-	if (broken >= 0 && in_force >= 0 && broken >= in_force)
+	if (ret->detect_ms < 0 && broken >= 0 && in_force >= 0 && broken >= in_force)
 		ret->detect_ms = milliseconds(broken - in_force);
 }
 
@@ -270,6 +276,7 @@ int judge_cell(const char *dir, struct result *ret, struct err *err)
 	if (rc)
 		return rc;
 	w.plan = plan;
+	w.dir = dir;
 	text_list_free(
 		&plan->target->settings); /* nothing that judges knows how the store was set */
 	describe(plan, dir, ret);

@@ -1,0 +1,39 @@
+/*
+ * The watch over a cell: dates the onset of a hang, notices one while the machine still runs, and saves the evidence
+ * from which rig/diagnose/ says who causes it.
+ *
+ * A thread of its own looks ten times a second at the operations under way, which costs the guest nothing. It scans
+ * the guest once before anything is hurt (`healthy`), about once a second, and sooner once an operation takes
+ * longer than those before it; all scans together may take BUDGET_PERCENT of the time. The healthy scan, and both
+ * of a hang, are deep. Never while the machine is halted.
+ *
+ * A hang is suspected when a cycle of waits is seen, or when an operation or the stop is overdue. Evidence is a folder
+ * evidence/NAME of the cell:
+ *	scan.json	the instant that is judged (diagnose/evidence.h); tasks.txt, locks.txt for people
+ *	earlier.json	an instant at least APART_MS before, where two were taken
+ *	owed.json	replies owed on the wire then
+ *	input.json	{"t","why","owed_limit_s","progressed","stopping","frozen","in_force":[step,..],
+ *			"parked":[tid,..],"ops":[{"op","age_s"}],"since":{"tid":[not yet, seen]}}: between
+ *			which two moments of the cell clock each thread came into the call it is in
+ * evidence/healthy/scan.json is the healthy one. A judge needs no more: nothing here decides a verdict.
+ *
+ * All functions may be called from any thread of the cell without its lock, unless they say otherwise.
+ */
+#pragma once
+
+#include "run/cell_core.h"
+
+#define WATCH_APART_MS 300
+
+struct watch;
+
+/* Takes the healthy scan, before the cell clock begins; nothing where the bed cannot scan. */
+void watch_open(struct cell *cell);
+void watch_start(struct cell *cell);
+void watch_close(struct cell *cell);
+
+/* Saves what the cell looks like now as evidence/NAME; `twice`: two instants. */
+void watch_evidence(struct cell *cell, const char *name, const char *why, bool twice);
+
+/* A call fault has parked a thread, or let it go. */
+void watch_call(struct cell *cell, const json_t *event);

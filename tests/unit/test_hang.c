@@ -1,0 +1,205 @@
+/* From saved evidence and a broken law to a finding with class, culprits and signature. */
+#include "run/hang.h"
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "tests/check/check.h"
+
+#include <string.h>
+
+/* What a case has: a history, findings of laws, evidence folders. */
+struct folder {
+	const char *dir;
+	struct history *history;
+	struct result result;
+	struct plan plan;
+};
+
+static void open_folder(struct folder *f, const char *lines)
+{
+	*f = (struct folder){.dir = check_dir(), .history = history_from_lines(lines, NULL)};
+	CHECK(f->history != NULL);
+}
+
+static void add_law(struct folder *f, const char *law, uint32_t line, uint32_t second)
+{
+	struct result *r = &f->result;
+	struct finding *finding;
+
+	r->findings = mem_grow(r->findings, r->finding_count + 1, sizeof(*r->findings));
+	finding = &r->findings[r->finding_count++];
+	*finding = (struct finding){.title = text_dup("it took too long"),
+		.laws = mem_zero(1, sizeof(char *)),
+		.law_count = 1,
+		.lines = mem_zero(2, sizeof(uint32_t)),
+		.line_count = second ? 2 : 1};
+	finding->laws[0] = text_dup(law);
+	finding->lines[0] = line;
+	finding->lines[1] = second;
+	snprintf(finding->signature, sizeof(finding->signature), "%s-00000000", law);
+}
+
+static void save(struct folder *f, const char *name, const char *file, json_t *json)
+{
+	auto_free char *dir = text_fmt("%s/evidence/%s", f->dir, name);
+	auto_free char *path = path_join(dir, file);
+
+	CHECK_INT(fs_mkdir_p(dir, NULL), 0);
+	CHECK_INT(json_save_path(path, json, NULL), 0);
+	json_decref(json);
+}
+
+static void explain(struct folder *f)
+{
+	hang_explain(&f->plan, f->dir, f->history, &f->result);
+}
+
+static void close_folder(struct folder *f)
+{
+	history_free(f->history);
+	result_free(&f->result);
+}
+
+static json_t *task(int pid, const char *exe, const char *syscall)
+{
+	return json_pack("{si si si ss ss ss}", "pid", pid, "tid", pid, "start", 7, "exe", exe,
+		"state", "S", "syscall", syscall);
+}
+
+#define FLOCK(fd) "73 0x" #fd " 0x2 0x0 0x0 0x0 0x0 0x7ffd 0x7fff"
+#define FUTEX	  "202 0x5500 0x189 0x0 0x0 0x0 0xffffffff 0x7ffd 0x7fff"
+
+/* Two processes, each of which wants the flock that the other holds. */
+static json_t *crossed(void)
+{
+	return json_pack("{ss s[oo]}", "locks",
+		"1: FLOCK ADVISORY WRITE 10 a 0 EOF\n1: -> FLOCK ADVISORY WRITE 20 a 0 EOF\n"
+		"2: FLOCK ADVISORY WRITE 20 b 0 EOF\n2: -> FLOCK ADVISORY WRITE 10 b 0 EOF\n",
+		"tasks", task(10, "/x/a", FLOCK(4)), task(20, "/x/b", FLOCK(5)));
+}
+
+/* One that waits for an event in memory. */
+static json_t *lost(void)
+{
+	return json_pack("{ss s[o]}", "locks", "", "tasks", task(10, "/x/a", FUTEX));
+}
+
+static json_t *input(double owed_limit_s, double age_s, bool in_force)
+{
+	return json_pack("{sf s[{ss sf}] s{s[ff] s[ff]} so}", "owed_limit_s", owed_limit_s, "ops",
+		"op", "smtp-message", "age_s", age_s, "since", "10", 1.0, 1.25, "20", 1.5, 2.0,
+		"in_force", in_force ? json_pack("[s]", "snapshot") : json_array());
+}
+
+static const char hang_lines[] =
+	"{\"t\":1.0,\"ev\":\"begin\",\"id\":1,\"op\":\"smtp-message\"}\n"
+	"{\"t\":2.2,\"ev\":\"suspected\",\"name\":\"hang-1\",\"why\":\"x\"}\n"
+	"{\"t\":2.6,\"ev\":\"evidence\",\"name\":\"hang-1\"}\n"
+	"{\"t\":60.0,\"ev\":\"stop\",\"ended\":false,\"took_s\":40.0}\n"
+	"{\"t\":60.5,\"ev\":\"evidence\",\"name\":\"not-stopped\"}\n";
+
+static void laws_broken_by_one_cause_are_one_finding(void)
+{
+	struct folder f;
+
+	open_folder(&f, hang_lines);
+	add_law(&f, "S9", 1, 0);
+	add_law(&f, "H1", 1, 0);
+	add_law(&f, "H2", 4, 0);
+	save(&f, "hang-1", "scan.json", crossed());
+	save(&f, "hang-1", "input.json", input(2, 3, false));
+	save(&f, "not-stopped", "scan.json", crossed());
+	explain(&f);
+	if (CHECK_INT(f.result.finding_count, 2)) {
+		const struct finding *first = &f.result.findings[0];
+
+		CHECK_STR(first->hang_class, "deadlock");
+		CHECK(!strncmp(first->signature, "deadlock-", 9));
+		CHECK_INT(first->law_count, 2);
+		CHECK_STR(first->laws[1], "H2");
+		CHECK_INT(first->line_count, 2);
+		CHECK_STR(json_get_text(first->diagnosis, "from", ""), "hang-1");
+		CHECK_INT(json_array_size(json_object_get(first->diagnosis, "culprits")), 2);
+		CHECK(!f.result.findings[1].hang_class);
+		CHECK_STR(f.result.findings[1].signature, "S9-00000000");
+	}
+	/* The last of the two came between 1.5 s and 2.0 s; the watch said so at 2.2 s. */
+	CHECK_INT(f.result.detect_ms, 700);
+	close_folder(&f);
+}
+
+/* An operation that came back: what stood later is not what it waited for. */
+static void evidence_of_another_time_explains_nothing(void)
+{
+	struct folder f;
+
+	open_folder(&f, "{\"t\":1.0,\"ev\":\"begin\",\"id\":1,\"op\":\"smtp-message\"}\n"
+			"{\"t\":3.0,\"ev\":\"end\",\"id\":1,\"op\":\"smtp-message\"}\n"
+			"{\"t\":9.0,\"ev\":\"evidence\",\"name\":\"hang-1\"}\n");
+	add_law(&f, "H1", 1, 2);
+	save(&f, "hang-1", "scan.json", crossed());
+	save(&f, "hang-1", "input.json", input(2, 3, false));
+	explain(&f);
+	CHECK(!f.result.findings[0].hang_class);
+	CHECK_STR(f.result.findings[0].signature, "H1-00000000");
+	close_folder(&f);
+}
+
+/* After the heal the wait is the store's own; what was seen while the fault was in force is second best. */
+static void what_stands_after_the_heal_explains_h1(void)
+{
+	struct folder f;
+
+	open_folder(&f, "{\"t\":1.0,\"ev\":\"begin\",\"id\":1,\"op\":\"smtp-message\"}\n"
+			"{\"t\":3.0,\"ev\":\"evidence\",\"name\":\"hang-1\"}\n"
+			"{\"t\":9.0,\"ev\":\"evidence\",\"name\":\"not-recovered\"}\n");
+	add_law(&f, "H1", 1, 0);
+	save(&f, "hang-1", "scan.json", lost());
+	save(&f, "hang-1", "input.json", input(2, 3, true));
+	save(&f, "not-recovered", "scan.json", lost());
+	save(&f, "not-recovered", "input.json", input(5, 8, false));
+	explain(&f);
+	CHECK_STR(f.result.findings[0].hang_class, "lost-wakeup");
+	CHECK_STR(json_get_text(f.result.findings[0].diagnosis, "from", ""), "not-recovered");
+	close_folder(&f);
+}
+
+static void deaths_by_a_signal_are_a_crash_and_the_rigs_are_none(void)
+{
+	struct folder f;
+
+	open_folder(&f,
+		"{\"t\":1.0,\"ev\":\"died\",\"pid\":5,\"exe\":\"/x/a\",\"program\":\"/x/a\","
+		"\"signal\":11,\"by_rig\":false}\n"
+		"{\"t\":2.0,\"ev\":\"died\",\"pid\":6,\"exe\":\"/x/b\",\"program\":\"/x/b\","
+		"\"signal\":6,\"by_rig\":true}\n");
+	add_law(&f, "H5", 1, 0);
+	explain(&f);
+	CHECK_STR(f.result.findings[0].hang_class, "crash");
+	CHECK(!strncmp(f.result.findings[0].signature, "crash-", 6));
+	CHECK_HAS(f.result.findings[0].title, "`a` crashed by signal 11");
+	close_folder(&f);
+}
+
+static void without_evidence_a_law_keeps_its_own_signature(void)
+{
+	struct folder f;
+
+	open_folder(&f, "{\"t\":1.0,\"ev\":\"begin\",\"id\":1,\"op\":\"x\"}\n"
+			"{\"t\":3.0,\"ev\":\"evidence\",\"name\":\"../../etc\"}\n"
+			"{\"t\":3.0,\"ev\":\"evidence\",\"name\":\"gone\"}\n");
+	add_law(&f, "H1", 1, 0);
+	explain(&f);
+	CHECK(!f.result.findings[0].hang_class && !f.result.findings[0].diagnosis);
+	CHECK_STR(f.result.findings[0].signature, "H1-00000000");
+	CHECK_INT(f.result.detect_ms, -1);
+	close_folder(&f);
+}
+
+CHECK_MAIN(CHECK_CASE(laws_broken_by_one_cause_are_one_finding),
+	CHECK_CASE(evidence_of_another_time_explains_nothing),
+	CHECK_CASE(what_stands_after_the_heal_explains_h1),
+	CHECK_CASE(deaths_by_a_signal_are_a_crash_and_the_rigs_are_none),
+	CHECK_CASE(without_evidence_a_law_keeps_its_own_signature))
