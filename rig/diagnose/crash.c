@@ -19,17 +19,6 @@ static const char *program_of(const json_t *died)
 	return exe[0] ? exe : json_get_text(died, "comm", "?");
 }
 
-static const char *role_of(const struct target *target, const char *program)
-{
-	const char *slash = strrchr(program, '/');
-
-	for (size_t i = 0; target && i < target->role_count; i++)
-		for (size_t k = 0; k < target->roles[i].programs.count; k++)
-			if (!strcmp(target->roles[i].programs.at[k], program))
-				return target->roles[i].name;
-	return slash ? slash + 1 : program;
-}
-
 static size_t count_of(const json_t *died, const char *program)
 {
 	size_t count = 0;
@@ -71,7 +60,7 @@ bool find_crash(struct diagnosing *d)
 {
 	size_t count;
 	const json_t *died = worst_of(d->in->died, &count);
-	const char *role = died ? role_of(d->in->target, program_of(died)) : NULL;
+	const char *role = died ? evidence_role(d->in->target, program_of(died), "?") : NULL;
 	auto_buf struct buf part = {0}, title = {0};
 	struct culprit *culprit = &d->out->culprits[0];
 	char *parts[1];

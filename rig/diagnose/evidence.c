@@ -22,13 +22,21 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-static const char *role_of(const struct target *target, const struct task *task)
+/* A program that plays several roles is called by its own name: which of them it plays now is not known. */
+const char *evidence_role(const struct target *target, const char *exe, const char *otherwise)
 {
+	const char *role = NULL;
+	size_t roles = 0;
+
 	for (size_t i = 0; target && i < target->role_count; i++)
 		for (size_t k = 0; k < target->roles[i].programs.count; k++)
-			if (!strcmp(target->roles[i].programs.at[k], task->exe))
-				return target->roles[i].name;
-	return task->exe[0] ? base_name(task->exe) : task->comm;
+			if (!strcmp(target->roles[i].programs.at[k], exe)) {
+				role = target->roles[i].name;
+				roles++;
+			}
+	if (roles == 1)
+		return role;
+	return exe[0] ? base_name(exe) : otherwise;
 }
 
 static bool is_ours(const char *exe, const char *const *ours)
@@ -85,7 +93,7 @@ static bool read_task(
 		ret->only_fd = json_integer_value(json_array_get(fds, 0));
 	/* A kernel thread and a process that has ended have no program. */
 	ret->mine = is_ours(ret->exe, ours) || (!ret->exe[0] && ret->wait.kind != WAIT_ENDED);
-	snprintf(ret->role, sizeof(ret->role), "%s", role_of(target, ret));
+	snprintf(ret->role, sizeof(ret->role), "%s", evidence_role(target, ret->exe, ret->comm));
 	return true;
 }
 

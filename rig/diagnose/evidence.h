@@ -86,6 +86,9 @@ void evidence_read(const json_t *scan, const struct target *target, const char *
 	struct evidence *ret);
 void evidence_free(struct evidence *evidence);
 
+/* What a program is called: its role, where it has one and no more, else its file name. */
+const char *evidence_role(const struct target *target, const char *exe, const char *otherwise);
+
 /* The threads of a process are neighbours: index of the first, `ret_count` how many (0: no such). */
 size_t evidence_process(const struct evidence *e, int pid, size_t *ret_count);
 const struct task *evidence_task(const struct evidence *e, int tid); /* or NULL */

@@ -77,17 +77,17 @@ struct cell {
 	pthread_cond_t changed;
 	struct step_run steps[CELL_STEPS_MAX]; /* workload entries first */
 	size_t step_count, workload_count;
-	size_t pending;	       /* operations under way */
+	size_t pending;			  /* operations under way */
 	struct op_slot ops[CELL_OPS_MAX]; /* those of them for which there was room */
 	uint64_t ops_ended;
 	int64_t op_usual_ns; /* the longest that came back OK took so long, slowly forgotten */
 	int parked[CELL_PARKED_MAX]; /* threads held by call faults, 0: none */
-	uint32_t refused;      /* operations that ended other than OK */
-	int64_t progress_ns;   /* an operation ended or a step changed last then */
-	size_t running_finite; /* finite workload sessions not yet done */
-	bool faults_off;       /* steps heal now */
-	bool enough;	       /* open-ended workload ends now */
-	bool cut;	       /* sessions are being cut: what is pending never came back */
+	uint32_t refused;	     /* operations that ended other than OK */
+	int64_t progress_ns;	     /* an operation ended or a step changed last then */
+	size_t running_finite;	     /* finite workload sessions not yet done */
+	bool faults_off;	     /* steps heal now */
+	bool enough;		     /* open-ended workload ends now */
+	bool cut;		     /* sessions are being cut: what is pending never came back */
 	bool stopping; /* the rig itself stops the store: deaths by signal are its own doing */
 	bool broken;   /* panic, QEMU gone, interrupted: heal and close */
 	bool dark;     /* the power is cut, or the store has not been started since */
