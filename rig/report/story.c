@@ -5,15 +5,17 @@
 #include "api/verdict.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "report/story_parts.h"
 
+#include <ctype.h>
 #include <string.h>
 
-#define VERDICT_MAX  (4u << 20)
-#define TEXT_SHOWN   110
-#define TIMELINE_MAX 400 /* lines; the history has the rest */
+#define VERDICT_MAX (4u << 20)
+#define TEXT_SHOWN  110
+#define LINES_SHOWN 6 /* of the history, for a finding */
 
 /* Bytes of a guest on somebody's terminal: printable ASCII and no more than a line. */
-static void add_plain(struct buf *out, const char *text)
+void story_plain(struct buf *out, const char *text)
 {
 	size_t shown = 0;
 
@@ -26,156 +28,68 @@ static void add_plain(struct buf *out, const char *text)
 	}
 }
 
+void story_wrap(struct buf *out, const char *text, size_t indent, size_t column)
+{
+	bool first = true;
+
+	for (const char *word = text + strspn(text, " \n"); *word;) {
+		size_t len = strcspn(word, " \n");
+
+		if (!first && column + 1 + len > STORY_COLUMNS) {
+			buf_addf(out, "\n%*s", (int)indent, "");
+			column = indent;
+		} else if (!first) {
+			buf_addc(out, ' ');
+			column++;
+		}
+		for (size_t i = 0; i < len; i++)
+			buf_addc(out, word[i] > 0x20 && word[i] < 0x7f ? word[i] : '?');
+		column += len;
+		first = false;
+		word += len;
+		word += strspn(word, " \n");
+	}
+	buf_addc(out, '\n');
+}
+
+static const char *text_or(const char *text, const char *otherwise)
+{
+	return text && *text ? text : otherwise;
+}
+
 static void head(const struct result *r, struct buf *out)
 {
-	buf_addf(out, "%s  %s  %s\n", verdict_name(r->verdict),
-		r->finding_count ? r->findings[0].signature : "no finding", r->id);
-	buf_addf(out, "seed %llu, %s, fired %lld, residue %lld", (unsigned long long)r->seed,
-		r->accelerator ? r->accelerator : "no accelerator", (long long)r->fired,
-		(long long)r->residue);
-	if (r->control)
-		buf_addf(out, ", control %s", r->control);
-	if (r->tries)
-		buf_addf(out, ", again %u of %u", r->hits, r->tries);
-	buf_addc(out, '\n');
-	if (r->reason && *r->reason) {
+	const struct finding *first = result_finding(r);
+
+	buf_addf(out, "%s  %s", verdict_name(r->verdict), first ? first->signature : "no finding");
+	if (first)
+		buf_addf(out, "  %s", r->state == FINDING_KNOWN ? "KNOWN" : "NEW");
+	buf_addf(out, "  %s, ", r->id);
+	for (const char *p = text_or(r->accelerator, "no accelerator"); *p; p++)
+		buf_addc(out, (char)toupper((unsigned char)*p));
+	buf_addf(out, "\n%s%s%s, seed %llu, fired %lld, residue %lld\n", text_or(r->target, "?"),
+		r->target_version ? " " : "", text_or(r->target_version, ""),
+		(unsigned long long)r->seed, (long long)r->fired, (long long)r->residue);
+	if (first && first->diagnosis) {
 		buf_add_str(out, "\n  ");
-		add_plain(out, r->reason);
-		buf_addc(out, '\n');
+		story_wrap(out, text_or(first->title, "?"), 2, 2);
+	} else if (r->reason && *r->reason) {
+		buf_add_str(out, "\n  ");
+		story_wrap(out, r->reason, 2, 2);
 	}
-}
-
-/* ---- timeline ---- */
-
-struct teller {
-	struct buf *out;
-	const struct history *history;
-	int lines;
-};
-
-static void row(struct teller *t, double at, const char *what, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
-
-static void row(struct teller *t, double at, const char *what, const char *fmt, ...)
-{
-	auto_buf struct buf text = {0};
-	va_list ap;
-
-	if (++t->lines > TIMELINE_MAX)
-		return;
-	va_start(ap, fmt);
-	buf_addv(&text, fmt, ap);
-	va_end(ap);
-	buf_addf(t->out, "  %8.3f  %-9s ", at, what);
-	add_plain(t->out, buf_text(&text));
-	buf_addc(t->out, '\n');
-}
-
-static const char *text_of(const struct event *event, const char *key)
-{
-	return json_get_text(event->data, key, "");
-}
-
-static void tell_fault(struct teller *t, const struct event *event)
-{
-	const char *state = text_of(event, "state");
-
-	if (!strcmp(state, "healed"))
-		row(t, event->t, "HEAL", "%s: %s; fired %lld", text_of(event, "step"),
-			text_of(event, "fault"), (long long)json_get_int(event->data, "count", 0));
-	else
-		row(t, event->t, "FAULT", "%s: %s %s %s", text_of(event, "step"),
-			text_of(event, "fault"), state, text_of(event, "text"));
-}
-
-static void tell_end(struct teller *t, const struct event *event)
-{
-	if (!strcmp(text_of(event, "outcome"), "OK"))
-		return;
-	row(t, event->t, text_of(event, "outcome"), "%s %s %s %s", text_of(event, "who"),
-		text_of(event, "op"), text_of(event, "token"), text_of(event, "text"));
-}
-
-static void tell_stop(struct teller *t, const struct event *event)
-{
-	const json_t *left = json_object_get(event->data, "left");
-
-	row(t, event->t, "stop", "%s after %.1f s, status %lld, %zu processes left",
-		json_get_bool(event->data, "ended", false) ? "ended" : "did not end",
-		json_get_real(event->data, "took_s", 0),
-		(long long)json_get_int(event->data, "status", 0), json_array_size(left));
-}
-
-static void tell_figures(struct teller *t, const struct event *event)
-{
-	if (event_is(event, "recovered"))
-		row(t, event->t, "recovered", "%lld pending after %.3f s",
-			(long long)json_get_int(event->data, "pending", 0),
-			json_get_real(event->data, "took_s", 0));
-	else if (event_is(event, "drained"))
-		row(t, event->t, "queue", "%lld left after %.1f s",
-			(long long)json_get_int(event->data, "depth", 0),
-			json_get_real(event->data, "took_s", 0));
-	else if (event_is(event, "queue"))
-		row(t, event->t, "queue", "depth %lld",
-			(long long)json_get_int(event->data, "depth", 0));
-	else if (event_is(event, "start"))
-		row(t, event->t, "start", "%s after %.1f s",
-			json_get_bool(event->data, "ready", false) ? "ready" : "not ready",
-			json_get_real(event->data, "took_s", 0));
-	else if (event_is(event, "read"))
-		row(t, event->t, "read back", "%s: %lld messages in %lld mailboxes",
-			text_of(event, "user"), (long long)json_get_int(event->data, "copies", 0),
-			(long long)json_get_int(event->data, "mailboxes", 0));
-}
-
-static void tell(struct teller *t, const struct event *event)
-{
-	if (event_is(event, "phase"))
-		row(t, event->t, "phase", "%s", text_of(event, "name"));
-	else if (event_is(event, "fault"))
-		tell_fault(t, event);
-	else if (event_is(event, "moment"))
-		row(t, event->t, "moment", "%s starts %s", text_of(event, "name"),
-			text_of(event, "step"));
-	else if (event_is(event, "call") && strcmp(text_of(event, "what"), "hit"))
-		row(t, event->t, "call", "%s: pid %lld, %s %s", text_of(event, "what"),
-			(long long)json_get_int(event->data, "pid", 0), text_of(event, "exe"),
-			text_of(event, "path"));
-	else if (event_is(event, "end"))
-		tell_end(t, event);
-	else if (event_is(event, "window"))
-		row(t, event->t, "deleted", "%s, %lld while %s was in force",
-			text_of(event, "step"),
-			(long long)json_get_int(event->data, "deletions", 0),
-			text_of(event, "window"));
-	else if (event_is(event, "missed") || event_is(event, "never"))
-		row(t, event->t, event->kind, "%s", text_of(event, "step"));
-	else if (event_is(event, "died"))
-		row(t, event->t, "DIED", "%s %s %s", text_of(event, "program"),
-			text_of(event, "signal"), text_of(event, "text"));
-	else if (event_is(event, "rig"))
-		row(t, event->t, "RIG", "%s: %s", text_of(event, "trouble"),
-			text_of(event, "text"));
-	else if (event_is(event, "evidence"))
-		row(t, event->t, "evidence", "evidence/%s/", text_of(event, "name"));
-	else if (event_is(event, "stop"))
-		tell_stop(t, event);
-	else
-		tell_figures(t, event);
 }
 
 /* ---- findings and laws ---- */
 
+/* A finding without a hang, or a further one: its law and the lines that break it. */
 static void tell_finding(
 	const struct finding *finding, const struct history *history, struct buf *out)
 {
 	buf_addf(out, "\n%s  %s%s%s\n  ", finding->signature,
 		finding->law_count ? finding->laws[0] : "", finding->suspect ? "  suspect" : "",
 		finding->baseline ? "  phase=baseline" : "");
-	add_plain(out, finding->title ? finding->title : "");
-	buf_addc(out, '\n');
-	for (size_t i = 0; i < finding->line_count && i < 8; i++) {
+	story_wrap(out, finding->title ? finding->title : "", 2, 2);
+	for (size_t i = 0; i < finding->line_count && i < LINES_SHOWN; i++) {
 		uint32_t line = finding->lines[i];
 		auto_free char *text = NULL;
 
@@ -183,9 +97,45 @@ static void tell_finding(
 			continue;
 		text = json_dumps(history->events[line - 1].data, JSON_COMPACT);
 		buf_addf(out, "    history.jsonl:%u  ", line);
-		add_plain(out, text ? text : "");
+		story_plain(out, text ? text : "");
 		buf_addc(out, '\n');
 	}
+}
+
+/* Where the history names it, after the laws. */
+static void tell_lines(const struct finding *finding, struct buf *out)
+{
+	buf_add_str(out, "      history.jsonl");
+	for (size_t i = 0; i < finding->line_count && i < LINES_SHOWN; i++)
+		buf_addf(out, "%s:%u", i ? ", " : "", finding->lines[i]);
+	buf_add_str(out, finding->line_count > LINES_SHOWN ? ", ...\n" : "\n");
+}
+
+static void tell_sure(const struct result *r, const struct finding *first, struct buf *out)
+{
+	const json_t *d = first->diagnosis, *onset = json_object_get(d, "onset_s");
+
+	if (!d && !r->tries && !r->control)
+		return;
+	buf_add_str(out, "\nHOW SURE\n");
+	if (r->tries)
+		buf_addf(out, "  same seed again            %u of %u give this signature\n",
+			r->hits, r->tries);
+	if (r->control) {
+		buf_add_str(out, "  same seed, without faults  ");
+		story_plain(out, r->control);
+		buf_addc(out, '\n');
+	}
+	if (json_array_size(onset) == 2)
+		buf_addf(out, "  onset                      between %.2f s and %.2f s\n",
+			json_number_value(json_array_get(onset, 0)),
+			json_number_value(json_array_get(onset, 1)));
+	if (json_object_get(d, "detected_s"))
+		buf_addf(out, "  reported                   at %.2f s\n",
+			json_get_real(d, "detected_s", 0));
+	if (d)
+		buf_addf(out, "  what could not be told     %zu (see NOT KNOWN)\n",
+			json_array_size(json_object_get(d, "unknown")));
 }
 
 static void tell_laws(
@@ -199,16 +149,16 @@ static void tell_laws(
 		if (strcmp(json_get_text(one, "ruling", ""), ruling))
 			continue;
 		if (!any)
-			buf_addf(out, "\n%s\n ", title);
+			buf_addf(out, "\n%s\n%s", title, why ? "" : " ");
 		any = true;
-		buf_addf(out, " %s", law);
-		if (!why)
-			continue;
-		buf_add_str(out, "  ");
-		add_plain(out, json_get_text(one, "text", ""));
-		buf_add_str(out, "\n ");
+		if (why) {
+			buf_addf(out, "  %-3s ", law);
+			story_wrap(out, json_get_text(one, "text", ""), 6, 6);
+		} else {
+			buf_addf(out, " %s", law);
+		}
 	}
-	if (any)
+	if (any && !why)
 		buf_addc(out, '\n');
 }
 
@@ -239,13 +189,37 @@ static int load_result(const char *dir, json_t **ret_json, struct result *ret, s
 	return *ret_json ? result_from_json(*ret_json, ret, err) : -ENOENT;
 }
 
+static void tell_history(const struct result *r, const struct history *history, struct buf *out)
+{
+	const struct finding *first = result_finding(r);
+
+	for (size_t i = 0; i < r->finding_count; i++)
+		if (r->findings[i].diagnosis)
+			story_causes(&r->findings[i], history, out);
+	if (first)
+		story_clients(first, history, out);
+	if (first)
+		tell_sure(r, first, out);
+	story_timeline(history, first, out);
+	tell_drain(r->drain, out);
+	tell_laws(r->laws, "broken", "BREAKS", true, out);
+	if (first && first->diagnosis)
+		tell_lines(first, out);
+	for (size_t i = 0; i < r->finding_count; i++)
+		if (!r->findings[i].diagnosis)
+			tell_finding(&r->findings[i], history, out);
+	tell_laws(r->laws, "holds", "HOLDS", false, out);
+	tell_laws(r->laws, "cannot-tell", "CANNOT TELL", true, out);
+	tell_laws(r->laws, "not-applicable", "NOT JUDGED", false, out);
+	story_unknown(r, out);
+}
+
 int story_write(const char *dir, struct buf *out, struct err *err)
 {
 	auto_free char *path = path_join(dir, "history.jsonl");
 	struct history *history = NULL;
 	auto_json json_t *verdict = NULL;
 	struct result result = {0};
-	struct teller teller = {.out = out};
 	int rc = load_result(dir, &verdict, &result, err);
 
 	if (rc)
@@ -253,22 +227,8 @@ int story_write(const char *dir, struct buf *out, struct err *err)
 	head(&result, out);
 	if (fs_exists(path))
 		rc = history_load(path, &history, err);
-	if (!rc && history) {
-		teller.history = history;
-		for (size_t i = 0; i < result.finding_count; i++)
-			tell_finding(&result.findings[i], history, out);
-		buf_add_str(out, "\nTIMELINE  guest seconds\n");
-		for (size_t i = 0; i < history->count; i++)
-			tell(&teller, &history->events[i]);
-		if (teller.lines > TIMELINE_MAX)
-			buf_addf(out, "  ... %d more in history.jsonl\n",
-				teller.lines - TIMELINE_MAX);
-		tell_drain(result.drain, out);
-		tell_laws(result.laws, "broken", "BREAKS", true, out);
-		tell_laws(result.laws, "holds", "HOLDS", false, out);
-		tell_laws(result.laws, "cannot-tell", "CANNOT TELL", true, out);
-		tell_laws(result.laws, "not-applicable", "NOT JUDGED", false, out);
-	}
+	if (!rc && history)
+		tell_history(&result, history, out);
 	history_free(history);
 	result_free(&result);
 	return rc;

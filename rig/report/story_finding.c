@@ -1,0 +1,263 @@
+/* A hang or crash in words: who causes it, what decided that, what the clients saw of it, what is not known. */
+#include "report/story_parts.h"
+
+#include "api/ledger.h"
+#include "base/json.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NUMBER_COLUMN 5
+#define OPS_MAX	      24 /* kinds of operations in the table */
+
+/* ---- who causes it ---- */
+
+static void point(struct buf *out, size_t number, const char *text)
+{
+	buf_addf(out, " %2zu  ", number);
+	story_wrap(out, text, NUMBER_COLUMN, NUMBER_COLUMN);
+}
+
+/* A culprit that no evidence line speaks of. */
+static void tell_culprit(struct buf *out, size_t number, const json_t *culprit)
+{
+	long long pid = (long long)json_get_int(culprit, "pid", 0),
+		  tid = (long long)json_get_int(culprit, "tid", 0);
+	auto_free char *text =
+		pid == tid ? text_fmt("`%s`, process %lld: %s", json_get_text(culprit, "role", "?"),
+				     pid, json_get_text(culprit, "says", ""))
+			   : text_fmt("`%s`, thread %lld of process %lld: %s",
+				     json_get_text(culprit, "role", "?"), tid, pid,
+				     json_get_text(culprit, "says", ""));
+
+	point(out, number, text);
+}
+
+static void tell_class(const char *hang_class, struct buf *out)
+{
+	static const struct {
+		const char *name, *says;
+	} rows[] = {
+		{"deadlock", "A cycle: each waits for what the next one holds. None of these waits "
+			     "has a "
+			     "time limit, so it never ends by itself."},
+		{"lost-wakeup", "No cycle. Whoever should end this wait is not known to exist, or "
+				"waits for "
+				"something else."},
+		{"exhaustion", "No cycle. The pool is spent: all of its workers stand in one wait "
+			       "while work "
+			       "is waiting."},
+		{"livelock", "No wait: the processor is burnt and nothing gets on."},
+		{"stopped", "It is stopped, and nobody continues it."},
+		{"blocked-on-fault",
+			"It needs what this cell's fault took away: it is not blamed. Those who "
+			"stand behind it do not need it."},
+		{"slow", "No cycle, and no wait without an end of its own."},
+	};
+
+	for (size_t i = 0; hang_class && i < ARRAY_SIZE(rows); i++)
+		if (!strcmp(rows[i].name, hang_class)) {
+			buf_add_str(out, "  ");
+			story_wrap(out, rows[i].says, 2, 2);
+		}
+}
+
+/* "`role` (thread 12 of process 10), ..." of an evidence line names a culprit, who is then not told twice. */
+static bool told_by_evidence(const json_t *lines, const json_t *culprit)
+{
+	auto_free char *thread =
+		text_fmt("(thread %lld of", (long long)json_get_int(culprit, "tid", 0));
+	auto_free char *process =
+		text_fmt("(process %lld)", (long long)json_get_int(culprit, "pid", 0));
+	json_t *line;
+	size_t i;
+
+	json_array_foreach ((json_t *)lines, i, line) {
+		const char *text = json_string_value(line);
+
+		if (text && (strstr(text, thread) || strstr(text, process)))
+			return true;
+	}
+	return false;
+}
+
+static void tell_evidence(const json_t *diagnosis, struct buf *out)
+{
+	const json_t *lines = json_object_get(diagnosis, "evidence"),
+		     *culprits = json_object_get(diagnosis, "culprits");
+	size_t number = 0, i;
+	json_t *one;
+
+	json_array_foreach ((json_t *)lines, i, one)
+		point(out, ++number, json_is_string(one) ? json_string_value(one) : "?");
+	json_array_foreach ((json_t *)culprits, i, one)
+		if (!told_by_evidence(lines, one))
+			tell_culprit(out, ++number, one);
+}
+
+/* Broken while a fault was in force: the last one that came into force before the evidence was taken and was not
+ * healed by then. */
+static const struct ledger_force *in_force_at(const struct history *history, double t)
+{
+	const struct ledger *ledger = history->ledger;
+
+	for (size_t i = 0; i < ledger->force_count; i++)
+		if (ledger->forces[i].from <= t &&
+			(isnan(ledger->forces[i].to) || ledger->forces[i].to >= t))
+			return &ledger->forces[i];
+	return NULL;
+}
+
+static void tell_why(const struct finding *finding, const struct history *history, struct buf *out)
+{
+	double at = json_get_real(finding->diagnosis, "detected_s", NAN);
+	const struct ledger_force *force = isnan(at) ? NULL : in_force_at(history, at);
+	auto_free char *text = NULL;
+
+	if (!force)
+		return;
+	text = text_fmt(
+		"'%s' (%s) was in force when this was seen. What needs it is blocked-on-fault and "
+		"not blamed; the law %s was broken by operations that do not need it, or that "
+		"still had not ended when it was healed.",
+		ledger_text(history->ledger, force->step),
+		ledger_text(history->ledger, force->fault),
+		finding->law_count ? finding->laws[0] : "?");
+	buf_add_str(out, "\nWHY THIS IS A FINDING ALTHOUGH THE FAULT IS STILL IN FORCE\n  ");
+	story_wrap(out, text, 2, 2);
+}
+
+void story_causes(const struct finding *finding, const struct history *history, struct buf *out)
+{
+	const json_t *d = finding->diagnosis;
+	long long behind = (long long)json_get_int(d, "behind", 0);
+
+	buf_addf(out, "\nWHO CAUSES IT   %s, breaks", finding->signature);
+	for (size_t i = 0; i < finding->law_count; i++)
+		buf_addf(out, " %s", finding->laws[i]);
+	buf_addf(out, "%s%s\n", finding->suspect ? ", suspect" : "",
+		finding->baseline ? ", phase=baseline" : "");
+	tell_evidence(d, out);
+	tell_class(finding->hang_class, out);
+	if (behind)
+		buf_addf(out, "  %lld more thread%s behind.\n", behind,
+			behind == 1 ? " waits" : "s wait");
+	buf_add_str(out, "  Seen in ");
+	if (strcmp(json_get_text(d, "from", ""), "history.jsonl") != 0)
+		buf_add_str(out, "evidence/");
+	story_plain(out, json_get_text(d, "from", "?"));
+	buf_addc(out, '\n');
+	tell_why(finding, history, out);
+}
+
+/* ---- what the clients saw ---- */
+
+struct seen {
+	uint32_t op; /* text */
+	double *before, *after;
+	size_t before_count, after_count, never;
+};
+
+static int compare_reals(const void *a, const void *b)
+{
+	const double *one = a, *two = b;
+
+	return (*one > *two) - (*one < *two);
+}
+
+static void add_median(struct buf *out, double *values, size_t count)
+{
+	if (!count) {
+		buf_addf(out, "%11s%6s", "-", "");
+		return;
+	}
+	qsort(values, count, sizeof(*values), compare_reals);
+	buf_addf(out, "%8.0f ms x%-4zu", values[count / 2] * 1000, count);
+}
+
+static struct seen *seen_of(struct seen *all, size_t *count, uint32_t op, size_t ops)
+{
+	for (size_t i = 0; i < *count; i++)
+		if (all[i].op == op)
+			return &all[i];
+	if (*count == OPS_MAX)
+		return NULL;
+	all[*count] = (struct seen){.op = op,
+		.before = mem_zero(ops, sizeof(double)),
+		.after = mem_zero(ops, sizeof(double))};
+	return &all[(*count)++];
+}
+
+static void weigh_op(struct seen *seen, const struct ledger_op *op, double divide)
+{
+	bool ended = op->end_line && !op->gave_up;
+
+	if (ended && op->end <= divide)
+		seen->before[seen->before_count++] = op->end - op->begin;
+	else if (ended)
+		seen->after[seen->after_count++] = op->end - op->begin;
+	else
+		seen->never++;
+}
+
+/* The onset where it is known, else the moment at which a fault first was in force. */
+static double divide_at(const struct finding *finding, const struct history *history)
+{
+	const json_t *onset = json_object_get(finding->diagnosis, "onset_s");
+	double first = INFINITY;
+
+	if (json_array_size(onset) == 2)
+		return json_number_value(json_array_get(onset, 1));
+	for (size_t i = 0; i < history->ledger->force_count; i++)
+		if (history->ledger->forces[i].from < first)
+			first = history->ledger->forces[i].from;
+	return first;
+}
+
+void story_clients(const struct finding *finding, const struct history *history, struct buf *out)
+{
+	const struct ledger *ledger = history->ledger;
+	double divide = divide_at(finding, history);
+	struct seen all[OPS_MAX];
+	size_t count = 0;
+
+	if (!isfinite(divide) || !ledger->op_count)
+		return;
+	for (size_t i = 0; i < ledger->op_count; i++) {
+		struct seen *seen = seen_of(all, &count, ledger->ops[i].op, ledger->op_count);
+
+		if (seen)
+			weigh_op(seen, &ledger->ops[i], divide);
+	}
+	buf_addf(out, "\nWHAT THE CLIENTS SAW   before %.2f s      from then on     no end\n",
+		divide);
+	for (size_t i = 0; i < count; i++) {
+		buf_addf(out, "  %-18.18s", ledger_text(ledger, all[i].op));
+		add_median(out, all[i].before, all[i].before_count);
+		buf_add_str(out, "  ");
+		add_median(out, all[i].after, all[i].after_count);
+		buf_addf(out, "%9zu\n", all[i].never);
+		free(all[i].before);
+		free(all[i].after);
+	}
+}
+
+/* ---- what is not known ---- */
+
+void story_unknown(const struct result *result, struct buf *out)
+{
+	bool any = false;
+	json_t *line;
+	size_t k;
+
+	for (size_t i = 0; i < result->finding_count; i++)
+		json_array_foreach (
+			json_object_get(result->findings[i].diagnosis, "unknown"), k, line) {
+			if (!any)
+				buf_add_str(out, "\nNOT KNOWN\n");
+			any = true;
+			buf_add_str(out, "  ");
+			story_wrap(out, json_is_string(line) ? json_string_value(line) : "?", 2, 2);
+		}
+}

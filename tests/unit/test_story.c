@@ -1,0 +1,93 @@
+/* The story of a cell from its folder: what a reader finds, and that a guest's bytes do no harm. */
+#include "report/story.h"
+
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "tests/check/check.h"
+
+#include <string.h>
+
+static const char lines[] =
+	"{\"t\":0.0,\"ev\":\"phase\",\"name\":\"workload\"}\n"
+	"{\"t\":0.1,\"ev\":\"begin\",\"id\":1,\"op\":\"imap-noop\",\"service\":\"imap\"}\n"
+	"{\"t\":0.2,\"ev\":\"end\",\"id\":1,\"op\":\"imap-noop\",\"outcome\":\"OK\"}\n"
+	"{\"t\":0.5,\"ev\":\"fault\",\"step\":\"held\",\"fault\":\"park\",\"state\":\"in-force\"}\n"
+	"{\"t\":0.6,\"ev\":\"begin\",\"id\":2,\"op\":\"smtp-message\",\"service\":\"smtp\"}\n"
+	"{\"t\":0.9,\"ev\":\"fault\",\"step\":\"held\",\"fault\":\"park\",\"state\":\"healed\","
+	"\"count\":1}\n"
+	"{\"t\":1.4,\"ev\":\"suspected\",\"name\":\"hang-1\",\"why\":\"overdue\",\"op\":"
+	"\"smtp-message\",\"age_s\":0.8}\n"
+	"{\"t\":1.8,\"ev\":\"evidence\",\"name\":\"hang-1\"}\n";
+
+static json_t *verdict(const char *title)
+{
+	return json_pack("{ss ss ss ss ss ss s[{ss ss s[sss] s[ii] so so}]}", "id", "a.b.1",
+		"scenario", "a", "target", "b", "verdict", "FAIL", "reason", "H1: late", "control",
+		"PASS", "findings", "signature", "deadlock-01234567", "class", "deadlock", "laws",
+		"H1", "H2", "H3", "lines", 5, 7, "title", json_text(title), "diagnosis",
+		json_pack("{ss si s[{si si ss ss}] s[s] s[s] ss s[ff] sf}", "class", "deadlock",
+			"behind", 1, "culprits", "pid", 10, "tid", 12, "role", "store", "says",
+			"state S: mutex", "evidence", "a cycle of 2", "unknown",
+			"owner unknown: it has ended", "from", "hang-1", "onset_s", 0.9, 1.2,
+			"detected_s", 1.4));
+}
+
+/* The story of a folder with this title; caller frees. */
+static char *story_of(const char *title)
+{
+	const char *dir = check_dir();
+	auto_free char *history = path_join(dir, "history.jsonl");
+	auto_free char *path = path_join(dir, "verdict.json");
+	auto_json json_t *json = verdict(title);
+	struct buf out = {0};
+
+	CHECK_INT(fs_write_atomic(history, lines, strlen(lines), NULL), 0);
+	CHECK_INT(json_save_path(path, json, NULL), 0);
+	CHECK_INT(story_write(dir, &out, NULL), 0);
+	return buf_steal(&out);
+}
+
+static void a_hang_is_told_with_its_cause_its_onset_and_what_is_not_known(void)
+{
+	static const char *const wanted[] = {"FAIL  deadlock-01234567  NEW  a.b.1",
+		"  A waits for B.\n", "WHO CAUSES IT   deadlock-01234567, breaks H1 H2 H3\n",
+		"  1  a cycle of 2\n", "  2  `store`, thread 12 of process 10: state S: mutex\n",
+		"  1 more thread waits behind.\n", "Seen in evidence/hang-1\n",
+		"same seed, without faults  PASS\n", "between 0.90 s and 1.20 s\n",
+		"     1.200  onset ",
+		"     1.400  DETECTED  overdue: smtp-message has taken 0.8 s\n",
+		"\nNOT KNOWN\n  owner unknown: it has ended\n",
+		"  imap-noop              100 ms x1 "};
+	auto_free char *story = story_of("A waits for B.");
+
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
+		CHECK_HAS(story, wanted[i]);
+	/* It was seen half a second after the heal. */
+	CHECK(!strstr(story, "ALTHOUGH THE FAULT"));
+}
+
+static void bytes_of_a_guest_do_not_reach_the_terminal(void)
+{
+	auto_free char *story = story_of("\033[2J\x07 a title\nNOT KNOWN\n\xff");
+
+	CHECK(!strchr(story, '\033') && !strchr(story, '\x07') && !strchr(story, '\xff'));
+	CHECK_HAS(story, "?[2J? a title NOT KNOWN");
+}
+
+static void long_text_is_wrapped_at_the_edge(void)
+{
+	char title[600] = "";
+	auto_free char *story = NULL;
+
+	for (int i = 0; i < 100; i++)
+		strcat(title, "word ");
+	story = story_of(title);
+	for (char *save = NULL, *line = strtok_r(story, "\n", &save); line;
+		line = strtok_r(NULL, "\n", &save))
+		CHECK(strncmp(line, "  word", 6) != 0 || strlen(line) <= 80);
+}
+
+CHECK_MAIN(CHECK_CASE(a_hang_is_told_with_its_cause_its_onset_and_what_is_not_known),
+	CHECK_CASE(bytes_of_a_guest_do_not_reach_the_terminal),
+	CHECK_CASE(long_text_is_wrapped_at_the_edge))
