@@ -68,6 +68,8 @@
  *	died	 {program, pid?, signal?, text?, by_rig, oom?}	a process of the store died of a signal
  *		 (number or name), or said so itself (text alone). by_rig: the rig, or the store's own master at
  *		 a stop, sent it. oom: the kernel's
+ *	core	 {pid, frames[], address?}	what the core of that death says: functions, innermost first,
+ *		 and the address that the signal was about
  *	log	 {path, line}	of the store's log
  *	kernel	 {line}		of the guest kernel's log
  *	evidence {name, why}	taken now, into evidence/NAME (run/watch.h)

@@ -56,6 +56,23 @@ static void add_frames(struct buf *part, const json_t *frames)
 	}
 }
 
+static void say_core(struct diagnosing *d, const json_t *died)
+{
+	const json_t *frames = json_object_get(died, "frames"),
+		     *address = json_object_get(died, "address");
+	auto_buf struct buf line = {0};
+
+	if (address)
+		say_evidence(d, "the signal was about the address 0x%llx",
+			(unsigned long long)json_integer_value(address));
+	if (!json_array_size(frames)) {
+		say_unknown(d, "where it crashed: no core of it could be read");
+		return;
+	}
+	add_frames(&line, frames);
+	say_evidence(d, "stack, innermost first: %s", buf_text(&line) + strlen(" < "));
+}
+
 bool find_crash(struct diagnosing *d)
 {
 	size_t count;
@@ -73,6 +90,7 @@ bool find_crash(struct diagnosing *d)
 	add_frames(&part, json_object_get(died, "frames"));
 	say_evidence(
 		d, "%s ended by signal %lld, %zu times in all", role, (long long)signal, count);
+	say_core(d, died);
 	*culprit = (struct culprit){.pid = (int)json_get_int(died, "pid", 0),
 		.tid = (int)json_get_int(died, "pid", 0),
 		.says = text_fmt("ended by signal %lld", (long long)signal)};

@@ -28,8 +28,6 @@ static const struct judging table[] = {
 		"it writes to a filesystem that the rig holds frozen"},
 	{WAIT_MUTEX, 70, "lost-wakeup",
 		"it waits for a lock that no living thread is known to hold"},
-	{WAIT_RWLOCK, 70, "lost-wakeup",
-		"it waits for a read-write lock, and no living thread is known to hold it"},
 	{WAIT_FILE_LOCK, 70, "lost-wakeup",
 		"it waits for a file lock that no living process is known to hold"},
 	{WAIT_OPEN, 62, "lost-wakeup", "it opens a FIFO and nobody opens the other end"},
@@ -37,6 +35,10 @@ static const struct judging table[] = {
 	{WAIT_SEMAPHORE, 60, "lost-wakeup", "it waits for a semaphore that nobody posts"},
 	{WAIT_JOIN, 60, "lost-wakeup", "it waits for an event in memory, nobody owns the event"},
 	{WAIT_WRITE, 58, "lost-wakeup", "it writes, and nobody reads"},
+	/* Somebody has it: perhaps one of those above. */
+	{WAIT_RWLOCK, 57, "lost-wakeup",
+		"it waits for a read-write lock that readers have, and the lock does not name "
+		"them"},
 	{WAIT_READ, 55, "lost-wakeup", "it reads, and nobody writes"},
 	{WAIT_POLL, 50, "lost-wakeup", "it waits for the one descriptor, and nothing comes"},
 	{WAIT_CONNECT, 50, "lost-wakeup", "it connects, and nobody accepts"},

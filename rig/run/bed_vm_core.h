@@ -82,3 +82,7 @@ int vm_tail_logs(struct vm_bed *bed, struct err *err); /* bed_vm.c */
 /* bed_vm_evidence.c */
 int vm_scan(struct bed *bed, bool deep, json_t **ret, struct err *err);
 int vm_evidence(struct bed *bed, const char *dir, struct err *err);
+
+/* bed_vm_stacks.c */
+int vm_stacks(struct bed *bed, json_t *scan, const int *tids, size_t count, struct err *err);
+int vm_core(struct bed *bed, const char *path, json_t **ret, struct err *err);

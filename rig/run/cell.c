@@ -106,6 +106,7 @@ static void on_died(struct cell *cell, const json_t *json)
 
 	json_object_set_new(copy, "by_rig", json_boolean(cell->stopping));
 	history_add_at(cell->recorder, cell_now(cell), "died", copy);
+	watch_died(cell, json);
 }
 
 static void on_bed_event(void *arg, enum bed_event event, const json_t *json)

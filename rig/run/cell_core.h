@@ -79,7 +79,7 @@ struct cell {
 	size_t step_count, workload_count;
 	size_t pending;			  /* operations under way */
 	struct op_slot ops[CELL_OPS_MAX]; /* those of them for which there was room */
-	uint64_t ops_ended;
+	_Atomic uint64_t ops_ended;
 	int64_t op_usual_ns; /* the longest that came back OK took so long, slowly forgotten */
 	int parked[CELL_PARKED_MAX]; /* threads held by call faults, 0: none */
 	uint32_t refused;	     /* operations that ended other than OK */
@@ -97,6 +97,7 @@ struct cell {
 	int64_t stop_began_ns;
 
 	struct watch *watch;	   /* NULL: the bed cannot scan */
+	json_t *cores;		   /* "died" events whose cores are yet to be read */
 	pthread_cond_t watch_tick; /* with `lock`: the watch ends */
 };
 

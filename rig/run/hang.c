@@ -62,6 +62,26 @@ static bool is_fatal(int64_t signal)
 	return false;
 }
 
+/* What the core of a death says, or NULL. */
+static const json_t *core_of(const struct history *history, int64_t pid)
+{
+	for (size_t i = 0; i < history->count; i++)
+		if (event_is(&history->events[i], "core") &&
+			json_get_int(history->events[i].data, "pid", -1) == pid)
+			return history->events[i].data;
+	return NULL;
+}
+
+static json_t *with_core(const struct history *history, json_t *died)
+{
+	const json_t *core = core_of(history, json_get_int(died, "pid", 0));
+	json_t *copy = json_copy(died);
+
+	if (core)
+		json_object_update_missing(copy, (json_t *)core);
+	return copy;
+}
+
 /* Deaths that the rig did not cause, up to that moment. */
 static json_t *deaths(const struct history *history, double until)
 {
@@ -74,7 +94,7 @@ static json_t *deaths(const struct history *history, double until)
 			!json_get_bool(event->data, "by_rig", false) &&
 			!json_get_bool(event->data, "oom", false) &&
 			is_fatal(json_get_int(event->data, "signal", 0)))
-			json_array_append(died, event->data);
+			json_array_append_new(died, with_core(history, event->data));
 	}
 	return died;
 }

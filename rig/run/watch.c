@@ -29,7 +29,8 @@ struct watch {
 	int64_t sample_ns, deep_ns, gap_ms; /* when the next is due */
 	int64_t spent_ns;
 	int64_t in_force_ns; /* a fault was last seen in force */
-	uint64_t about;	     /* operation that the last hang was about */
+	bool was_in_force;
+	uint64_t about; /* operation that the last hang was about */
 	unsigned int hangs;
 	bool saw_cycle;
 };
@@ -73,6 +74,9 @@ static bool find_oldest(struct watch *w, struct oldest *ret)
 
 	if (in_force)
 		w->in_force_ns = cell_now(cell);
+	else if (w->was_in_force)
+		w->about = 0; /* what still waits after the heal is told again, in its time */
+	w->was_in_force = in_force;
 	*ret = (struct oldest){.usual_ns = cell->op_usual_ns};
 	if (cell->stopping) {
 		ret->stop = true;
@@ -219,16 +223,6 @@ static int save_input(struct cell *cell, const char *dir, const char *why, uint6
 	return json_save_path(path, input, err);
 }
 
-static uint64_t ops_ended(struct cell *cell)
-{
-	uint64_t ended;
-
-	pthread_mutex_lock(&cell->lock);
-	ended = cell->ops_ended;
-	pthread_mutex_unlock(&cell->lock);
-	return ended;
-}
-
 static void wait_apart(struct cell *cell)
 {
 	int64_t until = cell_now(cell) + WATCH_APART_MS * NS_PER_MS;
@@ -239,13 +233,44 @@ static void wait_apart(struct cell *cell)
 	pthread_mutex_unlock(&cell->lock);
 }
 
-static void note_saved(struct watch *w, const char *dir)
+/* The threads that a diagnosis of this scan names, and those that wait for each other with them. */
+static size_t find_suspects(struct watch *w, const json_t *scan, int tids[CULPRITS_MAX])
+{
+	struct diagnosis diagnosis;
+	auto_json json_t *owed = json_pack("[{sf}]", "age_s", 1.0);
+	size_t count;
+
+	diagnose(&(struct diagnose_input){.scan = scan,
+			 .healthy = w->healthy,
+			 .owed = owed,
+			 .frozen = json_get_bool(scan, "frozen", false),
+			 .target = w->cell->target,
+			 .ours = hang_ours},
+		&diagnosis);
+	count = diagnosis.culprit_count;
+	for (size_t i = 0; i < count; i++)
+		tids[i] = diagnosis.culprits[i].tid;
+	diagnosis_free(&diagnosis);
+	return count;
+}
+
+/* What is saved is looked at once more: since when, and with which functions on their stacks. */
+static void look_at_saved(struct watch *w, const char *dir)
 {
 	auto_free char *path = path_join(dir, "scan.json");
 	auto_json json_t *scan = fs_exists(path) ? json_load_path(path, SCAN_MAX, NULL) : NULL;
+	struct bed *bed = w->cell->bed;
+	struct err err = {0};
+	int tids[CULPRITS_MAX];
+	size_t count;
 
-	if (scan)
-		note_calls(w, scan, cell_now(w->cell));
+	if (!scan)
+		return;
+	note_calls(w, scan, cell_now(w->cell));
+	count = bed_has(bed, stacks) ? find_suspects(w, scan, tids) : 0;
+	if (count && (bed->ops->stacks(bed, scan, tids, count, &err) ||
+			     json_save_path(path, scan, &err)))
+		log_line("watch: %s", err.text);
 }
 
 /* `first` may be NULL. */
@@ -253,7 +278,7 @@ static int save_instants(struct cell *cell, const char *dir, const char *why, js
 	bool twice, struct err *err)
 {
 	auto_free char *path = path_join(dir, "earlier.json");
-	uint64_t ended = ops_ended(cell);
+	uint64_t ended = cell->ops_ended;
 	int rc = fs_mkdir_p(dir, err);
 
 	if (!rc && first)
@@ -262,9 +287,11 @@ static int save_instants(struct cell *cell, const char *dir, const char *why, js
 		wait_apart(cell);
 	if (!rc)
 		rc = cell->bed->ops->evidence(cell->bed, dir, err);
+	if (!rc)
+		rc = save_input(cell, dir, why, ended, twice, err);
 	if (!rc && cell->watch)
-		note_saved(cell->watch, dir);
-	return rc ? rc : save_input(cell, dir, why, ended, twice, err);
+		look_at_saved(cell->watch, dir);
+	return rc;
 }
 
 static bool save_evidence(
@@ -376,6 +403,8 @@ static void look(struct watch *w, const struct oldest *oldest, bool any)
 	}
 }
 
+/* ---- the thread ---- */
+
 static void *watch_main(void *arg)
 {
 	struct watch *w = arg;
@@ -386,7 +415,10 @@ static void *watch_main(void *arg)
 	pthread_mutex_lock(&cell->lock);
 	while (!w->end) {
 		cond_wait(&cell->watch_tick, &cell->lock, deadline_in_ms(TICK_MS));
-		if (w->end || cell_ended(cell))
+		if (cell_ended(cell))
+			continue;
+		watch_read_cores(cell);
+		if (w->end)
 			continue;
 		any = find_oldest(w, &oldest);
 		pthread_mutex_unlock(&cell->lock);
@@ -420,6 +452,7 @@ void watch_open(struct cell *cell)
 	w = mem_zero(1, sizeof(*w));
 	w->cell = cell;
 	w->since = json_object();
+	cell->cores = json_array();
 	pthread_mutex_init(&w->lock, NULL);
 	cell->watch = w;
 	save_healthy(w);
@@ -450,27 +483,10 @@ void watch_close(struct cell *cell)
 	if (w->started)
 		pthread_join(w->thread, NULL);
 	cell->watch = NULL;
+	json_cleanup(&cell->cores);
 	json_decref(w->healthy);
 	json_decref(w->deep);
 	json_decref(w->since);
 	pthread_mutex_destroy(&w->lock);
 	free(w);
-}
-
-void watch_call(struct cell *cell, const json_t *event)
-{
-	const char *what = json_get_text(event, "what", "");
-	int tid = (int)json_get_int(event, "tid", 0), find, put;
-
-	if (tid <= 0 || (strcmp(what, "parked") != 0 && strcmp(what, "released") != 0))
-		return;
-	find = !strcmp(what, "parked") ? 0 : tid;
-	put = find ? 0 : tid;
-	pthread_mutex_lock(&cell->lock);
-	for (size_t i = 0; i < CELL_PARKED_MAX; i++)
-		if (cell->parked[i] == find) {
-			cell->parked[i] = put;
-			break;
-		}
-	pthread_mutex_unlock(&cell->lock);
 }

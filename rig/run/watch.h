@@ -37,3 +37,9 @@ void watch_evidence(struct cell *cell, const char *name, const char *why, bool t
 
 /* A call fault has parked a thread, or let it go. */
 void watch_call(struct cell *cell, const json_t *event);
+
+/* A process died: its core, if there is one, becomes a "core" event. From any thread. */
+void watch_died(struct cell *cell, const json_t *event);
+/* Reads the cores of those, once each: by the watch, as whoever hears of a death cannot ask the guest. The cell's
+ * lock is held on entry and exit, and let go meanwhile. */
+void watch_read_cores(struct cell *cell);

@@ -110,5 +110,10 @@ int witness_read(struct witness *witness, const char *path, size_t max, int64_t 
 int witness_exits(
 	struct witness *witness, bool watch, int64_t deadline_ns, json_t **ret, struct err *err);
 
+/* The bytes of a file from `offset` on (an address in /proc/PID/mem), as many as there are, at most `max`
+ * (WITNESS_READ_MAX), added to `out`. */
+int witness_read_at(struct witness *witness, const char *path, int64_t offset, size_t max,
+	int64_t deadline_ns, struct buf *out, struct err *err);
+
 /* What the rig left behind in the guest: an array of sentences. */
 int witness_residue(struct witness *witness, int64_t deadline_ns, json_t **ret, struct err *err);

@@ -215,6 +215,40 @@ int witness_exits(struct witness *w, bool watch, int64_t deadline_ns, json_t **r
 	return 0;
 }
 
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static int add_unhexed(const char *hex, size_t len, struct buf *out, struct err *err)
+{
+	for (size_t i = 0; i + 1 < len; i += 2) {
+		int high = hex_digit(hex[i]), low = hex_digit(hex[i + 1]);
+
+		if (high < 0 || low < 0)
+			return err_set(err, -EPROTO, "the witness's answer to 'read' is no hex");
+		buf_addc(out, (char)(high << 4 | low));
+	}
+	return 0;
+}
+
+int witness_read_at(struct witness *w, const char *path, int64_t offset, size_t max,
+	int64_t deadline_ns, struct buf *out, struct err *err)
+{
+	json_t *args = one_text("path", path);
+	auto_json json_t *hex = NULL;
+	int64_t left_ms = deadline_left_ms(deadline_ns);
+	int rc;
+
+	json_object_set_new(args, "max", json_integer((json_int_t)max));
+	json_object_set_new(args, "offset", json_integer(offset));
+	json_object_set_new(args, "hex", json_true());
+	if (left_ms > 0)
+		json_object_set_new(args, "timeout_ms", json_integer(left_ms * 3 / 4));
+	rc = call_for(w, "read", args, "hex", JSON_STRING, deadline_ns, &hex, err);
+	return rc ? rc : add_unhexed(json_string_value(hex), json_string_length(hex), out, err);
+}
+
 int witness_residue(struct witness *w, int64_t deadline_ns, json_t **ret, struct err *err)
 {
 	return call_for(w, "residue", NULL, "residue", JSON_ARRAY, deadline_ns, ret, err);

@@ -50,8 +50,9 @@
  *			beginning; survives rotation, truncation and not existing yet
  *	untail		{"path"} -> {}		and let go of the file
  *	unlink		{"path"} -> {}
- *	read		{"path","max","timeout_ms"} -> {"text","cut"}	by a disposable worker with a
- *			deadline; at most WITNESS_READ_MAX bytes
+ *	read		{"path","max","timeout_ms","offset"?,"hex"?:bool} -> {"text" or "hex","cut"}	by a
+ *			disposable worker with a deadline; at most WITNESS_READ_MAX bytes. With an offset
+ *			(also an address in /proc/PID/mem) as much as there is from it on
  *	exits		{"watch":bool} -> {"killed":[{"pid","comm"}],"lost":bool}	begin or end to
  *			watch who is ended by SIGKILL; the answer is what the watch that it ends has
  *			seen. lost: there were more

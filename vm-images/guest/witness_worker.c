@@ -84,21 +84,34 @@ void leftover_residue(struct out *out)
 
 /* ---- read ---- */
 
-/* In the child, which other threads' locks came with: system calls only. Ends with the errno. */
-static void __attribute__((noreturn)) copy_file(const char *path, int to, size_t max)
+struct errand {
+	const char *path;
+	size_t max;
+	int64_t offset; /* -1: from the beginning, also of what has no offsets */
+};
+
+/* In the child, which other threads' locks came with: system calls only. Ends with the errno, which at an offset
+ * counts only if nothing could be read: memory has holes. */
+static void __attribute__((noreturn)) copy_file(const struct errand *errand, int to)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int fd = open(errand->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	size_t max = errand->max, size;
+	int64_t offset = errand->offset;
 	char bytes[4096];
 	ssize_t n = 0;
 
-	while (fd >= 0 && max &&
-		(n = read(fd, bytes, sizeof(bytes) < max ? sizeof(bytes) : max)) > 0) {
+	while (fd >= 0 && max) {
+		size = sizeof(bytes) < max ? sizeof(bytes) : max;
+		n = offset < 0 ? read(fd, bytes, size) : pread(fd, bytes, size, offset);
+		if (n <= 0)
+			break;
 		max -= (size_t)n;
+		offset += offset < 0 ? 0 : n;
 		for (ssize_t done = 0, m; done < n; done += m)
 			if ((m = write(to, bytes + done, (size_t)(n - done))) < 0)
 				_exit(EPIPE);
 	}
-	_exit(fd < 0 || n < 0 ? errno : 0);
+	_exit(fd < 0 || (n < 0 && (offset < 0 || max == errand->max)) ? errno : 0);
 }
 
 /* True once the worker closed its end, false at the deadline. */
@@ -118,12 +131,30 @@ static bool collect(int fd, char *text, size_t *len, size_t size, int64_t deadli
 	}
 }
 
+static void add_hex(struct out *out, const char *bytes, size_t len)
+{
+	static const char digits[] = "0123456789abcdef";
+	char *hex = malloc(2 * len + 1);
+
+	if (!hex)
+		abort();
+	for (size_t i = 0; i < len; i++) {
+		hex[2 * i] = digits[(unsigned char)bytes[i] >> 4];
+		hex[2 * i + 1] = digits[(unsigned char)bytes[i] & 15];
+	}
+	out_bytes(out, "hex", hex, 2 * len);
+	free(hex);
+}
+
 static void answer_read(const struct request *request, const char *text, size_t len, size_t max)
 {
 	auto_out out = {0};
 
 	answer_begin(&out, request);
-	out_bytes(&out, "text", text, len < max ? len : max);
+	if (json_is_true(json_object_get(request->args, "hex")))
+		add_hex(&out, text, len < max ? len : max);
+	else
+		out_bytes(&out, "text", text, len < max ? len : max);
 	out_bool(&out, "cut", len > max);
 	answer_send(&out, request);
 }
@@ -132,6 +163,9 @@ static void read_by_worker(const struct request *request, char *text, size_t max
 {
 	int64_t timeout_ms = request_int(request, "timeout_ms", READ_TIMEOUT_MS);
 	const char *path = request_text(request, "path");
+	/* One byte more, to see whether there is more. */
+	struct errand errand = {
+		.path = path, .max = max + 1, .offset = request_int(request, "offset", -1)};
 	int pipe_fd[2] = {-1, -1}, pidfd, status = 0;
 	char what[96];
 	size_t len = 0;
@@ -145,7 +179,7 @@ static void read_by_worker(const struct request *request, char *text, size_t max
 		return;
 	}
 	if (!pid)
-		copy_file(path, pipe_fd[1], max + 1); /* one more, to see whether there is more */
+		copy_file(&errand, pipe_fd[1]);
 	close(pipe_fd[1]);
 	pidfd = pidfd_of(pid);
 	ended = collect(pipe_fd[0], text, &len, max + 1, guest_ns() + timeout_ms * NS_PER_MS);

@@ -1,0 +1,230 @@
+#include "vm/unwind.h"
+
+#include "base/json.h"
+
+#include <elfutils/libdwfl.h>
+#include <string.h>
+
+#define THREAD_ID 1 /* there is one, and nobody is asked about it */
+
+struct walk {
+	const struct unwind *u;
+	json_t *frames;
+	const char *last_file; /* of a frame without a name */
+	Dwarf_Addr start;      /* of the last frame's function, 0: it has no symbol */
+	int count;
+};
+
+/* Nothing is looked for outside of what was given. */
+static int no_debuginfo(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base,
+	const char *file, const char *link, GElf_Word crc, char **ret)
+{
+	(void)module, (void)userdata, (void)name, (void)base, (void)file, (void)link, (void)crc;
+	(void)ret;
+	return -1;
+}
+
+static int no_elf(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base,
+	char **file, Elf **elf)
+{
+	(void)module, (void)userdata, (void)name, (void)base, (void)file, (void)elf;
+	return -1;
+}
+
+/* ---- what libdwfl asks ---- */
+
+static pid_t next_thread(Dwfl *dwfl, void *arg, void **ret)
+{
+	(void)dwfl;
+	if (*ret)
+		return 0;
+	*ret = arg;
+	return THREAD_ID;
+}
+
+static bool read_stack(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *ret, void *arg)
+{
+	const struct unwind *u = arg;
+
+	(void)dwfl;
+	if (u->stack_size < sizeof(*ret) || address < u->stack_base ||
+		address - u->stack_base > u->stack_size - sizeof(*ret))
+		return false;
+	memcpy(ret, u->stack + (address - u->stack_base), sizeof(*ret));
+	return true;
+}
+
+static bool set_registers(Dwfl_Thread *thread, void *arg)
+{
+	const struct unwind *u = arg;
+
+	for (int i = 0; i < UNWIND_REGS; i++) {
+		Dwarf_Word value = u->regs[i];
+
+		if (u->known >> i & 1 && !dwfl_thread_state_registers(thread, i, 1, &value))
+			return false;
+	}
+	dwfl_thread_state_register_pc(thread, u->regs[UNWIND_PC]);
+	return true;
+}
+
+/* ---- frames ---- */
+
+static const char *base_name(const char *path)
+{
+	const char *slash = path ? strrchr(path, '/') : NULL;
+
+	return slash ? slash + 1 : path ? path : "?";
+}
+
+static void add_frame(struct walk *walk, Dwfl_Module *module, Dwarf_Addr pc)
+{
+	GElf_Off offset = 0;
+	GElf_Sym symbol;
+	const char *name =
+		module ? dwfl_module_addrinfo(module, pc, &offset, &symbol, NULL, NULL, NULL)
+		       : NULL;
+	const char *file = module ? base_name(dwfl_module_info(
+					    module, NULL, NULL, NULL, NULL, NULL, NULL, NULL))
+				  : "?";
+
+	/* libdwfl gives the nearest symbol before it, which may be another function's. */
+	if (name && *name && offset < symbol.st_size) {
+		walk->last_file = NULL;
+		walk->start = pc - offset;
+		json_array_append_new(walk->frames, json_text(name));
+		return;
+	}
+	walk->start = 0;
+	if (!walk->last_file || strcmp(walk->last_file, file) != 0)
+		json_array_append_new(walk->frames, json_text(file));
+	walk->last_file = file;
+}
+
+static int on_frame(Dwfl_Frame *frame, void *arg)
+{
+	struct walk *walk = arg;
+	Dwarf_Addr pc;
+	bool activation;
+
+	if (walk->count++ == UNWIND_FRAMES_MAX || !dwfl_frame_pc(frame, &pc, &activation) || !pc)
+		return DWARF_CB_ABORT;
+	if (!activation)
+		pc--; /* the call, not what follows it */
+	add_frame(walk, dwfl_addrmodule(dwfl_thread_dwfl(dwfl_frame_thread(frame)), pc), pc);
+	return DWARF_CB_OK;
+}
+
+/* ---- the frame pointer ---- */
+
+/* Bytes of code, out of the file that is mapped there. */
+static bool read_code(Dwfl *dwfl, Dwarf_Addr address, unsigned char *to, size_t size)
+{
+	Dwfl_Module *module = dwfl_addrmodule(dwfl, address);
+	GElf_Addr bias = 0;
+	Elf *elf = module ? dwfl_module_getelf(module, &bias) : NULL;
+	size_t file_size = 0, count = 0;
+	const char *bytes = elf ? elf_rawfile(elf, &file_size) : NULL;
+
+	if (!bytes || elf_getphdrnum(elf, &count))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		GElf_Phdr load;
+		GElf_Addr in;
+
+		if (!gelf_getphdr(elf, (int)i, &load) || load.p_type != PT_LOAD)
+			continue;
+		in = address - bias - load.p_vaddr;
+		if (address - bias < load.p_vaddr || in > load.p_filesz ||
+			size > load.p_filesz - in || load.p_offset > file_size ||
+			in + size > file_size - load.p_offset)
+			continue;
+		memcpy(to, bytes + load.p_offset + in, size);
+		return true;
+	}
+	return false;
+}
+
+/* True if the instruction before `address` is a direct call of the function at `start`. */
+static bool returns_from(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Addr start)
+{
+	unsigned char call[5];
+	int32_t distance;
+
+	if (address < sizeof(call) ||
+		!read_code(dwfl, address - sizeof(call), call, sizeof(call)) || call[0] != 0xe8)
+		return false;
+	memcpy(&distance, call + 1, sizeof(distance));
+	return address + (Dwarf_Addr)(int64_t)distance == start;
+}
+
+/*
+ * A thread in a system call does not tell its frame pointer, and code that is built with one needs it. The calls
+ * above the last frame have left it alone, so it points to that function's own frame: to a saved frame pointer,
+ * with the return address beside it. That place is known by the call in front of the return address.
+ */
+static bool find_frame_pointer(Dwfl *dwfl, const struct walk *walk, uint64_t *ret)
+{
+	const struct unwind *u = walk->u;
+	uint64_t pair[2];
+
+	if (u->known >> UNWIND_BP & 1 || !walk->start || u->stack_size < sizeof(pair))
+		return false;
+	for (size_t at = 0; at <= u->stack_size - sizeof(pair); at += sizeof(uint64_t)) {
+		memcpy(pair, u->stack + at, sizeof(pair));
+		if (!returns_from(dwfl, pair[1], walk->start))
+			continue;
+		*ret = u->stack_base + at;
+		return true;
+	}
+	return false;
+}
+
+static void report_files(Dwfl *dwfl, const struct unwind *u)
+{
+	dwfl_report_begin(dwfl);
+	for (size_t i = 0; i < u->file_count && i < UNWIND_FILES_MAX; i++)
+		dwfl_report_elf(dwfl, base_name(u->files[i].guest_path), u->files[i].host_path, -1,
+			u->files[i].base, true);
+	dwfl_report_end(dwfl, NULL, NULL);
+}
+
+/* One pass; `ret_bp` is set where the frames ended for want of the frame pointer. */
+static json_t *walk_once(const struct unwind *u, bool *ret_again, uint64_t *ret_bp)
+{
+	static const Dwfl_Callbacks callbacks = {
+		.find_elf = no_elf, .find_debuginfo = no_debuginfo};
+	static const Dwfl_Thread_Callbacks thread = {.next_thread = next_thread,
+		.memory_read = read_stack,
+		.set_initial_registers = set_registers};
+	struct walk walk = {.u = u, .frames = json_array()};
+	Dwfl *dwfl = dwfl_begin(&callbacks);
+
+	*ret_again = false;
+	if (!dwfl)
+		return walk.frames;
+	report_files(dwfl, u);
+	if (dwfl_attach_state(dwfl, NULL, THREAD_ID, &thread, (void *)(uintptr_t)u))
+		dwfl_getthread_frames(dwfl, THREAD_ID, on_frame, &walk);
+	*ret_again = find_frame_pointer(dwfl, &walk, ret_bp);
+	dwfl_end(dwfl);
+	return walk.frames;
+}
+
+json_t *unwind_frames(const struct unwind *unwind)
+{
+	struct unwind known = *unwind;
+	bool again;
+	json_t *frames = walk_once(&known, &again, &known.regs[UNWIND_BP]), *more;
+
+	if (!again)
+		return frames;
+	known.known |= 1u << UNWIND_BP;
+	more = walk_once(&known, &again, &known.regs[UNWIND_BP]);
+	if (json_array_size(more) > json_array_size(frames)) {
+		json_decref(frames);
+		return more;
+	}
+	json_decref(more);
+	return frames;
+}

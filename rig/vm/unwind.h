@@ -1,0 +1,44 @@
+/*
+ * User stacks without touching the process: from registers, a copy of the stack and the ELF files that were
+ * mapped, frame by frame by their call frame information (elfutils libdwfl 0.188, x86-64). Of a thread that
+ * waits in a system call only the program counter and the stack pointer are known; the frame pointer, where the
+ * code has one, is found by the call whose return address lies beside the place it points to.
+ *
+ * A function is named only where a symbol of the file covers the address; code without a name is called by
+ * its file, and neighbours of one file are one entry. Everything read is hostile: bounded, and the
+ * frames end where something does not fit. Not thread-safe for one `struct unwind`.
+ */
+#pragma once
+
+#include "base/err.h"
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define UNWIND_REGS	  17 /* DWARF numbers: 6 rbp, 7 rsp, 16 rip */
+#define UNWIND_BP	  6
+#define UNWIND_SP	  7
+#define UNWIND_PC	  16
+#define UNWIND_FRAMES_MAX 32
+#define UNWIND_FILES_MAX  128
+
+/* An ELF file where it was mapped. */
+struct unwind_file {
+	uint64_t base;	  /* where its first byte was mapped */
+	char *host_path;  /* a copy on the host */
+	char *guest_path; /* its name in answers is the last part */
+};
+
+struct unwind {
+	uint64_t regs[UNWIND_REGS];
+	uint32_t known; /* bit n: regs[n] is */
+	const struct unwind_file *files;
+	size_t file_count;
+	uint64_t stack_base;
+	const char *stack; /* bytes from stack_base on */
+	size_t stack_size;
+};
+
+/* Names, innermost first: an array, perhaps empty. New reference. */
+json_t *unwind_frames(const struct unwind *unwind);

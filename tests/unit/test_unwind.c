@@ -1,0 +1,175 @@
+/* Stacks of a child that stands in a known place, read without touching it. */
+#include "vm/unwind.h"
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "tests/check/check.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define STACK_BYTES 32768
+
+/* The child's way down; nothing here may be folded into its caller. */
+__attribute__((noinline)) static int innermost(int fd)
+{
+	char c;
+
+	return (int)read(fd, &c, 1) + 1;
+}
+
+__attribute__((noinline)) static int outermost(int fd)
+{
+	return innermost(fd) + 1;
+}
+
+struct child {
+	pid_t pid;
+	int ends[2];
+	uint64_t sp, pc;
+	char stack[STACK_BYTES];
+	ssize_t stack_size;
+	struct unwind_file files[64];
+	size_t file_count;
+};
+
+static bool read_syscall(struct child *c)
+{
+	auto_free char *path = text_fmt("/proc/%d/syscall", c->pid);
+	FILE *file = fopen(path, "re");
+	bool found = file && fscanf(file, "0 %*s %*s %*s %*s %*s %*s %" SCNx64 " %" SCNx64, &c->sp,
+				     &c->pc) == 2;
+
+	if (file)
+		fclose(file);
+	return found;
+}
+
+static void read_files(struct child *c)
+{
+	auto_free char *path = text_fmt("/proc/%d/maps", c->pid);
+	FILE *file = fopen(path, "re");
+	char line[1024], name[512];
+	uint64_t start, offset;
+
+	while (file && fgets(line, sizeof(line), file) && c->file_count < 64)
+		if (sscanf(line, "%" SCNx64 "-%*x %*s %" SCNx64 " %*s %*s /%511s", &start, &offset,
+			    name) == 3 &&
+			!offset) {
+			char *whole = text_fmt("/%s", name);
+
+			c->files[c->file_count++] = (struct unwind_file){
+				.base = start, .host_path = whole, .guest_path = text_dup(whole)};
+		}
+	if (file)
+		fclose(file);
+}
+
+static bool child_open(struct child *c)
+{
+	int64_t deadline = deadline_in_ms(10000);
+	struct iovec local = {c->stack, sizeof(c->stack)}, remote;
+
+	*c = (struct child){.ends = {-1, -1}};
+	if (!CHECK(!pipe(c->ends)))
+		return false;
+	c->pid = fork();
+	if (!c->pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		_exit(outermost(c->ends[0]));
+	}
+	while (!read_syscall(c) && deadline_left_ms(deadline))
+		poll(NULL, 0, 1);
+	read_files(c);
+	remote = (struct iovec){(void *)(uintptr_t)c->sp, sizeof(c->stack)};
+	c->stack_size = process_vm_readv(c->pid, &local, 1, &remote, 1, 0);
+	while (c->stack_size < 0 && remote.iov_len > 256) { /* the stack ends before */
+		remote.iov_len /= 2;
+		c->stack_size = process_vm_readv(c->pid, &local, 1, &remote, 1, 0);
+	}
+	return CHECK(c->stack_size > 0);
+}
+
+static void child_close(struct child *c)
+{
+	if (c->pid > 0) {
+		kill(c->pid, SIGKILL);
+		waitpid(c->pid, NULL, 0);
+	}
+	close(c->ends[0]);
+	close(c->ends[1]);
+	for (size_t i = 0; i < c->file_count; i++) {
+		free(c->files[i].host_path);
+		free(c->files[i].guest_path);
+	}
+}
+
+static struct unwind unwind_of(const struct child *c)
+{
+	return (struct unwind){
+		.regs = {[UNWIND_SP] = c->sp, [UNWIND_PC] = c->pc},
+		.known = 1u << UNWIND_SP | 1u << UNWIND_PC,
+		.files = c->files,
+		.file_count = c->file_count,
+		.stack_base = c->sp,
+		.stack = c->stack,
+		.stack_size = (size_t)c->stack_size,
+	};
+}
+
+static int place_of(const json_t *frames, const char *name)
+{
+	for (size_t i = 0; i < json_array_size(frames); i++)
+		if (!strcmp(json_string_value(json_array_get(frames, i)), name))
+			return (int)i;
+	return -1;
+}
+
+static void the_functions_of_a_waiting_thread_are_named_innermost_first(void)
+{
+	static struct child c; /* its copy of a stack is not to lie on this one */
+	auto_json json_t *frames = NULL;
+
+	if (child_open(&c)) {
+		struct unwind u = unwind_of(&c);
+
+		frames = unwind_frames(&u);
+		CHECK(place_of(frames, "innermost") > 0); /* read() is above it */
+		CHECK_INT(place_of(frames, "outermost"), place_of(frames, "innermost") + 1);
+		CHECK(place_of(frames, "check_main") > place_of(frames, "outermost"));
+	}
+	child_close(&c);
+}
+
+static void what_does_not_fit_ends_the_frames_and_no_more(void)
+{
+	static struct child c; /* its copy of a stack is not to lie on this one */
+
+	if (child_open(&c)) {
+		struct unwind u = unwind_of(&c);
+		auto_json json_t *no_stack = NULL, *no_files = NULL, *wild = NULL;
+
+		memset(c.stack, 0xff, sizeof(c.stack));
+		u.stack_size = 3;
+		no_stack = unwind_frames(&u);
+		CHECK(json_array_size(no_stack) <= 2);
+		u.stack_size = (size_t)c.stack_size;
+		wild = unwind_frames(&u);
+		CHECK_INT(place_of(wild, "check_main"), -1);
+		u.file_count = 0;
+		no_files = unwind_frames(&u);
+		CHECK(json_array_size(no_files) <= 1);
+	}
+	child_close(&c);
+}
+
+CHECK_MAIN(CHECK_CASE(the_functions_of_a_waiting_thread_are_named_innermost_first),
+	CHECK_CASE(what_does_not_fit_ends_the_frames_and_no_more))
