@@ -1,5 +1,6 @@
 #include "api/history.h"
 
+#include "api/imap_trace.h"
 #include "api/ledger.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -42,7 +43,8 @@ struct loader {
 /* The kinds that make up the bulk; the ledger holds all that the laws ask of them. */
 static bool is_bulk(const char *kind)
 {
-	static const char *const bulk[] = {"begin", "end", "attempt", "copy", "sunk", "queued"};
+	static const char *const bulk[] = {
+		"begin", "end", "attempt", "copy", "sunk", "queued", "imap"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bulk); i++)
 		if (!strcmp(bulk[i], kind))
@@ -95,6 +97,7 @@ static int add_line(struct loader *loader, const char *line, size_t len, struct 
 		.data = object,
 	};
 	ledger_add(history->ledger, event);
+	imap_trace_add(history->trace, event);
 	if (history->count >= HISTORY_OBJECTS_MAX && is_bulk(event->kind)) {
 		json_decref(object);
 		event->data = NULL;
@@ -127,6 +130,7 @@ static struct history *history_new(void)
 	struct history *history = mem_zero(1, sizeof(*history));
 
 	history->ledger = ledger_new();
+	history->trace = imap_trace_new(history->ledger);
 	return history;
 }
 
@@ -195,6 +199,7 @@ void history_free(struct history *history)
 		json_decref(history->objects[i]);
 	free(history->objects);
 	free(history->events);
+	imap_trace_free(history->trace);
 	ledger_free(history->ledger);
 	free(history);
 }

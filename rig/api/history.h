@@ -44,7 +44,21 @@
  *	residue	 {count}
  *	stop	 {ended, took_s, status, killed[], text, left[]}	the store's stop command
  *	start	 {ready, took_s, status, text}	the store's start command until the last banner
- *	copy	 {user, mailbox, uidvalidity, uid, token?, sha256, bytes, whole, bounce_of?, failed?,
+ *	imap	 {s, open | sent | told | done | closed, ...}	what an IMAP session of the rig said and was
+ *		 told, in its order; s: its number. Kinds:
+ *		 {open: who, user, capability?}	logged in; whatever came before is not told
+ *		 {sent: TAG, command}	before its first byte goes out. APPEND once more, with {token, sha256,
+ *		 bytes} instead of command, before its content. IDLE's DONE: the tag again, command DONE
+ *		 {told: [...]}	untagged responses, while the same commands were pending; t: of the last.
+ *		 Each is an object: {exists} {expunge} {vanished: SET, earlier?} {bye: TEXT} {code: TEXT} (in
+ *		 brackets, of OK and NO) {status: MAILBOX, messages?, uidnext?, uidvalidity?, highestmodseq?}
+ *		 {fetch: NUMBER, uid?, flags?, modseq?, size?, section?, nil?, token?, sha256?, bytes?, whole?}
+ *		 {capability: TEXT} {enabled: TEXT} {lost: true} (a response too long to be kept)
+ *		 {done: TAG, status, code?, text?}	status: OK NO BAD; also with a tag nobody waits for
+ *		 {closed: why, text?}	client (with or without LOGOUT), store (its end of the connection),
+ *		 gave-up (no reply in time), garbage, rig (the cell cut it), broken-off (inside a command)
+ *	box	 {user, mailbox, uidvalidity, uidnext, highestmodseq, messages}	about to be read back
+ *	copy	 {user, mailbox, uidvalidity, uid, flags?, token?, sha256, bytes, whole, bounce_of?, failed?,
  *		 action?}	read back in a fresh session at the end. bounce_of: the token that this
  *		 notification quotes; failed: the recipients it names; action: failed delayed (RFC 3464)
  *	read	 {user, copies, mailboxes}	a user's mailboxes were read back whole
@@ -98,18 +112,20 @@ struct event {
 	json_t *data;	  /* the whole object, borrowed from the history; see HISTORY_OBJECTS_MAX */
 };
 
-struct ledger; /* api/ledger.h */
+struct ledger;	   /* api/ledger.h */
+struct imap_trace; /* api/imap_trace.h */
 
 struct history {
 	struct event *events;
 	size_t count;
-	json_t **objects;      /* owned */
-	struct ledger *ledger; /* what it says about mail, operations and faults; owned */
+	json_t **objects;	  /* owned */
+	struct ledger *ledger;	  /* what it says about mail, operations and faults; owned */
+	struct imap_trace *trace; /* what IMAP sessions said and were told; owned */
 };
 
 #define HISTORY_LINE_MAX   (1u << 20)
 #define HISTORY_EVENTS_MAX (1u << 24)
-/* In a longer history the objects of the bulk kinds (begin end attempt copy sunk queued) are dropped
+/* In a longer history the objects of the bulk kinds (begin end attempt copy sunk queued imap) are dropped
  * from here on, their `data` is NULL: the ledger holds what the laws need of them. */
 #define HISTORY_OBJECTS_MAX (1u << 18)
 

@@ -1,6 +1,7 @@
 #include "mail/imap.h"
 
 #include "base/clock.h"
+#include "mail/imap_private.h"
 #include "mail/imap_response.h"
 
 #include <ctype.h>
@@ -8,11 +9,10 @@
 #include <string.h>
 #include <strings.h>
 
-#define TAG_SIZE 16
-
-/* The session is over. */
-static void dead(struct imap *imap, struct imap_reply *reply, const char *doing, int rc)
+void imap_dead(struct imap *imap, struct imap_reply *reply, const char *doing, int rc)
 {
+	bool was = imap->alive;
+
 	mail_failure(imap->failure, doing, rc, &imap->opts);
 	if (reply)
 		memcpy(reply->failure, imap->failure, sizeof(reply->failure));
@@ -20,9 +20,11 @@ static void dead(struct imap *imap, struct imap_reply *reply, const char *doing,
 	imap->alive = false;
 	imap->idle = false;
 	line_reset(&imap->line);
+	if (was && imap->watch)
+		imap->watch->over(imap->watch->arg, rc);
 }
 
-static int moment(struct imap *imap, struct imap_reply *reply, const char *name, const char *suffix)
+int imap_moment(struct imap *imap, struct imap_reply *reply, const char *name, const char *suffix)
 {
 	char text[64];
 	int rc;
@@ -32,7 +34,7 @@ static int moment(struct imap *imap, struct imap_reply *reply, const char *name,
 	if (!rc)
 		return 0;
 	imap->moment_rc = rc;
-	dead(imap, reply, text, -ECANCELED);
+	imap_dead(imap, reply, text, -ECANCELED);
 	return -ECANCELED;
 }
 
@@ -46,6 +48,8 @@ void imap_close(struct imap *imap)
 {
 	if (!imap)
 		return;
+	if (imap->alive && imap->watch)
+		imap->watch->over(imap->watch->arg, 0);
 	imap->alive = false;
 	line_close(&imap->line);
 }
@@ -72,6 +76,8 @@ static void note_selected(struct imap *imap, const struct imap_event *event)
 		imap->uidvalidity = event->uidvalidity;
 	if (event->kind == IMAP_CODE && event->uidnext)
 		imap->uidnext = event->uidnext;
+	if (event->kind == IMAP_CODE && event->modseq)
+		imap->highestmodseq = event->modseq;
 }
 
 static void add_event(
@@ -82,6 +88,8 @@ static void add_event(
 	imap_response_parse(response, &event);
 	event.at_ns = mail_now(&imap->opts);
 	note_selected(imap, &event);
+	if (imap->watch)
+		imap->watch->told(imap->watch->arg, &event);
 	if (reply->count == IMAP_EVENTS_MAX) {
 		reply->lost++;
 		imap_event_free(&event);
@@ -99,6 +107,8 @@ static int tagged(struct imap *imap, struct imap_reply *reply, const char *text)
 	const char *end;
 
 	reply->reply_ns = mail_now(&imap->opts);
+	reply->bad = false;
+	reply->code[0] = '\0';
 	if (!strncasecmp(text, "OK", 2) && strchr(" ", text[2]))
 		reply->outcome = MAIL_OK;
 	else if (!strncasecmp(text, "NO", 2) && strchr(" ", text[2]))
@@ -116,19 +126,12 @@ static int tagged(struct imap *imap, struct imap_reply *reply, const char *text)
 	return 0;
 }
 
-enum told {
-	TOLD_EVENT,
-	TOLD_PLUS,
-	TOLD_TAGGED,
-};
-
-/* Read one response. What it was, or a negative errno. */
-static int one_response(struct imap *imap, struct imap_reply *reply)
+int imap_one_response(struct imap *imap, struct imap_reply *reply, char tag[static IMAP_TAG_SIZE])
 {
 	struct imap_response response cleanup(imap_response_free) = {0};
 	int rc = imap_response_read(&imap->line, &response);
 	const char *text = buf_text(&response.text);
-	char tag[TAG_SIZE];
+	size_t len = strcspn(text, " ");
 
 	if (rc)
 		return rc;
@@ -138,24 +141,37 @@ static int one_response(struct imap *imap, struct imap_reply *reply)
 	}
 	if (text[0] == '+')
 		return TOLD_PLUS;
-	snprintf(tag, sizeof(tag), "r%u ", imap->tag);
-	if (strncmp(text, tag, strlen(tag)) != 0)
+	if (!text[len] || len >= IMAP_TAG_SIZE || tagged(imap, reply, text + len + 1))
 		return -EPROTO;
-	rc = tagged(imap, reply, text + strlen(tag));
-	return rc ? rc : TOLD_TAGGED;
+	snprintf(tag, IMAP_TAG_SIZE, "%.*s", (int)len, text);
+	if (imap->watch)
+		imap->watch->done(imap->watch->arg, tag, reply);
+	return TOLD_TAGGED;
 }
 
-/* Collect until the tagged reply, or a "+" where one is expected; what came, or a negative errno
- * (the session is then over and the outcome is left as it is). */
-static int collect(struct imap *imap, struct imap_reply *reply, bool plus)
+/* The same where one command waits: a reply to anything else is none. */
+static int one_reply(struct imap *imap, struct imap_reply *reply)
+{
+	enum mail_outcome before = reply->outcome;
+	char tag[IMAP_TAG_SIZE], awaited[IMAP_TAG_SIZE];
+	int told = imap_one_response(imap, reply, tag);
+
+	snprintf(awaited, sizeof(awaited), "r%u", imap->tag);
+	if (told != TOLD_TAGGED || !strcmp(tag, awaited))
+		return told;
+	reply->outcome = before;
+	return -EPROTO;
+}
+
+int imap_collect(struct imap *imap, struct imap_reply *reply, bool plus)
 {
 	int told;
 
 	do
-		told = one_response(imap, reply);
+		told = one_reply(imap, reply);
 	while (told == TOLD_EVENT || (told == TOLD_PLUS && !plus));
 	if (told < 0)
-		dead(imap, reply, reply->command, told);
+		imap_dead(imap, reply, reply->command, told);
 	return told;
 }
 
@@ -171,8 +187,7 @@ static void command_name(const char *text, char out[static 32])
 	out[n] = '\0';
 }
 
-/* A fresh reply and the moment before the command; false when there is nothing to be sent. */
-static bool begin(struct imap *imap, struct imap_reply *reply, const char *text)
+bool imap_begin(struct imap *imap, struct imap_reply *reply, const char *text)
 {
 	imap_reply_free(reply);
 	reply->outcome = MAIL_NO;
@@ -180,14 +195,13 @@ static bool begin(struct imap *imap, struct imap_reply *reply, const char *text)
 	command_name(text, reply->command);
 	if (!imap->alive)
 		memcpy(reply->failure, imap->failure, sizeof(reply->failure));
-	if (!imap->alive || moment(imap, reply, reply->command, ""))
+	if (!imap->alive || imap_moment(imap, reply, reply->command, ""))
 		return false;
 	imap->line.deadline_ns = mail_reply_deadline(&imap->opts);
 	return true;
 }
 
-/* Write bytes that complete something the store acts on: from now on the outcome is open. */
-static int send_bytes(struct imap *imap, struct imap_reply *reply, const struct buf *bytes)
+int imap_send_bytes(struct imap *imap, struct imap_reply *reply, const struct buf *bytes)
 {
 	size_t done = 0;
 	int rc = line_write(&imap->line, bytes->data, bytes->len, &done);
@@ -198,39 +212,49 @@ static int send_bytes(struct imap *imap, struct imap_reply *reply, const struct 
 		return 0;
 	}
 	if (rc == -EPIPE || rc == -ECONNRESET) /* a BYE may stand in front of the end */
-		collect(imap, reply, false);
+		imap_collect(imap, reply, false);
 	if (imap->alive)
-		dead(imap, reply, reply->command, rc);
+		imap_dead(imap, reply, reply->command, rc);
 	return rc;
 }
 
-static int send_line(struct imap *imap, struct imap_reply *reply, const char *text)
+void imap_tell_sent(struct imap *imap, const char *text, const struct message *message)
+{
+	char tag[IMAP_TAG_SIZE];
+
+	if (!imap->watch)
+		return;
+	snprintf(tag, sizeof(tag), "r%u", imap->tag);
+	imap->watch->sent(imap->watch->arg, tag, text, message);
+}
+
+int imap_send_line(struct imap *imap, struct imap_reply *reply, const char *text)
 {
 	struct buf bytes auto_buf = {0};
 
 	buf_addf(&bytes, "r%u %s\r\n", ++imap->tag, text);
-	return send_bytes(imap, reply, &bytes);
+	imap_tell_sent(imap, text, NULL);
+	return imap_send_bytes(imap, reply, &bytes);
 }
 
-/* Wait for the tagged reply of what was sent. */
-static enum mail_outcome finish(struct imap *imap, struct imap_reply *reply, const char *name)
+enum mail_outcome imap_finish(struct imap *imap, struct imap_reply *reply, const char *name)
 {
-	if (collect(imap, reply, false) == TOLD_TAGGED)
-		moment(imap, reply, name, "/reply");
+	if (imap_collect(imap, reply, false) == TOLD_TAGGED)
+		imap_moment(imap, reply, name, "/reply");
 	return reply->outcome;
 }
 
 enum mail_outcome imap_send(struct imap *imap, struct imap_reply *reply, const char *text)
 {
-	if (!begin(imap, reply, text))
+	if (!imap_begin(imap, reply, text))
 		return reply->outcome;
 	if (strpbrk(text, "\r\n")) {
 		snprintf(reply->failure, sizeof(reply->failure), "the command is not one line");
 		return reply->outcome;
 	}
-	if (send_line(imap, reply, text))
+	if (imap_send_line(imap, reply, text))
 		return reply->outcome;
-	return finish(imap, reply, reply->command);
+	return imap_finish(imap, reply, reply->command);
 }
 
 enum mail_outcome imap_command(struct imap *imap, struct imap_reply *reply, const char *fmt, ...)
@@ -251,13 +275,13 @@ enum mail_outcome imap_greet(struct imap *imap, struct imap_reply *reply)
 	imap_reply_free(reply);
 	reply->outcome = MAIL_NO;
 	reply->sent_ns = reply->reply_ns = MAIL_NOT_REACHED;
-	if (moment(imap, reply, "connected", ""))
+	if (imap_moment(imap, reply, "connected", ""))
 		return reply->outcome;
 	reply->outcome = MAIL_MAYBE;
 	imap->line.deadline_ns = mail_reply_deadline(&imap->opts);
-	told = one_response(imap, reply);
+	told = one_reply(imap, reply);
 	if (told != TOLD_EVENT) {
-		dead(imap, reply, "greeting", told < 0 ? told : -EPROTO);
+		imap_dead(imap, reply, "greeting", told < 0 ? told : -EPROTO);
 		return reply->outcome;
 	}
 	reply->reply_ns = mail_now(&imap->opts);
@@ -304,93 +328,8 @@ enum mail_outcome imap_select(
 	buf_add_str(&text, examine ? "EXAMINE " : "SELECT ");
 	imap_quote(&text, mailbox);
 	imap->exists = imap->uidvalidity = imap->uidnext = 0;
+	imap->highestmodseq = 0;
 	return imap_send(imap, reply, buf_text(&text));
-}
-
-enum mail_outcome imap_append(struct imap *imap, const char *mailbox, const char *flags,
-	const struct message *message, struct imap_reply *reply)
-{
-	struct buf text auto_buf = {0};
-	struct buf content auto_buf = {0};
-	int told;
-
-	buf_add_str(&text, "APPEND ");
-	imap_quote(&text, mailbox);
-	if (flags)
-		buf_addf(&text, " (%s)", flags);
-	buf_addf(&text, " {%zu}", message->text.len);
-	if (!begin(imap, reply, buf_text(&text)) || send_line(imap, reply, buf_text(&text)))
-		return reply->outcome;
-	reply->outcome = MAIL_NO; /* nothing is appended before the content is there */
-	told = collect(imap, reply, true);
-	if (told == TOLD_TAGGED)
-		moment(imap, reply, reply->command, "/reply");
-	if (told != TOLD_PLUS)
-		return reply->outcome;
-	buf_add(&content, message->text.data, message->text.len);
-	buf_add(&content, "\r\n", 2);
-	if (send_bytes(imap, reply, &content))
-		return reply->outcome;
-	return finish(imap, reply, reply->command);
-}
-
-enum mail_outcome imap_idle(struct imap *imap, struct imap_reply *reply)
-{
-	int told;
-
-	if (!begin(imap, reply, "IDLE") || send_line(imap, reply, "IDLE"))
-		return reply->outcome;
-	told = collect(imap, reply, true);
-	if (told == TOLD_PLUS) {
-		imap->idle = true;
-		reply->outcome = MAIL_OK;
-	} else if (told == TOLD_TAGGED && reply->outcome == MAIL_OK) {
-		reply->outcome = MAIL_NO; /* over before it began */
-	}
-	if (told >= 0)
-		moment(imap, reply, reply->command, "/reply");
-	return reply->outcome;
-}
-
-int imap_idle_wait(struct imap *imap, struct imap_reply *reply, int64_t deadline_ns)
-{
-	int rc;
-
-	if (!imap->idle)
-		return -EPIPE;
-	imap->line.deadline_ns = deadline_ns;
-	rc = line_readable(&imap->line);
-	if (!rc)
-		return 0;
-	imap->line.deadline_ns = mail_reply_deadline(&imap->opts);
-	rc = rc < 0 ? rc : one_response(imap, reply);
-	if (rc == TOLD_EVENT)
-		return 1;
-	if (rc == TOLD_TAGGED) { /* the server ended it of its own */
-		imap->idle = false;
-		return -EPIPE;
-	}
-	if (rc == TOLD_PLUS)
-		return 0;
-	dead(imap, reply, "idle", rc);
-	return rc;
-}
-
-enum mail_outcome imap_idle_done(struct imap *imap, struct imap_reply *reply)
-{
-	struct buf done auto_buf = {0};
-
-	if (!imap->idle)
-		return reply->outcome;
-	imap->idle = false;
-	reply->outcome = MAIL_MAYBE;
-	if (moment(imap, reply, "done", ""))
-		return reply->outcome;
-	imap->line.deadline_ns = mail_reply_deadline(&imap->opts);
-	buf_add_str(&done, "DONE\r\n");
-	if (send_bytes(imap, reply, &done))
-		return reply->outcome;
-	return finish(imap, reply, "done");
 }
 
 enum mail_outcome imap_logout(struct imap *imap, struct imap_reply *reply)

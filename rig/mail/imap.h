@@ -22,6 +22,8 @@
 #define IMAP_LINE_MAX	   (1u << 20) /* one response without its literals */
 #define IMAP_LITERALS_MAX  64	      /* in one response */
 #define IMAP_NAME_MAX	   1024	      /* a mailbox name */
+#define IMAP_SET_MAX	   65536      /* a set of UIDs as text */
+#define IMAP_PIPELINE_MAX  16	      /* commands sent at once */
 #define IMAP_MAILBOXES_MAX 1000	      /* of one user, in a read-back */
 #define IMAP_COPIES_MAX	   200000     /* of one user, in a read-back */
 
@@ -30,7 +32,7 @@ enum imap_event_kind {
 	IMAP_EXISTS,
 	IMAP_RECENT,
 	IMAP_EXPUNGE,
-	IMAP_VANISHED, /* `text` holds the set */
+	IMAP_VANISHED,
 	IMAP_FETCH,
 	IMAP_FLAGS,
 	IMAP_LIST,
@@ -57,6 +59,8 @@ struct imap_event {
 	char section[32]; /* FETCH: what `body` is: "BODY[]", "RFC822", "BODY[TEXT]"; "" none */
 	bool nil_body;	  /* the section was NIL */
 	struct message_seen *body; /* NULL: none */
+	char *set;		   /* VANISHED: the UIDs; NULL if longer than IMAP_SET_MAX */
+	bool earlier;		   /* VANISHED (EARLIER) */
 	char *text; /* the response without "* " and its literals, cut at MAIL_TEXT_MAX */
 };
 
@@ -77,14 +81,31 @@ struct imap_reply {
 void imap_reply_free(struct imap_reply *reply);
 #define auto_imap_reply cleanup(imap_reply_free)
 
+/*
+ * Who is told of all that a session says and is told, in order, on its thread, before anything else
+ * happens in it. `sent`: before the command's first byte; APPEND once more, with its message, before
+ * its content; IDLE's DONE is a command of the same tag. `done`: any tagged reply, also one with a tag
+ * that nobody waits for. `over`: the session ended, 0: by its client, else why (a negative errno).
+ */
+struct imap_watch {
+	void (*sent)(
+		void *arg, const char *tag, const char *command, const struct message *message);
+	void (*told)(void *arg, const struct imap_event *event);
+	void (*done)(void *arg, const char *tag, const struct imap_reply *reply);
+	void (*over)(void *arg, int rc);
+	void *arg;
+};
+
 struct imap {
 	struct line line;
 	struct mail_opts opts;
+	const struct imap_watch *watch; /* NULL: nobody; set it after imap_open() */
 	bool alive;
 	bool bye;
 	bool idle; /* between IDLE's "+" and DONE's reply */
 	unsigned int tag;
 	uint32_t exists, uidvalidity, uidnext; /* as last told for the selected mailbox */
+	uint64_t highestmodseq;		       /* likewise; 0: not told */
 	char failure[MAIL_TEXT_MAX];
 	int failure_rc; /* the negative errno that ended the session; 0: none did */
 	int moment_rc;
@@ -110,6 +131,18 @@ enum mail_outcome imap_send(struct imap *imap, struct imap_reply *reply, const c
 enum mail_outcome imap_append(struct imap *imap, const char *mailbox, const char *flags,
 	const struct message *message, struct imap_reply *reply); /* flags: "\\Seen", or NULL */
 
+/* APPEND of which only `bytes` of the content are sent before the connection is reset: the command
+ * was never whole, so its outcome is NO. */
+enum mail_outcome imap_append_cut(struct imap *imap, const char *mailbox,
+	const struct message *message, size_t bytes, struct imap_reply *reply);
+
+/*
+ * Up to IMAP_PIPELINE_MAX commands of one line each, sent at once; `reply` holds all events and the
+ * last tagged reply, `outcomes` (of `count`) what each came to. Moments of the first command alone.
+ */
+void imap_pipeline(struct imap *imap, const char *const *commands, size_t count,
+	struct imap_reply *reply, enum mail_outcome *outcomes);
+
 /*
  * IDLE (RFC 2177), one `reply` through all three calls. imap_idle(): OK once "+" came. _wait():
  * until an event comes or the deadline; the number of events added, or a negative errno when the
@@ -132,9 +165,16 @@ struct imap_copy {
 	struct message_seen seen;
 };
 
+struct imap_box {
+	char *name;
+	uint32_t uidvalidity, uidnext, messages;
+	uint64_t highestmodseq;
+};
+
 struct imap_copies {
-	struct imap_copy *copies;
+	struct imap_copy *copies; /* box by box, in the order of `boxes` */
 	size_t count;
+	struct imap_box *boxes; /* selected so far */
 	size_t mailboxes;
 };
 

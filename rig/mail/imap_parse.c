@@ -367,6 +367,20 @@ static void flagged(struct cursor *cursor, struct imap_event *event)
 	event->flags = list_text(cursor, &value);
 }
 
+/* "VANISHED 41,43:116" or "VANISHED (EARLIER) 41" (RFC 7162, 3.2.10). */
+static void vanished(struct cursor *cursor, struct imap_event *event)
+{
+	const char *text = buf_text(&cursor->response->text);
+	struct value value = next_value(cursor);
+
+	if (value.kind == VALUE_LIST) {
+		event->earlier = true;
+		value = next_value(cursor);
+	}
+	if (value.kind == VALUE_ATOM && value.to - value.from < IMAP_SET_MAX)
+		event->set = text_dup_n(text + value.from, value.to - value.from);
+}
+
 static const struct {
 	const char *word;
 	enum imap_event_kind kind;
@@ -382,7 +396,7 @@ static const struct {
 	{"STATUS", IMAP_STATUS, status},
 	{"FLAGS", IMAP_FLAGS, flagged},
 	{"SEARCH", IMAP_SEARCH, NULL},
-	{"VANISHED", IMAP_VANISHED, NULL},
+	{"VANISHED", IMAP_VANISHED, vanished},
 	{"CAPABILITY", IMAP_CAPABILITY, NULL},
 };
 

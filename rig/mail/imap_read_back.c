@@ -13,7 +13,10 @@ void imap_copies_free(struct imap_copies *copies)
 		free(copies->copies[i].mailbox);
 		free(copies->copies[i].flags);
 	}
+	for (size_t i = 0; i < copies->mailboxes; i++)
+		free(copies->boxes[i].name);
 	free(copies->copies);
+	free(copies->boxes);
 	*copies = (struct imap_copies){0};
 }
 
@@ -74,7 +77,14 @@ static int read_mailbox(
 
 	if (imap_select(imap, mailbox, true, &reply) != MAIL_OK)
 		return not_ok(imap, &reply, err);
-	copies->mailboxes++;
+	copies->boxes = mem_grow(copies->boxes, copies->mailboxes + 1, sizeof(*copies->boxes));
+	copies->boxes[copies->mailboxes++] = (struct imap_box){
+		.name = text_dup(mailbox),
+		.uidvalidity = imap->uidvalidity,
+		.uidnext = imap->uidnext,
+		.messages = imap->exists,
+		.highestmodseq = imap->highestmodseq,
+	};
 	if (!imap->exists)
 		return 0;
 	if (imap_send(imap, &reply, "UID FETCH 1:* (UID)") != MAIL_OK)

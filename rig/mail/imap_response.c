@@ -19,6 +19,7 @@ void imap_event_free(struct imap_event *event)
 {
 	free(event->flags);
 	free(event->name);
+	free(event->set);
 	free(event->body);
 	free(event->text);
 }

@@ -215,6 +215,8 @@ static void record_copy(struct cell *cell, const char *user, const struct imap_c
 		(json_int_t)copy->uid, "sha256", seen->body_sha256, "bytes",
 		(json_int_t)seen->size_bytes, "whole", (int)seen->whole);
 
+	if (copy->flags)
+		json_object_set_new(line, "flags", json_text(copy->flags));
 	if (*seen->token)
 		json_object_set_new(line, "token", json_text(seen->token));
 	if (seen->report && *seen->quoted)
@@ -226,6 +228,15 @@ static void record_copy(struct cell *cell, const char *user, const struct imap_c
 	history_add_at(cell->recorder, cell_now(cell), "copy", line);
 }
 
+static void record_box(struct cell *cell, const char *user, const struct imap_box *box)
+{
+	history_add_at(cell->recorder, cell_now(cell), "box",
+		json_pack("{ss so sI sI sI sI}", "user", user, "mailbox", json_text(box->name),
+			"uidvalidity", (json_int_t)box->uidvalidity, "uidnext",
+			(json_int_t)box->uidnext, "highestmodseq", (json_int_t)box->highestmodseq,
+			"messages", (json_int_t)box->messages));
+}
+
 static void read_back_user(struct cell *cell, const struct service *imap, const char *user)
 {
 	struct mail_opts opts = {.reply_ms = READ_BACK_MS, .clock_ns = cell_clock, .arg = cell};
@@ -235,6 +246,8 @@ static void read_back_user(struct cell *cell, const struct service *imap, const 
 
 	fd = cell->bed->ops->connect(cell->bed, imap, deadline_in_ms(READ_BACK_MS), &err);
 	rc = fd < 0 ? fd : imap_read_back_user(fd, &opts, user, user, &copies, &err);
+	for (size_t i = 0; i < copies.mailboxes; i++)
+		record_box(cell, user, &copies.boxes[i]);
 	for (size_t i = 0; i < copies.count; i++)
 		record_copy(cell, user, &copies.copies[i]);
 	if (rc)

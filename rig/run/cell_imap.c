@@ -40,6 +40,8 @@ bool session_login(struct session *session, struct imap *imap, const char *user)
 		imap_reply_free(&reply);
 		if (outcome == MAIL_OK)
 			outcome = imap_login(imap, user, user, &reply);
+		if (outcome == MAIL_OK)
+			tracer_open(&session->tracer, session->cell, imap, session->who, user);
 	}
 	op_end(session->cell, id, session->who, "imap-login", outcome,
 		json_pack("{so}", "text", json_text(*reply.text ? reply.text : imap->failure)));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "run/cell_core.h"
+#include "run/cell_trace.h"
 
 #define SESSION_NAME_MAX 64
 
@@ -14,6 +15,7 @@ struct session {
 	struct work *work;
 	uint32_t number;	    /* 1.. */
 	char who[SESSION_NAME_MAX]; /* "writers.1" */
+	struct tracer tracer;	    /* of its IMAP connection */
 	pthread_t thread;
 };
 

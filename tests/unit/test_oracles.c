@@ -6,7 +6,7 @@
 
 #define ROUNDS	   400
 #define LINES_MAX  40
-#define KEEPS_LAWS 13 /* at the least so many laws there are */
+#define KEEPS_LAWS 30 /* at the least so many laws there are */
 
 static struct oracle_context plain_context(const struct target *target)
 {

@@ -1,0 +1,63 @@
+#include "api/imap_walk.h"
+
+#include "base/buf.h"
+
+#include <string.h>
+
+void imap_walk_begin(struct imap_walk *walk, const struct history *history)
+{
+	*walk = (struct imap_walk){
+		.trace = history->trace, .stop_line = history->trace->powerless_line};
+	walk->views = mem_zero(walk->trace->session_count, sizeof(*walk->views));
+	for (size_t i = 0; i < walk->trace->session_count; i++) {
+		walk->views[i].session = &walk->trace->sessions[i];
+		walk->views[i].box = TRACE_NONE;
+	}
+}
+
+void imap_walk_end(struct imap_walk *walk)
+{
+	for (size_t i = 0; walk->views && i < walk->trace->session_count; i++)
+		view_end(&walk->views[i]);
+	free(walk->views);
+	truth_free(walk);
+	*walk = (struct imap_walk){0};
+}
+
+struct view *walk_view(struct imap_walk *walk, const struct trace_item *item)
+{
+	return item->session == TRACE_NONE ? NULL : &walk->views[item->session];
+}
+
+const struct trace_command *walk_command(
+	const struct imap_walk *walk, const struct trace_item *item)
+{
+	return &walk->trace->commands[item->command];
+}
+
+static void follow(struct imap_walk *walk, const struct trace_item *item)
+{
+	struct view *view = walk_view(walk, item);
+
+	if (item->kind == TRACE_WIPED)
+		truth_wiped(walk, item->user, 0);
+	if (!view)
+		return;
+	view_follow(walk, view, item);
+	view->last = item;
+}
+
+const struct trace_item *imap_walk_next(struct imap_walk *walk)
+{
+	if (walk->at && walk->at <= walk->trace->count)
+		follow(walk, &walk->trace->items[walk->at - 1]);
+	if (walk->at >= walk->trace->count) {
+		walk->at = walk->trace->count + 1; /* the last one is followed once */
+		return NULL;
+	}
+	if (walk->stop_line && walk->trace->items[walk->at].line > walk->stop_line) {
+		walk->at = walk->trace->count + 1;
+		return NULL;
+	}
+	return &walk->trace->items[walk->at++];
+}

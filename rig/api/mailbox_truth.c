@@ -1,0 +1,491 @@
+/* What acknowledged commands make certain about the messages of a mailbox. */
+#include "api/imap_walk.h"
+
+#include "base/buf.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define COPYUID_MAX 4096 /* messages of one COPY or MOVE that are followed */
+
+/* ---- mailboxes and messages ---- */
+
+/* (user, mailbox) as one number; (that, UIDVALIDITY) is the key of a box. */
+static uint32_t name_index(struct imap_walk *walk, uint32_t user, uint32_t mailbox)
+{
+	uint64_t key = (uint64_t)user << 32 | mailbox;
+	uint32_t index = key_map_put(&walk->box_names, key, (uint32_t)walk->name_count);
+
+	walk->name_count += index == walk->name_count;
+	return index;
+}
+
+uint32_t walk_box(struct imap_walk *walk, uint32_t user, uint32_t mailbox, uint32_t uidvalidity)
+{
+	uint64_t key = (uint64_t)name_index(walk, user, mailbox) << 32 | uidvalidity;
+	uint32_t index = key_map_put(&walk->box_keys, key, (uint32_t)walk->box_count);
+
+	if (index < walk->box_count)
+		return index;
+	if (walk->box_count == walk->box_room) {
+		walk->box_room = walk->box_room ? walk->box_room * 2 : 16;
+		walk->boxes = mem_grow(walk->boxes, walk->box_room, sizeof(*walk->boxes));
+	}
+	walk->boxes[walk->box_count++] =
+		(struct box){.user = user, .mailbox = mailbox, .uidvalidity = uidvalidity};
+	return index;
+}
+
+struct mail *walk_mail_find(const struct imap_walk *walk, uint32_t box, uint32_t uid)
+{
+	uint32_t index = key_map_get(&walk->mail_keys, (uint64_t)box << 32 | uid);
+
+	return index == UINT32_MAX ? NULL : &walk->mails[index];
+}
+
+static uint32_t mail_index(struct imap_walk *walk, uint32_t box, uint32_t uid)
+{
+	uint64_t key = (uint64_t)box << 32 | uid;
+	uint32_t index = key_map_put(&walk->mail_keys, key, (uint32_t)walk->mail_count);
+	struct box *owner = &walk->boxes[box];
+
+	if (index < walk->mail_count)
+		return index;
+	if (walk->mail_count == walk->mail_room) {
+		walk->mail_room = walk->mail_room ? walk->mail_room * 2 : 256;
+		walk->mails = mem_grow(walk->mails, walk->mail_room, sizeof(*walk->mails));
+	}
+	walk->mails[walk->mail_count++] = (struct mail){.uid = uid, .box = box};
+	if (owner->mail_count == owner->mail_room) {
+		owner->mail_room = owner->mail_room ? owner->mail_room * 2 : 64;
+		owner->mails = mem_grow(owner->mails, owner->mail_room, sizeof(*owner->mails));
+	}
+	owner->mails[owner->mail_count++] = index;
+	return index;
+}
+
+struct mail *walk_mail(struct imap_walk *walk, uint32_t box, uint32_t uid)
+{
+	uint32_t index = mail_index(walk, box, uid); /* may move the array */
+
+	return &walk->mails[index];
+}
+
+void truth_free(struct imap_walk *walk)
+{
+	for (size_t i = 0; i < walk->box_count; i++) {
+		free(walk->boxes[i].mails);
+		free(walk->boxes[i].changes);
+	}
+	free(walk->boxes);
+	free(walk->mails);
+	key_map_free(&walk->box_names);
+	key_map_free(&walk->box_keys);
+	key_map_free(&walk->mail_keys);
+}
+
+static void add_change(struct imap_walk *walk, const struct change *change)
+{
+	struct box *box = &walk->boxes[walk->mails[change->mail].box];
+
+	if (box->change_count == box->change_room) {
+		box->change_room = box->change_room ? box->change_room * 2 : 64;
+		box->changes = mem_grow(box->changes, box->change_room, sizeof(*box->changes));
+	}
+	box->changes[box->change_count++] = *change;
+}
+
+/* ---- a command begins ---- */
+
+static bool may_be_deleted(const struct mail *mail)
+{
+	return !(mail_certain(mail, FLAG_DELETED) && !(mail->flags & FLAG_DELETED));
+}
+
+enum effect { EFFECT_NONE, EFFECT_FLAGS, EFFECT_REMOVES, EFFECT_REMOVES_DELETED };
+
+static enum effect effect_of(const struct view *view, const struct trace_command *command)
+{
+	switch (command->verb) {
+	case VERB_STORE:
+		return EFFECT_FLAGS;
+	case VERB_FETCH:
+		return command->sets_seen ? EFFECT_FLAGS : EFFECT_NONE;
+	case VERB_MOVE:
+		return EFFECT_REMOVES;
+	case VERB_EXPUNGE:
+	case VERB_CLOSE:
+		return view->read_only ? EFFECT_NONE : EFFECT_REMOVES_DELETED;
+	default:
+		return EFFECT_NONE;
+	}
+}
+
+static void disturb(struct mail *mail, enum effect effect, const struct trace_command *command)
+{
+	uint32_t mask = command->verb == VERB_FETCH ? FLAG_SEEN
+			: command->op == '='	    ? UINT32_MAX
+						    : command->flags;
+
+	if (effect == EFFECT_FLAGS) {
+		mail->contested = mail->contested || mail->stores;
+		mail->stores++;
+		mail->known &= ~mask;
+	} else {
+		mail->removals++;
+	}
+}
+
+static void touch(
+	struct imap_walk *walk, struct view_pending *pending, uint32_t index, enum effect effect)
+{
+	struct mail *mail = &walk->mails[index];
+
+	if (effect == EFFECT_REMOVES_DELETED && !may_be_deleted(mail))
+		return;
+	if (!(pending->touched_count & (pending->touched_count - 1)))
+		pending->touched = mem_grow(pending->touched,
+			pending->touched_count ? pending->touched_count * 2 : 1, sizeof(uint32_t));
+	pending->touched[pending->touched_count++] = index;
+	disturb(mail, effect, pending->command);
+}
+
+/* Messages that the session was not shown may be hit by a range all the same. */
+static void touch_others(struct imap_walk *walk, struct view *view, struct view_pending *pending,
+	const struct uid_set *set, enum effect effect)
+{
+	const struct box *box = &walk->boxes[view->box];
+
+	for (size_t i = 0; i < box->mail_count; i++) {
+		const struct mail *mail = &walk->mails[box->mails[i]];
+
+		if (mail->presence != PRESENCE_GONE && (!set || uid_set_has(set, mail->uid)) &&
+			!view_find(view, mail->uid))
+			touch(walk, pending, box->mails[i], effect);
+	}
+}
+
+static void touch_set(
+	struct imap_walk *walk, struct view *view, struct view_pending *pending, enum effect effect)
+{
+	const struct trace_command *command = pending->command;
+	const char *text = trace_text(walk->trace, command->set);
+	cleanup(uid_set_free) struct uid_set set = {0};
+	bool uid = command->uid, all = !command->set;
+	bool open;
+
+	if (!all && uid_set_parse(&set, text, uid ? view_last_uid(view) : (uint32_t)view->count))
+		return;
+	for (size_t i = 0; i < view->count; i++) {
+		const struct view_slot *slot = &view->slots[i];
+
+		if (slot->uid && (all || uid_set_has(&set, uid ? slot->uid : (uint32_t)i + 1)))
+			touch(walk, pending, mail_index(walk, view->box, slot->uid), effect);
+	}
+	pending->in_view = pending->touched_count;
+	open = all || !uid || strpbrk(text, ":*");
+	if (open && (all || !uid || set.open || set.count))
+		touch_others(walk, view, pending, uid && !set.open && !all ? &set : NULL, effect);
+}
+
+void truth_sent(struct imap_walk *walk, struct view *view, struct view_pending *pending)
+{
+	const struct trace_command *command = pending->command;
+	enum effect effect = effect_of(view, command);
+
+	if (command->verb == VERB_DELETE || command->verb == VERB_RENAME)
+		truth_wiped(walk, view->session->user, command->mailbox);
+	if (effect != EFFECT_NONE && view->box != TRACE_NONE)
+		touch_set(walk, view, pending, effect);
+}
+
+/* ---- a command ends ---- */
+
+static void settle_store(struct imap_walk *walk, struct view *view, struct view_pending *pending,
+	const struct trace_item *done)
+{
+	const struct trace_command *command = pending->command;
+	bool counts = done->status == OUTCOME_OK && command->verb == VERB_STORE && command->op &&
+		      !command->conditional && view->sure;
+	uint32_t mask = command->op == '=' ? UINT32_MAX : command->flags & ~FLAG_KNOWN;
+	uint32_t permanent = view->permanent ? view->permanent : UINT32_MAX;
+
+	for (size_t i = 0; i < pending->touched_count; i++) {
+		struct mail *mail = &walk->mails[pending->touched[i]];
+		struct change change = {.kind = CHANGE_FLAGS,
+			.mail = pending->touched[i],
+			.mask = mask & permanent & ~FLAG_KNOWN,
+			.flags = command->op == '-' ? 0 : command->flags & permanent,
+			.session = (uint32_t)(view - walk->views),
+			.sent = pending->sent,
+			.done = done};
+
+		mail->stores--;
+		if (counts && i < pending->in_view && !mail->contested && !mail->stores) {
+			mail->known |= change.mask;
+			mail->flags = (mail->flags & ~change.mask) | (change.flags & change.mask);
+			mail->stored = done;
+			add_change(walk, &change);
+		}
+		if (!mail->stores)
+			mail->contested = false;
+	}
+}
+
+static void settle_removal(
+	struct imap_walk *walk, struct view_pending *pending, const struct trace_item *done)
+{
+	bool ok = done->status == OUTCOME_OK;
+
+	for (size_t i = 0; i < pending->touched_count; i++) {
+		struct mail *mail = &walk->mails[pending->touched[i]];
+		bool deleted = mail_certain(mail, FLAG_DELETED) && mail->flags & FLAG_DELETED;
+
+		mail->removals--;
+		if (pending->command->verb == VERB_CLOSE && ok && i < pending->in_view && deleted)
+			mail->closed = done;
+		/* What a CLOSE, a refused command, or one on messages not shown did is not told. */
+		if (!ok || pending->command->verb == VERB_CLOSE || i >= pending->in_view)
+			mail->doubt = true;
+	}
+}
+
+/* Of "7 12" or "7 3:5 12:14": the UIDVALIDITY; the rest is behind it. */
+static uint32_t code_validity(const char **at)
+{
+	char *end;
+	unsigned long number = strtoul(*at, &end, 10);
+
+	*at = end + strspn(end, " ");
+	return number <= UINT32_MAX ? (uint32_t)number : 0;
+}
+
+static void appended(struct imap_walk *walk, struct view *view, struct view_pending *pending,
+	const struct trace_item *done)
+{
+	const char *code = trace_text(walk->trace, done->code);
+	uint32_t validity, uid, box, index;
+	size_t before = walk->mail_count;
+	struct mail *mail;
+
+	if (strncasecmp(code, "APPENDUID ", 10) != 0)
+		return;
+	code += 10;
+	validity = code_validity(&code);
+	uid = (uint32_t)strtoul(code, NULL, 10);
+	if (!validity || !uid)
+		return;
+	box = walk_box(walk, view->session->user, pending->command->mailbox, validity);
+	index = mail_index(walk, box, uid);
+	mail = &walk->mails[index];
+	if (mail->presence == PRESENCE_UNKNOWN)
+		mail->presence = PRESENCE_HERE;
+	mail->added = done;
+	if (!mail->content_line)
+		mail->token = pending->token;
+	if (index == before && pending->command->flags) { /* nobody was shown it before */
+		mail->known = FLAG_SYSTEM;
+		mail->flags = pending->command->flags & FLAG_SYSTEM;
+		mail->stored = done;
+	}
+	add_change(walk, &(struct change){.kind = CHANGE_ADDED,
+				 .mail = index,
+				 .session = (uint32_t)(view - walk->views),
+				 .sent = pending->sent,
+				 .done = done});
+}
+
+/* COPYUID pairs messages of the selected mailbox with those of the other (RFC 4315, 3). */
+static void copied(struct imap_walk *walk, struct view *view, struct view_pending *pending,
+	const struct trace_item *done, const char *code)
+{
+	auto_free uint32_t *from = mem_zero(2 * (size_t)COPYUID_MAX, sizeof(*from));
+	uint32_t *to = from + COPYUID_MAX, validity, box;
+	const char *at = code + 8;
+	auto_free char *list = NULL;
+	int froms, tos;
+
+	validity = code_validity(&at);
+	list = text_dup_n(at, strcspn(at, " "));
+	froms = uid_list_parse(list, from, COPYUID_MAX);
+	at += strlen(list);
+	at += strspn(at, " ");
+	tos = uid_list_parse(at, to, COPYUID_MAX);
+	if (!validity || froms <= 0 || froms != tos || view->box == TRACE_NONE)
+		return;
+	box = walk_box(walk, view->session->user, pending->command->mailbox, validity);
+	for (int i = 0; i < froms; i++) {
+		uint32_t index = mail_index(walk, box, to[i]);
+		struct mail *mail = &walk->mails[index];
+		const struct mail *source = walk_mail_find(walk, view->box, from[i]);
+
+		if (mail->presence == PRESENCE_UNKNOWN)
+			mail->presence = PRESENCE_HERE;
+		mail->added = done;
+		if (source && !mail->sha && !mail->content_line) {
+			mail->token = source->token;
+			mail->sha = source->sha;
+			mail->bytes = source->bytes;
+			mail->content_line = source->content_line;
+		}
+		add_change(walk, &(struct change){.kind = CHANGE_ADDED,
+					 .mail = index,
+					 .session = (uint32_t)(view - walk->views),
+					 .sent = pending->sent,
+					 .done = done});
+	}
+}
+
+void truth_moved(struct view *view, const struct trace_item *item)
+{
+	for (size_t i = 0; i < view->pending_count; i++)
+		if (view->pending[i].command->verb == VERB_MOVE) {
+			view->pending[i].moved = item->text;
+			return;
+		}
+}
+
+/* What was told gone meanwhile is acknowledged now. */
+static void acknowledge_gone(struct imap_walk *walk, struct view *view,
+	const struct view_pending *pending, const struct trace_item *done)
+{
+	if (done->status != OUTCOME_OK)
+		return;
+	for (size_t i = 0; i < view->told_gone_count; i++) {
+		struct mail *mail = &walk->mails[view->told_gone[i]];
+
+		if (mail->removed)
+			continue;
+		mail->removed = done;
+		add_change(walk, &(struct change){.kind = CHANGE_REMOVED,
+					 .mail = view->told_gone[i],
+					 .session = (uint32_t)(view - walk->views),
+					 .sent = pending->sent,
+					 .done = done});
+	}
+	view->told_gone_count = 0;
+}
+
+void truth_done(struct imap_walk *walk, struct view *view, struct view_pending *pending,
+	const struct trace_item *done)
+{
+	const char *code = trace_text(walk->trace, pending->moved ? pending->moved : done->code);
+
+	switch (effect_of(view, pending->command)) {
+	case EFFECT_NONE:
+		break;
+	case EFFECT_FLAGS:
+		settle_store(walk, view, pending, done);
+		break;
+	default:
+		settle_removal(walk, pending, done);
+		break;
+	}
+	if (done->status == OUTCOME_OK && pending->command->verb == VERB_APPEND)
+		appended(walk, view, pending, done);
+	if (done->status == OUTCOME_OK && !strncasecmp(code, "COPYUID ", 8))
+		copied(walk, view, pending, done, code);
+	acknowledge_gone(walk, view, pending, done);
+}
+
+/* ---- what sessions are shown ---- */
+
+void truth_gone(
+	struct imap_walk *walk, struct view *view, uint32_t uid, const struct trace_item *item)
+{
+	uint32_t index;
+	struct mail *mail;
+
+	if (view->box == TRACE_NONE)
+		return;
+	index = mail_index(walk, view->box, uid);
+	mail = &walk->mails[index];
+	mail->presence = PRESENCE_GONE;
+	if (!mail->told_gone)
+		mail->told_gone = item;
+	if (mail->removed || !view->sure)
+		return;
+	if (view->told_gone_count == view->told_gone_room) {
+		view->told_gone_room = view->told_gone_room ? view->told_gone_room * 2 : 16;
+		view->told_gone =
+			mem_grow(view->told_gone, view->told_gone_room, sizeof(*view->told_gone));
+	}
+	view->told_gone[view->told_gone_count++] = index;
+}
+
+void truth_shown(struct imap_walk *walk, struct view *view, const struct view_slot *slot,
+	const struct trace_item *item)
+{
+	struct mail *mail = walk_mail(walk, view->box, slot->uid);
+
+	if (mail->presence == PRESENCE_UNKNOWN)
+		mail->presence = PRESENCE_HERE;
+	if (!item->body || item->partial || mail->content_line)
+		return;
+	mail->token = item->token;
+	mail->sha = item->sha;
+	mail->bytes = item->bytes;
+	mail->content_line = item->line;
+}
+
+void truth_wiped(struct imap_walk *walk, uint32_t user, uint32_t mailbox)
+{
+	for (size_t i = 0; i < walk->box_count; i++) {
+		const struct box *box = &walk->boxes[i];
+
+		if ((user && box->user != user) || (mailbox && box->mailbox != mailbox))
+			continue;
+		for (size_t j = 0; j < box->mail_count; j++) {
+			walk->mails[box->mails[j]].doubt = true;
+			walk->mails[box->mails[j]].flag_doubt = true;
+		}
+	}
+}
+
+/* ---- a view against the truth ---- */
+
+const char *contradiction_name(enum contradiction contradiction)
+{
+	static const char *const names[] = {"agrees", "missing", "lingering", "stale"};
+
+	return names[contradiction];
+}
+
+enum contradiction view_contradicts(
+	const struct view *view, const struct mail *mail, uint32_t before)
+{
+	const struct view_slot *slot = view_find(view, mail->uid);
+	uint32_t certain;
+
+	if (mail->removed && mail->removed->line < before)
+		return slot ? LINGERING : AGREES;
+	if (!mail_is_here(mail))
+		return AGREES;
+	if (!slot)
+		return mail->added && mail->added->line < before && !view->unknown ? MISSING
+										   : AGREES;
+	if (!slot->flags || !mail->stored || mail->stored->line >= before)
+		return AGREES;
+	certain = mail_certain(mail, ~(uint32_t)FLAG_KNOWN);
+	return (slot->flags ^ mail->flags) & certain ? STALE : AGREES;
+}
+
+const char *contradiction_text(const struct imap_walk *walk, const struct view *view,
+	const struct mail *mail, enum contradiction contradiction, char *out, size_t size)
+{
+	const struct view_slot *slot = view_find(view, mail->uid);
+	char stored[128], shown[128];
+
+	if (contradiction == MISSING) {
+		snprintf(out, size, "UID %u, acknowledged, is missing", mail->uid);
+	} else if (contradiction == LINGERING) {
+		snprintf(out, size, "UID %u, expunged, is still there", mail->uid);
+	} else {
+		snprintf(out, size, "UID %u has the flags %s, and %s were stored", mail->uid,
+			trace_flag_words(walk->trace, slot ? slot->flags & mail->known : 0, shown,
+				sizeof(shown)),
+			trace_flag_words(
+				walk->trace, mail->flags & mail->known, stored, sizeof(stored)));
+	}
+	return out;
+}
