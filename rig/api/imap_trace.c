@@ -28,6 +28,7 @@ void imap_trace_free(struct imap_trace *trace)
 	free(trace->last_of);
 	key_map_free(&trace->by_number);
 	key_map_free(&trace->by_who);
+	key_map_free(&trace->wiped);
 	free(trace);
 }
 
@@ -283,14 +284,19 @@ static void add_box(struct imap_trace *trace, const struct event *event)
 	item->body = copy;
 }
 
+static void wipe(struct imap_trace *trace, const struct event *event, uint32_t user)
+{
+	add(trace, event, TRACE_WIPED, TRACE_NONE)->user = user;
+	key_map_put(&trace->wiped, user, 1);
+}
+
 /* The rig's own IMAP commands are in the trace; whatever else it removed may be anything. */
 static void add_excused(struct imap_trace *trace, const struct event *event)
 {
 	const char *why = json_get_text(event->data, "why", "");
 
-	if (!strstr(why, "expunged") && !strstr(why, "moved"))
-		add(trace, event, TRACE_WIPED, TRACE_NONE)->user =
-			text_of(trace, event->data, "user");
+	if (!strstr(why, "expunged"))
+		wipe(trace, event, text_of(trace, event->data, "user"));
 }
 
 static void add_fault(struct imap_trace *trace, const struct event *event)
@@ -301,7 +307,7 @@ static void add_fault(struct imap_trace *trace, const struct event *event)
 	if (strcmp(state, "in-force") && strcmp(state, "healed"))
 		return;
 	if (strstr(fault, "unlink"))
-		add(trace, event, TRACE_WIPED, TRACE_NONE);
+		wipe(trace, event, 0);
 	if (strstr(fault, "power") && !trace->powerless_line) {
 		trace->powerless_line = event->line;
 		trace->powerless_t = event->t;

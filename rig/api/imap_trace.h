@@ -126,6 +126,7 @@ struct imap_trace {
 	size_t who_count;
 	uint32_t keywords[TRACE_KEYWORDS_MAX];
 	size_t keyword_count;
+	struct key_map wiped;	 /* users of whom the rig removed mail by other means; 0: of all */
 	double powerless_t;	 /* when the power was first cut; NAN: never */
 	uint32_t powerless_line; /* 0: never */
 };

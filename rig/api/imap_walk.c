@@ -39,8 +39,6 @@ static void follow(struct imap_walk *walk, const struct trace_item *item)
 {
 	struct view *view = walk_view(walk, item);
 
-	if (item->kind == TRACE_WIPED)
-		truth_wiped(walk, item->user, 0);
 	if (!view)
 		return;
 	view_follow(walk, view, item);

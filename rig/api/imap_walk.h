@@ -7,8 +7,8 @@
  *    SELECT: then nothing is to be blamed on it.
  *  - The *truth* of each mailbox (of one UIDVALIDITY): what acknowledged commands make certain about
  *    each UID. What a pending, refused or lost command may have changed is not certain; where commands
- *    overlap, nothing is, until a later one stands alone. What the rig removed by other means makes
- *    everything of that user uncertain.
+ *    overlap, nothing is, until a later one stands alone. Where the rig removed mail of a user by other
+ *    means it is never certain that a message is there.
  *
  * imap_walk_next() gives the next item *before* the models follow it, and lets them follow the one
  * before. It ends at a power cut, after which only I2 and I3 hold: they set `stop_line` to 0. One walk

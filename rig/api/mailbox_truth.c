@@ -43,6 +43,13 @@ struct mail *walk_mail_find(const struct imap_walk *walk, uint32_t box, uint32_t
 	return index == UINT32_MAX ? NULL : &walk->mails[index];
 }
 
+/* When the rig removes mail by other means it says so only afterwards. */
+static bool is_wiped(const struct imap_walk *walk, uint32_t user)
+{
+	return key_map_get(&walk->trace->wiped, user) != UINT32_MAX ||
+	       key_map_get(&walk->trace->wiped, 0) != UINT32_MAX;
+}
+
 static uint32_t mail_index(struct imap_walk *walk, uint32_t box, uint32_t uid)
 {
 	uint64_t key = (uint64_t)box << 32 | uid;
@@ -55,7 +62,8 @@ static uint32_t mail_index(struct imap_walk *walk, uint32_t box, uint32_t uid)
 		walk->mail_room = walk->mail_room ? walk->mail_room * 2 : 256;
 		walk->mails = mem_grow(walk->mails, walk->mail_room, sizeof(*walk->mails));
 	}
-	walk->mails[walk->mail_count++] = (struct mail){.uid = uid, .box = box};
+	walk->mails[walk->mail_count++] =
+		(struct mail){.uid = uid, .box = box, .doubt = is_wiped(walk, owner->user)};
 	if (owner->mail_count == owner->mail_room) {
 		owner->mail_room = owner->mail_room ? owner->mail_room * 2 : 64;
 		owner->mails = mem_grow(owner->mails, owner->mail_room, sizeof(*owner->mails));
