@@ -25,7 +25,7 @@ const char *fake_bug_name(enum fake_bug bug)
 		"bounces-twice", "lies", "keeps-deferred", "spreads", "stalls", "leaks",
 		"acks-early", "lets-go-early", "ignores-sync", "needs-operator"};
 
-	return names[bug];
+	return bug < FAKE_LOSES ? fake_imap_bug_name(bug) : names[bug - FAKE_LOSES];
 }
 
 int64_t fake_now(const struct fake *fake)
@@ -376,6 +376,7 @@ int fake_start(struct fake *fake, struct err *err)
 		fake->listen_fds[i] = fd;
 	}
 	eventfd_read(fake->wake_fd, &count);
+	fake_boxes_restart(fake);
 	line_group_init(&fake->group);
 	fake->stopping = fake->killed = false;
 	fake->running = true;

@@ -32,6 +32,23 @@ enum fake_service {
 const char *fake_service_name(enum fake_service service); /* "smtp" ... */
 
 enum fake_bug {
+	FAKE_CHANGES_UID,    /* I1: a FETCH shows another UID than before */
+	FAKE_REWRITES,	     /* I2: a message is altered after it was shown */
+	FAKE_LOWERS_VALID,   /* I3: the next start lowers every UIDVALIDITY */
+	FAKE_KEEPS_UIDNEXT,  /* I4: UIDNEXT is told as if the last message had not come */
+	FAKE_MISCOUNTS,	     /* I5: an EXPUNGE names a number that is too high */
+	FAKE_EXPUNGES_EARLY, /* I6: an EXPUNGE is told in the answer to FETCH by number */
+	FAKE_BLIND,	     /* I7: a session is never told of changes again */
+	FAKE_CLOSE_KEEPS,    /* I8: CLOSE expunges nothing */
+	FAKE_ADDS_REFUSED,   /* I9: an APPEND is answered NO, and kept */
+	FAKE_MOVE_LOSES,     /* I10: a MOVE removes and copies nothing */
+	FAKE_FORGETS_FLAGS,  /* I11: a STORE is told and not done */
+	FAKE_MIXES_FETCH,    /* I12: a FETCH of an expunged message shows another one */
+	FAKE_REPEATS_MODSEQ, /* I13: a STORE raises no mod-sequence */
+	FAKE_RESYNC_FORGETS, /* I14: SELECT with QRESYNC tells nothing vanished */
+	FAKE_VANISHES_MORE,  /* I15: VANISHED names a UID that never was */
+	FAKE_IDLE_DEAF,	     /* I16: IDLE pushes nothing */
+	FAKE_REPLIES_TWICE,  /* I17: NOOP gets two tagged replies */
 	FAKE_LOSES,	     /* S1: 250 after the dot, nothing kept */
 	FAKE_KEEPS_REFUSED,  /* S2: 451 after the dot, delivered all the same */
 	FAKE_DUPLICATES,     /* S3: one dot, two copies */

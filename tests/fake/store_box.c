@@ -51,6 +51,7 @@ uint32_t fake_box_add(struct fake_box *box, const char *bytes, size_t len, unsig
 
 	mail->uid = box->uidnext++;
 	mail->flags = flags;
+	mail->modseq = ++box->modseq;
 	buf_add(&mail->text, bytes, len);
 	box->mails = mem_grow(box->mails, box->count + 1, sizeof(*box->mails));
 	box->mails[box->count++] = mail;
@@ -77,6 +78,8 @@ void fake_box_drop(struct fake_box *box, uint32_t uid)
 		if (box->mails[i]->uid != uid)
 			continue;
 		mail_free(box->mails[i]);
+		box->gone = mem_grow(box->gone, box->gone_count + 1, sizeof(*box->gone));
+		box->gone[box->gone_count++] = (struct fake_gone){uid, ++box->modseq};
 		memmove(&box->mails[i], &box->mails[i + 1],
 			(box->count - i - 1) * sizeof(*box->mails));
 		box->count--;
@@ -89,6 +92,7 @@ void fake_box_free(struct fake_box *box)
 	for (size_t i = 0; i < box->count; i++)
 		mail_free(box->mails[i]);
 	free(box->mails);
+	free(box->gone);
 	free(box->user);
 	free(box->name);
 	free(box);
@@ -138,4 +142,15 @@ int fake_deliver(struct fake *fake, const char *user, const char *bytes, size_t 
 	pthread_cond_broadcast(&fake->changed);
 	pthread_mutex_unlock(&fake->lock);
 	return fake_fires(fake, FAKE_KEEPS_DEFERRED, hurt) ? 451 : 250;
+}
+
+void fake_boxes_restart(struct fake *fake)
+{
+	bool lowers;
+
+	pthread_mutex_lock(&fake->lock);
+	lowers = fake->starts++ && fake_fires_locked(fake, FAKE_LOWERS_VALID, false);
+	for (size_t i = 0; i < fake->box_count && lowers; i++)
+		fake->boxes[i]->uidvalidity -= 500;
+	pthread_mutex_unlock(&fake->lock);
 }

@@ -43,36 +43,6 @@ void imap_view_word(const char **at, struct buf *out)
 	*at = *p ? p + 1 : p;
 }
 
-static int select_box(struct imap_view *view, const char *args, bool read_only)
-{
-	struct buf name auto_buf = {0};
-	struct fake_box *box;
-	uint32_t uidvalidity = 0, uidnext = 0;
-
-	imap_view_word(&args, &name);
-	free(view->box);
-	view->box = NULL;
-	view->count = 0;
-	view->read_only = read_only;
-	pthread_mutex_lock(&view->fake->lock);
-	box = fake_box_find(view->fake, view->user, buf_text(&name));
-	if (box) {
-		view->box = text_dup(box->name);
-		uidvalidity = box->uidvalidity;
-		uidnext = box->uidnext;
-	}
-	pthread_mutex_unlock(&view->fake->lock);
-	if (!view->box)
-		return imap_view_done(view, "NO [NONEXISTENT] no such mailbox");
-	buf_add_str(&view->out, "* FLAGS (\\Seen \\Answered \\Flagged \\Deleted \\Draft)\r\n");
-	if (!imap_view_sync(view) || !view->count)
-		buf_add_str(&view->out, "* 0 EXISTS\r\n");
-	buf_addf(&view->out,
-		"* OK [UIDVALIDITY %" PRIu32 "] ok\r\n* OK [UIDNEXT %" PRIu32 "] ok\r\n",
-		uidvalidity, uidnext);
-	return imap_view_done(view, read_only ? "OK [READ-ONLY] done" : "OK [READ-WRITE] done");
-}
-
 static int append(struct imap_view *view, const char *args)
 {
 	struct buf name auto_buf = {0};
@@ -116,7 +86,10 @@ static int append(struct imap_view *view, const char *args)
 		return -EPIPE;
 	imap_view_sync(view);
 	buf_reset(&text);
-	buf_addf(&text, "OK [APPENDUID %" PRIu32 " %" PRIu32 "] done", validity, uid);
+	if (fake_fires(view->fake, FAKE_ADDS_REFUSED, hurt))
+		buf_add_str(&text, "NO [UNAVAILABLE] not now");
+	else
+		buf_addf(&text, "OK [APPENDUID %" PRIu32 " %" PRIu32 "] done", validity, uid);
 	return imap_view_done(view, box ? text.data : "NO [TRYCREATE] no such mailbox");
 }
 
@@ -146,8 +119,9 @@ static int status(struct imap_view *view, const char *args)
 		buf_add_str(&view->out, "* STATUS ");
 		imap_quote(&view->out, box->name);
 		buf_addf(&view->out,
-			" (MESSAGES %zu UIDNEXT %" PRIu32 " UIDVALIDITY %" PRIu32 ")\r\n",
-			box->count, box->uidnext, box->uidvalidity);
+			" (MESSAGES %zu UIDNEXT %" PRIu32 " UIDVALIDITY %" PRIu32
+			" HIGHESTMODSEQ %" PRIu64 ")\r\n",
+			box->count, box->uidnext, box->uidvalidity, box->modseq);
 	}
 	pthread_mutex_unlock(&view->fake->lock);
 	return imap_view_done(view, box ? "OK done" : "NO [NONEXISTENT] no such mailbox");
@@ -175,6 +149,7 @@ static int idle(struct imap_view *view)
 	struct buf text auto_buf = {0};
 	int rc = 0, ready = 0;
 
+	view->blind = view->blind || fake_fires(view->fake, FAKE_IDLE_DEAF, false);
 	buf_add_str(&view->out, "+ idling\r\n");
 	imap_view_sync(view);
 	rc = imap_view_flush(view);
@@ -205,12 +180,32 @@ static int login(struct imap_view *view, const char *args)
 	return imap_view_done(view, "OK logged in");
 }
 
+static int enable(struct imap_view *view, const char *args)
+{
+	view->vanishes = view->vanishes || strcasestr(args, "QRESYNC");
+	view->modseqs = view->vanishes || strcasestr(args, "CONDSTORE");
+	buf_addf(&view->out, "* ENABLED%s%s\r\n", view->modseqs ? " CONDSTORE" : "",
+		view->vanishes ? " QRESYNC" : "");
+	return imap_view_done(view, "OK done");
+}
+
+static int noop(struct imap_view *view)
+{
+	view->blind = view->blind || (view->box && fake_fires(view->fake, FAKE_BLIND, false));
+	imap_view_sync(view);
+	if (view->box && fake_fires(view->fake, FAKE_REPLIES_TWICE, false))
+		imap_view_done(view, "OK done");
+	return imap_view_done(view, "OK done");
+}
+
 static int logged_in(struct imap_view *view, const char *name, const char *args, bool uid)
 {
 	if (!strcasecmp(name, "SELECT") || !strcasecmp(name, "EXAMINE"))
-		return select_box(view, args, !strcasecmp(name, "EXAMINE"));
+		return imap_view_select(view, args, !strcasecmp(name, "EXAMINE"));
 	if (!strcasecmp(name, "LIST"))
 		return list(view);
+	if (!strcasecmp(name, "ENABLE"))
+		return enable(view, args);
 	if (!strcasecmp(name, "STATUS"))
 		return status(view, args);
 	if (!strcasecmp(name, "CREATE"))
@@ -237,13 +232,13 @@ static int command(struct imap_view *view, const char *args)
 	if (uid)
 		imap_view_word(&args, &name);
 	if (!strcasecmp(buf_text(&name), "CAPABILITY")) {
-		buf_add_str(&view->out, "* CAPABILITY IMAP4rev1 IDLE UIDPLUS MOVE\r\n");
+		buf_add_str(&view->out,
+			"* CAPABILITY IMAP4rev1 IDLE UIDPLUS MOVE UNSELECT ENABLE CONDSTORE "
+			"QRESYNC\r\n");
 		return imap_view_done(view, "OK done");
 	}
-	if (!strcasecmp(buf_text(&name), "NOOP")) {
-		imap_view_sync(view);
-		return imap_view_done(view, "OK done");
-	}
+	if (!strcasecmp(buf_text(&name), "NOOP"))
+		return noop(view);
 	if (!strcasecmp(buf_text(&name), "LOGOUT")) {
 		buf_add_str(&view->out, "* BYE see you\r\n");
 		imap_view_done(view, "OK done");
@@ -273,6 +268,6 @@ void fake_imap(struct fake_session *session)
 	}
 	free(view.user);
 	free(view.box);
-	free(view.uids);
+	free(view.shown);
 	buf_free(&view.out);
 }

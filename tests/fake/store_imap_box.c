@@ -4,81 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define VIEW_MAX 10000
-
-static const struct {
-	const char *name;
-	unsigned int flag;
-} flag_names[] = {
-	{"\\Seen", FLAG_SEEN},
-	{"\\Answered", FLAG_ANSWERED},
-	{"\\Flagged", FLAG_FLAGGED},
-	{"\\Deleted", FLAG_DELETED},
-	{"\\Draft", FLAG_DRAFT},
-};
-
-/* Under the store's lock. */
-static struct fake_box *selected(struct imap_view *view)
-{
-	return view->box ? fake_box_find(view->fake, view->user, view->box) : NULL;
-}
-
-bool imap_view_sync(struct imap_view *view)
-{
-	struct fake_box *box;
-	size_t before = view->out.len;
-	size_t had, i = 0;
-
-	pthread_mutex_lock(&view->fake->lock);
-	box = selected(view);
-	while (box && i < view->count) {
-		if (fake_box_mail(box, view->uids[i])) {
-			i++;
-			continue;
-		}
-		buf_addf(&view->out, "* %zu EXPUNGE\r\n", i + 1);
-		memmove(&view->uids[i], &view->uids[i + 1],
-			(view->count - i - 1) * sizeof(*view->uids));
-		view->count--;
-	}
-	had = view->count;
-	for (i = 0; box && i < box->count && view->count < VIEW_MAX; i++) {
-		if (view->count && box->mails[i]->uid <= view->uids[view->count - 1])
-			continue;
-		view->uids = mem_grow(view->uids, view->count + 1, sizeof(*view->uids));
-		view->uids[view->count++] = box->mails[i]->uid;
-	}
-	if (view->count > had)
-		buf_addf(&view->out, "* %zu EXISTS\r\n", view->count);
-	pthread_mutex_unlock(&view->fake->lock);
-	return view->out.len > before;
-}
-
-unsigned int imap_view_flags(const char *text)
-{
-	unsigned int flags = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(flag_names); i++)
-		if (strcasestr(text, flag_names[i].name))
-			flags |= flag_names[i].flag;
-	return flags;
-}
-
-static void add_flags(struct buf *out, unsigned int flags)
-{
-	const char *gap = "";
-
-	buf_add_str(out, "FLAGS (");
-	for (size_t i = 0; i < ARRAY_SIZE(flag_names); i++) {
-		if (!(flags & flag_names[i].flag))
-			continue;
-		buf_addf(out, "%s%s", gap, flag_names[i].name);
-		gap = " ";
-	}
-	buf_addc(out, ')');
-}
-
-static bool in_set(const char *set, uint32_t number, uint32_t last)
+bool imap_view_in_set(const char *set, uint32_t number, uint32_t last)
 {
 	for (const char *p = set; *p; p += strcspn(p, ","), p += *p == ',') {
 		char *end;
@@ -97,41 +23,75 @@ static bool in_set(const char *set, uint32_t number, uint32_t last)
 static size_t next_in(const struct imap_view *view, const char *set, bool uid, size_t from)
 {
 	for (size_t i = from; i < view->count; i++) {
-		uint32_t number = uid ? view->uids[i] : (uint32_t)i + 1;
-		uint32_t last = uid ? view->uids[view->count - 1] : (uint32_t)view->count;
+		uint32_t number = uid ? view->shown[i].uid : (uint32_t)i + 1;
+		uint32_t last = uid ? view->shown[view->count - 1].uid : (uint32_t)view->count;
 
-		if (in_set(set, number, last))
+		if (imap_view_in_set(set, number, last))
 			return i + 1;
 	}
 	return 0;
 }
 
-static void fetch_one(struct imap_view *view, size_t number, const char *items, bool uid)
+/* ---- FETCH ---- */
+
+/* Under the lock. A message that is gone is left out, as RFC 2180, 4.1.3 has it. */
+static struct fake_mail *fetched_mail(struct imap_view *view, size_t number, bool whole)
 {
-	struct fake_box *box;
-	struct fake_mail *mail;
+	struct fake_box *box = imap_view_selected(view);
+	struct fake_mail *mail = box ? fake_box_mail(box, view->shown[number - 1].uid) : NULL;
+
+	if (!mail && whole && box && box->count &&
+		fake_fires_locked(view->fake, FAKE_MIXES_FETCH, false))
+		return box->mails[0];
+	return mail;
+}
+
+static void tell_body(struct imap_view *view, struct fake_mail *mail)
+{
+	buf_addf(&view->out, " BODY[] {%zu}\r\n", mail->text.len);
+	buf_add(&view->out, mail->text.data, mail->text.len);
+	if (mail->text.len > 3 && fake_fires_locked(view->fake, FAKE_REWRITES, false))
+		mail->text.data[mail->text.len - 3] ^= 1;
+}
+
+static void fetch_one(struct imap_view *view, size_t number, const char *items)
+{
+	struct fake_mail *mail, shown;
 	bool whole = strcasestr(items, "BODY[]") || strcasestr(items, "BODY.PEEK[]") ||
 		     (strcasestr(items, "RFC822") && !strcasestr(items, "RFC822.SIZE"));
 
 	pthread_mutex_lock(&view->fake->lock);
-	box = selected(view);
-	mail = box ? fake_box_mail(box, view->uids[number - 1]) : NULL;
+	mail = fetched_mail(view, number, whole);
 	if (mail) {
+		shown = *mail;
+		shown.uid = view->shown[number - 1].uid;
 		if (whole && !strcasestr(items, ".PEEK") && !view->read_only)
 			mail->flags |= FLAG_SEEN;
-		buf_addf(&view->out, "* %zu FETCH (", number);
-		if (uid || strcasestr(items, "UID"))
-			buf_addf(&view->out, "UID %" PRIu32 " ", mail->uid);
+		if (fake_fires_locked(view->fake, FAKE_CHANGES_UID, false))
+			shown.uid += 1000;
+		imap_view_tell_flags(view, number, &shown);
 		if (strcasestr(items, "RFC822.SIZE"))
-			buf_addf(&view->out, "RFC822.SIZE %zu ", mail->text.len);
-		add_flags(&view->out, mail->flags);
-		if (whole) {
-			buf_addf(&view->out, " BODY[] {%zu}\r\n", mail->text.len);
-			buf_add(&view->out, mail->text.data, mail->text.len);
-		}
+			buf_addf(&view->out, " RFC822.SIZE %zu", mail->text.len);
+		if (whole)
+			tell_body(view, mail);
 		buf_add_str(&view->out, ")\r\n");
 	}
 	pthread_mutex_unlock(&view->fake->lock);
+}
+
+static bool tells_early(struct imap_view *view)
+{
+	struct fake_box *box;
+	bool gone = false, fires;
+
+	pthread_mutex_lock(&view->fake->lock);
+	box = imap_view_selected(view);
+	for (size_t i = 0; i < view->count && box && !gone; i++)
+		gone = !fake_box_mail(box, view->shown[i].uid);
+	fires = gone && !view->vanishes &&
+		fake_fires_locked(view->fake, FAKE_EXPUNGES_EARLY, false);
+	pthread_mutex_unlock(&view->fake->lock);
+	return fires;
 }
 
 static int fetch(struct imap_view *view, const char *args, bool uid)
@@ -142,12 +102,50 @@ static int fetch(struct imap_view *view, const char *args, bool uid)
 	for (size_t i = 0; (i = next_in(view, buf_text(&set), uid, i));) {
 		int rc;
 
-		fetch_one(view, i, args, uid);
+		fetch_one(view, i, args);
 		rc = imap_view_flush(view);
 		if (rc)
 			return rc;
 	}
+	if (!uid && tells_early(view))
+		imap_view_sync(view);
 	return imap_view_done(view, "OK done");
+}
+
+/* ---- STORE ---- */
+
+static unsigned int changed(unsigned int old, unsigned int flags, const char *args)
+{
+	if (strcasestr(args, "+FLAGS"))
+		return old | flags;
+	return strcasestr(args, "-FLAGS") ? old & ~flags : flags;
+}
+
+/* Under the lock. */
+static void store_one(struct imap_view *view, size_t number, unsigned int flags, const char *args)
+{
+	struct fake_box *box = imap_view_selected(view);
+	struct fake_mail *mail = box ? fake_box_mail(box, view->shown[number - 1].uid) : NULL;
+	struct fake_mail shown;
+	unsigned int now;
+
+	if (!mail)
+		return;
+	now = changed(mail->flags, flags, args);
+	shown = *mail;
+	shown.flags = now;
+	if (now != mail->flags && !fake_fires_locked(view->fake, FAKE_FORGETS_FLAGS, false)) {
+		if (!fake_fires_locked(view->fake, FAKE_REPEATS_MODSEQ, false))
+			mail->modseq = ++box->modseq;
+		mail->flags = now;
+		shown.modseq = mail->modseq;
+	}
+	if (strcasestr(args, ".SILENT")) {
+		view->shown[number - 1].modseq = mail->modseq;
+		return;
+	}
+	imap_view_tell_flags(view, number, &shown);
+	buf_add_str(&view->out, ")\r\n");
 }
 
 static int store(struct imap_view *view, const char *args, bool uid)
@@ -161,22 +159,30 @@ static int store(struct imap_view *view, const char *args, bool uid)
 		return imap_view_done(view, "NO [READ-ONLY] examined");
 	if (fake_write_gate(view->fake, &hurt))
 		return -EPIPE;
-	for (size_t i = 0; (i = next_in(view, buf_text(&set), uid, i));) {
-		struct fake_mail *mail;
-
-		pthread_mutex_lock(&view->fake->lock);
-		mail = selected(view) ? fake_box_mail(selected(view), view->uids[i - 1]) : NULL;
-		if (mail && strcasestr(args, "+FLAGS"))
-			mail->flags |= flags;
-		else if (mail && strcasestr(args, "-FLAGS"))
-			mail->flags &= ~flags;
-		else if (mail)
-			mail->flags = flags;
-		pthread_mutex_unlock(&view->fake->lock);
-		if (mail && !strcasestr(args, ".SILENT"))
-			fetch_one(view, i, "UID", uid);
-	}
+	pthread_mutex_lock(&view->fake->lock);
+	for (size_t i = 0; (i = next_in(view, buf_text(&set), uid, i));)
+		store_one(view, i, flags, args);
+	pthread_cond_broadcast(&view->fake->changed);
+	pthread_mutex_unlock(&view->fake->lock);
 	return imap_view_done(view, "OK done");
+}
+
+/* ---- EXPUNGE and CLOSE ---- */
+
+/* Under the lock; `set` of UIDs, NULL: all. */
+static void drop_deleted(struct imap_view *view, const char *set)
+{
+	struct fake_box *box = imap_view_selected(view);
+	uint32_t last = view->count ? view->shown[view->count - 1].uid : 0;
+
+	for (size_t i = 0; i < view->count && box; i++) {
+		struct fake_mail *mail = fake_box_mail(box, view->shown[i].uid);
+
+		if (mail && mail->flags & FLAG_DELETED &&
+			(!set || imap_view_in_set(set, mail->uid, last)))
+			fake_box_drop(box, mail->uid);
+	}
+	pthread_cond_broadcast(&view->fake->changed);
 }
 
 static int expunge(struct imap_view *view, const char *set)
@@ -188,53 +194,92 @@ static int expunge(struct imap_view *view, const char *set)
 	if (fake_write_gate(view->fake, &hurt))
 		return -EPIPE;
 	pthread_mutex_lock(&view->fake->lock);
-	for (size_t i = 0; i < view->count; i++) {
-		struct fake_box *box = selected(view);
-		struct fake_mail *mail = box ? fake_box_mail(box, view->uids[i]) : NULL;
-
-		if (mail && mail->flags & FLAG_DELETED &&
-			(!set || in_set(set, mail->uid, view->uids[view->count - 1])))
-			fake_box_drop(box, mail->uid);
-	}
+	drop_deleted(view, set);
 	pthread_mutex_unlock(&view->fake->lock);
 	imap_view_sync(view);
 	return imap_view_done(view, "OK done");
 }
 
+static int close_box(struct imap_view *view, bool expunges)
+{
+	bool hurt = false;
+
+	if (expunges && fake_write_gate(view->fake, &hurt))
+		return -EPIPE;
+	pthread_mutex_lock(&view->fake->lock);
+	if (expunges && !view->read_only && !fake_fires_locked(view->fake, FAKE_CLOSE_KEEPS, false))
+		drop_deleted(view, NULL);
+	pthread_mutex_unlock(&view->fake->lock);
+	imap_view_leave(view);
+	return imap_view_done(view, "OK closed");
+}
+
+/* ---- COPY and MOVE ---- */
+
+struct copied {
+	struct buf from, to; /* UIDs, as COPYUID lists them */
+	uint32_t validity;
+};
+
+/* Under the lock. */
+static void copy_one(struct imap_view *view, size_t number, struct fake_box *to, bool move,
+	struct copied *copied)
+{
+	struct fake_box *from = imap_view_selected(view);
+	struct fake_mail *mail = from ? fake_box_mail(from, view->shown[number - 1].uid) : NULL;
+	uint32_t uid = 0, source = mail ? mail->uid : 0;
+
+	if (!mail)
+		return;
+	if (!move || !fake_fires_locked(view->fake, FAKE_MOVE_LOSES, false))
+		uid = fake_box_add(to, mail->text.data, mail->text.len, mail->flags);
+	if (move)
+		fake_box_drop(from, source);
+	if (!uid)
+		return;
+	buf_addf(&copied->from, "%s%" PRIu32, copied->from.len ? "," : "", source);
+	buf_addf(&copied->to, "%s%" PRIu32, copied->to.len ? "," : "", uid);
+	copied->validity = to->uidvalidity;
+}
+
 static int copy(struct imap_view *view, const char *args, bool uid, bool move)
 {
-	struct buf set auto_buf = {0};
-	struct buf name auto_buf = {0};
+	struct buf set auto_buf = {0}, name auto_buf = {0}, text auto_buf = {0};
+	struct copied copied = {0};
 	struct fake_box *to;
 	bool hurt = false;
 
 	imap_view_word(&args, &set);
 	imap_view_word(&args, &name);
+	if (move && view->read_only)
+		return imap_view_done(view, "NO [READ-ONLY] examined");
 	if (fake_write_gate(view->fake, &hurt))
 		return -EPIPE;
 	pthread_mutex_lock(&view->fake->lock);
 	to = fake_box_find(view->fake, view->user, buf_text(&name));
-	for (size_t i = 0; to && (i = next_in(view, buf_text(&set), uid, i));) {
-		struct fake_box *from = selected(view);
-		struct fake_mail *mail = from ? fake_box_mail(from, view->uids[i - 1]) : NULL;
-
-		if (!mail)
-			continue;
-		fake_box_add(to, mail->text.data, mail->text.len, mail->flags);
-		if (move)
-			fake_box_drop(from, mail->uid);
-	}
+	for (size_t i = 0; to && (i = next_in(view, buf_text(&set), uid, i));)
+		copy_one(view, i, to, move, &copied);
 	pthread_cond_broadcast(&view->fake->changed);
 	pthread_mutex_unlock(&view->fake->lock);
-	imap_view_sync(view);
-	return imap_view_done(view, to ? "OK done" : "NO [TRYCREATE] no such mailbox");
+	buf_addf(&text, "OK done");
+	if (copied.from.len && move)
+		buf_addf(&view->out, "* OK [COPYUID %" PRIu32 " %s %s] moved\r\n", copied.validity,
+			copied.from.data, copied.to.data);
+	else if (copied.from.len)
+		buf_reset(&text), buf_addf(&text, "OK [COPYUID %" PRIu32 " %s %s] done",
+					  copied.validity, copied.from.data, copied.to.data);
+	buf_free(&copied.from);
+	buf_free(&copied.to);
+	if (move)
+		imap_view_sync(view);
+	return imap_view_done(view, to ? text.data : "NO [TRYCREATE] no such mailbox");
 }
 
 static int search(struct imap_view *view, bool uid)
 {
 	buf_add_str(&view->out, "* SEARCH");
 	for (size_t i = 0; i < view->count; i++)
-		buf_addf(&view->out, " %" PRIu32, uid ? view->uids[i] : (uint32_t)i + 1);
+		buf_addf(&view->out, " %" PRIu32, uid ? view->shown[i].uid : (uint32_t)i + 1);
 	buf_add_str(&view->out, "\r\n");
 	return imap_view_done(view, "OK done");
 }
@@ -255,11 +300,7 @@ int imap_view_box(struct imap_view *view, const char *name, const char *args, bo
 		imap_view_word(&args, &set);
 		return expunge(view, uid ? buf_text(&set) : NULL);
 	}
-	if (!strcasecmp(name, "CLOSE")) {
-		free(view->box);
-		view->box = NULL;
-		view->count = 0;
-		return imap_view_done(view, "OK closed");
-	}
+	if (!strcasecmp(name, "CLOSE") || !strcasecmp(name, "UNSELECT"))
+		return close_box(view, !strcasecmp(name, "CLOSE"));
 	return imap_view_done(view, "BAD unknown command");
 }

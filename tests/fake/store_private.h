@@ -23,16 +23,25 @@ enum fake_flag {
 struct fake_mail {
 	uint32_t uid;
 	unsigned int flags;
+	uint64_t modseq;
 	uint32_t uidl;	 /* added to the uid in its UIDL */
 	bool listed;	 /* by a POP3 session */
 	struct buf text; /* never changed once in a box */
 };
 
+struct fake_gone { /* an expunged message */
+	uint32_t uid;
+	uint64_t modseq;
+};
+
 struct fake_box {
 	char *user, *name;
 	uint32_t uidvalidity, uidnext;
+	uint64_t modseq;	  /* the highest */
 	struct fake_mail **mails; /* by uid */
 	size_t count;
+	struct fake_gone *gone;
+	size_t gone_count;
 	bool locked; /* by a POP3 session */
 };
 
@@ -60,6 +69,7 @@ struct fake {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	bool running, stopping, killed;
+	unsigned int starts; /* so far */
 	bool frozen, disabled, hold;
 	unsigned int freeze_waiters;
 	size_t leaked;	 /* sessions that a bug left behind */
@@ -112,6 +122,7 @@ uint32_t fake_box_add(struct fake_box *box, const char *bytes, size_t len, unsig
 struct fake_mail *fake_box_mail(struct fake_box *box, uint32_t uid);
 void fake_box_drop(struct fake_box *box, uint32_t uid);
 void fake_box_free(struct fake_box *box);
+void fake_boxes_restart(struct fake *fake); /* as the store starts */
 
 /* One copy into the user's INBOX, with its gate and bugs: 250, 451, or a negative errno. */
 int fake_deliver(struct fake *fake, const char *user, const char *bytes, size_t len);
@@ -127,6 +138,7 @@ void fake_entry_free(struct fake_entry *entry);
 void *fake_queue_run(void *fake);
 
 void fake_smtp(struct fake_session *session); /* SMTP and LMTP */
+const char *fake_imap_bug_name(enum fake_bug bug);
 void fake_imap(struct fake_session *session);
 void fake_pop3(struct fake_session *session);
 
