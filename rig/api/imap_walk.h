@@ -188,6 +188,8 @@ void truth_done(struct imap_walk *walk, struct view *view, struct view_pending *
 	const struct trace_item *done);
 void truth_gone(
 	struct imap_walk *walk, struct view *view, uint32_t uid, const struct trace_item *item);
+/* A message of the view is gone whose UID was not shown: it may be any other of the mailbox. */
+void truth_lost(struct imap_walk *walk, const struct view *view);
 void truth_shown(struct imap_walk *walk, struct view *view, const struct view_slot *slot,
 	const struct trace_item *item);
 void truth_moved(struct view *view, const struct trace_item *item);

@@ -191,7 +191,7 @@ static void touch_set(
 			touch(walk, pending, mail_index(walk, view->box, slot->uid), effect);
 	}
 	pending->in_view = pending->touched_count;
-	open = all || !uid || strpbrk(text, ":*");
+	open = all || !uid || view->unknown || strpbrk(text, ":*");
 	if (open && (all || !uid || set.open || set.count))
 		touch_others(walk, view, pending, uid && !set.open && !all ? &set : NULL, effect);
 }
@@ -419,6 +419,18 @@ void truth_gone(
 			mem_grow(view->told_gone, view->told_gone_room, sizeof(*view->told_gone));
 	}
 	view->told_gone[view->told_gone_count++] = index;
+}
+
+void truth_lost(struct imap_walk *walk, const struct view *view)
+{
+	const struct box *box;
+
+	if (view->box == TRACE_NONE)
+		return;
+	box = &walk->boxes[view->box];
+	for (size_t i = 0; i < box->mail_count; i++)
+		if (!view_find(view, walk->mails[box->mails[i]].uid))
+			walk->mails[box->mails[i]].doubt = true;
 }
 
 void truth_shown(struct imap_walk *walk, struct view *view, const struct view_slot *slot,

@@ -286,6 +286,8 @@ static void expunge(struct imap_walk *walk, struct view *view, const struct trac
 	view->exists = (uint32_t)view->count;
 	if (uid)
 		truth_gone(walk, view, uid, item);
+	else
+		truth_lost(walk, view);
 }
 
 /* Messages whose UID was not shown yet stand at the end: `n` of them go, no matter which. */
@@ -324,8 +326,10 @@ static void vanished(struct imap_walk *walk, struct view *view, const struct tra
 	view->count = kept;
 	if (!item->earlier && more > view->unknown)
 		unsure(view);
-	else if (!item->earlier)
+	else if (!item->earlier && more) {
 		drop_unknown(view, more);
+		truth_lost(walk, view);
+	}
 	if (!view->selecting)
 		view->exists = (uint32_t)view->count;
 }

@@ -174,6 +174,13 @@ static void a_fresh_session_sees_what_was_acknowledged(void)
 				3, 1, "r4", "m4") GOT_CODE(3, 1, "r4", "OK", "APPENDUID 7 4") SAY(4,
 				1, "r5", "EXPUNGE") CLOSED(5, 1, "store") LAST_BOX("INBOX", 7, 5),
 			RULING_HOLDS},
+		{"expunged by a session that was shown no UIDs",
+			ONE APPENDS(3) LOGIN(2, "b.1") SAY(4, 2, "r2", "SELECT INBOX") TELL(
+				4, 2, HAS(4)) GOT(4, 2, "r2", "OK") SAY(4, 2, "r3",
+				"UID STORE 4 +FLAGS.SILENT (\\\\Deleted)") GOT(4, 2, "r3", "OK")
+				SAY(4, 2, "r4", "UID EXPUNGE 4") TELL(4, 2, GONE(4))
+					GOT(4, 2, "r4", "OK") LAST_BOX("INBOX", 7, 5),
+			RULING_HOLDS},
 		{"moved away",
 			ONE APPENDS(3) SAY(4, 1, "r5", "NOOP") TELL(4, 1,
 				EXISTS(4) "," FETCH(4, 4, "")) GOT(4, 1, "r5", "OK") SAY(5, 1, "r6",
