@@ -188,6 +188,8 @@ static void store_silently(
 	struct imap_walk *walk, struct view *view, const struct view_pending *pending)
 {
 	const struct trace_command *command = pending->command;
+	/* What becomes of other flags is the store's to say. */
+	uint32_t flags = command->flags & (view->permanent ? view->permanent : UINT32_MAX);
 
 	for (size_t i = 0; i < pending->in_view; i++) {
 		struct view_slot *slot = view_find(view, walk->mails[pending->touched[i]].uid);
@@ -195,11 +197,11 @@ static void store_silently(
 		if (!slot || !slot->flags)
 			continue;
 		if (command->op == '=')
-			slot->flags = command->flags;
+			slot->flags = flags | FLAG_KNOWN;
 		else if (command->op == '+')
-			slot->flags |= command->flags;
+			slot->flags |= flags;
 		else
-			slot->flags &= ~command->flags | FLAG_KNOWN;
+			slot->flags &= ~flags | FLAG_KNOWN;
 	}
 }
 

@@ -122,7 +122,9 @@ static void judge_fetch(struct pass *pass, struct view *view, const struct trace
 		return;
 	if (!view->selecting && item->number && item->number <= view->count) {
 		slot = &view->slots[item->number - 1];
-		changed = slot->flags && item->flags && slot->flags != item->flags;
+		changed = slot->flags && item->flags &&
+			  (slot->flags ^ item->flags) &
+				  (view->permanent ? view->permanent : UINT32_MAX);
 		judgement_holds(pass->judgement);
 		if (changed && slot->modseq && item->modseq <= slot->modseq)
 			oracle_breach(pass->context, "I13", pass->judgement,

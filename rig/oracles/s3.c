@@ -70,6 +70,7 @@ static void judge_rcpt(const struct ledger *ledger, const struct oracle_context 
 {
 	const struct ledger_who *who = ledger_who(ledger, rcpt->address);
 	const char *token = ledger_token(ledger, rcpt), *why = NULL;
+	bool multiplied = who && who->flags & WHO_MULTIPLIED;
 	uint64_t allowed = copies_allowed(ledger, rcpt);
 
 	if (rcpt->copies <= allowed) {
@@ -80,12 +81,13 @@ static void judge_rcpt(const struct ledger *ledger, const struct oracle_context 
 		why = "the hop to the store is not captured";
 	else if (rcpt->copies > 1 && !is_captured(ledger, context, second_hop(ledger, rcpt)))
 		why = "the hop behind the queue is not captured";
-	else if (who && who->flags & WHO_MULTIPLIED)
+	else if (multiplied)
 		why = "the rig itself copied messages of this user";
 	if (!why)
 		blame(ledger, context, ret, rcpt, allowed);
 	else if (rcpt->copies > 1)
-		judgement_cannot_tell(ret, ledger->copies[rcpt->last_copy].line,
+		/* What the rig did itself is no suspicion against the store: no line is named. */
+		judgement_cannot_tell(ret, multiplied ? 0 : ledger->copies[rcpt->last_copy].line,
 			"'%s' has %u copies for '%s', but %s", token, rcpt->copies,
 			ledger_text(ledger, rcpt->address), why);
 }

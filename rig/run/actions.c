@@ -34,6 +34,22 @@ static const struct action_key imap_keys[] = {
 	{0},
 };
 
+static const struct action_key mixed_keys[] = {
+	{"user", false, NULL, "whose mailboxes; the target's first user"},
+	{"sessions", false, "3", "connections at the same time"},
+	{"messages", false, "60", "commands in all, before the sessions compare what they see"},
+	{"size", false, "2KiB", "bytes of each body"},
+	{"pace", false, NULL, "commands in all; as fast as it goes"},
+	{0},
+};
+
+static const struct action_key idle_keys[] = {
+	{"user", false, NULL, "whose INBOX; the target's first user"},
+	{"users", false, NULL, "one each session, in turn"},
+	{"sessions", false, "1", "connections at the same time"},
+	{0},
+};
+
 static const struct action_key pop3_keys[] = {
 	{"user", false, NULL, "whose maildrop; the target's first user"},
 	{"users", false, NULL, "one each session, in turn"},
@@ -81,6 +97,15 @@ const struct action actions[] = {
 	{"append", "an IMAP client that appends messages", true, NULL, append_keys},
 	{"imap", "IMAP clients that follow a mailbox, or send given commands", true, NULL,
 		imap_keys},
+	{"imap-sessions",
+		"IMAP clients that change one mailbox at the same time, come back, and compare "
+		"what "
+		"they see",
+		true, NULL, mixed_keys},
+	{"imap-moves", "IMAP clients that move the same messages to and fro", true, NULL,
+		mixed_keys},
+	{"imap-idle", "IMAP clients that wait in IDLE until everything else is over", true, NULL,
+		idle_keys},
 	{"pop3", "POP3 clients that list and retrieve a maildrop", true, NULL, pop3_keys},
 	{"pop3-delete",
 		"POP3 clients that retrieve and delete, and end by QUIT, by RSET and QUIT, or cut "

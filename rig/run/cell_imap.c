@@ -71,7 +71,8 @@ static uint32_t expunged(const struct imap_reply *reply)
 	uint32_t count = 0;
 
 	for (size_t i = 0; i < reply->count; i++)
-		count += reply->events[i].kind == IMAP_EXPUNGE;
+		count += reply->events[i].kind == IMAP_EXPUNGE ||
+			 reply->events[i].kind == IMAP_VANISHED;
 	return count;
 }
 
@@ -80,7 +81,8 @@ static void record_deletion(
 	struct session *session, const char *user, const char *text, const struct imap_reply *reply)
 {
 	bool uid_form = !strncasecmp(text, "UID EXPUNGE ", 12);
-	bool maybe = reply->outcome == MAIL_MAYBE;
+	/* A CLOSE does not say what it removed. */
+	bool maybe = reply->outcome == MAIL_MAYBE || !strncasecmp(text, "CLOSE", 5);
 	uint32_t count = expunged(reply);
 	char *end = NULL;
 	unsigned long uid = uid_form ? strtoul(text + 12, &end, 10) : 0;
@@ -104,10 +106,9 @@ static void record_deletion(
 	}
 }
 
-static enum mail_outcome do_command(
-	struct session *session, struct imap *imap, const char *user, const char *text)
+enum mail_outcome imap_do(struct session *session, struct imap *imap, const char *user,
+	const char *text, struct imap_reply *reply)
 {
-	struct imap_reply reply = {0};
 	auto_free char *op = NULL;
 	uint64_t id;
 	enum mail_outcome outcome;
@@ -121,14 +122,21 @@ static enum mail_outcome do_command(
 	id = op_begin(session->cell, session->who, op,
 		json_pack(
 			"{ss ss so}", "service", "imap", "user", user, "command", json_text(text)));
-	outcome = imap_send(imap, &reply, text);
-	end = json_pack("{so}", "text", json_text(*reply.failure ? reply.failure : reply.text));
-	if (reply.count)
-		json_object_set_new(end, "fetched", fetched(&reply));
+	outcome = imap_send(imap, reply, text);
+	end = json_pack("{so}", "text", json_text(*reply->failure ? reply->failure : reply->text));
+	if (reply->count)
+		json_object_set_new(end, "fetched", fetched(reply));
 	op_end(session->cell, id, session->who, op, outcome, end);
-	record_deletion(session, user, text, &reply);
-	imap_reply_free(&reply);
+	record_deletion(session, user, text, reply);
 	return outcome;
+}
+
+static enum mail_outcome do_command(
+	struct session *session, struct imap *imap, const char *user, const char *text)
+{
+	struct imap_reply reply auto_imap_reply = {0};
+
+	return imap_do(session, imap, user, text, &reply);
 }
 
 static void script(struct session *session, struct imap *imap, const char *user)

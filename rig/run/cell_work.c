@@ -20,6 +20,8 @@
 struct work {
 	struct step_run *step;
 	pthread_mutex_t lock;
+	uint32_t there, met,
+		round;	/* sessions that run; that wait to meet; meetings. Cell's lock */
 	uint32_t next;	/* message or round to be taken next */
 	uint32_t total; /* 0: until enough */
 	int64_t began_ns;
@@ -127,6 +129,29 @@ bool session_turn(struct session *session)
 bool session_numbered_turn(struct session *session, uint32_t *ret)
 {
 	return take_turn(session, ret);
+}
+
+bool session_meet(struct session *session)
+{
+	struct cell *cell = session->cell;
+	struct work *work = session->work;
+	uint32_t round;
+	bool met;
+
+	pthread_mutex_lock(&cell->lock);
+	round = work->round;
+	work->met++;
+	pthread_cond_broadcast(&cell->changed);
+	while (work->round == round && work->met < work->there && !cell->faults_off &&
+		!cell->enough && !cell->cut && !cell_ended(cell))
+		cell_wait(cell, CLOCK_NEVER);
+	met = work->round != round || work->met >= work->there;
+	if (work->round == round && met) { /* the last one opens the door */
+		work->round++;
+		work->met = 0;
+	}
+	pthread_mutex_unlock(&cell->lock);
+	return met;
 }
 
 char *mail_address(const char *user)
@@ -259,10 +284,9 @@ static void smtp_session(struct session *session)
 
 /* ---- append ---- */
 
-static void append_one(
-	struct session *session, struct imap *imap, const char *user, uint32_t number)
+enum mail_outcome session_append(struct session *session, struct imap *imap, const char *user,
+	const char *stream, uint32_t number, const char *flags, struct imap_reply *reply)
 {
-	auto_free char *stream = text_fmt("%s.%u", session->step->label, number);
 	auto_free char *to = mail_address(user);
 	struct rng rng = rng_stream(session->cell->plan->seed, stream);
 	struct message_spec spec = {
@@ -272,7 +296,6 @@ static void append_one(
 		.date_s = DATE_BASE_S + number,
 	};
 	struct message message = {0};
-	struct imap_reply reply = {0};
 	uint32_t validity = 0, uid = 0;
 	uint64_t id;
 	json_t *end;
@@ -282,13 +305,26 @@ static void append_one(
 		json_pack("{ss ss ss ss ss sI}", "service", "imap", "user", user, "mailbox",
 			"INBOX", "token", message.token, "sha256", message.body_sha256, "bytes",
 			(json_int_t)message.text.len));
-	imap_append(imap, "INBOX", NULL, &message, &reply);
-	end = json_pack("{so ss}", "text", json_text(reply.text), "token", message.token);
-	if (sscanf(reply.code, "APPENDUID %u %u", &validity, &uid) == 2)
+	if (flags && !strcmp(flags, APPEND_CUT))
+		imap_append_cut(
+			imap, "INBOX", &message, (size_t)rng_below(&rng, message.text.len), reply);
+	else
+		imap_append(imap, "INBOX", flags, &message, reply);
+	end = json_pack("{so ss}", "text", json_text(reply->text), "token", message.token);
+	if (sscanf(reply->code, "APPENDUID %u %u", &validity, &uid) == 2)
 		json_object_set_new(end, "uid", json_integer(uid));
-	op_end(session->cell, id, session->who, "imap-append", reply.outcome, end);
-	imap_reply_free(&reply);
+	op_end(session->cell, id, session->who, "imap-append", reply->outcome, end);
 	message_free(&message);
+	return reply->outcome;
+}
+
+static void append_one(
+	struct session *session, struct imap *imap, const char *user, uint32_t number)
+{
+	auto_free char *stream = text_fmt("%s.%u", session->step->label, number);
+	struct imap_reply reply auto_imap_reply = {0};
+
+	session_append(session, imap, user, stream, number, NULL, &reply);
 }
 
 static void append_session(struct session *session)
@@ -339,6 +375,9 @@ static const struct work_kind {
 	{"smtp", 20, smtp_session},
 	{"append", 10, append_session},
 	{"imap", 0, imap_session},
+	{"imap-sessions", 60, mixed_session},
+	{"imap-moves", 60, mixed_session},
+	{"imap-idle", 0, idle_session},
 	{"pop3", 0, pop3_session},
 	{"pop3-delete", 0, pop3_session},
 	{"rounds", 12, rounds_session},
@@ -380,6 +419,10 @@ static void *session_main(void *arg)
 	struct session *session = arg;
 
 	kind_find(session->step->what)->session(session);
+	pthread_mutex_lock(&session->cell->lock);
+	session->work->there--;
+	pthread_cond_broadcast(&session->cell->changed);
+	pthread_mutex_unlock(&session->cell->lock);
 	return NULL;
 }
 
@@ -393,6 +436,7 @@ void work_run(struct step_run *step)
 	uint32_t started = 0;
 
 	count = count < CELL_SESSIONS_MAX ? count : CELL_SESSIONS_MAX;
+	work.there = count;
 	work.began_ns = cell_now(step->cell);
 	pthread_mutex_init(&work.lock, NULL);
 	for (; started < count; started++) {

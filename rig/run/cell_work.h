@@ -29,7 +29,23 @@ bool session_numbered_turn(struct session *session, uint32_t *ret); /* and which
 const char *session_user(const struct session *session);
 bool session_login(struct session *session, struct imap *imap, const char *user); /* if not yet */
 
+/* Wait until every session of this workload that still runs is here. False: the cell goes on to its
+ * end instead. */
+bool session_meet(struct session *session);
+
+/* One command of one line, in the history with what it showed and removed. */
+enum mail_outcome imap_do(struct session *session, struct imap *imap, const char *user,
+	const char *text, struct imap_reply *reply);
+
+/* APPEND to INBOX of the message that `stream` makes; `flags` may be NULL, or APPEND_CUT: the client
+ * breaks off inside the content. */
+#define APPEND_CUT "cut"
+enum mail_outcome session_append(struct session *session, struct imap *imap, const char *user,
+	const char *stream, uint32_t number, const char *flags, struct imap_reply *reply);
+
 void imap_session(struct session *session);
+void mixed_session(struct session *session); /* imap-sessions, imap-moves */
+void idle_session(struct session *session);
 void pop3_session(struct session *session);
 void rounds_session(struct session *session);
 uint32_t session_rounds(const struct session *session); /* in all; 0: open-ended */

@@ -91,6 +91,11 @@ bool fake_fires_locked(struct fake *fake, enum fake_bug bug, bool hurt)
 	return fake->bugs[bug].fired = true;
 }
 
+bool fake_lasts_locked(struct fake *fake, enum fake_bug bug)
+{
+	return fake_fires_locked(fake, bug, false) || fake->bugs[bug].fired;
+}
+
 bool fake_fires(struct fake *fake, enum fake_bug bug, bool hurt)
 {
 	bool fires;

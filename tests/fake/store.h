@@ -38,13 +38,13 @@ enum fake_bug {
 	FAKE_KEEPS_UIDNEXT,  /* I4: UIDNEXT is told as if the last message had not come */
 	FAKE_MISCOUNTS,	     /* I5: an EXPUNGE names a number that is too high */
 	FAKE_EXPUNGES_EARLY, /* I6: an EXPUNGE is told in the answer to FETCH by number */
-	FAKE_BLIND,	     /* I7: a session is never told of changes again */
-	FAKE_CLOSE_KEEPS,    /* I8: CLOSE expunges nothing */
-	FAKE_ADDS_REFUSED,   /* I9: an APPEND is answered NO, and kept */
+	FAKE_BLIND,	     /* I7: from then on no NOOP tells of changes */
+	FAKE_CLOSE_KEEPS,    /* I8: from then on CLOSE expunges nothing */
+	FAKE_ADDS_REFUSED,   /* I9: from then on an APPEND is answered NO, and kept */
 	FAKE_MOVE_LOSES,     /* I10: a MOVE removes and copies nothing */
-	FAKE_FORGETS_FLAGS,  /* I11: a STORE is told and not done */
+	FAKE_FORGETS_FLAGS,  /* I11: from then on a STORE is told and not done */
 	FAKE_MIXES_FETCH,    /* I12: a FETCH of an expunged message shows another one */
-	FAKE_REPEATS_MODSEQ, /* I13: a STORE raises no mod-sequence */
+	FAKE_REPEATS_MODSEQ, /* I13: from then on a STORE raises no mod-sequence */
 	FAKE_RESYNC_FORGETS, /* I14: SELECT with QRESYNC tells nothing vanished */
 	FAKE_VANISHES_MORE,  /* I15: VANISHED names a UID that never was */
 	FAKE_IDLE_DEAF,	     /* I16: IDLE pushes nothing */

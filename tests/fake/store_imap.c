@@ -52,7 +52,7 @@ static int append(struct imap_view *view, const char *args)
 	struct fake_box *box;
 	uint32_t uid = 0, validity = 0;
 	struct message_seen seen;
-	bool hurt = false;
+	bool hurt = false, refused;
 
 	imap_view_word(&args, &name);
 	if (!size || size > FAKE_MESSAGE_MAX)
@@ -74,6 +74,7 @@ static int append(struct imap_view *view, const char *args)
 	if (fake_fires(view->fake, FAKE_ACKS_EARLY, hurt))
 		fake_not_flushed(view->fake, seen.token, false);
 	pthread_mutex_lock(&view->fake->lock);
+	refused = fake_lasts_locked(view->fake, FAKE_ADDS_REFUSED);
 	box = fake_box_find(view->fake, view->user, buf_text(&name));
 	if (box) {
 		uid = fake_box_add(box, text.data, text.len, imap_view_flags(args));
@@ -86,7 +87,7 @@ static int append(struct imap_view *view, const char *args)
 		return -EPIPE;
 	imap_view_sync(view);
 	buf_reset(&text);
-	if (fake_fires(view->fake, FAKE_ADDS_REFUSED, hurt))
+	if (refused)
 		buf_add_str(&text, "NO [UNAVAILABLE] not now");
 	else
 		buf_addf(&text, "OK [APPENDUID %" PRIu32 " %" PRIu32 "] done", validity, uid);
@@ -191,8 +192,13 @@ static int enable(struct imap_view *view, const char *args)
 
 static int noop(struct imap_view *view)
 {
-	view->blind = view->blind || (view->box && fake_fires(view->fake, FAKE_BLIND, false));
-	imap_view_sync(view);
+	bool blind;
+
+	pthread_mutex_lock(&view->fake->lock);
+	blind = view->box && fake_lasts_locked(view->fake, FAKE_BLIND);
+	pthread_mutex_unlock(&view->fake->lock);
+	if (!blind)
+		imap_view_sync(view);
 	if (view->box && fake_fires(view->fake, FAKE_REPLIES_TWICE, false))
 		imap_view_done(view, "OK done");
 	return imap_view_done(view, "OK done");

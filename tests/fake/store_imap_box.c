@@ -40,8 +40,7 @@ static struct fake_mail *fetched_mail(struct imap_view *view, size_t number, boo
 	struct fake_box *box = imap_view_selected(view);
 	struct fake_mail *mail = box ? fake_box_mail(box, view->shown[number - 1].uid) : NULL;
 
-	if (!mail && whole && box && box->count &&
-		fake_fires_locked(view->fake, FAKE_MIXES_FETCH, false))
+	if (!mail && whole && box && box->count && fake_lasts_locked(view->fake, FAKE_MIXES_FETCH))
 		return box->mails[0];
 	return mail;
 }
@@ -50,7 +49,7 @@ static void tell_body(struct imap_view *view, struct fake_mail *mail)
 {
 	buf_addf(&view->out, " BODY[] {%zu}\r\n", mail->text.len);
 	buf_add(&view->out, mail->text.data, mail->text.len);
-	if (mail->text.len > 3 && fake_fires_locked(view->fake, FAKE_REWRITES, false))
+	if (mail->text.len > 3 && fake_lasts_locked(view->fake, FAKE_REWRITES))
 		mail->text.data[mail->text.len - 3] ^= 1;
 }
 
@@ -67,7 +66,7 @@ static void fetch_one(struct imap_view *view, size_t number, const char *items)
 		shown.uid = view->shown[number - 1].uid;
 		if (whole && !strcasestr(items, ".PEEK") && !view->read_only)
 			mail->flags |= FLAG_SEEN;
-		if (fake_fires_locked(view->fake, FAKE_CHANGES_UID, false))
+		if (whole && fake_fires_locked(view->fake, FAKE_CHANGES_UID, false))
 			shown.uid += 1000;
 		imap_view_tell_flags(view, number, &shown);
 		if (strcasestr(items, "RFC822.SIZE"))
@@ -134,8 +133,8 @@ static void store_one(struct imap_view *view, size_t number, unsigned int flags,
 	now = changed(mail->flags, flags, args);
 	shown = *mail;
 	shown.flags = now;
-	if (now != mail->flags && !fake_fires_locked(view->fake, FAKE_FORGETS_FLAGS, false)) {
-		if (!fake_fires_locked(view->fake, FAKE_REPEATS_MODSEQ, false))
+	if (now != mail->flags && !fake_lasts_locked(view->fake, FAKE_FORGETS_FLAGS)) {
+		if (!fake_lasts_locked(view->fake, FAKE_REPEATS_MODSEQ))
 			mail->modseq = ++box->modseq;
 		mail->flags = now;
 		shown.modseq = mail->modseq;
@@ -207,7 +206,7 @@ static int close_box(struct imap_view *view, bool expunges)
 	if (expunges && fake_write_gate(view->fake, &hurt))
 		return -EPIPE;
 	pthread_mutex_lock(&view->fake->lock);
-	if (expunges && !view->read_only && !fake_fires_locked(view->fake, FAKE_CLOSE_KEEPS, false))
+	if (expunges && !view->read_only && !fake_lasts_locked(view->fake, FAKE_CLOSE_KEEPS))
 		drop_deleted(view, NULL);
 	pthread_mutex_unlock(&view->fake->lock);
 	imap_view_leave(view);

@@ -63,21 +63,21 @@ void imap_view_tell_flags(struct imap_view *view, size_t number, const struct fa
 
 static void tell_gone(struct imap_view *view, struct fake_box *box)
 {
-	bool wrong = false;
-
 	for (size_t i = 0; i < view->count;) {
 		if (fake_box_mail(box, view->shown[i].uid)) {
 			i++;
 			continue;
 		}
-		wrong = fake_fires_locked(view->fake, FAKE_MISCOUNTS, false);
 		if (view->vanishes)
 			buf_addf(&view->out, "* VANISHED %" PRIu32 "\r\n",
-				fake_fires_locked(view->fake, FAKE_VANISHES_MORE, false)
+				fake_lasts_locked(view->fake, FAKE_VANISHES_MORE)
 					? box->uidnext + 100
 					: view->shown[i].uid);
 		else
-			buf_addf(&view->out, "* %zu EXPUNGE\r\n", wrong ? view->count + 1 : i + 1);
+			buf_addf(&view->out, "* %zu EXPUNGE\r\n",
+				fake_fires_locked(view->fake, FAKE_MISCOUNTS, false)
+					? view->count + 1
+					: i + 1);
 		view->count--;
 		memmove(&view->shown[i], &view->shown[i + 1],
 			(view->count - i) * sizeof(*view->shown));
@@ -147,7 +147,7 @@ static uint64_t resync_from(const char *args, uint32_t uidvalidity)
 /* Under the store's lock: what went and what changed since `modseq` (RFC 7162, 3.2.5). */
 static void tell_since(struct imap_view *view, struct fake_box *box, uint64_t modseq)
 {
-	bool forgets = fake_fires_locked(view->fake, FAKE_RESYNC_FORGETS, false);
+	bool forgets = fake_lasts_locked(view->fake, FAKE_RESYNC_FORGETS);
 
 	for (size_t i = 0; i < box->gone_count && !forgets; i++)
 		if (box->gone[i].modseq > modseq)
@@ -179,7 +179,7 @@ static void tell_selected(struct imap_view *view, struct fake_box *box, const ch
 	pthread_mutex_lock(&view->fake->lock);
 	if (!view->count)
 		buf_add_str(&view->out, "* 0 EXISTS\r\n");
-	stale = box->uidnext > 1 && fake_fires_locked(view->fake, FAKE_KEEPS_UIDNEXT, false);
+	stale = box->uidnext > 1 && fake_lasts_locked(view->fake, FAKE_KEEPS_UIDNEXT);
 	buf_addf(&view->out,
 		"* OK [UIDVALIDITY %" PRIu32 "] ok\r\n* OK [UIDNEXT %" PRIu32
 		"] ok\r\n* OK [HIGHESTMODSEQ %" PRIu64 "] ok\r\n",

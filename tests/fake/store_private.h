@@ -104,6 +104,7 @@ struct fake {
 int64_t fake_now(const struct fake *fake);
 bool fake_fires(struct fake *fake, enum fake_bug bug, bool hurt); /* takes the lock */
 bool fake_fires_locked(struct fake *fake, enum fake_bug bug, bool hurt);
+bool fake_lasts_locked(struct fake *fake, enum fake_bug bug); /* it fires, or fired before */
 
 /* Before anything is written: waits while frozen. 0, or -ECANCELED when the store ends. */
 int fake_write_gate(struct fake *fake, bool *ret_hurt);

@@ -1,0 +1,195 @@
+/* IMAP sessions in whole cells on the fake store: it keeps the laws I1 to I17, and each bug breaks its own. */
+#include "tests/check/check.h"
+
+#include "base/fs.h"
+#include "base/json.h"
+#include "run/cell.h"
+#include "run/judge.h"
+#include "run/scenario_load.h"
+#include "run/target_load.h"
+#include "tests/fake/bed_fake.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const char target_yaml[] =
+	"summary: the fake store\n"
+	"image: none\n"
+	"ready_within: 20s\n"
+	"users: [u1, u2]\n"
+	"services:\n"
+	"  - {name: smtp, protocol: smtp, port: 25}\n"
+	"  - {name: imap, protocol: imap, port: 143}\n"
+	"disks:\n"
+	"  - {name: mail, mount: /srv/mail, size: 64MiB}\n"
+	"commands: {start: fake-start, stop: fake-stop, queue_list: fake-queue}\n"
+	"objectives: {recover: 20s, drain: 4s, stop: 20s, idle_push: 200ms}\n";
+
+static const char sessions_yaml[] =
+	"claim: all sessions see the same\n"
+	"deadline: 5min\n"
+	"workload:\n"
+	"  - {as: mixed, do: imap-sessions, user: u1, sessions: 3, messages: 400, size: 1KiB}\n";
+
+static const char idle_yaml[] =
+	"claim: IDLE pushes\n"
+	"deadline: 5min\n"
+	"workload:\n"
+	"  - {as: watch, do: imap-idle, user: u1}\n"
+	"  - {as: new, do: append, user: u1, messages: 8, size: 1KiB, pace: 5/s}\n";
+
+static const char moves_yaml[] =
+	"claim: a move loses nothing\n"
+	"deadline: 5min\n"
+	"workload:\n"
+	"  - {as: movers, do: imap-moves, user: u1, sessions: 3, messages: 60, size: 1KiB}\n";
+
+static struct plan *make_plan(const char *text)
+{
+	struct plan *plan = mem_zero(1, sizeof(*plan));
+	auto_buf struct buf complaints = {0};
+	struct err err = {0};
+
+	plan->kind = PLAN_CELL;
+	plan->id = text_dup("test.fake.1");
+	plan->seed = plan->slot = 1;
+	if (scenario_parse("test.yaml", text, strlen(text), &plan_vocabulary, &complaints,
+		    &plan->scenario, &err) ||
+		target_parse("target.yaml", NULL, target_yaml, sizeof(target_yaml) - 1, oracles,
+			&complaints, &plan->target, &err)) {
+		fprintf(stderr, "%s%s\n", buf_text(&complaints), err.text);
+		abort();
+	}
+	free(plan->target->name);
+	plan->target->name = text_dup("fake");
+	return plan;
+}
+
+/* One of several cells that live at the same time. */
+struct trial {
+	const char *law; /* that must be broken; NULL: none may be */
+	const char *yaml;
+	enum fake_bug bug;
+	unsigned int nth; /* 0: none */
+	struct bed_fake_wish wish;
+	struct result result;
+	struct plan *plan;
+	char *dir;
+	pthread_t thread;
+	int rc;
+};
+
+static void *live(void *arg)
+{
+	struct trial *trial = arg;
+	struct err err = {0};
+
+	trial->wish = (struct bed_fake_wish){.bug = trial->bug, .nth = trial->nth};
+	trial->rc = cell_run(trial->plan, trial->dir, bed_fake_open, &trial->wish, &err);
+	if (!trial->rc)
+		trial->rc = judge_cell(trial->dir, &trial->result, &err);
+	return NULL;
+}
+
+static const char *ruling(const struct trial *trial, const char *law)
+{
+	return json_get_text(json_object_get(trial->result.laws, law), "ruling", "?");
+}
+
+static void check_trial(struct trial *trial)
+{
+	bool ok = CHECK_INT(trial->rc, 0);
+
+	if (trial->law) {
+		ok = CHECK_STR(ruling(trial, trial->law), "broken") && ok;
+		ok = CHECK_STR(verdict_name(trial->result.verdict), "FAIL") && ok;
+	} else {
+		ok = CHECK_STR(verdict_name(trial->result.verdict), "PASS") && ok;
+	}
+	if (!ok)
+		fprintf(stderr, "with '%s': %s\n%s\n",
+			trial->nth ? fake_bug_name(trial->bug) : "no bug", trial->result.reason,
+			trial->dir);
+	result_free(&trial->result);
+	plan_free(trial->plan);
+	free(trial->dir);
+}
+
+/* They wait most of their time, so all live at once. */
+static void run(struct trial *trials, size_t count)
+{
+	struct err err = {0};
+
+	for (size_t i = 0; i < count; i++) {
+		auto_free char *name = text_fmt("cell-%zu", i);
+
+		trials[i].plan = make_plan(trials[i].yaml);
+		trials[i].dir = path_join(check_dir(), name);
+		mkdir(trials[i].dir, 0777);
+		CHECK_INT(plan_save(trials[i].plan, trials[i].dir, &err), 0);
+		if (pthread_create(&trials[i].thread, NULL, live, &trials[i]))
+			abort();
+	}
+	for (size_t i = 0; i < count; i++)
+		pthread_join(trials[i].thread, NULL);
+	for (size_t i = 0; i < count; i++)
+		check_trial(&trials[i]);
+}
+
+static void a_store_without_bugs_keeps_every_law(void)
+{
+	struct trial trials[] = {
+		{.law = NULL, .yaml = sessions_yaml},
+		{.law = NULL, .yaml = idle_yaml},
+		{.law = NULL, .yaml = moves_yaml},
+	};
+
+	run(trials, ARRAY_SIZE(trials));
+}
+
+static void the_sessions_exercise_every_law(void)
+{
+	static const char *const laws[] = {"I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9",
+		"I10", "I11", "I12", "I13", "I14", "I15", "I17"};
+	struct trial trial = {.law = NULL, .yaml = sessions_yaml};
+	struct err err = {0};
+
+	trial.plan = make_plan(trial.yaml);
+	trial.dir = path_join(check_dir(), "cell");
+	mkdir(trial.dir, 0777);
+	CHECK_INT(plan_save(trial.plan, trial.dir, &err), 0);
+	live(&trial);
+	for (size_t i = 0; i < ARRAY_SIZE(laws); i++)
+		if (!CHECK_STR(ruling(&trial, laws[i]), "holds"))
+			fprintf(stderr, "%s\n", laws[i]);
+	check_trial(&trial);
+}
+
+static void each_bug_breaks_its_law(void)
+{
+	struct trial trials[] = {
+		{.law = "I1", .yaml = sessions_yaml, .bug = FAKE_CHANGES_UID, .nth = 2},
+		{.law = "I2", .yaml = sessions_yaml, .bug = FAKE_REWRITES, .nth = 1},
+		{.law = "I3", .yaml = sessions_yaml, .bug = FAKE_LOWERS_VALID, .nth = 1},
+		{.law = "I4", .yaml = sessions_yaml, .bug = FAKE_KEEPS_UIDNEXT, .nth = 2},
+		{.law = "I5", .yaml = sessions_yaml, .bug = FAKE_MISCOUNTS, .nth = 1},
+		{.law = "I6", .yaml = sessions_yaml, .bug = FAKE_EXPUNGES_EARLY, .nth = 1},
+		{.law = "I7", .yaml = sessions_yaml, .bug = FAKE_BLIND, .nth = 1},
+		{.law = "I8", .yaml = sessions_yaml, .bug = FAKE_CLOSE_KEEPS, .nth = 1},
+		{.law = "I9", .yaml = sessions_yaml, .bug = FAKE_ADDS_REFUSED, .nth = 3},
+		{.law = "I10", .yaml = moves_yaml, .bug = FAKE_MOVE_LOSES, .nth = 3},
+		{.law = "I11", .yaml = sessions_yaml, .bug = FAKE_FORGETS_FLAGS, .nth = 3},
+		{.law = "I12", .yaml = sessions_yaml, .bug = FAKE_MIXES_FETCH, .nth = 1},
+		{.law = "I13", .yaml = sessions_yaml, .bug = FAKE_REPEATS_MODSEQ, .nth = 8},
+		{.law = "I14", .yaml = sessions_yaml, .bug = FAKE_RESYNC_FORGETS, .nth = 1},
+		{.law = "I15", .yaml = sessions_yaml, .bug = FAKE_VANISHES_MORE, .nth = 1},
+		{.law = "I16", .yaml = idle_yaml, .bug = FAKE_IDLE_DEAF, .nth = 1},
+		{.law = "I17", .yaml = sessions_yaml, .bug = FAKE_REPLIES_TWICE, .nth = 3},
+	};
+
+	run(trials, ARRAY_SIZE(trials));
+}
+
+CHECK_MAIN(CHECK_CASE(a_store_without_bugs_keeps_every_law),
+	CHECK_CASE(the_sessions_exercise_every_law), CHECK_CASE(each_bug_breaks_its_law))
