@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void imap_walk_begin(struct imap_walk *walk, const struct history *history)
@@ -58,4 +59,52 @@ const struct trace_item *imap_walk_next(struct imap_walk *walk)
 		return NULL;
 	}
 	return &walk->trace->items[walk->at++];
+}
+
+/* ---- a view against the truth ---- */
+
+const char *contradiction_name(enum contradiction contradiction)
+{
+	static const char *const names[] = {"agrees", "missing", "lingering", "stale"};
+
+	return names[contradiction];
+}
+
+enum contradiction view_contradicts(
+	const struct view *view, const struct mail *mail, uint32_t before)
+{
+	const struct view_slot *slot = view_find(view, mail->uid);
+	uint32_t certain;
+
+	if (mail->removed && mail->removed->line < before)
+		return slot ? LINGERING : AGREES;
+	if (!mail_is_here(mail))
+		return AGREES;
+	if (!slot)
+		return mail->added && mail->added->line < before && !view->unknown ? MISSING
+										   : AGREES;
+	if (!slot->flags || !mail->stored || mail->stored->line >= before)
+		return AGREES;
+	certain = mail_certain(mail, ~(uint32_t)FLAG_KNOWN);
+	return (slot->flags ^ mail->flags) & certain ? STALE : AGREES;
+}
+
+const char *contradiction_text(const struct imap_walk *walk, const struct view *view,
+	const struct mail *mail, enum contradiction contradiction, char *out, size_t size)
+{
+	const struct view_slot *slot = view_find(view, mail->uid);
+	char stored[128], shown[128];
+
+	if (contradiction == MISSING) {
+		snprintf(out, size, "UID %u, acknowledged, is missing", mail->uid);
+	} else if (contradiction == LINGERING) {
+		snprintf(out, size, "UID %u, expunged, is still there", mail->uid);
+	} else {
+		snprintf(out, size, "UID %u has the flags %s, and %s were stored", mail->uid,
+			trace_flag_words(walk->trace, slot ? slot->flags & mail->known : 0, shown,
+				sizeof(shown)),
+			trace_flag_words(
+				walk->trace, mail->flags & mail->known, stored, sizeof(stored)));
+	}
+	return out;
 }

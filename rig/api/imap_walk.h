@@ -41,6 +41,7 @@ struct view_pending {
 	uint32_t moved;		    /* MOVE: the code that says where to, a text */
 	uint32_t *touched;	    /* mails, of a command that may change them */
 	size_t touched_count;
+	uint32_t removes_in;	 /* the box of an EXPUNGE or CLOSE, or TRACE_NONE */
 	size_t in_view;		 /* of them, the first so many are in the session's view */
 	uint64_t highest_modseq; /* any message was shown with, before it was sent */
 };
@@ -107,7 +108,8 @@ struct change {
 
 struct box {
 	uint32_t user, mailbox, uidvalidity;
-	uint32_t *mails; /* indices, in the order of their first mention */
+	uint32_t removers; /* EXPUNGE and CLOSE commands pending */
+	uint32_t *mails;   /* indices, in the order of their first mention */
 	size_t mail_count, mail_room;
 	struct change *changes;
 	size_t change_count, change_room;

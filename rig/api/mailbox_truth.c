@@ -129,7 +129,8 @@ static enum effect effect_of(const struct view *view, const struct trace_command
 	}
 }
 
-static void disturb(struct mail *mail, enum effect effect, const struct trace_command *command)
+static void disturb(struct imap_walk *walk, struct mail *mail, enum effect effect,
+	const struct trace_command *command)
 {
 	uint32_t mask = command->verb == VERB_FETCH ? FLAG_SEEN
 			: command->op == '='	    ? UINT32_MAX
@@ -139,6 +140,9 @@ static void disturb(struct mail *mail, enum effect effect, const struct trace_co
 		mail->contested = mail->contested || mail->stores;
 		mail->stores++;
 		mail->known &= ~mask;
+		/* An EXPUNGE under way may find it deleted. */
+		if (mask & FLAG_DELETED && walk->boxes[mail->box].removers)
+			mail->doubt = true;
 	} else {
 		mail->removals++;
 	}
@@ -155,7 +159,7 @@ static void touch(
 		pending->touched = mem_grow(pending->touched,
 			pending->touched_count ? pending->touched_count * 2 : 1, sizeof(uint32_t));
 	pending->touched[pending->touched_count++] = index;
-	disturb(mail, effect, pending->command);
+	disturb(walk, mail, effect, pending->command);
 }
 
 /* Messages that the session was not shown may be hit by a range all the same. */
@@ -203,8 +207,13 @@ void truth_sent(struct imap_walk *walk, struct view *view, struct view_pending *
 
 	if (command->verb == VERB_DELETE || command->verb == VERB_RENAME)
 		truth_wiped(walk, view->session->user, command->mailbox);
-	if (effect != EFFECT_NONE && view->box != TRACE_NONE)
-		touch_set(walk, view, pending, effect);
+	if (effect == EFFECT_NONE || view->box == TRACE_NONE)
+		return;
+	if (effect == EFFECT_REMOVES_DELETED) {
+		pending->removes_in = view->box;
+		walk->boxes[view->box].removers++;
+	}
+	touch_set(walk, view, pending, effect);
 }
 
 /* ---- a command ends ---- */
@@ -389,6 +398,8 @@ void truth_done(struct imap_walk *walk, struct view *view, struct view_pending *
 		settle_removal(walk, pending, done);
 		break;
 	}
+	if (pending->removes_in != TRACE_NONE)
+		walk->boxes[pending->removes_in].removers--;
 	if (done->status == OUTCOME_OK && pending->command->verb == VERB_APPEND)
 		appended(walk, view, pending, done);
 	if (done->status == OUTCOME_OK && !strncasecmp(code, "COPYUID ", 8))
@@ -460,52 +471,4 @@ void truth_wiped(struct imap_walk *walk, uint32_t user, uint32_t mailbox)
 			walk->mails[box->mails[j]].flag_doubt = true;
 		}
 	}
-}
-
-/* ---- a view against the truth ---- */
-
-const char *contradiction_name(enum contradiction contradiction)
-{
-	static const char *const names[] = {"agrees", "missing", "lingering", "stale"};
-
-	return names[contradiction];
-}
-
-enum contradiction view_contradicts(
-	const struct view *view, const struct mail *mail, uint32_t before)
-{
-	const struct view_slot *slot = view_find(view, mail->uid);
-	uint32_t certain;
-
-	if (mail->removed && mail->removed->line < before)
-		return slot ? LINGERING : AGREES;
-	if (!mail_is_here(mail))
-		return AGREES;
-	if (!slot)
-		return mail->added && mail->added->line < before && !view->unknown ? MISSING
-										   : AGREES;
-	if (!slot->flags || !mail->stored || mail->stored->line >= before)
-		return AGREES;
-	certain = mail_certain(mail, ~(uint32_t)FLAG_KNOWN);
-	return (slot->flags ^ mail->flags) & certain ? STALE : AGREES;
-}
-
-const char *contradiction_text(const struct imap_walk *walk, const struct view *view,
-	const struct mail *mail, enum contradiction contradiction, char *out, size_t size)
-{
-	const struct view_slot *slot = view_find(view, mail->uid);
-	char stored[128], shown[128];
-
-	if (contradiction == MISSING) {
-		snprintf(out, size, "UID %u, acknowledged, is missing", mail->uid);
-	} else if (contradiction == LINGERING) {
-		snprintf(out, size, "UID %u, expunged, is still there", mail->uid);
-	} else {
-		snprintf(out, size, "UID %u has the flags %s, and %s were stored", mail->uid,
-			trace_flag_words(walk->trace, slot ? slot->flags & mail->known : 0, shown,
-				sizeof(shown)),
-			trace_flag_words(
-				walk->trace, mail->flags & mail->known, stored, sizeof(stored)));
-	}
-	return out;
 }

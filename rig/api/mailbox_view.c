@@ -177,6 +177,7 @@ static void sent(struct imap_walk *walk, struct view *view, const struct trace_i
 		.command = command,
 		.in_progress = command->verb != VERB_APPEND,
 		.highest_modseq = view->shown_modseq,
+		.removes_in = TRACE_NONE,
 	};
 	if (command->verb == VERB_SELECT || command->verb == VERB_EXAMINE)
 		begin_select(walk, view, item, command);
