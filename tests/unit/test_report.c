@@ -239,6 +239,24 @@ static void the_page_links_to_each_cell(void)
 	CHECK_HAS(buf_text(&got), "prefers-color-scheme:dark");
 }
 
+static void the_page_draws_who_waits_for_whom(void)
+{
+	auto_json json_t *diagnosis = json_pack("{s{s[{ss ss sb}]s[[ii]]}}", "graph", "nodes",
+		"who", "<a>", "what", "mutex", "culprit", 1, "edges", 0, 0);
+	struct finding finding = {.signature = "deadlock-1", .diagnosis = diagnosis};
+	struct result cell = {.verdict = VERDICT_FAIL, .findings = &finding, .finding_count = 1};
+	struct campaign_results one = {.name = "x", .version = "1", .cells = &cell, .count = 1};
+	auto_buf struct buf got = {0};
+
+	CHECK_INT(exporter_find("html")->write(&one, &got, NULL), 0);
+	CHECK_HAS(buf_text(&got), "<svg ");
+	CHECK_HAS(buf_text(&got), "&lt;a&gt;");
+	finding.diagnosis = NULL;
+	buf_reset(&got);
+	CHECK_INT(exporter_find("html")->write(&one, &got, NULL), 0);
+	CHECK(!strstr(buf_text(&got), "<svg "));
+}
+
 static void markup_has_no_way_out(void)
 {
 	static const struct {
@@ -354,6 +372,6 @@ CHECK_MAIN(CHECK_CASE(the_manual_reads_as_printed), CHECK_CASE(hostile_text_obey
 	CHECK_CASE(a_terminal_cuts_lines_at_its_width), CHECK_CASE(a_long_time_still_stands_apart),
 	CHECK_CASE(seeds_are_told_apart), CHECK_CASE(one_cause_is_one_block),
 	CHECK_CASE(json_holds_cells_and_totals), CHECK_CASE(the_page_is_whole),
-	CHECK_CASE(the_page_links_to_each_cell), CHECK_CASE(markup_has_no_way_out),
-	CHECK_CASE(every_exporter_says_what_it_is),
+	CHECK_CASE(the_page_links_to_each_cell), CHECK_CASE(the_page_draws_who_waits_for_whom),
+	CHECK_CASE(markup_has_no_way_out), CHECK_CASE(every_exporter_says_what_it_is),
 	CHECK_CASE(the_first_reason_that_applies_is_the_exit_code))

@@ -1,6 +1,7 @@
 /* One static page a campaign: totals, findings, every cell with links into its folder. No scripts. */
 #include "report/exporter.h"
 
+#include "report/graph_svg.h"
 #include "report/markup.h"
 
 #include <string.h>
@@ -28,6 +29,7 @@ static const char style[] =
 	"\n"
 	"section{border-left:4px solid var(--fail);padding-left:1rem;margin:1rem 0}\n"
 	"section.known{border-color:var(--rule)}\n"
+	"figure{margin:.5rem 0;overflow-x:auto}\n"
 	"</style>\n</head>\n<body>\n";
 
 static const char *text_or(const char *text, const char *otherwise)
@@ -73,6 +75,19 @@ static void add_totals(struct buf *out, const struct campaign_results *campaign)
 	buf_add_str(out, "</span></p>\n");
 }
 
+/* Who waits for whom, where the finding is a hang or crash that was diagnosed. */
+static void add_graph(struct buf *out, const struct finding *finding)
+{
+	auto_buf struct buf svg = {0};
+
+	if (!graph_svg(json_object_get(finding->diagnosis, "graph"), &svg))
+		return;
+	buf_add_str(out, "<figure>");
+	buf_add_str(out, svg.data);
+	buf_add_str(out, "<figcaption class=\"f\">each waits for the one that its arrow points at; "
+			 "red: who causes it</figcaption></figure>\n");
+}
+
 static void add_finding(struct buf *out, const struct result *cell, const struct finding *finding)
 {
 	bool known = cell->state == FINDING_KNOWN;
@@ -83,7 +98,9 @@ static void add_finding(struct buf *out, const struct result *cell, const struct
 		finding->suspect ? ", suspect: rig trouble came before it" : "",
 		finding->baseline ? ", without any fault" : "");
 	markup_add(out, text_or(finding->title, text_or(cell->reason, "")));
-	buf_add_str(out, "</p>\n<p class=\"f\">");
+	buf_add_str(out, "</p>\n");
+	add_graph(out, finding);
+	buf_add_str(out, "<p class=\"f\">");
 	markup_add(out, text_or(cell->scenario, "?"));
 	buf_add_str(out, " on ");
 	markup_add(out, text_or(cell->target, "?"));
