@@ -27,11 +27,11 @@
  *		 replies to this dot that no recipient was left for. text: of the reply; its "queued as ID"
  *		 names the entry of the queue
  *	fault	 {step, fault, state, count?, text?, agent?, user?, at_t?, point?, errno?, role?, path?,
- *		 calls?, hit?}	state: armed in-force healing healed heal-failed. agent: the target's agent it takes
- *		 away; user: whose mailbox alone it touches. at_t: of a power cut in force, the instant whose
- *		 disks the store has afterwards: what was answered later never was. point to hit: of a call
- *		 fault when it is armed, what fails, of any program of the store without role; it does so
- *		 until it is healing
+ *		 calls?, hit?, late_s?}	state: armed in-force healing healed heal-failed. agent: the
+ *		 target's agent it takes away; user: whose mailbox alone it touches. at_t: of a power cut in
+ *		 force, the instant whose disks the store has afterwards: what was answered later never was.
+ *		 point to hit: of a call fault when it is armed, what fails, of any program of the store
+ *		 without role; it does so until it is healing. late_s: armed so long after its moment
  *	met	 {step, text}	one thing that met the fault
  *	never	 {step, do}	the trigger of this step never came
  *	missed	 {step, window}	a step that was to end while `window` was in force ended later

@@ -51,6 +51,15 @@ static void say_call(const struct step *step, json_t *line)
 		json_object_set_new(line, "hit", json_integer(step->hit));
 }
 
+/* How long after its moment the fault was in the guest. A client of the rig's own stands still meanwhile. */
+static void say_late(const struct step_run *step, json_t *line)
+{
+	if (step->step->trigger.kind == TRIGGER_MOMENT && step->triggered)
+		json_object_set_new(line, "late_s",
+			json_real((double)(cell_now(step->cell) - step->moment_ns) /
+				  (double)NS_PER_SEC));
+}
+
 static void record_fault(struct step_run *step, const char *state, const char *text)
 {
 	json_t *line = json_pack("{ss ss ss}", "step", step->step->label, "fault",
@@ -58,8 +67,10 @@ static void record_fault(struct step_run *step, const char *state, const char *t
 
 	if (!strcmp(state, "healed") || !strcmp(state, "in-force"))
 		json_object_set_new(line, "count", json_integer((json_int_t)step->run.fired));
-	if (!strcmp(state, "armed"))
+	if (!strcmp(state, "armed")) {
 		say_call(step->step, line);
+		say_late(step, line);
+	}
 	if (!strcmp(state, "in-force") && step->run.at_ns >= 0)
 		json_object_set_new(line, "at_t",
 			json_real((double)(step->run.at_ns - step->cell->origin_ns) /
