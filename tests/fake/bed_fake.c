@@ -181,7 +181,7 @@ static int bed_arm(struct bed *bed, const struct call_rule *rule, struct err *er
 	if (!rule->slot || rule->slot >= FAKE_SLOTS)
 		return err_set(err, -EINVAL, "there is no slot %u", rule->slot);
 	of(bed)->armed[rule->slot] = true;
-	if (rule->errno_name && !strncmp(rule->point, "posix/io/sync/", 14))
+	if (rule->errno_name && !rule->globs && !strncmp(rule->point, "posix/io/sync/", 14))
 		fake_fail_sync(of(bed)->fake, true);
 	break_box(of(bed), rule->globs);
 	return 0;

@@ -16,6 +16,11 @@ static const struct target excepting = {.logs = logs,
 static struct target_log bad[] = {{(char *)"/var/log/mail", (char *)"(unclosed"}};
 static const struct target broken = {.logs = bad, .log_count = 1};
 
+#define LATER(line) "{\"t\":70,\"ev\":\"log\",\"path\":\"/var/log/mail\",\"line\":" Q(line) "}\n"
+#define CUT                                                                                   \
+	"{\"t\":50,\"ev\":\"fault\",\"step\":\"cut\",\"fault\":\"power-cut\",\"state\":\"in-" \
+	"force\""                                                                             \
+	",\"count\":1,\"at_t\":49}\n"
 #define ALARM LOG("/var/log/mail", "smtpd[17]: fatal: open queue/4ABC7: EIO")
 
 static void an_alarm_the_baseline_lacks_is_blamed(void)
@@ -43,6 +48,13 @@ static void an_alarm_the_baseline_lacks_is_blamed(void)
 			.target = &excepting, .baseline = WORK, .excused = 1},
 		{"the exception covers no other", ALARM, RULING_BROKEN, .target = &excepting,
 			.baseline = WORK},
+		{"a repair after a power cut is told of", WORK CUT LATER("mended with force"),
+			RULING_HOLDS, .target = &target, .baseline = WORK, .excused = 1},
+		{"a panic after a power cut", WORK CUT LATER("panic: no index"), RULING_BROKEN,
+			.target = &target, .baseline = WORK},
+		{"the same words before the power cut",
+			LOG("/var/log/mail", "mended with force") CUT, RULING_BROKEN,
+			.target = &target, .baseline = WORK},
 		{"the pattern is none", ALARM, RULING_CANNOT_TELL, "regular expression",
 			.target = &broken},
 		{"no log at all", WORK END, RULING_NOT_APPLICABLE, .target = &target},
