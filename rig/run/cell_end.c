@@ -237,15 +237,43 @@ static void record_box(struct cell *cell, const char *user, const struct imap_bo
 			"messages", (json_int_t)box->messages));
 }
 
-static void read_back_user(struct cell *cell, const struct service *imap, const char *user)
+static int try_read_back(struct cell *cell, const struct service *imap, const char *user,
+	struct imap_copies *ret, struct err *err)
 {
 	struct mail_opts opts = {.reply_ms = READ_BACK_MS, .clock_ns = cell_clock, .arg = cell};
+	int fd = cell->bed->ops->connect(cell->bed, imap, deadline_in_ms(READ_BACK_MS), err);
+
+	return fd < 0 ? fd : imap_read_back_user(fd, &opts, user, user, ret, err);
+}
+
+/* After a power cut a store may find the damage only when somebody comes, refuse him, and mend it for the next
+ * (laws U4, M4): within `recover` there may be a next one. */
+static int read_back_again(struct cell *cell, const struct service *imap, const char *user,
+	struct imap_copies *ret, struct err *err)
+{
+	int64_t limit = cell_now(cell) + cell->objectives.recover_ms * NS_PER_MS;
+	int rc = -EIO;
+
+	while (rc && cell_now(cell) < limit && !cell->broken) {
+		imap_copies_free(ret);
+		*ret = (struct imap_copies){0};
+		history_add(cell->recorder, "note", "{so}", "text", json_text(err->text));
+		pthread_mutex_lock(&cell->lock);
+		cell_wait(cell, cell_now(cell) + QUEUE_ASK_MS * NS_PER_MS);
+		pthread_mutex_unlock(&cell->lock);
+		rc = try_read_back(cell, imap, user, ret, err);
+	}
+	return rc;
+}
+
+static void read_back_user(struct cell *cell, const struct service *imap, const char *user)
+{
 	struct imap_copies copies = {0};
 	struct err err = {0};
-	int fd, rc;
+	int rc = try_read_back(cell, imap, user, &copies, &err);
 
-	fd = cell->bed->ops->connect(cell->bed, imap, deadline_in_ms(READ_BACK_MS), &err);
-	rc = fd < 0 ? fd : imap_read_back_user(fd, &opts, user, user, &copies, &err);
+	if (rc && cell->rebooted)
+		rc = read_back_again(cell, imap, user, &copies, &err);
 	for (size_t i = 0; i < copies.mailboxes; i++)
 		record_box(cell, user, &copies.boxes[i]);
 	for (size_t i = 0; i < copies.count; i++)
