@@ -244,6 +244,11 @@ struct bed_ops {
 	 * scan.json, tasks.txt, locks.txt. */
 	int (*evidence)(struct bed *bed, const char *dir, struct err *err);
 
+	/* Whether what hangs now ends by itself: the keys of `adjudged` of history.h, found out on a copy
+	 * whose idle time is skipped. The store stands still meanwhile, and so does the cell clock. May
+	 * take minutes. `stopping`: a stop is overdue. What could not be found out is an answer too. */
+	int (*adjudicate)(struct bed *bed, bool stopping, json_t **ret, struct err *err);
+
 	/* What the rig left behind: an array of sentences, empty when clean. New reference. */
 	int (*residue)(struct bed *bed, json_t **ret, struct err *err);
 

@@ -88,6 +88,8 @@ void result_free(struct result *result)
 	free(result->reason);
 	free(result->control);
 	free(result->accelerator);
+	free(result->recovery);
+	free(result->recovery_event);
 	free(result->path);
 	for (size_t i = 0; i < result->finding_count; i++)
 		finding_free(&result->findings[i]);
@@ -168,6 +170,8 @@ json_t *result_to_json(const struct result *result)
 	if (!json || !measures || json_object_update_missing(json, measures))
 		abort();
 	json_decref(measures);
+	json_object_set_new(json, "recovery", text_or_null(result->recovery));
+	json_object_set_new(json, "recovery_event", text_or_null(result->recovery_event));
 	if (result->laws)
 		json_object_set(json, "laws", result->laws);
 	if (result->drain)
@@ -217,6 +221,8 @@ static void texts_from_json(const json_t *json, struct result *ret)
 	ret->reason = text_at(json, "reason");
 	ret->control = text_at(json, "control");
 	ret->accelerator = text_at(json, "accelerator");
+	ret->recovery = text_at(json, "recovery");
+	ret->recovery_event = text_at(json, "recovery_event");
 	ret->path = text_at(json, "path");
 	ret->drain = json_deep_copy(json_object_get(json, "drain"));
 }

@@ -62,6 +62,8 @@ struct result {
 	int64_t fired, residue;
 	int64_t detect_ms, recover_ms, drain_ms, wall_ms;
 	int64_t recovers_after_s;
+	char *recovery;	      /* "permanent" "after_guest_s" "not-judged", or NULL: nothing hung */
+	char *recovery_event; /* by what, or why not; one clause, or NULL */
 	uint32_t hits, tries; /* "hits":[5,5] */
 	char *control;	      /* verdict word of the control cell, or NULL */
 	char *accelerator;

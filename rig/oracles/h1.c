@@ -2,6 +2,8 @@
 #include "api/ledger.h"
 #include "api/oracle.h"
 
+#include "base/json.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -11,6 +13,8 @@ struct pass {
 	const struct ledger *ledger;
 	const struct oracle_context *context;
 	struct judgement *judgement;
+	const struct event *adjudged; /* of the hang that the faults left, or NULL */
+	int64_t pending;	      /* operations in it */
 };
 
 /* A wait for work is no pending operation. */
@@ -52,6 +56,36 @@ static double limit_s(const struct pass *pass, const struct ledger_force *force)
 	return silent_ms > 0 ? recover + (double)silent_ms / 1000 : -1;
 }
 
+/* The rig stopped waiting before the limit: what a branch with skipped idle time saw beyond. A first answer
+ * speaks for an operation only where there is no other. */
+static void judge_adjudged(const struct pass *pass, const struct ledger_op *op, const char *fault,
+	double waited, double limit)
+{
+	const char *name = ledger_text(pass->ledger, op->op), *recovery = "", *event = "";
+	double answer = -1;
+
+	if (pass->adjudged) {
+		recovery = json_get_text(pass->adjudged->data, "recovery", "");
+		event = json_get_text(pass->adjudged->data, "event", "");
+		answer = json_get_real(pass->adjudged->data, "answer_s", -1);
+	}
+	if (!strcmp(recovery, "permanent") || (answer >= 0 && waited + answer > limit)) {
+		if (oracle_breach(pass->context, "H1", pass->judgement, name, op->begin_line,
+			    "'%s', pending when '%s' was healed, did not end within the store's "
+			    "own "
+			    "time-out (limit %.0f s): %s",
+			    name, fault, limit, event))
+			judgement_line(pass->judgement, pass->adjudged->line);
+	} else if (answer >= 0 && pass->pending == 1) {
+		judgement_holds(pass->judgement);
+	} else {
+		judgement_cannot_tell(pass->judgement, op->begin_line,
+			"'%s' was still pending %.1f s after '%s' was healed, when the rig stopped "
+			"waiting (limit %.1f s)",
+			name, waited, fault, limit);
+	}
+}
+
 static void judge_pending(
 	const struct pass *pass, const struct ledger_op *op, const struct ledger_force *force)
 {
@@ -84,10 +118,20 @@ static void judge_pending(
 	} else if (returned) {
 		judgement_holds(pass->judgement);
 	} else {
-		judgement_cannot_tell(pass->judgement, op->begin_line,
-			"'%s' was still pending %.1f s after '%s' was healed, when the rig stopped "
-			"waiting (limit %.1f s)",
-			name, waited, fault, limit);
+		judge_adjudged(pass, op, fault, waited, limit);
+	}
+}
+
+static void find_adjudged(const struct history *history, struct pass *pass)
+{
+	for (size_t i = 0; i < history->count; i++) {
+		const struct event *event = &history->events[i];
+
+		if (event_is(event, "recovered"))
+			pass->pending = json_get_int(event->data, "pending", 0);
+		if (event_is(event, "adjudged") &&
+			!strcmp(json_get_text(event->data, "name", ""), "not-recovered"))
+			pass->adjudged = event;
 	}
 }
 
@@ -96,6 +140,7 @@ static void judge(
 {
 	struct pass pass = {.ledger = history->ledger, .context = context, .judgement = ret};
 
+	find_adjudged(history, &pass);
 	for (size_t i = 0; i < pass.ledger->force_count; i++)
 		if (!isnan(pass.ledger->forces[i].to))
 			judgement_holds(ret);

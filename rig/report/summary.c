@@ -234,6 +234,11 @@ static void add_ends(struct buf *out, const struct result *cell)
 			seconds / 60);
 	else if (seconds >= 0)
 		buf_addf(out, "        ends     by itself after %lld s (guest time)\n", seconds);
+	else if (!strcmp(text_or(cell->recovery, ""), "permanent")) {
+		buf_add_str(out, "        ends     not by itself: ");
+		add_text(out, text_or(cell->recovery_event, "nothing moved"));
+		buf_addc(out, '\n');
+	}
 }
 
 /* A cell is named by its number where it has one. */

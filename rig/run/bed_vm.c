@@ -264,6 +264,7 @@ static const struct bed_ops vm_ops = {
 	.evidence = vm_evidence,
 	.stacks = vm_stacks,
 	.core = vm_core,
+	.adjudicate = vm_adjudicate,
 	.residue = vm_residue,
 	.processes = vm_processes,
 	.watch_kills = vm_watch_kills,

@@ -58,7 +58,9 @@ int vm_fill_disk(
 int vm_hurt_link(struct bed *bed, const struct link_hurt *hurt, struct err *err);
 int vm_cut_link(struct bed *bed, bool cut, struct err *err);
 int vm_shift_clock(struct bed *bed, int64_t shift_ns, struct err *err);
-int vm_measure(struct bed *bed, json_t **ret, struct err *err); /* bed_vm_measure.c */
+int vm_adjudicate(
+	struct bed *bed, bool stopping, json_t **ret, struct err *err); /* bed_vm_adjudicate.c */
+int vm_measure(struct bed *bed, json_t **ret, struct err *err);		/* bed_vm_measure.c */
 int vm_hurt_residue(struct vm_bed *bed, json_t *ret, struct err *err);
 
 /* bed_vm_stop.c: processes, groups and threads that stand still. */

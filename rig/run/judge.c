@@ -213,6 +213,18 @@ static int64_t milliseconds(double seconds)
 	return (int64_t)(seconds * 1000.0 + 0.5);
 }
 
+/* The first hang that was run on gives the cell its recovery; a later one is mostly its consequence. */
+static void measure_recovery(const struct event *event, struct result *ret)
+{
+	if (ret->recovery && strcmp(ret->recovery, "not-judged"))
+		return;
+	free(ret->recovery);
+	free(ret->recovery_event);
+	ret->recovery = text_dup(json_get_text(event->data, "recovery", "not-judged"));
+	ret->recovery_event = text_dup(json_get_text(event->data, "event", ""));
+	ret->recovers_after_s = json_get_int(event->data, "after_guest_s", -1);
+}
+
 static void measure(struct weighing *w, struct result *ret)
 {
 	double in_force = -1, broken = first_line_time(w, first_firm(ret));
@@ -227,6 +239,8 @@ static void measure(struct weighing *w, struct result *ret)
 			ret->recover_ms = milliseconds(json_get_real(event->data, "took_s", 0));
 		else if (event_is(event, "drained") && json_get_bool(event->data, "empty", false))
 			ret->drain_ms = milliseconds(json_get_real(event->data, "took_s", 0));
+		else if (event_is(event, "adjudged"))
+			measure_recovery(event, ret);
 		else if (event_is(event, "bed") && !ret->accelerator)
 			ret->accelerator =
 				text_dup(json_get_text(event->data, "accelerator", "none"));

@@ -5,6 +5,12 @@
 #define PENDING		 WORK OP(3, 1, "imap-fetch", "u1")
 #define LAST(t)		 "{\"t\":" #t ",\"ev\":\"recovered\",\"all\":false}\n"
 #define SILENT(t, state) FAULT(t, "lmtp-silent", state)
+#define SILENCE		 SILENT(2, "in-force") PENDING SILENT(10, "healed")
+#define STOPPED(n)	 "{\"t\":30,\"ev\":\"recovered\",\"all\":false,\"pending\":" #n "}\n"
+#define ADJUDGED(name, json) \
+	"{\"t\":30,\"ev\":\"adjudged\",\"name\":\"" name "\",\"event\":\"seen\"," json "}\n"
+#define ANSWERED(s)  ADJUDGED("not-recovered", "\"recovery\":\"after_guest_s\",\"answer_s\":" #s)
+#define PERMANENT(n) ADJUDGED(n, "\"recovery\":\"permanent\"")
 
 static void what_was_pending_ends_after_the_heal(void)
 {
@@ -66,6 +72,29 @@ static void a_silent_agent_may_use_its_own_time_out(void)
 	CHECK_TABLE("H1", rows);
 }
 
+/* 20 s of the 610 had gone by when the rig stopped waiting. */
+static void the_rest_of_a_long_time_out_is_seen_on_a_branch(void)
+{
+	static const struct row rows[] = {
+		{"answered within it", SILENCE STOPPED(1) ANSWERED(589.5), RULING_HOLDS},
+		{"answered beyond it", SILENCE STOPPED(1) ANSWERED(591), RULING_BROKEN,
+			"did not end within"},
+		{"never", SILENCE STOPPED(2) PERMANENT("not-recovered"), RULING_BROKEN, "seen"},
+		{"another one may have been answered", SILENCE STOPPED(2) ANSWERED(500),
+			RULING_CANNOT_TELL, "still pending"},
+		{"another hang", SILENCE STOPPED(1) PERMANENT("not-stopped"), RULING_CANNOT_TELL},
+		{"a thread moved and nobody was answered",
+			SILENCE STOPPED(1)
+				ADJUDGED("not-recovered", "\"recovery\":\"after_guest_s\""),
+			RULING_CANNOT_TELL},
+		{"not judged",
+			SILENCE STOPPED(1) ADJUDGED("not-recovered", "\"recovery\":\"not-judged\""),
+			RULING_CANNOT_TELL},
+	};
+
+	CHECK_TABLE("H1", rows);
+}
+
 static void without_a_heal_there_is_nothing_to_judge(void)
 {
 	static const struct row rows[] = {
@@ -84,4 +113,5 @@ static void without_a_heal_there_is_nothing_to_judge(void)
 CHECK_MAIN(CHECK_CASE(what_was_pending_ends_after_the_heal),
 	CHECK_CASE(what_stays_pending_is_blamed),
 	CHECK_CASE(a_silent_agent_may_use_its_own_time_out),
+	CHECK_CASE(the_rest_of_a_long_time_out_is_seen_on_a_branch),
 	CHECK_CASE(without_a_heal_there_is_nothing_to_judge))

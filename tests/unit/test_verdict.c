@@ -20,6 +20,7 @@ static const char example[] =
 	"\"recovers_after_s\":9000,\"hits\":[5,5],\"control\":\"PASS\",\"wall_ms\":14900,"
 	"\"accelerator\":\"tcg\",\"starved\":false,"
 	"\"path\":\"results/2026-11-22.1/mta-disabled-mailbox-move.refstore.1\","
+	"\"recovery\":\"after_guest_s\",\"recovery_event\":\"thread 7 ends\","
 	"\"laws\":{\"H3\":{\"ruling\":\"broken\"}}}";
 
 static void the_published_shape_comes_back_byte_for_byte(void)
@@ -53,7 +54,7 @@ static void what_was_not_measured_is_null(void)
 	auto_json json_t *json = result_to_json(&result);
 	static const char *const null_keys[] = {"class", "signature", "state", "fired", "residue",
 		"detect_ms", "recover_ms", "drain_ms", "wall_ms", "recovers_after_s", "hits",
-		"control", "target", "path"};
+		"control", "target", "path", "recovery", "recovery_event"};
 	struct result again;
 
 	for (size_t i = 0; i < ARRAY_SIZE(null_keys); i++)
