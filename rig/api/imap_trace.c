@@ -267,8 +267,11 @@ static void add_box(struct imap_trace *trace, const struct event *event)
 {
 	bool copy = event_is(event, "copy");
 	const char *flags = json_get_text(event->data, "flags", NULL);
-	struct trace_item *item = add(trace, event, copy ? TRACE_COPY : TRACE_BOX, TRACE_NONE);
+	struct trace_item *item;
 
+	if (!trace->session_count) /* nothing to compare it with */
+		return;
+	item = add(trace, event, copy ? TRACE_COPY : TRACE_BOX, TRACE_NONE);
 	item->user = text_of(trace, event->data, "user");
 	item->mailbox = mailbox_of(trace, event->data, "mailbox");
 	item->uid = number_of(event->data, "uid");

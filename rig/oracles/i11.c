@@ -10,6 +10,7 @@ struct pass {
 	struct judgement *judgement;
 	struct view *last; /* the read-back at the end, as views, by box */
 	size_t last_count;
+	struct key_map last_by_box;
 };
 
 static bool is_before(const struct trace_item *done, uint32_t line)
@@ -66,11 +67,11 @@ static void judge_done(struct pass *pass, struct view *view, const struct trace_
 
 static struct view *last_view(struct pass *pass, const struct trace_item *item)
 {
-	uint32_t box = walk_box(&pass->walk, item->user, item->mailbox, item->uidvalidity);
+	uint32_t box = walk_box(&pass->walk, item->user, item->mailbox, item->uidvalidity), index;
 
-	for (size_t i = pass->last_count; i-- > 0;) /* box by box: the last one as a rule */
-		if (pass->last[i].box == box)
-			return &pass->last[i];
+	index = key_map_put(&pass->last_by_box, box, (uint32_t)pass->last_count);
+	if (index < pass->last_count)
+		return &pass->last[index];
 	pass->last = mem_grow(pass->last, pass->last_count + 1, sizeof(*pass->last));
 	pass->last[pass->last_count] = (struct view){.box = box, .select = item, .sure = true};
 	return &pass->last[pass->last_count++];
@@ -107,6 +108,7 @@ static void judge_last(struct pass *pass, const struct ledger *ledger)
 		view_end(&pass->last[i]);
 	}
 	free(pass->last);
+	key_map_free(&pass->last_by_box);
 }
 
 static void judge(
