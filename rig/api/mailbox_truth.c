@@ -172,7 +172,7 @@ static void touch_others(struct imap_walk *walk, struct view *view, struct view_
 		const struct mail *mail = &walk->mails[box->mails[i]];
 
 		if (mail->presence != PRESENCE_GONE && (!set || uid_set_has(set, mail->uid)) &&
-			!view_find(view, mail->uid))
+			(!view->sure || !view_find(view, mail->uid)))
 			touch(walk, pending, box->mails[i], effect);
 	}
 }
@@ -186,6 +186,10 @@ static void touch_set(
 	bool uid = command->uid, all = !command->set;
 	bool open;
 
+	if (!view->sure) { /* who knows which it means */
+		touch_others(walk, view, pending, NULL, effect);
+		return;
+	}
 	if (!all && uid_set_parse(&set, text, uid ? view_last_uid(view) : (uint32_t)view->count))
 		return;
 	for (size_t i = 0; i < view->count; i++) {

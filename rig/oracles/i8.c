@@ -72,12 +72,14 @@ static void note_spared(struct pass *pass, const struct view *view, const struct
 	}
 }
 
-/* A message with \Deleted that nobody expunged is there, unless \Deleted did not mean it any more. */
-static void judge_spared(struct pass *pass, const struct mail *mail, uint32_t line)
+/* A message with \Deleted that nobody expunged is there, unless \Deleted did not mean it any more.
+ * `before`: where the session began that looks. */
+static void judge_spared(struct pass *pass, const struct mail *mail, uint32_t before, uint32_t line)
 {
 	uint32_t item = key_map_get(&pass->spared, (uint64_t)(mail - pass->walk.mails));
 
-	if (item == UINT32_MAX || !mail_is_here(mail) || mail->closed)
+	if (item == UINT32_MAX || !mail_is_here(mail) || mail->closed ||
+		pass->walk.trace->items[item].line >= before)
 		return;
 	judgement_holds(pass->judgement);
 	if (!line)
@@ -105,7 +107,7 @@ static void judge_listing(struct pass *pass, const struct view *view, const stru
 			if (shown)
 				judge_kept(pass, mail, done->line);
 		}
-		judge_spared(pass, mail, shown ? 0 : done->line);
+		judge_spared(pass, mail, view->select->line, shown ? 0 : done->line);
 	}
 }
 
@@ -145,8 +147,8 @@ static void judge_end(struct pass *pass)
 		uint32_t line = key_map_get(&pass->boxes, mail->box);
 
 		if (line != UINT32_MAX)
-			judge_spared(
-				pass, mail, key_map_get(&pass->read, i) == UINT32_MAX ? line : 0);
+			judge_spared(pass, mail, UINT32_MAX,
+				key_map_get(&pass->read, i) == UINT32_MAX ? line : 0);
 	}
 }
 
