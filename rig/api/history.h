@@ -11,7 +11,8 @@
  *	phase	 {name}	set-up workload faults-off drain stop start read-back end
  *	bed	 {bed, accelerator}
  *	begin	 {id, who, op, service, user?, mailbox?, token?, from?, to[]?, notify?, sha256?, bytes?,
- *		 command?}	from "": the null return path; notify: NEVER (RFC 3461)
+ *		 command?, source?}	from "": the null return path; notify: NEVER (RFC 3461);
+ *		 source: the file of a corpus that a real message came from
  *		 an operation of the rig's own clients begins. op: smtp-message, imap-login, imap-append,
  *		 imap-COMMAND, pop3-session, http-get, or the name of an action
  *	end	 {id, who, op, outcome, code?, text?, replies?, dot_t?, reached?, uid?, fetched?, status?,

@@ -72,6 +72,43 @@ void message_make(struct message *message, struct rng *rng, const struct message
 	hash_bytes(out->data + message->body_at, out->len - message->body_at, message->body_sha256);
 }
 
+static void add_lines(struct buf *out, const char *bytes, size_t len)
+{
+	while (len) {
+		const char *lf = memchr(bytes, '\n', len);
+		size_t all = lf ? (size_t)(lf - bytes) + 1 : len, text = lf ? all - 1 : all;
+
+		if (text && bytes[text - 1] == '\r')
+			text--;
+		buf_add(out, bytes, text);
+		buf_add(out, "\r\n", 2);
+		bytes += all;
+		len -= all;
+	}
+}
+
+void message_wrap(struct message *message, struct rng *rng, const char *bytes, size_t len)
+{
+	struct buf *out = &message->text;
+	const char *lf = memchr(bytes, '\n', len), *body;
+	struct message_seen seen;
+
+	*message = (struct message){0};
+	make_token(rng, message->token);
+	buf_addf(out, "X-Mailrig-Token: %s\r\n", message->token);
+	if (lf && len >= 5 && !memcmp(bytes, "From ", 5)) {
+		len -= (size_t)(lf - bytes) + 1;
+		bytes = lf + 1;
+	}
+	add_lines(out, bytes, len);
+	body = memmem(out->data, out->len, "\r\n\r\n", 4);
+	if (!body)
+		buf_add(out, "\r\n", 2);
+	message->body_at = body ? (size_t)(body - out->data) + 4 : out->len;
+	message_look(out->data, out->len, &seen);
+	memcpy(message->body_sha256, seen.body_sha256, sizeof(seen.body_sha256));
+}
+
 void message_free(struct message *message)
 {
 	if (message)

@@ -45,6 +45,12 @@ struct message {
 
 /* The same stream and spec give the same bytes. */
 void message_make(struct message *message, struct rng *rng, const struct message_spec *spec);
+/*
+ * A message around the bytes of a file, whatever they are: the token's header field, then the bytes with LF and
+ * CRLF as CRLF, without the separator line of an mbox, with an end of the header if it had none. The hash is that of
+ * the body as a scan finds it.
+ */
+void message_wrap(struct message *message, struct rng *rng, const char *bytes, size_t len);
 void message_free(struct message *message); /* what it holds; NULL is fine */
 
 /* Add `len` bytes with dots stuffed (RFC 5321, 4.5.2); `*at_start` (true before the first call)

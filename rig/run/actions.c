@@ -10,6 +10,8 @@ static const struct action_key smtp_keys[] = {
 	{"sessions", false, "1", "connections at the same time"},
 	{"messages", false, "20", "how many in all"},
 	{"size", false, "2KiB", "bytes of each body"},
+	{"mail", false, NULL,
+		"generated, or real: of packaged corpora, each as long as it is; generated"},
 	{"pace", false, NULL, "how fast in all; as fast as it goes"},
 	{0},
 };
@@ -20,6 +22,8 @@ static const struct action_key append_keys[] = {
 	{"sessions", false, "1", "connections at the same time"},
 	{"messages", false, "10", "how many in all"},
 	{"size", false, "2KiB", "bytes of each body"},
+	{"mail", false, NULL,
+		"generated, or real: of packaged corpora, each as long as it is; generated"},
 	{"pace", false, NULL, "how fast in all; as fast as it goes"},
 	{0},
 };

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "mail/http.h"
 #include "run/cell_work.h"
+#include "run/mail_source.h"
 
 #include <assert.h>
 #include <string.h>
@@ -25,6 +26,7 @@ struct work {
 	uint32_t next;	/* message or round to be taken next */
 	uint32_t total; /* 0: until enough */
 	int64_t began_ns;
+	struct mail_source *mails;
 };
 
 /* ---- what sessions share ---- */
@@ -232,9 +234,7 @@ static char *return_path(const struct step *step)
 static void send_one(struct session *session, struct smtp *smtp, uint32_t number)
 {
 	const struct step *step = session->step;
-	auto_free char *stream = text_fmt("%s.%u", step->label, number);
 	auto_free char *from = return_path(step);
-	struct rng rng = rng_stream(session->cell->plan->seed, stream);
 	struct smtp_rcpt rcpts[SMTP_RCPTS_MAX] = {0};
 	struct smtp_mail mail = {
 		.from = from, .rcpts = rcpts, .notify = step_param(step, "notify")};
@@ -245,16 +245,20 @@ static void send_one(struct session *session, struct smtp *smtp, uint32_t number
 		.date_s = DATE_BASE_S + number,
 	};
 	struct message message = {0};
+	auto_free char *stream = text_fmt("%s.%u", step->label, number);
+	struct rng rng = rng_stream(session->cell->plan->seed, stream);
+	const char *source = mail_source_next(session->work->mails, number, &spec, &rng, &message);
 	json_t *begin;
 	uint64_t id;
 
-	message_make(&message, &rng, &spec);
 	mail.message = &message;
 	for (size_t i = 0; i < step->to.count && i < SMTP_RCPTS_MAX; i++)
 		rcpts[mail.rcpt_count++].address = mail_address(step->to.at[i]);
 	begin = json_pack("{ss ss ss so ss sI}", "service", "smtp", "token", message.token, "from",
 		from, "to", recipients(&mail), "sha256", message.body_sha256, "bytes",
 		(json_int_t)message.text.len);
+	if (source)
+		json_object_set_new(begin, "source", json_text(source));
 	if (mail.notify)
 		json_object_set_new(begin, "notify", json_string(mail.notify));
 	id = op_begin(session->cell, session->who, "smtp-message", begin);
@@ -288,7 +292,6 @@ enum mail_outcome session_append(struct session *session, struct imap *imap, con
 	const char *stream, uint32_t number, const char *flags, struct imap_reply *reply)
 {
 	auto_free char *to = mail_address(user);
-	struct rng rng = rng_stream(session->cell->plan->seed, stream);
 	struct message_spec spec = {
 		.from = "append@sink.rig",
 		.to = to,
@@ -296,15 +299,18 @@ enum mail_outcome session_append(struct session *session, struct imap *imap, con
 		.date_s = DATE_BASE_S + number,
 	};
 	struct message message = {0};
+	struct rng rng = rng_stream(session->cell->plan->seed, stream);
+	const char *source = mail_source_next(session->work->mails, number, &spec, &rng, &message);
 	uint32_t validity = 0, uid = 0;
 	uint64_t id;
-	json_t *end;
+	json_t *begin, *end;
 
-	message_make(&message, &rng, &spec);
-	id = op_begin(session->cell, session->who, "imap-append",
-		json_pack("{ss ss ss ss ss sI}", "service", "imap", "user", user, "mailbox",
-			"INBOX", "token", message.token, "sha256", message.body_sha256, "bytes",
-			(json_int_t)message.text.len));
+	begin = json_pack("{ss ss ss ss ss sI}", "service", "imap", "user", user, "mailbox",
+		"INBOX", "token", message.token, "sha256", message.body_sha256, "bytes",
+		(json_int_t)message.text.len);
+	if (source)
+		json_object_set_new(begin, "source", json_text(source));
+	id = op_begin(session->cell, session->who, "imap-append", begin);
 	if (flags && !strcmp(flags, APPEND_CUT))
 		imap_append_cut(
 			imap, "INBOX", &message, (size_t)rng_below(&rng, message.text.len), reply);
@@ -434,9 +440,12 @@ void work_run(struct step_run *step)
 	struct work work = {.step = step, .total = work_total(step->step)};
 	struct session sessions[CELL_SESSIONS_MAX] = {0};
 	uint32_t started = 0;
+	struct err err = {0};
 
 	count = count < CELL_SESSIONS_MAX ? count : CELL_SESSIONS_MAX;
 	work.there = count;
+	if (mail_source_open(&work.mails, step->step, &err))
+		cell_trouble(step->cell, "set-up", "%s", err.text);
 	work.began_ns = cell_now(step->cell);
 	pthread_mutex_init(&work.lock, NULL);
 	for (; started < count; started++) {
@@ -456,6 +465,7 @@ void work_run(struct step_run *step)
 	}
 	for (uint32_t i = 0; i < started; i++)
 		pthread_join(sessions[i].thread, NULL);
+	mail_source_close(work.mails);
 	pthread_mutex_destroy(&work.lock);
 	pthread_mutex_lock(&step->cell->lock);
 	if (step->is_workload && work_finite(step->step))

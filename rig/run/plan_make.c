@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "base/units.h"
 #include "run/actions.h"
+#include "run/mail_source.h"
 #include "run/scenario_load.h"
 #include "run/target_load.h"
 #include "run/target_reach.h"
@@ -151,6 +152,8 @@ static char *why_not(struct maker *m, const struct scenario *scenario, const str
 		reach = fault ? target_reach_why_not(m->reach, m->reach_count, step) : NULL;
 		if (reach)
 			return reach;
+		if (mail_source_lacks(step))
+			return text_dup("no real mail here; run make corpus");
 		if (action && action->command && !target_command(target, action->command))
 			return text_fmt("no %s", action->command);
 		if (action && action->workload) {

@@ -107,6 +107,15 @@ bool workload_is_open_ended(const struct step_source *step)
 	       !has(step, "messages") && !has(step, "send");
 }
 
+static void check_mail(const struct scenario_source *source, const struct step_source *step)
+{
+	const char *mail = step_param(step->step, "mail");
+
+	if (mail && step->action && strcmp(mail, "generated") && strcmp(mail, "real"))
+		mistakes_add(source->mistakes, line_of(step, "mail"),
+			"'mail: %s' is no choice; there are: generated real", mail);
+}
+
 static void check_place(const struct scenario_source *source, const struct step_source *step)
 {
 	auto_free char *title = title_of(step);
@@ -140,6 +149,7 @@ void scenario_check_keys(const struct scenario_source *source, const struct step
 			tell_unused(source, step, key);
 	}
 	check_all_needed(source, step);
+	check_mail(source, step);
 	check_place(source, step);
 }
 

@@ -71,6 +71,41 @@ static void a_message_is_recognised_as_sent(void)
 	message_free(&message);
 }
 
+static void whatever_a_file_holds_becomes_a_message_with_a_token(void)
+{
+	static const struct {
+		const char *bytes, *text; /* the latter behind the token's line */
+		const char *body;
+	} table[] = {
+		{"Subject: a\n\nbody\n", "Subject: a\r\n\r\nbody\r\n", "body\r\n"},
+		{"Subject: a\r\n\r\nbody", "Subject: a\r\n\r\nbody\r\n", "body\r\n"},
+		{"From me Mon Jan  1\nSubject: a\n\nb\n", "Subject: a\r\n\r\nb\r\n", "b\r\n"},
+		{"From: me\n\nFrom you\n", "From: me\r\n\r\nFrom you\r\n", "From you\r\n"},
+		{"Subject: no body", "Subject: no body\r\n\r\n", ""},
+		{"\nbody alone\n", "\r\nbody alone\r\n", "body alone\r\n"},
+		{"", "\r\n", ""},
+		{"a\n\n\xe9\x80.\n.\n", "a\r\n\r\n\xe9\x80.\r\n.\r\n", "\xe9\x80.\r\n.\r\n"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		struct rng rng = rng_stream(1, "wrap");
+		struct message message;
+		struct message_seen seen;
+		char hash[HASH_HEX_SIZE];
+		auto_free char *want = NULL;
+
+		message_wrap(&message, &rng, table[i].bytes, strlen(table[i].bytes));
+		want = text_fmt("X-Mailrig-Token: %s\r\n%s", message.token, table[i].text);
+		CHECK_STR(buf_text(&message.text), want);
+		CHECK_STR(buf_text(&message.text) + message.body_at, table[i].body);
+		hash_bytes(table[i].body, strlen(table[i].body), hash);
+		CHECK_STR(message.body_sha256, hash);
+		message_look(message.text.data, message.text.len, &seen);
+		CHECK(message_is_copy(&seen, message.token, hash));
+		message_free(&message);
+	}
+}
+
 static void trace_headers_on_top_and_line_ends_do_not_matter(void)
 {
 	struct message message = make(1, 5000);
@@ -202,6 +237,7 @@ CHECK_MAIN(CHECK_CASE(the_same_seed_gives_the_same_bytes),
 	CHECK_CASE(bodies_have_exactly_the_size_asked_for),
 	CHECK_CASE(lines_are_short_and_some_begin_with_a_dot),
 	CHECK_CASE(a_message_is_recognised_as_sent),
+	CHECK_CASE(whatever_a_file_holds_becomes_a_message_with_a_token),
 	CHECK_CASE(trace_headers_on_top_and_line_ends_do_not_matter),
 	CHECK_CASE(the_result_does_not_depend_on_how_the_bytes_are_cut),
 	CHECK_CASE(a_changed_body_is_no_copy),
