@@ -137,6 +137,7 @@ enum bed_event {
 	BED_GONE,  /* {"text"} QEMU ended by itself, or the agent's line broke */
 	BED_WIRE,  /* {"moment","conn","session","service","cell_ns"} a moment of a server, seen on
 		      the wire */
+	BED_WAITED, /* {"hop","verb","waited_s","answered","cell_ns"} the store's own client waited long */
 	BED_ATTEMPT, /* the `attempt` object of history.h plus "cell_ns" */
 };
 typedef void (*bed_event_fn)(void *arg, enum bed_event event, const json_t *json);
@@ -258,6 +259,13 @@ struct bed_ops {
 	/* Begin to watch who is ended by SIGKILL (`ret` is NULL), or end it: adds to `ret`, an array, a
 	 * sentence for each. Deaths of the rig's own making are not told apart. */
 	int (*watch_kills)(struct bed *bed, bool on, json_t *ret, struct err *err);
+
+	/* The files in new/ and cur/ that `globs` (of target.yaml, NULL-terminated) name, as nobody can
+	 * be changing them: `live` says that the store runs, so that its file systems must be stopped for
+	 * it. `each` is called from this thread; what it gets is good during the call. */
+	int (*files)(struct bed *bed, const char *const *globs, bool live,
+		void (*each)(void *arg, const char *path, const char *bytes, size_t len), void *arg,
+		struct err *err);
 
 	/* What the store uses now: {"processes","threads","descriptors","locks","memory_kib"}, memory
 	 * that is its own alone. New reference. */

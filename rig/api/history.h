@@ -27,6 +27,8 @@
  *		 5yz without dot_t is a refused RCPT. protocol: smtp lmtp (inner: lmtp if left out). extra:
  *		 replies to this dot that no recipient was left for. text: of the reply; its "queued as ID"
  *		 names the entry of the queue
+ *	waited	 {hop, verb, waited_s, answered}	from the wire: a wait of the store's own client for a
+ *		 reply, of a second or more, that ended with the reply or by its giving up. verb "": the banner
  *	fault	 {step, fault, state, count?, text?, agent?, user?, at_t?, point?, errno?, role?, path?,
  *		 calls?, hit?, late_s?}	state: armed in-force healing healed heal-failed. agent: the
  *		 target's agent it takes away; user: whose mailbox alone it touches. at_t: of a power cut in
@@ -80,6 +82,10 @@
  *	level	 {round, of, processes, threads, descriptors, locks, memory_kib, queue?, figures?}
  *		 what the store used after a round of equal ones, from 1; the last may be measured again.
  *		 figures: {name: number} by the target's own command
+ *	file	 {look, user, folder, where, base, info, bytes, sha256, whole, token?}	a file in new/ or
+ *		 cur/ (where) of a Maildir; its name is base and info (":2,S"). `look` is the look's number
+ *	look	 {look, when, files}	all of them were listed: running (with the file systems stopped) or
+ *		 stopped (the store was)
  *	died	 {program, pid?, signal?, text?, by_rig, oom?}	a process of the store died of a signal
  *		 (number or name), or said so itself (text alone). by_rig: the rig, or the store's own master at
  *		 a stop, sent it. oom: the kernel's
@@ -87,6 +93,9 @@
  *		 and the address that the signal was about
  *	log	 {path, line}	of the store's log
  *	kernel	 {line}		of the guest kernel's log
+ *	waits	 {name, cycles[[{role, pid, tid, what}]], held[{role, pid, what, waiters[]}]}	what the scan
+ *		 of evidence/NAME shows of locks: threads that wait for each other, and exclusive locks that
+ *		 waiters (roles) want while their holder waits for a client
  *	evidence {name, why}	taken now, into evidence/NAME (run/watch.h)
  *	suspected {name, why, op, age_s}	a hang: its evidence follows, of that name
  *	adjudged {name, recovery, after_guest_s?, event, answer_s?, guest_s, host_s, still_s, branch_bytes}

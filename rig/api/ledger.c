@@ -195,28 +195,33 @@ static int baseline_knows(const struct ledger *baseline, const char *token, cons
 	return known;
 }
 
-enum copy_state ledger_copy_state(
-	const struct ledger *ledger, const struct ledger *baseline, const struct ledger_copy *copy)
+enum copy_state ledger_content_state(const struct ledger *ledger, const struct ledger *baseline,
+	const struct ledger_mail *mail, const char *sha)
 {
-	const struct ledger_rcpt *rcpt = &ledger->rcpts[copy->rcpt];
-	uint32_t sent = ledger->mails[rcpt->mail].sha;
 	int known;
 
-	if (!copy->whole)
-		return COPY_DAMAGED;
-	if (!copy->sha)
+	if (!*sha)
 		return COPY_UNSURE;
-	if (copy->sha == sent)
+	if (mail->sha && !strcmp(ledger_text(ledger, mail->sha), sha))
 		return COPY_INTACT;
 	if (!baseline)
 		return COPY_UNSURE;
-	known = baseline_knows(
-		baseline, ledger_token(ledger, rcpt), ledger_text(ledger, copy->sha));
+	known = baseline_knows(baseline, ledger_text(ledger, mail->token), sha);
 	if (known >= 0)
 		return known ? COPY_INTACT : COPY_DAMAGED;
-	if (sent && baseline->intact_copies && !baseline->altered_copies)
+	if (mail->sha && baseline->intact_copies && !baseline->altered_copies)
 		return COPY_DAMAGED;
 	return COPY_UNSURE;
+}
+
+enum copy_state ledger_copy_state(
+	const struct ledger *ledger, const struct ledger *baseline, const struct ledger_copy *copy)
+{
+	const struct ledger_mail *mail = &ledger->mails[ledger->rcpts[copy->rcpt].mail];
+
+	if (!copy->whole)
+		return COPY_DAMAGED;
+	return ledger_content_state(ledger, baseline, mail, ledger_text(ledger, copy->sha));
 }
 
 double ledger_free_seconds(const struct ledger *ledger, double from, double to)

@@ -191,6 +191,9 @@ const char *ledger_token(const struct ledger *ledger, const struct ledger_rcpt *
  * `baseline` may be NULL.
  */
 enum copy_state { COPY_INTACT, COPY_UNSURE, COPY_DAMAGED };
+/* The same of any content whose header is whole; `sha` "": not known. */
+enum copy_state ledger_content_state(const struct ledger *ledger, const struct ledger *baseline,
+	const struct ledger_mail *mail, const char *sha);
 enum copy_state ledger_copy_state(
 	const struct ledger *ledger, const struct ledger *baseline, const struct ledger_copy *copy);
 

@@ -80,6 +80,7 @@ void dialogue_tell(struct dialogue *d, struct dialogue_event *event)
 	event->server = d->server;
 	event->midstream = d->midstream;
 	event->user = &d->user;
+	event->gave_up_ns = d->client_ended ? d->client_ended_ns : 0;
 	d->set->fn(d->set->arg, event);
 }
 

@@ -122,6 +122,7 @@ struct dialogue_event {
 	const char *args;   /* bounded; never NULL with a verb. Credentials are left out */
 	const char *tag;    /* IMAP, or NULL */
 	int64_t sent_ns;    /* of the command a reply answers */
+	int64_t gave_up_ns; /* the client had closed its side then, 0: it had not */
 	int code;	    /* SMTP, LMTP; 0 otherwise */
 	const char *status; /* IMAP: OK NO BAD BYE PREAUTH, POP3: +OK -ERR */
 	const char *text;   /* of the reply, bounded, first line */

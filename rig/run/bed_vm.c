@@ -270,6 +270,7 @@ static const struct bed_ops vm_ops = {
 	.watch_kills = vm_watch_kills,
 	.sunk = vm_sunk,
 	.measure = vm_measure,
+	.files = vm_files,
 	.frames_lost = vm_frames_lost,
 	.describe = vm_describe,
 	.wire_flush = vm_wire_flush,

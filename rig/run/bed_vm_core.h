@@ -61,6 +61,9 @@ int vm_shift_clock(struct bed *bed, int64_t shift_ns, struct err *err);
 int vm_adjudicate(
 	struct bed *bed, bool stopping, json_t **ret, struct err *err); /* bed_vm_adjudicate.c */
 int vm_measure(struct bed *bed, json_t **ret, struct err *err);		/* bed_vm_measure.c */
+int vm_files(struct bed *bed, const char *const *globs, bool live,
+	void (*each)(void *arg, const char *path, const char *bytes, size_t len), void *arg,
+	struct err *err); /* bed_vm_files.c */
 int vm_hurt_residue(struct vm_bed *bed, json_t *ret, struct err *err);
 
 /* bed_vm_stop.c: processes, groups and threads that stand still. */

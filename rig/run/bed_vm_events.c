@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-#define END_MS 2000 /* between the witness's end and the machine's */
+#define WAIT_TOLD_NS NS_PER_SEC /* shorter waits are nothing to tell */
+#define END_MS	     2000	/* between the witness's end and the machine's */
 
 int64_t vm_bed_clock(struct vm_bed *b, int64_t mono_ns)
 {
@@ -148,6 +149,23 @@ static void count_refused(struct vm_bed *b, const struct dialogue_event *event)
 		b->refused++;
 }
 
+/* How long the queue waited for the delivery agent: until a reply, or until it gave up. */
+static void tell_wait(struct vm_bed *b, const struct dialogue_event *event)
+{
+	bool answered = event->kind == DIALOGUE_REPLY && !event->gave_up_ns;
+	int64_t end = answered ? event->ns : event->gave_up_ns;
+	const char *hop = hop_of(event->protocol, event->server);
+	auto_json json_t *json = NULL;
+
+	if (!hop || strcmp(hop, "inner") || event->unknown || !event->verb || !event->sent_ns ||
+		!end || end - event->sent_ns < WAIT_TOLD_NS)
+		return;
+	json = json_pack("{ss so sf sb sI}", "hop", hop, "verb", json_text(event->verb), "waited_s",
+		(double)(end - event->sent_ns) / (double)NS_PER_SEC, "answered", (int)answered,
+		"cell_ns", (json_int_t)end);
+	b->fn(b->arg, BED_WAITED, json);
+}
+
 void vm_on_dialogue(void *arg, const struct dialogue_event *event)
 {
 	struct vm_bed *b = arg;
@@ -156,6 +174,8 @@ void vm_on_dialogue(void *arg, const struct dialogue_event *event)
 		vm_power_look(b);
 	count_refused(b, event);
 	transcripts_event(b->transcripts, event);
+	if (event->kind == DIALOGUE_REPLY || event->kind == DIALOGUE_UNANSWERED)
+		tell_wait(b, event);
 	if (event->kind == DIALOGUE_ATTEMPT)
 		tell_attempt(b, event->attempt, event->ns);
 	if (event->moment) {

@@ -140,6 +140,9 @@ static void on_bed_event(void *arg, enum bed_event event, const json_t *json)
 	case BED_WIRE:
 		moment_seen(cell, json);
 		break;
+	case BED_WAITED:
+		record_copy(cell, "waited", json);
+		break;
 	case BED_ATTEMPT:
 		record_copy(cell, "attempt", json);
 		break;
@@ -267,6 +270,7 @@ static bool settle(struct cell *cell)
 	cell_phase(cell, "stop");
 	if (cell_stop_store(cell))
 		return false;
+	files_look(cell, false);
 	cell_phase(cell, "start");
 	if (cell_start_store(cell))
 		return false;

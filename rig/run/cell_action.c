@@ -49,6 +49,10 @@ void action_run(struct step_run *step)
 	auto_free char *name = text_dup(step->step->what);
 	const char *line;
 
+	if (!strcmp(name, "look-at-files")) {
+		files_step(step);
+		return;
+	}
 	for (char *p = name; *p; p++)
 		*p = *p == '-' ? '_' : *p;
 	line = target_command(step->cell->target, name);

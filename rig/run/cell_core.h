@@ -153,6 +153,13 @@ void work_run(struct step_run *step);	   /* all its sessions, until done */
 /* ---- cell_pop3.c ---- */
 void pop3_read_back(struct cell *cell); /* list and retrieve each maildrop that POP3 clients used */
 
+/* ---- cell_waits.c ---- */
+void waits_record(struct cell *cell, const char *name, const char *dir); /* of evidence/NAME */
+
+/* ---- cell_files.c ---- */
+void files_look(struct cell *cell, bool running); /* at the mailboxes' files */
+void files_step(struct step_run *step);
+
 /* ---- cell_action.c ---- */
 void action_run(struct step_run *step);
 

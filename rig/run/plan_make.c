@@ -154,6 +154,8 @@ static char *why_not(struct maker *m, const struct scenario *scenario, const str
 			return reach;
 		if (mail_source_lacks(step))
 			return text_dup("no real mail here; run make corpus");
+		if (!strcmp(step->what, "look-at-files") && !target_paths(target, "mailbox"))
+			return text_dup("no paths.mailbox");
 		if (action && action->command && !target_command(target, action->command))
 			return text_fmt("no %s", action->command);
 		if (action && action->workload) {

@@ -307,6 +307,7 @@ static bool save_evidence(
 		return false;
 	}
 	history_add(cell->recorder, "evidence", "{ss so}", "name", name, "why", json_text(why));
+	waits_record(cell, name, dir);
 	return true;
 }
 

@@ -1,13 +1,17 @@
 #include "tests/fake/bed_fake.h"
 
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "mail/sink.h"
 
 #include <string.h>
 
-#define FAKE_SLOTS 33 /* of a board, from 1 */
+#define GOLDEN_CYCLE "tests/golden/diagnose/flock-three.json"
+#define GOLDEN_IDLE  "tests/golden/diagnose/idle-store.json"
+#define GOLDEN_MAX   (1u << 20)
+#define FAKE_SLOTS   33 /* of a board, from 1 */
 
 struct fake_bed {
 	struct bed bed;
@@ -65,6 +69,16 @@ static void on_death(void *arg, const struct fake_death *death)
 		json_pack("{ss si}", "program", death->program, "signal", death->signal);
 
 	b->fn(b->arg, BED_DIED, json);
+}
+
+static void on_wait(void *arg, int64_t waited_ns, bool answered)
+{
+	struct fake_bed *b = arg;
+	auto_json json_t *json = json_pack("{ss ss sf sb sI}", "hop", "inner", "verb", ".",
+		"waited_s", (double)waited_ns / (double)NS_PER_SEC, "answered", (int)answered,
+		"cell_ns", (json_int_t)now(b));
+
+	b->fn(b->arg, BED_WAITED, json);
 }
 
 static int bed_connect(
@@ -151,7 +165,8 @@ static int bed_leg_set(struct bed *bed, const struct service *service,
 	(void)service;
 	(void)err;
 	of(bed)->refusing = change->mode != LEG_PASS;
-	fake_disable_delivery(of(bed)->fake, of(bed)->refusing);
+	fake_silence_delivery(of(bed)->fake, change->mode == LEG_SILENT);
+	fake_disable_delivery(of(bed)->fake, of(bed)->refusing && change->mode != LEG_SILENT);
 	return 0;
 }
 
@@ -402,6 +417,29 @@ static int bed_watch_kills(struct bed *bed, bool on, json_t *ret, struct err *er
 	return 0;
 }
 
+static int bed_files(struct bed *bed, const char *const *globs, bool live,
+	void (*each)(void *arg, const char *path, const char *bytes, size_t len), void *arg,
+	struct err *err)
+{
+	(void)globs;
+	(void)live;
+	(void)err;
+	fake_files(of(bed)->fake, each, arg);
+	return 0;
+}
+
+/* A scan of real processes, idle ones, or ones that wait for each other. */
+static int bed_evidence(struct bed *bed, const char *dir, struct err *err)
+{
+	bool cycle = fake_fires(of(bed)->fake, FAKE_LOCK_CYCLE, false);
+	auto_json json_t *golden =
+		json_load_path(cycle ? GOLDEN_CYCLE : GOLDEN_IDLE, GOLDEN_MAX, err);
+	auto_free char *path = path_join(dir, "scan.json");
+	int rc = golden ? fs_mkdir_p(dir, err) : -EIO;
+
+	return rc ? rc : json_save_path(path, json_object_get(golden, "scan"), err);
+}
+
 static int bed_measure(struct bed *bed, json_t **ret, struct err *err)
 {
 	size_t sessions, locks;
@@ -453,6 +491,8 @@ static const struct bed_ops fake_ops = {
 	.sunk = bed_sunk,
 	.watch_kills = bed_watch_kills,
 	.measure = bed_measure,
+	.evidence = bed_evidence,
+	.files = bed_files,
 	.close = bed_close,
 };
 
@@ -467,6 +507,7 @@ int bed_fake_open(struct bed **ret, const struct plan *plan, const char *dir, be
 		.clock_ns = now,
 		.on_attempt = on_attempt,
 		.on_death = on_death,
+		.on_wait = on_wait,
 		.outbound = to_sink,
 		.arg = b,
 	};

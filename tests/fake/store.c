@@ -23,7 +23,8 @@ const char *fake_bug_name(enum fake_bug bug)
 		"corrupts", "mixes-users", "cut-deletes", "quit-keeps", "overdeletes", "lock-stays",
 		"uidl-changes", "uidl-shared", "autologout", "no-bounce", "bounces-null",
 		"bounces-twice", "lies", "keeps-deferred", "spreads", "stalls", "leaks",
-		"acks-early", "lets-go-early", "ignores-sync", "needs-operator"};
+		"acks-early", "lets-go-early", "ignores-sync", "needs-operator", "partial-file",
+		"name-reused", "flags-double", "flags-lose", "litter", "lock-cycle", "no-limit"};
 
 	return bug < FAKE_LOSES ? fake_imap_bug_name(bug) : names[bug - FAKE_LOSES];
 }
@@ -40,6 +41,8 @@ struct fake *fake_new(const struct fake_opts *opts)
 	fake->opts = *opts;
 	if (!fake->opts.retry_ms)
 		fake->opts.retry_ms = 200;
+	if (!fake->opts.silent_ms)
+		fake->opts.silent_ms = 500;
 	if (!fake->opts.hop_ms)
 		fake->opts.hop_ms = 5000;
 	pthread_mutex_init(&fake->lock, NULL);
@@ -246,6 +249,11 @@ bool fake_wait_frozen(struct fake *fake, unsigned int waiting, int64_t deadline_
 void fake_disable_delivery(struct fake *fake, bool disabled)
 {
 	set(fake, &fake->disabled, disabled);
+}
+
+void fake_silence_delivery(struct fake *fake, bool silent)
+{
+	set(fake, &fake->silent, silent);
 }
 
 void fake_break_box(struct fake *fake, const char *user)

@@ -79,6 +79,13 @@ enum fake_bug {
 	FAKE_LETS_GO_EARLY,  /* U3: the queue's removal is flushed, the copy is not */
 	FAKE_IGNORES_SYNC,   /* U2: no fsync succeeds, and 250 all the same */
 	FAKE_NEEDS_OPERATOR, /* U4: after a power cut it does not start */
+	FAKE_PARTIAL_FILE,   /* M1: a delivered file is seen half-written */
+	FAKE_NAME_REUSED,    /* M2: a file gets the name of the one before it, that is gone */
+	FAKE_FLAGS_DOUBLE,   /* M3: a change of flags leaves the file twice */
+	FAKE_FLAGS_LOSE,     /* M3: a change of flags removes the file */
+	FAKE_LITTER,	     /* M4: a process dies and leaves half a message in new/ */
+	FAKE_LOCK_CYCLE, /* H6: three processes wait for each other (seen in the evidence alone) */
+	FAKE_NO_LIMIT,	 /* H4: the queue waits for a silent agent without its limit */
 	FAKE_BUGS,
 };
 
@@ -100,7 +107,8 @@ struct fake_death {
 struct fake_opts {
 	const char *const *users; /* NULL-terminated; at least one */
 	int64_t retry_ms;	  /* of deferred queue entries; 0: 200 */
-	int64_t hop_ms; /* how long the queue waits for the inner hop's replies; 0: 5000 */
+	int64_t silent_ms; /* how long the queue waits for a silent agent within the store; 0: 500 */
+	int64_t hop_ms;	   /* how long the queue waits for the inner hop's replies; 0: 5000 */
 	/*
 	 * The inner hop: NULL delivers within the store; else the queue speaks LMTP on the
 	 * descriptor this gives (a forwarder in front of the store's own LMTP port, for example).
@@ -110,7 +118,9 @@ struct fake_opts {
 		void *arg, int64_t deadline_ns, struct err *err); /* to the next MTA; may be NULL */
 	int64_t (*clock_ns)(void *arg);				  /* NULL: monotonic */
 	void (*on_attempt)(void *arg, const struct fake_attempt *attempt); /* may be NULL */
-	void (*on_death)(void *arg, const struct fake_death *death);	   /* may be NULL */
+	/* The queue waited so long for a silent agent, and got on (answered) or gave up. May be NULL. */
+	void (*on_wait)(void *arg, int64_t waited_ns, bool answered);
+	void (*on_death)(void *arg, const struct fake_death *death); /* may be NULL */
 	void *arg;
 };
 
@@ -122,6 +132,8 @@ void fake_free(struct fake *fake);		     /* by force if it runs; NULL is fine */
 /* Break a law at the `nth` opportunity (from 1), once. `only_hurt`: only operations that met a
  * freeze or a failing hop count as opportunities. nth 0 takes the bug out. */
 void fake_plant(struct fake *fake, enum fake_bug bug, unsigned int nth, bool only_hurt);
+/* One more opportunity for a bug to show itself; `hurt`: a fault was met. For the bed's own bugs too. */
+bool fake_fires(struct fake *fake, enum fake_bug bug, bool hurt);
 bool fake_bug_fired(struct fake *fake, enum fake_bug bug);
 
 int fake_start(struct fake *fake, struct err *err); /* the same ports each time */
@@ -148,6 +160,8 @@ void fake_fail_sync(struct fake *fake, bool fail); /* no fsync succeeds */
 
 /* The delivery agent: while disabled, delivery fails for now (without a hop_connect). */
 void fake_disable_delivery(struct fake *fake, bool disabled);
+void fake_silence_delivery(
+	struct fake *fake, bool silent); /* it says nothing, instead of failing */
 /* Nothing can be delivered to this user, for now (451); NULL: to all again. */
 void fake_break_box(struct fake *fake, const char *user);
 void fake_hold_queue(struct fake *fake, bool hold); /* nothing leaves the queue */
@@ -158,5 +172,8 @@ bool fake_wait_drained(struct fake *fake, int64_t deadline_ns); /* false at the 
 
 /* Sessions there are, with what a leak left behind; and maildrops that are locked. */
 void fake_level(struct fake *fake, size_t *ret_sessions, size_t *ret_locks);
+/* The mailboxes as files of Maildirs under /srv/mail/USER/Maildir; called under the store's lock. */
+void fake_files(struct fake *fake,
+	void (*each)(void *arg, const char *path, const char *bytes, size_t len), void *arg);
 size_t fake_copies(struct fake *fake, const char *user); /* in all mailboxes */
 size_t fake_deaths(struct fake *fake, struct fake_death *out, size_t max);

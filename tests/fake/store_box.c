@@ -121,11 +121,16 @@ static bool is_broken(struct fake *fake, const char *user)
 int fake_deliver(struct fake *fake, const char *user, const char *bytes, size_t len)
 {
 	struct buf text auto_buf = {0};
-	bool hurt = false, corrupt, mixed;
+	bool hurt = false, corrupt, mixed, litters;
 	int rc = fake_write_gate(fake, &hurt);
+	struct fake_box *box;
+	uint32_t uid;
 
 	if (rc)
 		return rc;
+	litters = fake_fires(fake, FAKE_LITTER, hurt);
+	if (litters)
+		fake_die(fake, "/usr/lib/fake/deliver");
 	if (is_broken(fake, user) || fake_sync_fails(fake))
 		return 451;
 	if (fake_fires(fake, FAKE_LIES, hurt))
@@ -137,8 +142,10 @@ int fake_deliver(struct fake *fake, const char *user, const char *bytes, size_t 
 	if (corrupt && text.len > 3)
 		text.data[text.len - 3] ^= 1;
 	pthread_mutex_lock(&fake->lock);
-	fake_box_add(fake_box_find(fake, mixed ? other_user(fake, user) : user, "INBOX"), text.data,
-		text.len, 0);
+	box = fake_box_find(fake, mixed ? other_user(fake, user) : user, "INBOX");
+	uid = fake_box_add(box, text.data, text.len, 0);
+	fake_box_mail(box, uid)->partial = fake_fires_locked(fake, FAKE_PARTIAL_FILE, hurt);
+	box->litter |= litters;
 	pthread_cond_broadcast(&fake->changed);
 	pthread_mutex_unlock(&fake->lock);
 	return fake_fires(fake, FAKE_KEEPS_DEFERRED, hurt) ? 451 : 250;

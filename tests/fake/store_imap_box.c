@@ -130,6 +130,9 @@ static void store_one(struct imap_view *view, size_t number, unsigned int flags,
 
 	if (!mail)
 		return;
+	mail->doubled |= fake_fires_locked(view->fake, FAKE_FLAGS_DOUBLE, false);
+	mail->hidden |= fake_fires_locked(view->fake, FAKE_FLAGS_LOSE, false);
+	mail->renamed |= fake_fires_locked(view->fake, FAKE_NAME_REUSED, false);
 	now = changed(mail->flags, flags, args);
 	shown = *mail;
 	shown.flags = now;

@@ -24,9 +24,10 @@ struct fake_mail {
 	uint32_t uid;
 	unsigned int flags;
 	uint64_t modseq;
-	uint32_t uidl;	 /* added to the uid in its UIDL */
-	bool listed;	 /* by a POP3 session */
-	struct buf text; /* never changed once in a box */
+	uint32_t uidl;				/* added to the uid in its UIDL */
+	bool listed;				/* by a POP3 session */
+	bool partial, doubled, hidden, renamed; /* its file, by a bug */
+	struct buf text;			/* never changed once in a box */
 };
 
 struct fake_gone { /* an expunged message */
@@ -43,6 +44,7 @@ struct fake_box {
 	struct fake_gone *gone;
 	size_t gone_count;
 	bool locked; /* by a POP3 session */
+	bool litter; /* half a message in new/ */
 };
 
 struct fake_entry { /* of the queue; `to` shrinks as recipients are done */
@@ -70,7 +72,7 @@ struct fake {
 	pthread_cond_t changed;
 	bool running, stopping, killed;
 	unsigned int starts; /* so far */
-	bool frozen, disabled, hold;
+	bool frozen, disabled, silent, hold;
 	unsigned int freeze_waiters;
 	size_t leaked;	 /* sessions that a bug left behind */
 	char broken[64]; /* the user to whom nothing can be delivered, "" none */
@@ -102,7 +104,6 @@ struct fake {
 };
 
 int64_t fake_now(const struct fake *fake);
-bool fake_fires(struct fake *fake, enum fake_bug bug, bool hurt); /* takes the lock */
 bool fake_fires_locked(struct fake *fake, enum fake_bug bug, bool hurt);
 bool fake_lasts_locked(struct fake *fake, enum fake_bug bug); /* it fires, or fired before */
 

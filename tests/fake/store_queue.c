@@ -89,11 +89,29 @@ static bool delivery_disabled(struct fake *fake)
 	return disabled;
 }
 
+/* 0 once the agent speaks, -ETIMEDOUT when the store's own limit is over. */
+static int wait_for_agent(struct fake *fake)
+{
+	bool unlimited = fake_fires(fake, FAKE_NO_LIMIT, true), waited = false, answered;
+	int64_t began_ns = clock_mono_ns(), limit = deadline_in_ms(fake->opts.silent_ms);
+
+	pthread_mutex_lock(&fake->lock);
+	while (fake->silent && !fake->stopping && (unlimited || deadline_left_ms(limit) != 0)) {
+		waited = true;
+		cond_wait(&fake->changed, &fake->lock, unlimited ? CLOCK_NEVER : limit);
+	}
+	answered = !fake->silent;
+	pthread_mutex_unlock(&fake->lock);
+	if (waited && fake->opts.on_wait)
+		fake->opts.on_wait(fake->opts.arg, clock_mono_ns() - began_ns, answered);
+	return answered ? 0 : -ETIMEDOUT;
+}
+
 static int inside(
 	struct fake *fake, const struct fake_entry *entry, const char *user, const char *to)
 {
 	int64_t dot_ns = fake_now(fake);
-	int code = delivery_disabled(fake)
+	int code = wait_for_agent(fake) || delivery_disabled(fake)
 			   ? -ECONNREFUSED
 			   : fake_deliver(fake, user, entry->text.data, entry->text.len);
 

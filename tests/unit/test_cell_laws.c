@@ -20,11 +20,10 @@ static const char null_path_yaml[] =
 static const char broken_box_yaml[] =
 	"claim: one's broken mailbox is nobody else's trouble\n"
 	"workload:\n"
-	"  - {as: writers, do: smtp, messages: 20, pace: 20/s, to: [u1, u2]}\n"
+	"  - {as: writers, do: smtp, messages: 24, pace: 12/s, to: [u1, u2]}\n"
 	"steps:\n"
-	"  - {as: full, do: errno, point: posix/io/sync/fsync, errno: EIO, path: mailbox, user: "
-	"u1,\n"
-	"     calls: 100, when: smtp/data, nth: 2, for: 800ms}\n";
+	"  - {as: full, do: errno, point: posix/io/rw/write, errno: EIO, path: mailbox,\n"
+	"     user: u1, calls: 100, when: smtp/data, nth: 2}\n";
 
 static const char bystander_yaml[] =
 	"claim: readers do not need the delivery agent\n"
@@ -35,9 +34,15 @@ static const char bystander_yaml[] =
 	"steps:\n"
 	"  - {as: gone, do: mta-refuses, when: smtp/data, nth: 3, for: 1s}\n";
 
+static const char silent_yaml[] = "claim: a silent agent is given up\n"
+				  "objectives: {recover: 1s}\n"
+				  "workload:\n"
+				  "  - {as: writers, do: smtp, messages: 10, pace: 3/s, to: [u1]}\n"
+				  "steps:\n"
+				  "  - {as: gone, do: mta-silent, when: smtp/data, for: 3s}\n";
+
 static const char rounds_yaml[] =
 	"claim: rounds leave nothing behind\n"
-	"objectives: {recover: 200ms}\n"
 	"workload:\n"
 	"  - {as: rounds, do: rounds, messages: 4, sessions: 8, user: u1}\n";
 
@@ -46,8 +51,9 @@ static void a_healthy_store_keeps_them(void)
 	expect_holds(rounds_yaml, "H8");
 	expect_holds(bounce_yaml, "S6 L2");
 	expect_holds(null_path_yaml, "S6");
-	expect_holds(broken_box_yaml, "L2");
+	expect_holds(broken_box_yaml, "L2 H6");
 	expect_holds(bystander_yaml, "H3");
+	expect_holds(silent_yaml, "H4");
 }
 
 static void a_missing_bounce_is_a_finding_of_s6(void)
@@ -77,7 +83,17 @@ static void a_refusal_with_a_copy_is_a_finding_of_l2(void)
 
 static void trouble_that_spreads_is_a_finding_of_l2(void)
 {
-	expect_broken(broken_box_yaml, FAKE_SPREADS, 8, "L2");
+	expect_broken(broken_box_yaml, FAKE_SPREADS, 6, "L2");
+}
+
+static void a_lock_cycle_is_a_finding_of_h6(void)
+{
+	expect_broken(broken_box_yaml, FAKE_LOCK_CYCLE, 1, "H6");
+}
+
+static void a_wait_without_limit_is_a_finding_of_h4(void)
+{
+	expect_broken(silent_yaml, FAKE_NO_LIMIT, 1, "H4");
 }
 
 static void a_leak_is_a_finding_of_h8(void)
@@ -95,5 +111,7 @@ CHECK_MAIN(CHECK_CASE(a_healthy_store_keeps_them), CHECK_CASE(a_missing_bounce_i
 	CHECK_CASE(a_bounce_without_return_path_is_a_finding_of_s6),
 	CHECK_CASE(a_promise_without_a_copy_is_a_finding_of_l2),
 	CHECK_CASE(a_refusal_with_a_copy_is_a_finding_of_l2),
-	CHECK_CASE(trouble_that_spreads_is_a_finding_of_l2), CHECK_CASE(a_leak_is_a_finding_of_h8),
+	CHECK_CASE(trouble_that_spreads_is_a_finding_of_l2),
+	CHECK_CASE(a_lock_cycle_is_a_finding_of_h6),
+	CHECK_CASE(a_wait_without_limit_is_a_finding_of_h4), CHECK_CASE(a_leak_is_a_finding_of_h8),
 	CHECK_CASE(a_bystander_that_waits_is_a_finding_of_h3))

@@ -81,13 +81,15 @@ static void a_target_that_says_nothing_is_enough(void)
 
 static const char *const kinds[] = {"phase", "begin", "end", "attempt", "fault", "met", "copy",
 	"read", "unreadable", "queued", "sunk", "excused", "stop", "start", "drained", "died",
-	"log", "rig", "recovered", "note", "pop3", "?"};
+	"log", "rig", "recovered", "note", "pop3", "level", "file", "look", "sink", "?"};
 static const char *const keys[] = {"name", "id", "who", "op", "user", "mailbox", "token", "from",
 	"to", "sha256", "bytes", "command", "outcome", "code", "text", "replies", "dot_t",
 	"reply_t", "hop", "conn", "result", "step", "fault", "state", "uid", "whole", "bounce_of",
 	"count", "empty", "took_s", "depth", "ended", "killed", "left", "signal", "program", "path",
 	"line", "trouble", "fetched", "extra", "pending", "protocol", "kept", "by_rig", "session",
-	"do", "since", "in_use", "items", "uidl", "marked", "idle_s"};
+	"do", "since", "in_use", "items", "uidl", "marked", "idle_s", "round", "processes",
+	"memory_kib", "figures", "look", "folder", "base", "info", "when", "agent", "notify",
+	"failed", "action"};
 static const char *const words[] = {"", "m1", "m2", "u1", "u2@store", "<U1@STORE>", "edge", "inner",
 	"outbound", "2yz", "4yz", "5yz", "none", "not-sent", "OK", "NO", "MAYBE", "healed",
 	"in-force", "end", "workload", "stop", "smtp-message", "imap-append", "imap-uid-copy",
