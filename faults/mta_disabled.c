@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define COUNT_MS 60000
+
 static const struct fault_param params[] = {
 	{"agent", true, "which: an agent of the target"},
 	{0},
@@ -37,6 +39,32 @@ static int fire(struct fault_run *run, struct err *err)
 	return rc;
 }
 
+/* Linux, net/unix/af_unix.c, unix_seq_show(): a connection that nobody accepted has state 02 and its listener's
+ * path. */
+static int poll_met(struct fault_run *run, struct err *err)
+{
+	const struct agent *agent = target_agent(run->target, run->step->agent);
+	auto_free char *line = NULL;
+	struct command_result result = {0};
+	uint64_t waiting;
+	int rc = leg_poll(run, err);
+
+	if (rc || !agent->socket)
+		return rc;
+	line = text_fmt("awk -v at='%s' '$8 == at && $6 == \"02\" { n++ } END { print n + 0 }' "
+			"/proc/net/unix",
+		agent->socket);
+	rc = run->bed->ops->run(run->bed, line, NULL, COUNT_MS, false, &result, err);
+	if (!rc && (result.timed_out || result.status))
+		rc = err_set(err, -EIO, "the requests that wait for agent '%s' cannot be counted",
+			run->step->agent);
+	waiting = rc ? 0 : strtoull(buf_text(&result.output), NULL, 10);
+	if (waiting > run->fired)
+		run->fired = waiting;
+	buf_free(&result.output);
+	return rc;
+}
+
 static int heal(struct fault_run *run, struct err *err)
 {
 	return store_command(
@@ -47,7 +75,7 @@ static int heal(struct fault_run *run, struct err *err)
 	{                                                                               \
 		.name = (fault_name), .summary = (text), .family = FAMILY_DISABLED_MTA, \
 		.needs = (wants), .params = params, .check = check, .fire = fire,       \
-		.poll = leg_poll, .heal = heal,                                         \
+		.poll = poll_met, .heal = heal,                                         \
 	}
 
 /* clang-format off */

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "report/exporter.h"
+#include "run/plan.h"
 
 /* DESIGN: exit codes of the program. */
 enum exit_code {
@@ -20,17 +21,19 @@ enum exit_code {
 
 int cmd_list(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_nightly(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_repro(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_score(int argc, char **argv);
 int cmd_image(int argc, char **argv);
 int cmd_wire(int argc, char **argv);
 int cmd_sweep(int argc, char **argv);
 int cmd_worker(int argc, char **argv);
 
 extern const char usage_list[], usage_run[], usage_show[], usage_repro[], usage_export[],
-	usage_doctor[], usage_image[], usage_wire[], usage_sweep[];
+	usage_score[], usage_nightly[], usage_doctor[], usage_image[], usage_wire[], usage_sweep[];
 
 /* Print "mailrig: SENTENCE" and return `code`. */
 int cmd_fail(int code, const struct err *err);
@@ -40,6 +43,27 @@ int cmd_wants_help(int argc, char **argv, const char *usage);
 
 /* "mailrig NAME: SENTENCE; see mailrig NAME --help". Returns EXIT_USAGE. */
 int cmd_misused(const char *name, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* What a campaign is asked for, by `run` and by `nightly`. */
+struct run_options {
+	const char *scenarios[1024];
+	const char *targets[256];
+	const char *settings[PLAN_SETTINGS_MAX + 1];
+	size_t scenario_count, target_count, setting_count;
+	uint64_t seed, seeds, repeat, retries, jobs;
+	const char *results;
+	int64_t budget_ms;
+	double max_broken;
+	bool until_fail, fail_on_any, dry_run, json;
+	bool canary_missed; /* of a night: what was planted was not found */
+};
+
+/* Run the plans, tell of them and export them; the exit code. */
+struct known_list;
+int cmd_campaign(const struct run_options *options, const char *root, const struct plan_list *plans,
+	const struct known_list *known);
+/* tests/known.yaml; without one the list stays empty. */
+int cmd_known(const char *root, struct known_list *known, struct buf *complaints);
 
 /* What exporters take; borrows from the campaign. */
 struct campaign;

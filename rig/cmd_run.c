@@ -44,18 +44,6 @@ const char usage_run[] =
 	"exit: 0 ok, 1 a finding, 2 cannot tell, 4 nothing selected, 16 rig trouble, 64 usage, 130 "
 	"interrupted\n";
 
-struct run_options {
-	const char *scenarios[1024];
-	const char *targets[256];
-	const char *settings[PLAN_SETTINGS_MAX + 1];
-	size_t scenario_count, target_count, setting_count;
-	uint64_t seed, seeds, repeat, retries, jobs;
-	const char *results;
-	int64_t budget_ms;
-	double max_broken;
-	bool until_fail, fail_on_any, dry_run, json;
-};
-
 enum {
 	OPT_TARGET = 256,
 	OPT_SET,
@@ -322,7 +310,7 @@ struct campaign_results cmd_results(const struct campaign *campaign)
 	};
 }
 
-static int load_known(const char *root, struct known_list *known, struct buf *complaints)
+int cmd_known(const char *root, struct known_list *known, struct buf *complaints)
 {
 	auto_free char *path = text_fmt("%s/tests/known.yaml", root);
 	struct err err = {0};
@@ -335,7 +323,7 @@ static int load_known(const char *root, struct known_list *known, struct buf *co
 	return rc;
 }
 
-static int run_plans(const struct run_options *o, const char *root, const struct plan_list *plans,
+int cmd_campaign(const struct run_options *o, const char *root, const struct plan_list *plans,
 	const struct known_list *known)
 {
 	struct campaign_request request = {
@@ -350,8 +338,9 @@ static int run_plans(const struct run_options *o, const char *root, const struct
 	};
 	struct teller teller = {.plans = plans, .options = o};
 	struct campaign_tell tell = {.cell = tell_cell, .arg = &teller};
-	struct exit_options exits = {
-		.fail_on_any = o->fail_on_any, .max_broken_ratio = o->max_broken};
+	struct exit_options exits = {.fail_on_any = o->fail_on_any,
+		.max_broken_ratio = o->max_broken,
+		.canary_missed = o->canary_missed};
 	struct campaign_results results;
 	struct campaign campaign = {0};
 	struct err err = {0};
@@ -409,15 +398,14 @@ int cmd_run(int argc, char **argv)
 		.repeat = (uint32_t)o.repeat,
 		.settings = o.settings,
 	};
-	if (plan_make(&request, &plans, &complaints, &err) |
-		load_known(root, &known, &complaints)) {
+	if (plan_make(&request, &plans, &complaints, &err) | cmd_known(root, &known, &complaints)) {
 		fputs(complaints.len ? buf_text(&complaints) : err.text, stderr);
 		code = EXIT_USAGE;
 	} else if (!plans.count) {
 		fputs("nothing is selected\n", stderr);
 		code = EXIT_NOTHING;
 	} else {
-		code = o.dry_run ? dry_run(&plans) : run_plans(&o, root, &plans, &known);
+		code = o.dry_run ? dry_run(&plans) : cmd_campaign(&o, root, &plans, &known);
 	}
 	plan_list_free(&plans);
 	known_list_free(&known);

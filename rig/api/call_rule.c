@@ -8,6 +8,14 @@ struct rule_texts { /* what the rule's pointers point to */
 	char *owned[CALL_GLOBS_MAX];
 };
 
+/* A store's own points begin with its name. */
+static bool of_target(const char *point, const struct target *target)
+{
+	size_t len = strcspn(point, "/");
+
+	return strlen(target->name) == len && !strncmp(point, target->name, len);
+}
+
 int call_rule_check(
 	const struct step *step, const struct target *target, bool known, struct err *err)
 {
@@ -15,6 +23,8 @@ int call_rule_check(
 		return err_set(err, -EINVAL, "'point: %s' does not exist", step->point);
 	if (step->role && !target_role(target, step->role))
 		return err_set(err, -ENOTSUP, "no role '%s'", step->role);
+	if (!known && !of_target(step->point, target))
+		return err_set(err, -ENOTSUP, "no point '%s'", step->point);
 	if (step->path && step->path[0] != '/' && !target_paths(target, step->path))
 		return err_set(err, -ENOTSUP, "no path '%s'", step->path);
 	return 0;

@@ -39,11 +39,14 @@ struct fault_run {
 	uint32_t (*pending)(void *arg); /* operations of the workload that are waiting now */
 	uint32_t (*refused)(
 		void *arg); /* operations that ended other than OK, so far in this cell */
-	void *arg;	    /* of both */
-	uint64_t fired;	    /* what met the fault; never falls */
-	uint64_t mark;	    /* for the fault's own use between its calls */
-	uint64_t seed;	    /* of the cell */
-	int64_t due_ns;	    /* bed's clock: the moment that triggered it; INT64_MAX: none */
+	uint32_t (*acted)(
+		void *arg, const struct text_list *commands); /* actions so far that ran one of
+									   these, or NULL */
+	void *arg;					      /* of all three */
+	uint64_t fired;					      /* what met the fault; never falls */
+	uint64_t mark;	/* for the fault's own use between its calls */
+	uint64_t seed;	/* of the cell */
+	int64_t due_ns; /* bed's clock: the moment that triggered it; INT64_MAX: none */
 	int64_t at_ns;	/* bed's clock: power cut; what the disks took later never was. -1: none */
 	char text[160]; /* what it wants to be remembered by, with its heal */
 };

@@ -23,8 +23,12 @@ int leg_check(const struct step *step, const struct target *target, struct err *
 static uint64_t met_so_far(const struct fault_run *run)
 {
 	const struct service *service = leg_service(run->step, run->target);
+	const struct agent *agent =
+		run->step->agent ? target_agent(run->target, run->step->agent) : NULL;
 	uint64_t met = run->refused(run->arg);
 
+	if (agent && run->acted)
+		met += run->acted(run->arg, &agent->needed_by);
 	if (service && bed_has(run->bed, leg_met))
 		met += run->bed->ops->leg_met(run->bed, service);
 	return met;

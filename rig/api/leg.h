@@ -10,6 +10,7 @@ int leg_check(const struct step *step, const struct target *target, struct err *
 int leg_fire(struct fault_run *run, const struct leg_change *change, struct err *err);
 int leg_pass(struct fault_run *run, enum leg_heal heal, struct err *err);
 
-/* Requests that were refused or left waiting since leg_mark(): connections of the leg and operations. */
+/* Requests that were refused or left waiting since leg_mark(): connections of the leg and operations; and
+ * actions that the target says need the agent. */
 int leg_poll(struct fault_run *run, struct err *err);
 void leg_mark(struct fault_run *run);

@@ -85,6 +85,7 @@ static void free_agents(struct target *target)
 		free(agent->crash);
 		free(agent->switch_off);
 		free(agent->switch_on);
+		free(agent->socket);
 		text_list_free(&agent->needed_by);
 	}
 	free(target->agents);

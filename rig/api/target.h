@@ -65,8 +65,9 @@ struct agent {
 	char *stop, *start; /* may be NULL */
 	char *crash;	    /* ends it without a word; `start` is its way back; may be NULL */
 	char *switch_off, *switch_on; /* the administrator's own switch, may be NULL */
-	struct text_list needed_by;   /* service or agent names */
-	int line;		      /* of needed_by in the file, for reports */
+	char *socket; /* unix socket in the guest where requests for it wait, may be NULL */
+	struct text_list needed_by; /* services, agents and commands */
+	int line;		    /* of needed_by in the file, for reports */
 };
 
 struct role {

@@ -54,6 +54,16 @@ static const struct action_key idle_keys[] = {
 	{0},
 };
 
+static const struct action_key visitors_keys[] = {
+	{"user", false, NULL, "whose INBOX; the target's first user"},
+	{"users", false, NULL, "one each session, in turn"},
+	{"sessions", false, "1", "connections at the same time"},
+	{"messages", false, NULL, "waits in all; until everything else is over"},
+	{"pace", false, NULL, "waits in all; without it a client waits until the end"},
+	{"leave", false, "done", "how a wait ends: done, or drop (the connection just ends)"},
+	{0},
+};
+
 static const struct action_key pop3_keys[] = {
 	{"user", false, NULL, "whose maildrop; the target's first user"},
 	{"users", false, NULL, "one each session, in turn"},
@@ -110,6 +120,7 @@ const struct action actions[] = {
 		mixed_keys},
 	{"imap-idle", "IMAP clients that wait in IDLE until everything else is over", true, NULL,
 		idle_keys},
+	{"idle", "IMAP clients that wait for changes of a mailbox", true, NULL, visitors_keys},
 	{"pop3", "POP3 clients that list and retrieve a maildrop", true, NULL, pop3_keys},
 	{"pop3-delete",
 		"POP3 clients that retrieve and delete, and end by QUIT, by RSET and QUIT, or cut "

@@ -243,7 +243,8 @@ static void add_follow(struct runner *r, struct task *cell, enum task_kind kind,
 
 static void after_fail(struct runner *r, struct task *cell)
 {
-	add_follow(r, cell, TASK_CONTROL, "control");
+	if (!r->request->no_control)
+		add_follow(r, cell, TASK_CONTROL, "control");
 	for (uint32_t i = 1; i <= r->request->retries; i++) {
 		auto_free char *name = text_fmt("again-%u", i);
 
@@ -251,6 +252,8 @@ static void after_fail(struct runner *r, struct task *cell)
 	}
 	if (r->request->until_fail)
 		r->stop = true;
+	if (!cell->open)
+		publish(r, cell);
 }
 
 static void follow_done(struct runner *r, struct task *task)

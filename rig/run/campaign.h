@@ -18,6 +18,7 @@ struct campaign_request {
 	unsigned int jobs;
 	uint32_t retries;	/* a finding is run again so often with its seed */
 	int64_t time_budget_ms; /* no new cell starts after it; negative: none */
+	bool no_control;	/* a FAIL is not run again without its faults */
 	bool until_fail;	/* stop starting cells after the first FAIL */
 };
 

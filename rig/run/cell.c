@@ -162,10 +162,11 @@ static int64_t recover_ms(const struct cell *cell)
 	return cell->objectives.recover_ms;
 }
 
-/* Nothing is in the way any more and yet nobody gets on: whoever waits now has waited too long. */
+/* Nothing is in the way any more and yet nobody gets on: whoever waits now has waited too long. A step of the
+ * rig's own clients or an action may be among them. */
 static bool stalled(struct cell *cell)
 {
-	return cell->pending && steps_settled(cell) &&
+	return cell->pending && faults_settled(cell) &&
 	       cell_now(cell) - cell->progress_ns >= recover_ms(cell) * NS_PER_MS;
 }
 

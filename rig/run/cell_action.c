@@ -5,10 +5,24 @@
 #include "run/cell_core.h"
 
 #include "base/clock.h"
+#include "run/actions.h"
 
 #include <string.h>
 
-#define ACTION_MS 60000
+#define ACTION_MS 60000 /* at most */
+
+/* What an action may wait for is a fault that is in force, and then as long as a stop and a recovery may take. */
+static int64_t action_ms(const struct cell *cell)
+{
+	int64_t limit = cell->objectives.stop_ms + cell->objectives.recover_ms;
+
+	for (size_t i = 0; i < cell->step_count; i++)
+		if (cell->steps[i].fault)
+			limit += cell->steps[i].step->for_ms == TIME_UNSET
+					 ? ACTION_MS
+					 : cell->steps[i].step->for_ms;
+	return limit < ACTION_MS ? limit : ACTION_MS;
+}
 
 static void run_for(struct step_run *step, const char *line, const char *user)
 {
@@ -26,9 +40,12 @@ static void run_for(struct step_run *step, const char *line, const char *user)
 
 	if (!strcmp(step->step->what, "stop"))
 		cell->stopping = true;
+	pthread_mutex_lock(&cell->lock);
+	step->acts++;
+	pthread_mutex_unlock(&cell->lock);
 	id = op_begin(cell, step->step->label, step->step->what,
 		json_pack("{ss ss}", "service", "action", "user", user ? user : ""));
-	rc = cell->bed->ops->run(cell->bed, line, vars, ACTION_MS, starts, &result, &err);
+	rc = cell->bed->ops->run(cell->bed, line, vars, action_ms(cell), starts, &result, &err);
 	if (starts)
 		cell->stopping = false;
 	outcome = rc || result.timed_out ? MAIL_MAYBE : result.status ? MAIL_NO : MAIL_OK;
@@ -64,4 +81,24 @@ void action_run(struct step_run *step)
 		run_for(step, line, step->step->user);
 	for (size_t i = 0; i < step->step->users.count; i++)
 		run_for(step, line, step->step->users.at[i]);
+}
+
+/* "move-mailbox" runs the command move_mailbox. */
+static bool runs_one_of(const struct step *step, const struct text_list *commands)
+{
+	const struct action *action = action_find(step->what);
+
+	return action && action->command && text_list_has(commands, action->command);
+}
+
+uint32_t actions_run(struct cell *cell, const struct text_list *commands)
+{
+	uint32_t acts = 0;
+
+	pthread_mutex_lock(&cell->lock);
+	for (size_t i = 0; i < cell->step_count; i++)
+		if (runs_one_of(cell->steps[i].step, commands))
+			acts += cell->steps[i].acts;
+	pthread_mutex_unlock(&cell->lock);
+	return acts;
 }

@@ -47,6 +47,7 @@ struct step_run {
 	int64_t in_force_ns; /* cell clock */
 	int64_t moment_ns;   /* cell clock: when its moment came, INT64_MAX: it has none */
 	uint64_t deletions;  /* acknowledged deletions of this step */
+	uint32_t acts;	     /* commands of the target that it ran, as an action */
 	pthread_t thread;
 	bool started;
 };
@@ -129,6 +130,8 @@ int steps_start(struct cell *cell, struct err *err);
 void steps_join(struct cell *cell);
 bool steps_settled(struct cell
 		*cell); /* no step but the workload will do anything more by itself; lock held */
+bool faults_settled(
+	struct cell *cell); /* what is left are actions and clients that have begun; lock held */
 const char *step_state_name(enum step_state state);
 void step_set(struct step_run *step, enum step_state state); /* lock held */
 struct step_run *cell_step(struct cell *cell, const char *label);
@@ -162,9 +165,12 @@ void files_step(struct step_run *step);
 
 /* ---- cell_action.c ---- */
 void action_run(struct step_run *step);
+uint32_t actions_run(
+	struct cell *cell, const struct text_list *commands); /* so far, of these commands */
 
 /* ---- cell_end.c ---- */
 void cell_drain(struct cell *cell);
+void cell_queue_depth(struct cell *cell); /* noted as it is now, if the store tells at once */
 int cell_stop_store(
 	struct cell *cell); /* 0; -ETIMEDOUT: it did not end, so it cannot be started either */
 int cell_start_store(struct cell *cell);

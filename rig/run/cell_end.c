@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define QUEUE_ASK_MS	250   /* between two looks at the queue */
+#define DEPTH_MS	2000  /* for a look at the queue in passing */
 #define PROCESS_ASK_MS	100   /* between two looks for what still runs */
 #define COMMAND_MS	30000 /* a target's helper command */
 #define QUEUE_LINES_MAX 100000
@@ -60,6 +61,21 @@ static int queue_depth(struct cell *cell, uint64_t *ret)
 		*ret = count_lines(buf_text(&result.output));
 	buf_free(&result.output);
 	return rc;
+}
+
+void cell_queue_depth(struct cell *cell)
+{
+	const char *line = target_command(cell->target, "queue_list");
+	struct command_result result = {0};
+	int rc;
+
+	if (!line || cell->broken)
+		return;
+	rc = cell->bed->ops->run(cell->bed, line, NULL, DEPTH_MS, false, &result, NULL);
+	if (!rc && !result.timed_out && !result.status)
+		history_add(cell->recorder, "queue", "{sI}", "depth",
+			(json_int_t)count_lines(buf_text(&result.output)));
+	buf_free(&result.output);
 }
 
 void cell_drain(struct cell *cell)

@@ -1,7 +1,6 @@
 #include "run/watch.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 
 #include <string.h>
 
@@ -94,6 +93,11 @@ static uint32_t on_pending(void *arg)
 static uint32_t on_refused(void *arg)
 {
 	return op_refused(((struct step_run *)arg)->cell);
+}
+
+static uint32_t on_acted(void *arg, const struct text_list *commands)
+{
+	return actions_run(((struct step_run *)arg)->cell, commands);
 }
 
 bool step_must_end(struct step_run *step)
@@ -309,7 +313,8 @@ static void heal_fault(struct step_run *step)
 		lighten(step, !rc);
 }
 
-/* Lock held on entry and exit. What the store looks like just before the heal is kept. */
+/* Lock held on entry and exit. What the store looks like just before the heal is kept;
+ * its queue not under a freeze, where asking would be one more that waits. */
 static void stay_in_force(struct step_run *step)
 {
 	auto_free char *name = text_fmt("%s-before-heal", step->step->label);
@@ -321,6 +326,8 @@ static void stay_in_force(struct step_run *step)
 		return;
 	hold(step);
 	pthread_mutex_unlock(&step->cell->lock);
+	if (step->fault->waits || step->fault->family == FAMILY_DISABLED_MTA)
+		cell_queue_depth(step->cell);
 	watch_evidence(step->cell, name, "just before the heal", false);
 	pthread_mutex_lock(&step->cell->lock);
 }
@@ -419,6 +426,7 @@ static int prepare_one(struct cell *cell, const struct step *step, bool workload
 		.slot = (unsigned int)cell->step_count + 1,
 		.pending = on_pending,
 		.refused = on_refused,
+		.acted = on_acted,
 		.arg = run,
 		.seed = cell->plan->seed,
 		.due_ns = INT64_MAX,
@@ -472,21 +480,4 @@ void steps_join(struct cell *cell)
 	for (size_t i = 0; i < cell->step_count; i++)
 		if (cell->steps[i].started)
 			pthread_join(cell->steps[i].thread, NULL);
-}
-
-/* Over, or in force without an end of its own: that one lasts until the faults-off phase. */
-static bool step_settled(const struct step_run *step)
-{
-	if (step_is_over(step))
-		return true;
-	return step->fault && step->state == STEP_IN_FORCE && step->step->for_ms == TIME_UNSET &&
-	       !step->step->until;
-}
-
-bool steps_settled(struct cell *cell)
-{
-	for (size_t i = cell->workload_count; i < cell->step_count; i++)
-		if (!step_settled(&cell->steps[i]))
-			return false;
-	return true;
 }

@@ -384,6 +384,7 @@ static const struct work_kind {
 	{"imap-sessions", 60, mixed_session},
 	{"imap-moves", 60, mixed_session},
 	{"imap-idle", 0, idle_session},
+	{"idle", 0, visitors_session},
 	{"pop3", 0, pop3_session},
 	{"pop3-delete", 0, pop3_session},
 	{"rounds", 12, rounds_session},

@@ -49,4 +49,5 @@ void idle_session(struct session *session);
 void pop3_session(struct session *session);
 void rounds_session(struct session *session);
 uint32_t session_rounds(const struct session *session); /* in all; 0: open-ended */
-char *mail_address(const char *user);			/* USER@store; caller frees */
+void visitors_session(struct session *session);
+char *mail_address(const char *user); /* USER@store; caller frees */

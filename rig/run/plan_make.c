@@ -159,7 +159,8 @@ static char *why_not(struct maker *m, const struct scenario *scenario, const str
 		if (action && action->command && !target_command(target, action->command))
 			return text_fmt("no %s", action->command);
 		if (action && action->workload) {
-			const char *name = !strcmp(step->what, "append") ? "imap" : step->what;
+			bool imap = !strcmp(step->what, "append") || !strcmp(step->what, "idle");
+			const char *name = imap ? "imap" : step->what;
 			int protocol = protocol_from_name(name);
 
 			if (protocol >= 0 && !target_service_by(target, (enum protocol)protocol))

@@ -149,6 +149,8 @@ static void check_needed_by(const struct target_source *source, const struct age
 	for (size_t i = 0; i < target->agent_count; i++)
 		if (target->agents[i].name)
 			names[count++] = target->agents[i].name;
+	for (size_t i = 0; i < target->command_count && count < REFS_MAX; i++)
+		names[count++] = target->commands[i].name;
 	for (size_t i = 0; i < agent->needed_by.count; i++) {
 		const char *name = agent->needed_by.at[i];
 		auto_free char *hint = NULL;
@@ -160,7 +162,7 @@ static void check_needed_by(const struct target_source *source, const struct age
 			continue;
 		hint = did_you_mean(name, names);
 		mistakes_add(source->mistakes, line,
-			"agent '%s' is needed by '%s', which is neither a service nor an agent%s",
+			"agent '%s' is needed by '%s', which is no service, agent or command%s",
 			agent->name ? agent->name : "", name, hint);
 	}
 }
@@ -180,6 +182,8 @@ static void check_agents(const struct target_source *source)
 		check_unique(source, node_line_of(map, "name"), "agent", agent->name, names, i);
 		check_pair(source, map, agent, "stop", "start");
 		check_pair(source, map, agent, "switch_off", "switch_on");
+		if (agent->socket)
+			check_path(source, node_line_of(map, "socket"), "socket", agent->socket);
 		check_script(source, node_line_of(map, "stop"), agent->stop);
 		check_script(source, node_line_of(map, "start"), agent->start);
 		check_script(source, node_line_of(map, "crash"), agent->crash);

@@ -130,6 +130,7 @@ static void take_agents(const struct target_source *source, const struct raw_tar
 		take_text(from->crash, &agent->crash);
 		take_text(from->switch_off, &agent->switch_off);
 		take_text(from->switch_on, &agent->switch_on);
+		take_text(from->socket, &agent->socket);
 		take_words(from->needed_by, from->needed_by_count, &agent->needed_by);
 		agent->line = node_line_of(list->items[i], "needed_by");
 	}

@@ -13,7 +13,7 @@ struct raw_service {
 };
 
 struct raw_agent {
-	char *name, *stop, *start, *crash, *switch_off, *switch_on;
+	char *name, *stop, *start, *crash, *switch_off, *switch_on, *socket;
 	char **needed_by;
 	unsigned int needed_by_count;
 };

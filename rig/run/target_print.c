@@ -56,6 +56,7 @@ static void put_commands(json_t *json, const struct target *target)
 		put_text(agent, "crash", from->crash);
 		put_text(agent, "switch_off", from->switch_off);
 		put_text(agent, "switch_on", from->switch_on);
+		put_text(agent, "socket", from->socket);
 		put_list_of_words(agent, "needed_by", from->needed_by.at, from->needed_by.count);
 		put_count(agent, "line", (uint64_t)from->line);
 		json_array_append_new(agents, agent);

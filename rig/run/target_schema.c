@@ -37,6 +37,7 @@ static const cyaml_schema_field_t agent_fields[] = {
 	TEXT("crash", raw_agent, crash),
 	TEXT("switch_off", raw_agent, switch_off),
 	TEXT("switch_on", raw_agent, switch_on),
+	TEXT("socket", raw_agent, socket),
 	WORDS("needed_by", raw_agent, needed_by),
 	CYAML_FIELD_END,
 };

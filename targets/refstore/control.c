@@ -212,6 +212,13 @@ static void status(struct request *request)
 		wal_frozen(), wal_waiting(), tasks_busy(), tasks_waiting(), notify_registrations());
 }
 
+/* What only the store can count, a line each. */
+static void figures(struct request *request)
+{
+	bytes_addf(&request->answer, "registrations %u\nlog_waiting %zu\nOK\n",
+		notify_registrations(), wal_waiting());
+}
+
 static const struct {
 	const char *name;
 	size_t words;
@@ -235,6 +242,7 @@ static const struct {
 	{"THAW", 1, false, false, thaw},
 	{"SET", 3, false, false, set},
 	{"STATUS", 1, false, false, status},
+	{"FIGURES", 1, false, false, figures},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

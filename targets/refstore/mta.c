@@ -1,6 +1,6 @@
 /*
- * The MTA service: asked to flush the mail in transit for a mailbox ("FLUSH USER"), it has the SMTP
- * service try all that is queued at once, and answers. Its listener is the manager's, so that a
+ * The MTA service: asked to flush the mail in transit for a mailbox ("FLUSH USER"), it calls its peer, the
+ * relay, has the SMTP service try all that is queued at once, and answers. Its listener is the manager's, so that a
  * client of an MTA that does not run waits in the listener's queue.
  */
 #include "common.h"
@@ -29,6 +29,32 @@ static int kick(void)
 	return rc < 0 ? rc : 0;
 }
 
+/* The next MTA is there: its greeting and its goodbye. */
+static int call_peer(void)
+{
+	struct conn *conn = must_zero(sizeof(*conn));
+	int fd = connect_tcp(config_relay_host(), config_relay_port()), rc = fd < 0 ? fd : 0;
+	char line[LINE_MAX_BYTES];
+
+	conn_open(conn, fd);
+	if (!rc)
+		rc = conn_line(conn, line, sizeof(line), ANSWER_MS);
+	if (rc >= 0)
+		rc = conn_printf(conn, "QUIT\r\n");
+	if (rc >= 0)
+		rc = conn_line(conn, line, sizeof(line), ANSWER_MS);
+	conn_close(conn);
+	free(conn);
+	return rc < 0 ? rc : 0;
+}
+
+static const char *flush(void)
+{
+	int rc = call_peer();
+
+	return kick() || rc ? "NO\n" : "OK\n";
+}
+
 static void serve(int fd)
 {
 	struct conn *conn = must_zero(sizeof(*conn));
@@ -36,7 +62,7 @@ static void serve(int fd)
 
 	conn_open(conn, fd);
 	while (conn_line(conn, line, sizeof(line), ANSWER_MS) >= 0 &&
-		!conn_printf(conn, strncmp(line, "FLUSH ", 6) || kick() ? "NO\n" : "OK\n"))
+		!conn_printf(conn, "%s", strncmp(line, "FLUSH ", 6) ? "NO\n" : flush()))
 		;
 	conn_close(conn);
 	free(conn);

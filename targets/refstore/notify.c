@@ -21,11 +21,11 @@ struct push_client {
 
 struct push_notify {
 	struct push_notify *next;
+	struct push_client *client;
 	char *mailbox;
 	char *user;
 	bool outstanding;
 	unsigned int refs; /* the list's and one for each scan that pushes to it */
-	struct push_client *client;
 };
 
 static struct {

@@ -3,7 +3,7 @@
  *	refctl stop | services | start SERVICE | halt SERVICE		by the manager
  *	refctl queue							by the SMTP service
  *	refctl set NAME VALUE						both services and the file
- *	refctl mount | dismount | freeze | thaw | status | move USER | useradd USER | userdel USER |
+ *	refctl mount | dismount | freeze | thaw | status | figures | move USER | useradd USER | userdel USER |
  *	       mboxdel USER MAILBOX					by the store
  * Ends with 0 when the answer is OK.
  */

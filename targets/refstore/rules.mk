@@ -2,7 +2,9 @@
 # the preload reaches them; the same ones whatever the rig itself is built with.
 
 REFSTORE := build/targets/refstore
-REFSTORE_CFLAGS := -std=gnu17 -O2 -g -D_GNU_SOURCE -fno-omit-frame-pointer $(WARN) $(if $(CI),-Werror)
+# No inlining and no sibling calls: a stack shows the functions as they are written.
+REFSTORE_CFLAGS := -std=gnu17 -O2 -g -D_GNU_SOURCE -fno-omit-frame-pointer -fno-inline \
+	-fno-optimize-sibling-calls $(WARN) $(if $(CI),-Werror)
 REFSTORE_STORE := store control move notify convert task wal db db_state db_ops \
 	imap imap_parse imap_fetch imap_change pop3
 REFSTORE_SMTP := smtp smtp_store smtp_queue smtp_remote smtp_track smtp_session
@@ -25,6 +27,6 @@ $(REFSTORE_BIN):
 	@mkdir -p $(@D)
 	$(CC) -rdynamic -pthread -o $@ $^
 
-$(BUILD)/tests/test_refstore: | $(REFSTORE_BIN)
+$(BUILD)/tests/test_refstore $(BUILD)/tests/test_refstore_clients: | $(REFSTORE_BIN)
 
 -include $(wildcard build/refstore/*.d)

@@ -9,12 +9,12 @@
 
 struct message { /* one queue entry */
 	struct message *next;
+	struct properties *properties;
 	unsigned int refs; /* the queue's, and one for each who works with it */
 	bool busy, local;
 	int64_t due_ms, since_ms;
 	int64_t retry_ms;
 	uint32_t id;
-	struct properties *properties;
 };
 
 struct properties {

@@ -131,6 +131,7 @@ static void remove_message(struct message *message)
 {
 	struct message **link = &queue.list;
 
+	mark("refstore/queue/remove");
 	pthread_mutex_lock(&queue.lock);
 	while (*link != message)
 		link = &(*link)->next;

@@ -1,4 +1,5 @@
-/* Message tracking: a thread that writes what happened to each message, off the path of the mail. */
+/* Message tracking: a thread that writes what happened to each message, off the path of the mail; each line is
+ * on disk before the next. */
 #include "smtp.h"
 
 #include "config.h"
@@ -76,6 +77,7 @@ static void track_one(int log, const struct entry *entry)
 	mark("refstore/track/queued");
 	message_properties(entry->message, &line);
 	(void)!write(log, line.data, line.len);
+	fdatasync(log);
 	bytes_free(&line);
 }
 

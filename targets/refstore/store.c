@@ -5,7 +5,7 @@
  *	SUBMIT <FROM> RCPTS BYTES	then that many lines and bytes: OK ID
  *	DELIVER ID RCPT USER | DONE ID RCPT | BOUNCE ID RCPT REASON... | GET ID | LIST | USER NAME
  *	MOUNT | DISMOUNT | FREEZE | THAW | MOVE USER | USERADD USER | USERDEL USER
- *	MBOXDEL USER MAILBOX | SET NAME VALUE | STATUS
+ *	MBOXDEL USER MAILBOX | SET NAME VALUE | STATUS | FIGURES
  *
  * Answers: OK ..., NO CODE TEXT. What mail needs runs in the task pool; what the administrator asks
  * runs on the connection's thread.

@@ -12,20 +12,22 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char target_yaml[] =
-	"summary: the fake store\n"
-	"image: none\n"
-	"ready_within: 20s\n"
-	"users: [u1, u2]\n"
-	"services:\n"
-	"  - {name: smtp, protocol: smtp, port: 25}\n"
-	"  - {name: lmtp, protocol: lmtp, port: 24, seen: relay}\n"
-	"  - {name: imap, protocol: imap, port: 143}\n"
-	"disks:\n"
-	"  - {name: mail, mount: /srv/mail, size: 64MiB}\n"
-	"commands: {start: fake-start, stop: fake-stop, queue_list: fake-queue}\n"
-	"timers: {retry_first: 1s, retry_longest: 2s}\n"
-	"objectives: {recover: 2s, drain: 4s, stop: 2s}\n";
+static const char target_yaml[] = "summary: the fake store\n"
+				  "image: none\n"
+				  "ready_within: 20s\n"
+				  "users: [u1, u2]\n"
+				  "services:\n"
+				  "  - {name: smtp, protocol: smtp, port: 25}\n"
+				  "  - {name: lmtp, protocol: lmtp, port: 24, seen: relay}\n"
+				  "  - {name: imap, protocol: imap, port: 143}\n"
+				  "disks:\n"
+				  "  - {name: mail, mount: /srv/mail, size: 64MiB}\n"
+				  "commands: {start: fake-start, stop: fake-stop, queue_list: "
+				  "fake-queue, user_add: fake-queue}\n"
+				  "timers: {retry_first: 1s, retry_longest: 2s}\n"
+				  "objectives: {recover: 2s, drain: 4s, stop: 2s}\n";
+
+static const char *more_yaml = ""; /* of the target */
 
 static const char workload_yaml[] =
 	"claim: nothing is lost\n"
@@ -58,6 +60,7 @@ static struct plan *make_plan(const char *steps)
 {
 	bool whole = !strncmp(steps, "claim:", 6);
 	auto_free char *text = text_fmt("%s%s", whole ? "" : workload_yaml, steps);
+	auto_free char *target = text_fmt("%s%s", target_yaml, more_yaml);
 	struct plan *plan = mem_zero(1, sizeof(*plan));
 	auto_buf struct buf complaints = {0};
 	struct err err = {0};
@@ -67,8 +70,8 @@ static struct plan *make_plan(const char *steps)
 	plan->seed = plan->slot = 1;
 	if (scenario_parse("test.yaml", text, strlen(text), &plan_vocabulary, &complaints,
 		    &plan->scenario, &err) ||
-		target_parse("target.yaml", NULL, target_yaml, sizeof(target_yaml) - 1, oracles,
-			&complaints, &plan->target, &err)) {
+		target_parse("target.yaml", NULL, target, strlen(target), oracles, &complaints,
+			&plan->target, &err)) {
 		fprintf(stderr, "%s%s\n", buf_text(&complaints), err.text);
 		abort();
 	}
@@ -188,6 +191,38 @@ static void a_fault_that_met_nothing_is_unknown(void)
 	expect(idle_yaml, (struct bed_fake_wish){0}, VERDICT_UNKNOWN, "fired 0");
 }
 
+/* An agent whose way of being disabled hurts nothing here: what meets it are the actions that need it. */
+static const char agent_yaml[] =
+	"agents:\n"
+	"  - {name: gate, stop: fake-queue, start: fake-queue, needed_by: [user_add]}\n";
+
+#define GATE       \
+	"steps:\n" \
+	"  - {as: no_gate, do: mta-disabled, agent: gate, at: 0s, for: 500ms}\n"
+
+static void an_action_that_needs_a_disabled_agent_has_met_it(void)
+{
+	static const char met[] = GATE "  - {do: user-add, users: [a, b], while: no_gate}\n";
+
+	more_yaml = agent_yaml;
+	expect(met, (struct bed_fake_wish){0}, VERDICT_PASS, "");
+	expect(GATE, (struct bed_fake_wish){0}, VERDICT_UNKNOWN, "fired 0");
+	more_yaml = "";
+}
+
+static void watchers_who_come_and_go_harm_no_healthy_store(void)
+{
+	static const char watchers[] =
+		"claim: who waits for changes is told of them\n"
+		"workload:\n"
+		"  - {as: writers, do: smtp, messages: 8, pace: 20/s, to: [u1]}\n"
+		"  - {as: polite, do: idle, user: u1, sessions: 2, messages: 4, pace: 20/s}\n"
+		"  - {as: rude, do: idle, user: u1, messages: 4, pace: 20/s, leave: drop}\n"
+		"  - {as: patient, do: idle, user: u1}\n";
+
+	expect(watchers, (struct bed_fake_wish){0}, VERDICT_PASS, "");
+}
+
 static void a_moment_that_never_came_is_unknown(void)
 {
 	expect(never_yaml, (struct bed_fake_wish){0}, VERDICT_UNKNOWN, "snapshot");
@@ -271,6 +306,8 @@ CHECK_MAIN(CHECK_CASE(a_healthy_store_passes_a_freeze),
 	CHECK_CASE(a_stop_by_force_is_a_finding_of_h2),
 	CHECK_CASE(a_death_by_signal_is_a_finding_of_h5),
 	CHECK_CASE(a_fault_that_met_nothing_is_unknown),
+	CHECK_CASE(an_action_that_needs_a_disabled_agent_has_met_it),
+	CHECK_CASE(watchers_who_come_and_go_harm_no_healthy_store),
 	CHECK_CASE(a_moment_that_never_came_is_unknown),
 	CHECK_CASE(a_bed_that_does_not_open_is_broken), CHECK_CASE(a_failed_heal_is_broken),
 	CHECK_CASE(residue_is_broken), CHECK_CASE(a_panic_is_broken),

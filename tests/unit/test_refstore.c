@@ -1,11 +1,8 @@
 /* The reference store's real programs, run on loopback in a folder of their own. */
-#include "base/clock.h"
-#include "base/io.h"
-#include "base/proc.h"
+#include "base/rng.h"
 #include "mail/imap.h"
 #include "mail/smtp.h"
-#include "base/rng.h"
-#include "tests/check/check.h"
+#include "tests/unit/refstore_fixture.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -15,76 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PROGRAMS   "build/targets/refstore"
-#define COMMAND_MS 20000
-#define SOON_MS	   10000
-#define STILL_MS   300 /* what has not ended by then is taken to wait */
-
-static int offset;
-
-/* Run refctl; its status, or negative. The output in `out` if it is not NULL. */
-static int refctl(struct buf *out, const char *verb, const char *a, const char *b)
-{
-	char *argv[] = {(char *)PROGRAMS "/refctl", (char *)verb, (char *)a, (char *)b, NULL};
-	auto_buf struct buf own = {0};
-
-	return proc_run(argv, deadline_in_ms(COMMAND_MS), out ? out : &own, 65536, NULL);
-}
-
-static int connect_to(int port)
-{
-	int64_t deadline = deadline_in_ms(SOON_MS);
-	int fd;
-
-	while ((fd = io_connect_tcp("127.0.0.1", (uint16_t)(port + offset), deadline, NULL)) < 0 &&
-		deadline_left_ms(deadline))
-		poll(NULL, 0, 10); /* nothing tells when a port begins to listen */
-	return fd;
-}
-
-static void wait_ready(void)
-{
-	static const int ports[] = {25, 143, 110, 80};
-
-	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
-		int fd = connect_to(ports[i]);
-
-		CHECK(fd >= 0);
-		if (fd >= 0)
-			close(fd);
-	}
-}
-
-static void start(void)
-{
-	char *argv[] = {(char *)PROGRAMS "/refstore-manager", NULL};
-	auto_buf struct buf out = {0};
-
-	CHECK_INT(proc_run(argv, deadline_in_ms(COMMAND_MS), &out, 65536, NULL), 0);
-	wait_ready();
-}
-
-static void set_env(const char *name, const char *value)
-{
-	setenv(name, value, 1);
-}
-
-static void fresh_store(void)
-{
-	char number[16], mail[4096];
-
-	offset = 20000 + (int)(getpid() % 10000);
-	snprintf(number, sizeof(number), "%d", offset);
-	snprintf(mail, sizeof(mail), "%s/mail", check_dir());
-	set_env("REFSTORE_DIR", check_dir());
-	set_env("REFSTORE_MAIL", mail);
-	set_env("REFSTORE_ADDRESS", "127.0.0.1");
-	set_env("REFSTORE_PORT_OFFSET", number);
-	set_env("REFSTORE_RELAY_HOST", "127.0.0.1");
-	set_env("REFSTORE_RELAY_PORT", "1"); /* nobody listens */
-	start();
-	CHECK_INT(refctl(NULL, "useradd", "u1", NULL), 0);
-}
+#define STILL_MS 300 /* what has not ended by then is taken to wait */
 
 static enum mail_outcome send_one(void)
 {

@@ -1,0 +1,155 @@
+/* The table of the score, and what counts as found. */
+#include "tests/check/check.h"
+
+#include "base/fs.h"
+#include "base/json.h"
+#include "run/score.h"
+
+#include <string.h>
+
+static const struct score_row *row_of(const char *id, const char *variant)
+{
+	for (const struct score_row *row = score_rows; row->id; row++)
+		if (!strcmp(row->id, id) && !strcmp(row->variant, variant))
+			return row;
+	CHECK(!"no such row");
+	return NULL;
+}
+
+static void every_row_can_be_run_on_the_reference_store(void)
+{
+	for (const struct score_row *row = score_rows; row->id; row++) {
+		const char *const scenarios[] = {row->scenario, NULL};
+		const char *const targets[] = {SCORE_TARGET, NULL};
+		struct plan_request request = {.root = ".",
+			.scenarios = scenarios,
+			.targets = targets,
+			.seed = 1,
+			.seeds = 1,
+			.settings = row->settings};
+		auto_buf struct buf complaints = {0};
+		struct plan_list plans = {0};
+
+		CHECK_INT(plan_make(&request, &plans, &complaints, NULL), 0);
+		CHECK_STR(buf_text(&complaints), "");
+		if (CHECK_INT(plans.count, 1))
+			CHECK_STR(plans.at[0]->skip ? plans.at[0]->skip : "", "");
+		plan_list_free(&plans);
+	}
+}
+
+static void every_class_of_the_table_is_one_the_rig_knows(void)
+{
+	for (const struct score_row *row = score_rows; row->id; row++)
+		if (row->expected.hang_class)
+			CHECK(hang_class_find(row->expected.hang_class) != NULL);
+}
+
+static void every_failure_has_what_was_shipped_its_fix_and_a_way_around(void)
+{
+	static const char *const ids[] = {"F1", "F2", "F3", "F4", "F5"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		size_t rows = 0;
+
+		CHECK_INT(row_of(ids[i], "shipped")->expected.verdict, VERDICT_FAIL);
+		CHECK_INT(row_of(ids[i], "hotfixed")->expected.verdict, VERDICT_PASS);
+		for (const struct score_row *row = score_rows; row->id; row++)
+			rows += !strcmp(row->id, ids[i]) && row->expected.verdict == VERDICT_PASS;
+		CHECK(rows >= 2);
+	}
+}
+
+static const struct score_figures nothing = {.recovers_after_s = SCORE_NO_FIGURE};
+
+static void a_pass_is_right_where_the_table_says_pass(void)
+{
+	struct result result = {.verdict = VERDICT_PASS};
+	struct score_found found;
+
+	score_compare(row_of("F1", "hotfixed"), &result, &nothing, &found);
+	CHECK(found.as_expected);
+	score_compare(row_of("F1", "shipped"), &result, &nothing, &found);
+	CHECK(!found.as_expected);
+	result.verdict = VERDICT_UNKNOWN;
+	score_compare(row_of("F1", "hotfixed"), &result, &nothing, &found);
+	CHECK(!found.as_expected);
+	free(found.reason);
+}
+
+static void a_failure_without_its_class_is_not_as_expected(void)
+{
+	struct finding finding = {.signature = "H1-00000000", .title = (char *)"it hangs"};
+	struct result result = {.verdict = VERDICT_FAIL, .findings = &finding, .finding_count = 1};
+	struct score_figures figures = nothing;
+	struct score_found found;
+
+	figures.stop_hangs = 1;
+	score_compare(row_of("F1", "shipped"), &result, &figures, &found);
+	CHECK(!found.as_expected);
+	CHECK_INT(found.verdict, VERDICT_FAIL);
+	CHECK(!found.hang_class);
+	free(found.signature);
+	free(found.title);
+}
+
+static void a_leak_is_right_by_its_law_alone(void)
+{
+	static char *h8[] = {(char *)"H8"}, *h1[] = {(char *)"H1"};
+	struct finding finding = {.signature = "H8-00000000", .laws = h8, .law_count = 1};
+	struct result result = {.verdict = VERDICT_FAIL, .findings = &finding, .finding_count = 1};
+	struct score_found found;
+
+	score_compare(row_of("F3", "shipped-leak"), &result, &nothing, &found);
+	CHECK(found.as_expected);
+	free(found.signature);
+	finding.laws = h1;
+	score_compare(row_of("F3", "shipped-leak"), &result, &nothing, &found);
+	CHECK(!found.as_expected);
+	free(found.signature);
+}
+
+static void figures_come_from_the_history(void)
+{
+	static const char text[] =
+		"{\"t\":1,\"ev\":\"queue\",\"depth\":4}\n"
+		"{\"t\":2,\"ev\":\"queue\",\"depth\":2}\n"
+		"{\"t\":3,\"ev\":\"log\",\"path\":\"/l\",\"line\":\"service smtp terminated "
+		"unexpectedly, signal 11; it has done this 3 time(s)\"}\n"
+		"{\"t\":4,\"ev\":\"stop\",\"ended\":false,\"took_s\":40.0}\n";
+	const char *dir = check_dir();
+	auto_free char *path = path_join(dir, "history.jsonl");
+	struct result result = {.recovers_after_s = 9002};
+	struct score_figures figures;
+
+	CHECK_INT(fs_write_atomic(path, text, strlen(text), NULL), 0);
+	score_figures_read(dir, &result, &figures);
+	CHECK_INT(figures.queue_depth, 4);
+	CHECK_INT(figures.restarts, 3);
+	CHECK_INT(figures.stop_hangs, 1);
+	CHECK_INT(figures.recovers_after_s, 9002);
+}
+
+static void what_is_told_of_a_row_is_whole(void)
+{
+	struct score_found found = {.verdict = VERDICT_PASS, .as_expected = true};
+	struct score_answer answer = {.row = row_of("F4", "shipped"), .found = &found, .count = 1};
+	struct score score = {.answers = &answer, .count = 1};
+	auto_json json_t *json = score_failures_json(&score);
+	const json_t *row = json_array_get(json, 0);
+
+	CHECK_STR(json_get_text(row, "id", ""), "F4");
+	CHECK_STR(json_get_text(row, "variant", ""), "shipped");
+	CHECK(!json_get_bool(row, "as_expected", true));
+	CHECK_STR(json_get_text(json_object_get(row, "expected"), "class", ""), "exhaustion");
+	CHECK_INT(json_get_int(json_object_get(row, "expected"), "recovers_after_s", 0), 9000);
+	CHECK_STR(json_get_text(json_object_get(row, "found"), "verdict", ""), "PASS");
+}
+
+CHECK_MAIN(CHECK_CASE(every_row_can_be_run_on_the_reference_store),
+	CHECK_CASE(every_class_of_the_table_is_one_the_rig_knows),
+	CHECK_CASE(every_failure_has_what_was_shipped_its_fix_and_a_way_around),
+	CHECK_CASE(a_pass_is_right_where_the_table_says_pass),
+	CHECK_CASE(a_failure_without_its_class_is_not_as_expected),
+	CHECK_CASE(a_leak_is_right_by_its_law_alone), CHECK_CASE(figures_come_from_the_history),
+	CHECK_CASE(what_is_told_of_a_row_is_whole))
