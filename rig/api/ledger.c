@@ -205,7 +205,7 @@ enum copy_state ledger_content_state(const struct ledger *ledger, const struct l
 	if (mail->sha && !strcmp(ledger_text(ledger, mail->sha), sha))
 		return COPY_INTACT;
 	if (!baseline)
-		return COPY_UNSURE;
+		return mail->real ? COPY_INTACT : COPY_UNSURE;
 	known = baseline_knows(baseline, ledger_text(ledger, mail->token), sha);
 	if (known >= 0)
 		return known ? COPY_INTACT : COPY_DAMAGED;

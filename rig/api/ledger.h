@@ -76,6 +76,7 @@ struct ledger_mail {
 	uint32_t first_notice; /* index of the last told, or LEDGER_NONE */
 	double bounce_t;
 	bool null_path; /* the rig's client sent it with the null return path */
+	bool real;	/* not made by the rig: a store may legally change its body */
 	bool never;	/* it asked for no notification (NOTIFY=NEVER) */
 };
 
@@ -188,7 +189,7 @@ const char *ledger_token(const struct ledger *ledger, const struct ledger_rcpt *
  * store made of the same message in the baseline (8-bit, bare LF and long lines are legally
  * changed). Damaged: neither, and the baseline shows that this store changes nothing, or changes it
  * otherwise; or not even its header is whole. Unsure: there is nothing to compare it with.
- * `baseline` may be NULL.
+ * `baseline` may be NULL: a whole copy of real mail is then what others are compared with.
  */
 enum copy_state { COPY_INTACT, COPY_UNSURE, COPY_DAMAGED };
 /* The same of any content whose header is whole; `sha` "": not known. */

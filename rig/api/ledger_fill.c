@@ -120,6 +120,7 @@ static void add_begin(struct ledger *ledger, const struct event *event)
 	if (json_get_text(data, "from", NULL))
 		ledger->mails[mail].from = build_address(ledger, json_get_text(data, "from", NULL));
 	ledger->mails[mail].null_path = !*json_get_text(data, "from", "?");
+	ledger->mails[mail].real = json_get_text(data, "source", NULL);
 	ledger->mails[mail].never = !strcasecmp(json_get_text(data, "notify", ""), "never");
 	each_recipient(ledger, mail, json_object_get(data, "to"), event->line, intend, NULL);
 	if (op_is(ledger, op, "append")) {

@@ -2,6 +2,12 @@
 
 #define SENT WORK SEND(1, "m1", "u1@store")
 
+#define REAL                                                                                       \
+	WORK "{\"t\":1,\"ev\":\"begin\",\"id\":1,\"who\":\"w.1\",\"op\":\"smtp-message\","         \
+	     "\"service\":\"smtp\",\"token\":\"m1\",\"from\":\"w@sink.rig\",\"to\":[\"u1@store\"]" \
+	     ","                                                                                   \
+	     "\"sha256\":\"aa\",\"bytes\":9,\"source\":\"list/1.eml\"}\n"
+
 static void a_copy_is_what_was_sent(void)
 {
 	static const struct row rows[] = {
@@ -20,6 +26,13 @@ static void a_copy_is_what_was_sent(void)
 			SENT COPY_OF("m1", "u1", "bb") END, RULING_CANNOT_TELL,
 			.baseline = WORK SEND(1, "m9", "u1@store") COPY_OF("m9", "u1", "cc") END},
 		{"no baseline", SENT COPY_OF("m1", "u1", "bb") END, RULING_CANNOT_TELL, "compared"},
+		{"real mail, changed, and no baseline", REAL COPY_OF("m1", "u1", "bb") END,
+			RULING_HOLDS},
+		{"real mail, changed otherwise than in the baseline",
+			REAL COPY_OF("m1", "u1", "bb") END, RULING_BROKEN, "another body",
+			.baseline = REAL COPY_OF("m1", "u1", "cc") END},
+		{"real mail without its header's end", REAL PARTIAL("m1", "u1") END, RULING_BROKEN,
+			"header"},
 		{"half a header needs none", SENT PARTIAL("m1", "u1") END, RULING_BROKEN, "header"},
 		{"one good, one bad", SENT COPY("m1", "u1") PARTIAL("m1", "u1") END, RULING_BROKEN},
 		{"at the sink", WORK SEND(1, "m1", "x@sink.rig") SUNK("m1", "x@sink.rig") END,
