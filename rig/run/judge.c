@@ -40,14 +40,16 @@ static void weigh_fault(struct weighing *w, const json_t *data)
 
 static void weigh_trouble(struct weighing *w, const struct event *event)
 {
-	if (!strcmp(json_get_text(event->data, "trouble", ""), "residue"))
-		w->residue++;
-	if (!strcmp(json_get_text(event->data, "trouble", ""), "interrupted"))
-		w->interrupted = true;
+	const char *trouble = json_get_text(event->data, "trouble", "");
+	/* Frames are missed when the capture is closed; when they were lost nobody knows. */
+	uint32_t line = strcmp(trouble, "capture-lost") ? event->line : 1;
+
+	w->residue += !strcmp(trouble, "residue");
+	w->interrupted |= !strcmp(trouble, "interrupted");
 	/* A starved guest is no trouble of the run: the laws with an objective say so themselves. */
-	if (w->trouble_line || !strcmp(json_get_text(event->data, "trouble", ""), "starved"))
+	if (!strcmp(trouble, "starved") || (w->trouble_line && w->trouble_line <= line))
 		return;
-	w->trouble_line = event->line;
+	w->trouble_line = line;
 	w->trouble = json_get_text(event->data, "text", "no text");
 }
 

@@ -409,6 +409,11 @@ static int bed_residue(struct bed *bed, json_t **ret, struct err *err)
 	return 0;
 }
 
+static uint64_t bed_frames_lost(struct bed *bed)
+{
+	return of(bed)->wish->loses_frames;
+}
+
 static int bed_watch_kills(struct bed *bed, bool on, json_t *ret, struct err *err)
 {
 	(void)err;
@@ -490,6 +495,7 @@ static const struct bed_ops fake_ops = {
 	.sink_met = bed_sink_met,
 	.sunk = bed_sunk,
 	.watch_kills = bed_watch_kills,
+	.frames_lost = bed_frames_lost,
 	.measure = bed_measure,
 	.evidence = bed_evidence,
 	.files = bed_files,

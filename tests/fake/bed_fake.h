@@ -17,6 +17,7 @@ struct bed_fake_wish {
 	bool fails_to_thaw;
 	bool leaves_residue;
 	bool stops_by_force;
+	bool loses_frames;
 	bool panics_at_freeze;
 	size_t closed; /* counted up by close */
 };

@@ -263,6 +263,18 @@ static void trouble_before_a_finding_makes_it_suspect(void)
 	result_free(&result);
 }
 
+static void no_law_is_blamed_where_frames_were_lost(void)
+{
+	struct bed_fake_wish wish = {.bug = FAKE_LOSES, .nth = 1, .loses_frames = true};
+	struct result result;
+
+	run(freeze_yaml, &wish, &result);
+	CHECK_STR(verdict_name(result.verdict), "BROKEN");
+	CHECK_HAS(result.reason, "frames");
+	CHECK(result.finding_count && result.findings[0].suspect);
+	result_free(&result);
+}
+
 static void the_same_seed_gives_the_same_signature(void)
 {
 	struct bed_fake_wish wish = {.bug = FAKE_LOSES, .nth = 1};
@@ -312,4 +324,5 @@ CHECK_MAIN(CHECK_CASE(a_healthy_store_passes_a_freeze),
 	CHECK_CASE(a_bed_that_does_not_open_is_broken), CHECK_CASE(a_failed_heal_is_broken),
 	CHECK_CASE(residue_is_broken), CHECK_CASE(a_panic_is_broken),
 	CHECK_CASE(trouble_before_a_finding_makes_it_suspect),
+	CHECK_CASE(no_law_is_blamed_where_frames_were_lost),
 	CHECK_CASE(the_same_seed_gives_the_same_signature), CHECK_CASE(a_control_has_no_fault_left))
