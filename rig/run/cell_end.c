@@ -369,12 +369,13 @@ void cell_read_back(struct cell *cell)
 {
 	const struct service *imap = target_service_by(cell->target, PROTOCOL_IMAP);
 
+	/* Along the way of the mail: what leaves the queue meanwhile is then seen at least once. */
+	if (!cell->broken)
+		read_queue(cell);
 	for (size_t i = 0; imap && i < cell->target->users.count && !cell->broken; i++)
 		read_back_user(cell, imap, cell->target->users.at[i]);
 	if (!cell->broken)
 		pop3_read_back(cell);
-	if (!cell->broken)
-		read_queue(cell);
 	read_sink(cell);
 }
 

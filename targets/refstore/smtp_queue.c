@@ -12,7 +12,8 @@
 
 #define RETRY_FIRST_MS 2000
 #define RETRY_MAX_MS   8000
-#define RESYNC_MS      500 /* while the store does not answer */
+#define LIST_MS	       5000 /* that a listing waits for the store */
+#define RESYNC_MS      500  /* while the store does not answer */
 #define GIVE_UP_MS     (5LL * 24 * 3600 * 1000)
 #define THREADS	       2 /* of each kind */
 
@@ -350,9 +351,15 @@ void queue_kick(void)
 	pthread_mutex_unlock(&queue.lock);
 }
 
+/* After a start the store is asked for what it holds; who lists the queue waits for that, but not for ever. */
 void queue_list(struct bytes *out)
 {
+	int64_t until_ms = now_ms() + LIST_MS;
+	struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
+
 	pthread_mutex_lock(&queue.lock);
+	while (queue.resync && now_ms() < until_ms)
+		pthread_cond_timedwait(&queue.work, &queue.lock, &until);
 	if (queue.resync)
 		bytes_addf(out, "0 unknown the store was not asked yet\n");
 	for (struct message *m = queue.list; m; m = m->next)
