@@ -240,7 +240,9 @@ static void a_machine_that_dies_is_broken_and_the_other_cell_goes_on(void)
 	CHECK_INT(WEXITSTATUS(status), 16);
 	json = json_load_path(json_path, OUTPUT_MAX, &err);
 	CHECK_STR(verdict_of(json, "expunge-during-fetch", &reason), "BROKEN");
-	CHECK_HAS(reason, "gone");
+	/* Whoever hears of it first tells: the one that waits for QEMU, or the witness's line. */
+	if (!CHECK(strstr(reason, "QEMU was ended by signal 9") || strstr(reason, "gone")))
+		fprintf(stderr, "the reason is '%s'\n", reason);
 	CHECK_STR(verdict_of(json, "unlink-during-fetch", &reason), "PASS");
 }
 
