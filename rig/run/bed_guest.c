@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "run/rig_programs.h"
 #include "vm/qga.h"
 
 #include <ctype.h>
@@ -230,8 +231,7 @@ static bool of_the_store(const json_t *task)
 	const char *exe = json_get_text(task, "exe", "");
 
 	return *exe && json_get_int(task, "pid", 0) == json_get_int(task, "tid", -1) &&
-	       json_get_int(task, "pid", 0) != 1 && strncmp(exe, "/run/rig/", 9) &&
-	       !strstr(exe, "/qemu-ga");
+	       json_get_int(task, "pid", 0) != 1 && !is_rig_program(exe);
 }
 
 int guest_processes(struct witness *witness, json_t *ret, struct err *err)

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "diagnose/diagnose.h"
+#include "run/rig_programs.h"
 #include "vm/warp.h"
 #include "vm/witness_wire.h"
 
@@ -98,14 +99,12 @@ static const json_t *scanned(const json_t *scan, int tid)
 /* Whom the diagnosis of this instant suspects. */
 static void find_tasks(struct trial *t, bool stopping)
 {
-	static const char *const ours[] = {
-		"/run/rig/witness", "/run/rig/init", "/usr/sbin/qemu-ga", NULL};
 	auto_json json_t *owed = owed_json(t);
 	const struct diagnose_input input = {.scan = t->scan,
 		.owed = owed,
 		.stopping = stopping,
 		.target = t->bed->bed.target,
-		.ours = ours};
+		.ours = rig_programs};
 	struct diagnosis diagnosis = {0};
 
 	diagnose(&input, &diagnosis);

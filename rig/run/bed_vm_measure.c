@@ -6,6 +6,7 @@
 #include "run/bed_vm_core.h"
 
 #include "base/json.h"
+#include "run/rig_programs.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -34,9 +35,7 @@ static bool of_store(const char *exe)
 	for (size_t i = 0; i < ARRAY_SIZE(not_theirs); i++)
 		if (!strcmp(exe, not_theirs[i]))
 			return false;
-	return strncmp(exe, "/run/rig/", 9) || !strncmp(exe, "/run/rig/target/", 16)
-		       ? !strstr(exe, "/qemu-ga")
-		       : false;
+	return !is_rig_program(exe);
 }
 
 static bool known(const struct count *count, int pid)

@@ -2,7 +2,7 @@
 #include "base/fs.h"
 #include "diagnose/lock_look.h"
 #include "run/cell_core.h"
-#include "run/hang.h"
+#include "run/rig_programs.h"
 
 #define SCAN_MAX (64u << 20)
 
@@ -14,7 +14,7 @@ void waits_record(struct cell *cell, const char *name, const char *dir)
 
 	if (!scan)
 		return;
-	look = lock_look(scan, cell->target, hang_ours);
+	look = lock_look(scan, cell->target, rig_programs);
 	json_object_set_new(look, "name", json_string(name));
 	history_add_at(cell->recorder, cell_now(cell), "waits", look);
 }

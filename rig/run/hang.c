@@ -3,6 +3,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "run/rig_programs.h"
 
 #include <math.h>
 #include <signal.h>
@@ -14,8 +15,6 @@
 #define OWED_LIMIT \
 	0.9 /* of what the cell held to be overdue: the two clocks are read one after the other */
 #define BEFORE_S 0.5 /* evidence so long before the event that a law names still belongs to it */
-
-const char *const hang_ours[] = {"/run/rig/init", "/run/rig/witness", "/usr/sbin/qemu-ga", NULL};
 
 /* Laws that a hang breaks; the others are broken by what a hang leads to. */
 static const char *const hang_laws[] = {"H1", "H2", "H3", "H4", "H6", NULL};
@@ -161,7 +160,7 @@ static void diagnose_instant(struct explaining *x, struct instant *at)
 			.parked_count = read_parked(input, parked),
 			.died = json_array_size(died) ? died : NULL,
 			.target = x->plan->target,
-			.ours = hang_ours,
+			.ours = rig_programs,
 		},
 		&at->diagnosis);
 }
@@ -322,7 +321,7 @@ static void explain_crash(const struct explaining *x, struct finding *finding)
 		return;
 	diagnose(
 		&(struct diagnose_input){
-			.died = died, .target = x->plan->target, .ours = hang_ours},
+			.died = died, .target = x->plan->target, .ours = rig_programs},
 		&diagnosis);
 	if (diagnosis.hang_class)
 		set_diagnosis(finding, &diagnosis, "history.jsonl");

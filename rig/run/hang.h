@@ -9,9 +9,6 @@
 #include "diagnose/diagnose.h"
 #include "run/plan.h"
 
-/* Beginnings of the paths of the rig's own programs in a guest, NULL-terminated. */
-extern const char *const hang_ours[];
-
 /* Gives the findings of a result that are hangs or crashes their class, culprits and signature, and makes one
  * finding of those with one cause. */
 void hang_explain(const struct plan *plan, const char *dir, const struct history *history,

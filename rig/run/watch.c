@@ -4,7 +4,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "diagnose/diagnose.h"
-#include "run/hang.h"
+#include "run/rig_programs.h"
 
 #include <string.h>
 
@@ -245,7 +245,7 @@ static size_t find_suspects(struct watch *w, const json_t *scan, int tids[CULPRI
 			 .owed = owed,
 			 .frozen = json_get_bool(scan, "frozen", false),
 			 .target = w->cell->target,
-			 .ours = hang_ours},
+			 .ours = rig_programs},
 		&diagnosis);
 	count = diagnosis.culprit_count;
 	for (size_t i = 0; i < count; i++)
@@ -356,7 +356,7 @@ static bool has_cycle(struct watch *w)
 	diagnose(&(struct diagnose_input){.scan = w->deep,
 			 .healthy = w->healthy,
 			 .target = w->cell->target,
-			 .ours = hang_ours},
+			 .ours = rig_programs},
 		&diagnosis);
 	found = diagnosis.hang_class && !strcmp(diagnosis.hang_class, "deadlock");
 	diagnosis_free(&diagnosis);
