@@ -17,8 +17,10 @@ struct action_key {
 struct action {
 	const char *name; /* "move-mailbox" */
 	const char *summary;
-	bool workload;		       /* may stand in `workload` too */
-	const char *command;	       /* of target.yaml that an action runs; NULL for workloads */
+	bool workload;	     /* may stand in `workload` too */
+	const char *service; /* protocol that the target must speak; NULL: none, or several */
+	const char *path;    /* of the target's paths that it needs, or NULL */
+	const char *command; /* of target.yaml that an action runs; NULL for workloads */
 	const struct action_key *keys; /* ended by a NULL key */
 };
 

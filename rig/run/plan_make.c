@@ -124,6 +124,11 @@ static void find_scenarios(struct maker *m, const char *word)
 		complain_unknown(m, "scenario", word, &m->scenario_names);
 }
 
+static bool speaks(const struct target *target, const char *service)
+{
+	return target_service_by(target, (enum protocol)protocol_from_name(service));
+}
+
 /* Why this target cannot take this scenario, or NULL. */
 static char *why_not(struct maker *m, const struct scenario *scenario, const struct target *target)
 {
@@ -154,18 +159,12 @@ static char *why_not(struct maker *m, const struct scenario *scenario, const str
 			return reach;
 		if (mail_source_lacks(step))
 			return text_dup("no real mail here; run make corpus");
-		if (!strcmp(step->what, "look-at-files") && !target_paths(target, "mailbox"))
-			return text_dup("no paths.mailbox");
+		if (action && action->path && !target_paths(target, action->path))
+			return text_fmt("no paths.%s", action->path);
 		if (action && action->command && !target_command(target, action->command))
 			return text_fmt("no %s", action->command);
-		if (action && action->workload) {
-			bool imap = !strcmp(step->what, "append") || !strcmp(step->what, "idle");
-			const char *name = imap ? "imap" : step->what;
-			int protocol = protocol_from_name(name);
-
-			if (protocol >= 0 && !target_service_by(target, (enum protocol)protocol))
-				return text_fmt("no %s service", name);
-		}
+		if (action && action->service && !speaks(target, action->service))
+			return text_fmt("no %s service", action->service);
 	}
 	return NULL;
 }
