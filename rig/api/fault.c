@@ -26,6 +26,11 @@ const struct fault *fault_find(const char *name)
 	return NULL;
 }
 
+bool fault_is_silence(const char *name)
+{
+	return strstr(name, "silent");
+}
+
 int fault_poll_pending(struct fault_run *run, struct err *err)
 {
 	uint32_t pending = run->pending(run->arg);

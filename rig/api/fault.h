@@ -76,5 +76,8 @@ struct fault {
 extern const struct fault *const faults[]; /* NULL-terminated, made from faults/ */
 const struct fault *fault_find(const char *name);
 
+/* True for a fault behind which an agent says nothing: who waits may wait for the store's own time-out (law H1). */
+bool fault_is_silence(const char *name);
+
 /* A poll for faults that everybody meets who waits: the most operations that were pending at once. */
 int fault_poll_pending(struct fault_run *run, struct err *err);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
+#include <strings.h>
 
 #define READ_CHUNK 65536
 
@@ -29,6 +30,11 @@ int outcome_from_name(const char *name)
 		if (!strcmp(outcome_names[i], name))
 			return (int)i;
 	return -EINVAL;
+}
+
+bool op_waits_for_work(const char *op, const char *command)
+{
+	return strstr(op, "idle") || !strncasecmp(command, "IDLE", 4);
 }
 
 /* ---- loading ---- */

@@ -119,6 +119,10 @@ enum outcome { OUTCOME_OK, OUTCOME_NO, OUTCOME_MAYBE };
 const char *outcome_name(enum outcome outcome); /* "OK" "NO" "MAYBE" */
 int outcome_from_name(const char *name);	/* enum outcome, or -EINVAL */
 
+/* True for an operation that waits until there is something to tell (IDLE): no wait that anybody owes an end.
+ * `op` and `command` as in `begin`; "" where it has no command. */
+bool op_waits_for_work(const char *op, const char *command);
+
 struct event {
 	double t;	  /* seconds on the cell clock */
 	uint32_t line;	  /* 1-based line of history.jsonl */

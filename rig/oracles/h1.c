@@ -1,4 +1,5 @@
 /* H1: what waited while a fault was in force comes to an end once it is healed. */
+#include "api/fault.h"
 #include "api/ledger.h"
 #include "api/oracle.h"
 
@@ -20,10 +21,8 @@ struct pass {
 /* A wait for work is no pending operation. */
 static bool waits_for_work(const struct pass *pass, const struct ledger_op *op)
 {
-	const char *command = ledger_text(pass->ledger, op->command);
-
-	return strstr(ledger_text(pass->ledger, op->op), "idle") ||
-	       !strncasecmp(command, "IDLE", 4);
+	return op_waits_for_work(
+		ledger_text(pass->ledger, op->op), ledger_text(pass->ledger, op->command));
 }
 
 /* The first heal at which the operation was pending, or NULL. */
@@ -51,7 +50,7 @@ static double limit_s(const struct pass *pass, const struct ledger_force *force)
 	int64_t silent_ms = target ? target->timers.agent_silent_ms : TIME_UNSET;
 	double recover = (double)pass->context->objectives.recover_ms / 1000;
 
-	if (!strstr(ledger_text(pass->ledger, force->fault), "silent"))
+	if (!fault_is_silence(ledger_text(pass->ledger, force->fault)))
 		return recover;
 	return silent_ms > 0 ? recover + (double)silent_ms / 1000 : -1;
 }

@@ -94,8 +94,8 @@ static bool needs(const struct target *target, const struct agent *agent, int pr
 /* A wait for work is no operation that is held up. */
 static bool waits_for_work(const struct pass *pass, const struct ledger_op *op)
 {
-	return strstr(ledger_text(pass->ledger, op->op), "idle") ||
-	       !strncasecmp(ledger_text(pass->ledger, op->command), "IDLE", 4);
+	return op_waits_for_work(
+		ledger_text(pass->ledger, op->op), ledger_text(pass->ledger, op->command));
 }
 
 /* An action on the same user's mailbox shares its locks. */

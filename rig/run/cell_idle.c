@@ -118,7 +118,7 @@ void visitors_session(struct session *session)
 	struct imap imap = {.line.fd = -1};
 	struct imap_reply reply = {0};
 
-	while (session_turn(session))
+	while (session_turn(session, NULL))
 		if (!idle_once(session, &imap, user)) {
 			imap_close(&imap);
 			session_pause(session, cell_now(session->cell) + RETRY_MS * NS_PER_MS);

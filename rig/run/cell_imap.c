@@ -177,7 +177,7 @@ void imap_session(struct session *session)
 	if (session->step->send.count) {
 		script(session, &imap, user);
 	} else {
-		while (session_turn(session)) {
+		while (session_turn(session, NULL)) {
 			follow(session, &imap, user, &next_uid);
 			if (!imap.alive)
 				session_pause(

@@ -18,8 +18,7 @@ static void slot_take(struct cell *cell, uint64_t id, const char *name, const js
 	if (i == CELL_OPS_MAX)
 		return;
 	cell->ops[i] = (struct op_slot){.id = id, .began_ns = cell_now(cell)};
-	cell->ops[i].idle = strstr(name, "idle") ||
-			    !strncasecmp(json_get_text(object, "command", ""), "IDLE", 4);
+	cell->ops[i].idle = op_waits_for_work(name, json_get_text(object, "command", ""));
 	snprintf(cell->ops[i].name, sizeof(cell->ops[i].name), "%s", name);
 }
 

@@ -279,7 +279,7 @@ void pop3_session(struct session *session)
 {
 	uint32_t number;
 
-	while (session_numbered_turn(session, &number))
+	while (session_turn(session, &number))
 		if (!round_of(session, session_user(session), number))
 			session_pause(session, cell_now(session->cell) + RETRY_MS * NS_PER_MS);
 }

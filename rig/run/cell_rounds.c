@@ -187,7 +187,7 @@ void rounds_session(struct session *session)
 
 	count = count ? count : SESSIONS_DEFAULT;
 	count = count < SESSIONS_LIMIT ? count : SESSIONS_LIMIT;
-	while (session_numbered_turn(session, &round)) {
+	while (session_turn(session, &round)) {
 		for (uint32_t i = 0; i < count; i++)
 			begin_visit(session, &visits[i], i);
 		for (uint32_t i = 0; i < count; i++)

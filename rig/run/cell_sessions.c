@@ -363,7 +363,7 @@ static void act(struct mixed *m, const struct deed *deeds)
 
 static void rounds(struct mixed *m, const struct deed *deeds)
 {
-	while (session_turn(m->session)) {
+	while (session_turn(m->session, NULL)) {
 		if (!m->imap.alive && !open_inbox(m))
 			session_pause(
 				m->session, cell_now(m->session->cell) + RETRY_MS * NS_PER_MS);

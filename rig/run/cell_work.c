@@ -101,36 +101,26 @@ static void wait_for_light(struct session *session)
 	pthread_mutex_unlock(&cell->lock);
 }
 
-/* The next message or round of this workload, or false when there is none. Waits for its turn. */
-static bool take_turn(struct session *session, uint32_t *ret)
+bool session_turn(struct session *session, uint32_t *ret_number)
 {
 	struct work *work = session->work;
 	double pace = session->step->pace_per_s;
+	uint32_t number;
 
 	pthread_mutex_lock(&work->lock);
-	*ret = work->next;
+	number = work->next;
 	if (!work->total || work->next < work->total)
 		work->next++;
 	pthread_mutex_unlock(&work->lock);
-	if (work->total && *ret >= work->total)
+	if (work->total && number >= work->total)
 		return false;
 	if (pace > 0)
 		session_pause(session,
-			work->began_ns + (int64_t)((double)*ret / pace * (double)NS_PER_SEC));
+			work->began_ns + (int64_t)((double)number / pace * (double)NS_PER_SEC));
 	wait_for_light(session);
+	if (ret_number)
+		*ret_number = number;
 	return !session_over(session);
-}
-
-bool session_turn(struct session *session)
-{
-	uint32_t number;
-
-	return take_turn(session, &number);
-}
-
-bool session_numbered_turn(struct session *session, uint32_t *ret)
-{
-	return take_turn(session, ret);
 }
 
 bool session_meet(struct session *session)
@@ -279,7 +269,7 @@ static void smtp_session(struct session *session)
 	struct smtp smtp = {.line.fd = -1};
 	uint32_t number;
 
-	while (take_turn(session, &number))
+	while (session_turn(session, &number))
 		send_one(session, &smtp, number);
 	if (smtp.alive)
 		smtp_quit(&smtp);
@@ -339,7 +329,7 @@ static void append_session(struct session *session)
 	struct imap imap = {.line.fd = -1};
 	uint32_t number;
 
-	while (take_turn(session, &number)) {
+	while (session_turn(session, &number)) {
 		if (!session_login(session, &imap, user)) {
 			session_pause(session, cell_now(session->cell) + RETRY_MS * NS_PER_MS);
 			continue;
@@ -356,7 +346,7 @@ static void http_session(struct session *session)
 	struct mail_opts opts = session_opts(session);
 	uint32_t number;
 
-	while (take_turn(session, &number)) {
+	while (session_turn(session, &number)) {
 		struct http_result result = {.outcome = MAIL_NO};
 		uint64_t id = op_begin(session->cell, session->who, "http-get",
 			json_pack("{ss}", "service", "http"));

@@ -23,9 +23,9 @@ struct mail_opts session_opts(struct session *session);
 int session_connect(struct session *session, enum protocol protocol); /* fd or negative errno */
 bool session_over(struct session *session);		       /* no new operation any more */
 void session_pause(struct session *session, int64_t until_ns); /* or until over */
-bool session_turn(
-	struct session *session); /* the next round of an open-ended or counted workload */
-bool session_numbered_turn(struct session *session, uint32_t *ret); /* and which it is, from 0 */
+/* Wait for the turn of this workload's next message or round, and which it is, from 0 (NULL: no matter). False:
+ * there is none any more. */
+bool session_turn(struct session *session, uint32_t *ret_number);
 const char *session_user(const struct session *session);
 bool session_login(struct session *session, struct imap *imap, const char *user); /* if not yet */
 
