@@ -4,14 +4,6 @@
  */
 #include "api/fault.h"
 
-static int check(const struct step *step, const struct target *target, struct err *err)
-{
-	(void)step;
-	(void)target;
-	(void)err;
-	return 0;
-}
-
 static int fire(struct fault_run *run, struct err *err)
 {
 	return run->bed->ops->cut_link(run->bed, true, err);
@@ -28,7 +20,7 @@ const struct fault fault_cut_link = {
 	.summary = "the network cable is pulled and put back: silence, then retransmission",
 	.family = FAMILY_FREEZE,
 	.needs = "nothing",
-	.check = check,
+	.check = fault_any_target,
 	.fire = fire,
 	.poll = fault_poll_pending,
 	.heal = heal,

@@ -4,14 +4,6 @@
  */
 #include "api/fault.h"
 
-static int check(const struct step *step, const struct target *target, struct err *err)
-{
-	(void)step;
-	(void)target;
-	(void)err;
-	return 0;
-}
-
 static int fire(struct fault_run *run, struct err *err)
 {
 	return run->bed->ops->halt(run->bed, true, err);
@@ -28,7 +20,7 @@ const struct fault fault_freeze_machine = {
 	.summary = "the whole machine stands still, as while a hypervisor saves or moves it",
 	.family = FAMILY_FREEZE,
 	.needs = "nothing",
-	.check = check,
+	.check = fault_any_target,
 	.fire = fire,
 	.poll = fault_poll_pending,
 	.heal = heal,

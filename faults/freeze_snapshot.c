@@ -6,11 +6,13 @@
 
 static int check(const struct step *step, const struct target *target, struct err *err)
 {
+	static const char *const needed[] = {"freeze", "thaw", NULL};
+	int rc = store_command_check(target, needed, err);
+
 	(void)step;
-	if (!target_command(target, "freeze") || !target_command(target, "thaw"))
-		return err_set(err, -ENOTSUP, "no %s",
-			target_command(target, "freeze") ? "thaw" : "freeze");
-	return target->disk_count ? 0 : err_set(err, -ENOTSUP, "no data disk to freeze");
+	if (!rc && !target->disk_count)
+		rc = err_set(err, -ENOTSUP, "no data disk to freeze");
+	return rc;
 }
 
 static int fire(struct fault_run *run, struct err *err)

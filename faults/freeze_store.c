@@ -3,12 +3,10 @@
 
 static int check(const struct step *step, const struct target *target, struct err *err)
 {
+	static const char *const needed[] = {"freeze", "thaw", NULL};
+
 	(void)step;
-	if (!target_command(target, "freeze"))
-		return err_set(err, -ENOTSUP, "no freeze");
-	if (!target_command(target, "thaw"))
-		return err_set(err, -ENOTSUP, "no thaw");
-	return 0;
+	return store_command_check(target, needed, err);
 }
 
 static int fire(struct fault_run *run, struct err *err)

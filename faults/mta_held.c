@@ -9,10 +9,7 @@ static int check(const struct step *step, const struct target *target, struct er
 	static const char *const needed[] = {"queue_hold", "queue_release", "queue_list", NULL};
 
 	(void)step;
-	for (const char *const *name = needed; *name; name++)
-		if (!target_command(target, *name))
-			return err_set(err, -ENOTSUP, "no command '%s'", *name);
-	return 0;
+	return store_command_check(target, needed, err);
 }
 
 /* Entries that the queue itself says are on hold. */

@@ -11,15 +11,14 @@ static const struct fault_param params[] = {
 
 static int check(const struct step *step, const struct target *target, struct err *err)
 {
+	static const char *const needed[] = {"queue_list", NULL};
 	const struct agent *agent = target_agent(target, step->agent);
 
 	if (!agent)
 		return err_set(err, -ENOTSUP, "no agent '%s'", step->agent);
 	if (!agent->switch_off || !agent->switch_on)
 		return err_set(err, -ENOTSUP, "agent '%s' has no switch", step->agent);
-	if (!target_command(target, "queue_list"))
-		return err_set(err, -ENOTSUP, "no command 'queue_list'");
-	return 0;
+	return store_command_check(target, needed, err);
 }
 
 static int fire(struct fault_run *run, struct err *err)

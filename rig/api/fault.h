@@ -79,5 +79,8 @@ const struct fault *fault_find(const char *name);
 /* True for a fault behind which an agent says nothing: who waits may wait for the store's own time-out (law H1). */
 bool fault_is_silence(const char *name);
 
+/* A check for faults that every target can take. */
+int fault_any_target(const struct step *step, const struct target *target, struct err *err);
+
 /* A poll for faults that everybody meets who waits: the most operations that were pending at once. */
 int fault_poll_pending(struct fault_run *run, struct err *err);

@@ -16,6 +16,14 @@ static int run_line(struct fault_run *run, const char *line, const char *what, b
 	return rc;
 }
 
+int store_command_check(const struct target *target, const char *const *names, struct err *err)
+{
+	for (; *names; names++)
+		if (!target_command(target, *names))
+			return err_set(err, -ENOTSUP, "no %s", *names);
+	return 0;
+}
+
 int store_command(
 	struct fault_run *run, const char *line, const char *what, bool daemons, struct err *err)
 {

@@ -6,6 +6,9 @@
 
 #include "api/fault.h"
 
+/* Plan time: does the target have these commands (NULL-terminated)? -ENOTSUP: "no NAME". */
+int store_command_check(const struct target *target, const char *const *names, struct err *err);
+
 /* Run `line`; `what` names it in errors. `daemons`: what it starts may stay. */
 int store_command(
 	struct fault_run *run, const char *line, const char *what, bool daemons, struct err *err);

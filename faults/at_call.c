@@ -1,0 +1,116 @@
+/*
+ * Faults at a libc call: the n-th hit of a point, in the processes of a role, on the paths named.
+ *
+ * park: the call stands still and has not happened yet; released, it happens as if nothing had been.
+ * errno: it fails with a chosen errno, so many times, without being made.
+ * short: it transfers less than it was asked to, as POSIX allows at any time; a store that takes a short write for
+ * a whole one loses mail.
+ * kill: its process dies by SIGKILL before the call is made. What it held (locks, half-written files, the other end of
+ * a dialogue) is left as a crash leaves it, and there is nothing to heal but the rule: the store's own master has to
+ * start another.
+ */
+#include "api/call_rule.h"
+#include "faults/guest/board_points.h"
+
+#include <string.h>
+
+/* clang-format off */
+#define POINT_PARAM                                                                                 \
+	{"point", true,                                                                             \
+		"the call: posix/io/sync/fsync, posix/io/dir/rename ... or a point of the store"},
+
+static const struct fault_param plain[] = {POINT_PARAM CALL_RULE_PARAMS};
+
+static const struct fault_param failing[] = {
+	POINT_PARAM
+	{"errno", true, "what it returns: EIO, ENOSPC ..."},
+	CALL_RULE_PARAMS
+};
+
+static const struct fault_param shortened[] = {
+	{"point", true, "the call: posix/io/rw/write, posix/io/net/recv ..."},
+	CALL_RULE_PARAMS
+};
+/* clang-format on */
+
+static int check_park(const struct step *step, const struct target *target, struct err *err)
+{
+	int point = board_point_find(step->point);
+
+	if (point >= 0 && !(board_point_rows[point].can & BOARD_CAN_PARK))
+		return err_set(err, -EINVAL, "'point: %s' never blocks, so it cannot be parked",
+			step->point);
+	return call_rule_check(step, target, point >= 0, err);
+}
+
+static int fire_park(struct fault_run *run, struct err *err)
+{
+	return call_rule_fire(run, "park", err);
+}
+
+/* The given errno is always the one the store sees, so it must be one that the call may return. */
+static int check_returns(const struct step *step, int point, struct err *err)
+{
+	for (const int *e = board_point_rows[point].errnos; *e; e++)
+		if (strerrorname_np(*e) && !strcmp(strerrorname_np(*e), step->errno_name))
+			return 0;
+	return err_set(err, -EINVAL, "'errno: %s' is nothing that '%s' can return",
+		step->errno_name, step->point);
+}
+
+static int check_errno(const struct step *step, const struct target *target, struct err *err)
+{
+	int point = board_point_find(step->point);
+	int rc = point >= 0 ? check_returns(step, point, err) : 0;
+
+	return rc ? rc : call_rule_check(step, target, point >= 0, err);
+}
+
+static int fire_errno(struct fault_run *run, struct err *err)
+{
+	return call_rule_fire(run, "fail", err);
+}
+
+static int check_short(const struct step *step, const struct target *target, struct err *err)
+{
+	int point = board_point_find(step->point);
+
+	if (point < 0 || !(board_point_rows[point].can & BOARD_CAN_SHORTEN))
+		return err_set(
+			err, -EINVAL, "'point: %s' transfers no count of bytes", step->point);
+	return call_rule_check(step, target, true, err);
+}
+
+static int fire_short(struct fault_run *run, struct err *err)
+{
+	return call_rule_fire(run, "short", err);
+}
+
+static int check_kill(const struct step *step, const struct target *target, struct err *err)
+{
+	return call_rule_check(step, target, board_point_find(step->point) >= 0, err);
+}
+
+static int fire_kill(struct fault_run *run, struct err *err)
+{
+	return call_rule_fire(run, "kill", err);
+}
+
+#define CALL_FAULT(way, family_of_it, fault_params, text)                                        \
+	{                                                                                        \
+		.name = #way, .summary = (text), .family = (family_of_it),                       \
+		.needs = "the preload in the store's processes", .params = (fault_params),       \
+		.check = check_##way, .fire = fire_##way, .waits = true, .poll = call_rule_poll, \
+		.heal = call_rule_heal,                                                          \
+	}
+
+/* clang-format off */
+const struct fault fault_park = CALL_FAULT(park, FAMILY_FREEZE, plain,
+	"a chosen libc call stands still until it is released");
+const struct fault fault_errno = CALL_FAULT(errno, FAMILY_ERRNO, failing,
+	"a chosen libc call fails with a chosen errno");
+const struct fault fault_short = CALL_FAULT(short, FAMILY_ERRNO, shortened,
+	"a chosen libc call reads or writes less than it was asked to");
+const struct fault fault_kill = CALL_FAULT(kill, FAMILY_ERRNO, plain,
+	"a process is killed at a chosen libc call, before it is made");
+/* clang-format on */
