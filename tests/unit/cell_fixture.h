@@ -34,7 +34,8 @@ static const char fixture_target[] =
 	"timers: {retry_first: 1s, retry_longest: 2s, agent_silent: 500ms}\n"
 	"objectives: {recover: 2s, drain: 4s, stop: 2s}\n";
 
-static inline struct plan *fixture_plan(const char *scenario)
+/* Exits the test where either text is wrong. */
+static inline struct plan *fixture_plan_on(const char *target, const char *scenario)
 {
 	struct plan *plan = mem_zero(1, sizeof(*plan));
 	auto_buf struct buf complaints = {0};
@@ -45,8 +46,8 @@ static inline struct plan *fixture_plan(const char *scenario)
 	plan->seed = plan->slot = 1;
 	if (scenario_parse("test.yaml", scenario, strlen(scenario), &plan_vocabulary, &complaints,
 		    &plan->scenario, &err) ||
-		target_parse("target.yaml", NULL, fixture_target, sizeof(fixture_target) - 1,
-			oracles, &complaints, &plan->target, &err)) {
+		target_parse("target.yaml", NULL, target, strlen(target), oracles, &complaints,
+			&plan->target, &err)) {
 		fprintf(stderr, "%s%s\n", buf_text(&complaints), err.text);
 		abort();
 	}
@@ -55,12 +56,19 @@ static inline struct plan *fixture_plan(const char *scenario)
 	return plan;
 }
 
-static inline void fixture_run(const char *scenario, struct bed_fake_wish *wish, struct result *ret)
+static inline struct plan *fixture_plan(const char *scenario)
+{
+	return fixture_plan_on(fixture_target, scenario);
+}
+
+/* Baseline, cell, judgement: as a campaign does it. Frees the plan. */
+static inline void fixture_run_plan(
+	struct plan *plan, struct bed_fake_wish *wish, struct result *ret)
 {
 	const char *top = check_dir();
 	auto_free char *dir = path_join(top, "cell");
 	auto_free char *base = path_join(top, "base");
-	struct plan *plan = fixture_plan(scenario), *baseline = plan_baseline(plan);
+	struct plan *baseline = plan_baseline(plan);
 	struct err err = {{0}};
 
 	mkdir(dir, 0777);
@@ -69,11 +77,18 @@ static inline void fixture_run(const char *scenario, struct bed_fake_wish *wish,
 	CHECK_INT(plan_save(baseline, base, &err), 0);
 	CHECK_INT(plan_save(plan, dir, &err), 0);
 	CHECK_INT(cell_run(baseline, base, bed_fake_open, wish, &err), 0);
+	wish->closed = 0;
 	CHECK_INT(cell_run(plan, dir, bed_fake_open, wish, &err), 0);
+	CHECK_INT(wish->closed, 1);
 	if (!CHECK_INT(judge_cell(dir, ret, &err), 0))
 		fprintf(stderr, "%s\n", err.text);
 	plan_free(baseline);
 	plan_free(plan);
+}
+
+static inline void fixture_run(const char *scenario, struct bed_fake_wish *wish, struct result *ret)
+{
+	fixture_run_plan(fixture_plan(scenario), wish, ret);
 }
 
 static inline const char *fixture_ruling(const struct result *result, const char *law)

@@ -1,16 +1,5 @@
 /* The life of a cell on the fake store: each verdict for its own reason, and never another. */
-#include "tests/check/check.h"
-
-#include "base/fs.h"
-#include "base/json.h"
-#include "run/cell.h"
-#include "run/judge.h"
-#include "run/scenario_load.h"
-#include "run/target_load.h"
-#include "tests/fake/bed_fake.h"
-
-#include <string.h>
-#include <sys/stat.h>
+#include "tests/unit/cell_fixture.h"
 
 static const char target_yaml[] = "summary: the fake store\n"
 				  "image: none\n"
@@ -61,47 +50,13 @@ static struct plan *make_plan(const char *steps)
 	bool whole = !strncmp(steps, "claim:", 6);
 	auto_free char *text = text_fmt("%s%s", whole ? "" : workload_yaml, steps);
 	auto_free char *target = text_fmt("%s%s", target_yaml, more_yaml);
-	struct plan *plan = mem_zero(1, sizeof(*plan));
-	auto_buf struct buf complaints = {0};
-	struct err err = {0};
 
-	plan->kind = PLAN_CELL;
-	plan->id = text_dup("test.fake.1");
-	plan->seed = plan->slot = 1;
-	if (scenario_parse("test.yaml", text, strlen(text), &plan_vocabulary, &complaints,
-		    &plan->scenario, &err) ||
-		target_parse("target.yaml", NULL, target, strlen(target), oracles, &complaints,
-			&plan->target, &err)) {
-		fprintf(stderr, "%s%s\n", buf_text(&complaints), err.text);
-		abort();
-	}
-	free(plan->target->name);
-	plan->target->name = text_dup("fake");
-	return plan;
+	return fixture_plan_on(target, text);
 }
 
-/* Baseline, cell, judgement: as a campaign does it. */
 static void run(const char *steps, struct bed_fake_wish *wish, struct result *ret)
 {
-	const char *top = check_dir();
-	auto_free char *dir = path_join(top, "cell");
-	auto_free char *base = path_join(top, "base");
-	struct plan *plan = make_plan(steps), *baseline = plan_baseline(plan);
-	struct err err = {0};
-
-	mkdir(dir, 0777);
-	mkdir(base, 0777);
-	plan->baseline = text_dup("../base");
-	CHECK_INT(plan_save(baseline, base, &err), 0);
-	CHECK_INT(plan_save(plan, dir, &err), 0);
-	CHECK_INT(cell_run(baseline, base, bed_fake_open, wish, &err), 0);
-	wish->closed = 0;
-	CHECK_INT(cell_run(plan, dir, bed_fake_open, wish, &err), 0);
-	CHECK_INT(wish->closed, 1);
-	if (!CHECK_INT(judge_cell(dir, ret, &err), 0))
-		fprintf(stderr, "%s\n", err.text);
-	plan_free(baseline);
-	plan_free(plan);
+	fixture_run_plan(make_plan(steps), wish, ret);
 }
 
 static void expect(

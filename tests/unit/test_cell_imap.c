@@ -1,17 +1,7 @@
 /* IMAP sessions in whole cells on the fake store: it keeps the laws I1 to I17, and each bug breaks its own. */
-#include "tests/check/check.h"
-
-#include "base/fs.h"
-#include "base/json.h"
-#include "run/cell.h"
-#include "run/judge.h"
-#include "run/scenario_load.h"
-#include "run/target_load.h"
-#include "tests/fake/bed_fake.h"
+#include "tests/unit/cell_fixture.h"
 
 #include <pthread.h>
-#include <string.h>
-#include <sys/stat.h>
 
 static const char target_yaml[] =
 	"summary: the fake store\n"
@@ -63,23 +53,7 @@ static const char frozen_yaml[] =
 
 static struct plan *make_plan(const char *text)
 {
-	struct plan *plan = mem_zero(1, sizeof(*plan));
-	auto_buf struct buf complaints = {0};
-	struct err err = {0};
-
-	plan->kind = PLAN_CELL;
-	plan->id = text_dup("test.fake.1");
-	plan->seed = plan->slot = 1;
-	if (scenario_parse("test.yaml", text, strlen(text), &plan_vocabulary, &complaints,
-		    &plan->scenario, &err) ||
-		target_parse("target.yaml", NULL, target_yaml, sizeof(target_yaml) - 1, oracles,
-			&complaints, &plan->target, &err)) {
-		fprintf(stderr, "%s%s\n", buf_text(&complaints), err.text);
-		abort();
-	}
-	free(plan->target->name);
-	plan->target->name = text_dup("fake");
-	return plan;
+	return fixture_plan_on(target_yaml, text);
 }
 
 /* One of several cells that live at the same time. */
@@ -108,17 +82,12 @@ static void *live(void *arg)
 	return NULL;
 }
 
-static const char *ruling(const struct trial *trial, const char *law)
-{
-	return json_get_text(json_object_get(trial->result.laws, law), "ruling", "?");
-}
-
 static void check_trial(struct trial *trial)
 {
 	bool ok = CHECK_INT(trial->rc, 0);
 
 	if (trial->law) {
-		ok = CHECK_STR(ruling(trial, trial->law), "broken") && ok;
+		ok = CHECK_STR(fixture_ruling(&trial->result, trial->law), "broken") && ok;
 		ok = CHECK_STR(verdict_name(trial->result.verdict), "FAIL") && ok;
 	} else {
 		ok = CHECK_STR(verdict_name(trial->result.verdict), "PASS") && ok;
@@ -178,7 +147,7 @@ static void the_sessions_exercise_every_law(void)
 	CHECK_INT(plan_save(trial.plan, trial.dir, &err), 0);
 	live(&trial);
 	for (size_t i = 0; i < ARRAY_SIZE(laws); i++)
-		if (!CHECK_STR(ruling(&trial, laws[i]), "holds"))
+		if (!CHECK_STR(fixture_ruling(&trial.result, laws[i]), "holds"))
 			fprintf(stderr, "%s\n", laws[i]);
 	check_trial(&trial);
 }
