@@ -41,6 +41,16 @@ int cmd_fail(int code, const struct err *err);
 /* True for -h or --help as the only argument: the usage is printed. */
 int cmd_wants_help(int argc, char **argv, const char *usage);
 
+/*
+ * Hand each option (getopt_long(3), --name VALUE and --name=VALUE) to `take`: `option` is its val, `value` NULL for
+ * one that takes none. 0, then the words that are no options stand behind `optind`; -EINVAL with a sentence, or what
+ * `take` said.
+ */
+struct option;
+int cmd_options(int argc, char **argv, const struct option *options,
+	int (*take)(void *arg, int option, const char *value, struct err *err), void *arg,
+	struct err *err);
+
 /* "mailrig NAME: SENTENCE; see mailrig NAME --help". Returns EXIT_USAGE. */
 int cmd_misused(const char *name, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -8,6 +8,7 @@
 #include "run/nightly.h"
 #include "run/score.h"
 
+#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -50,43 +51,64 @@ static int parse_partition(struct night *night, const char *word, struct err *er
 	return 0;
 }
 
-static int parse_one(struct night *night, const char *option, const char *value, struct err *err)
+enum {
+	OPT_CONFIG = 256,
+	OPT_RESULTS,
+	OPT_PARTITION,
+	OPT_SEED,
+	OPT_JOBS,
+	OPT_BUDGET,
+	OPT_DRY,
+	OPT_JSON
+};
+
+static const struct option long_options[] = {
+	{"config", required_argument, NULL, OPT_CONFIG},
+	{"results", required_argument, NULL, OPT_RESULTS},
+	{"partition", required_argument, NULL, OPT_PARTITION},
+	{"seed", required_argument, NULL, OPT_SEED},
+	{"jobs", required_argument, NULL, OPT_JOBS},
+	{"time-budget", required_argument, NULL, OPT_BUDGET},
+	{"dry-run", no_argument, NULL, OPT_DRY},
+	{"json", no_argument, NULL, OPT_JSON},
+	{0},
+};
+
+static int take_option(void *arg, int option, const char *value, struct err *err)
 {
+	struct night *night = arg;
 	struct run_options *o = &night->run;
 
-	if (!value)
-		return err_set(err, -EINVAL, "'%s' is not understood or needs a value", option);
-	if (!strcmp(option, "--config"))
+	switch (option) {
+	case OPT_CONFIG:
 		night->config = value;
-	else if (!strcmp(option, "--results"))
+		return 0;
+	case OPT_RESULTS:
 		o->results = value;
-	else if (!strcmp(option, "--partition"))
+		return 0;
+	case OPT_PARTITION:
 		return parse_partition(night, value, err);
-	else if (!strcmp(option, "--seed"))
-		return parse_count(option, value, UINT32_MAX, &o->seed, err);
-	else if (!strcmp(option, "--jobs"))
-		return parse_count(option, value, 64, &o->jobs, err);
-	else if (!strcmp(option, "--time-budget"))
-		return parse_duration_ms(option, value, &o->budget_ms, err);
-	else
-		return err_set(err, -EINVAL, "'%s' is not understood", option);
-	return 0;
+	case OPT_SEED:
+		return parse_count("--seed", value, UINT32_MAX, &o->seed, err);
+	case OPT_JOBS:
+		return parse_count("--jobs", value, 64, &o->jobs, err);
+	case OPT_BUDGET:
+		return parse_duration_ms("--time-budget", value, &o->budget_ms, err);
+	case OPT_DRY:
+		o->dry_run = true;
+		return 0;
+	default:
+		o->json = true;
+		return 0;
+	}
 }
 
 static int parse(struct night *night, int argc, char **argv, struct err *err)
 {
-	int rc = 0;
+	int rc = cmd_options(argc, argv, long_options, take_option, night, err);
 
-	for (int i = 1; i < argc && !rc; i++) {
-		if (!strcmp(argv[i], "--json"))
-			night->run.json = true;
-		else if (!strcmp(argv[i], "--dry-run"))
-			night->run.dry_run = true;
-		else {
-			rc = parse_one(night, argv[i], i + 1 < argc ? argv[i + 1] : NULL, err);
-			i++;
-		}
-	}
+	if (!rc && optind < argc)
+		rc = err_set(err, -EINVAL, "'%s' is not understood", argv[optind]);
 	return rc;
 }
 

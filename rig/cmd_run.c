@@ -87,8 +87,10 @@ static int parse_fail_on(struct run_options *o, const char *word, struct err *er
 	return 0;
 }
 
-static int parse_option(struct run_options *o, int option, char *value, struct err *err)
+static int take_option(void *arg, int option, const char *value, struct err *err)
 {
+	struct run_options *o = arg;
+
 	switch (option) {
 	case OPT_TARGET:
 		if (o->target_count + 1 == ARRAY_SIZE(o->targets))
@@ -134,18 +136,8 @@ static int parse_option(struct run_options *o, int option, char *value, struct e
 
 static int parse_arguments(struct run_options *o, int argc, char **argv, struct err *err)
 {
-	int option, rc = 0;
+	int rc = cmd_options(argc, argv, long_options, take_option, o, err);
 
-	optind = 1;
-	opterr = 0;
-	while (!rc && (option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
-		if (option == '?')
-			rc = err_set(err, -EINVAL, "'%s' is not understood", argv[optind - 1]);
-		else if (option == ':')
-			rc = err_set(err, -EINVAL, "'%s' needs a value", argv[optind - 1]);
-		else
-			rc = parse_option(o, option, optarg, err);
-	}
 	for (; !rc && optind < argc; optind++) {
 		if (o->scenario_count + 1 == ARRAY_SIZE(o->scenarios))
 			rc = err_set(err, -E2BIG, "too many scenarios");

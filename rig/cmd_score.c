@@ -8,6 +8,7 @@
 #include "run/score_zoo.h"
 
 #include <stdbool.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,38 +35,48 @@ struct score_options {
 	bool json;
 };
 
-static int parse_one(
-	struct score_options *o, const char *option, const char *value, struct err *err)
+enum { OPT_TIMES = 256, OPT_JOBS, OPT_ONLY, OPT_PART, OPT_RESULTS, OPT_JSON };
+
+static const struct option long_options[] = {
+	{"times", required_argument, NULL, OPT_TIMES},
+	{"jobs", required_argument, NULL, OPT_JOBS},
+	{"only", required_argument, NULL, OPT_ONLY},
+	{"part", required_argument, NULL, OPT_PART},
+	{"results", required_argument, NULL, OPT_RESULTS},
+	{"json", no_argument, NULL, OPT_JSON},
+	{0},
+};
+
+static int take_option(void *arg, int option, const char *value, struct err *err)
 {
-	if (!value)
-		return err_set(err, -EINVAL, "'%s' is not understood or needs a value", option);
-	if (!strcmp(option, "--times"))
-		return parse_count(option, value, TIMES_MAX, &o->times, err);
-	if (!strcmp(option, "--jobs"))
-		return parse_count(option, value, JOBS_MAX, &o->jobs, err);
-	if (!strcmp(option, "--only"))
+	struct score_options *o = arg;
+
+	switch (option) {
+	case OPT_TIMES:
+		return parse_count("--times", value, TIMES_MAX, &o->times, err);
+	case OPT_JOBS:
+		return parse_count("--jobs", value, JOBS_MAX, &o->jobs, err);
+	case OPT_ONLY:
 		o->only = value;
-	else if (!strcmp(option, "--part"))
+		return 0;
+	case OPT_PART:
 		o->part = value;
-	else if (!strcmp(option, "--results"))
+		return 0;
+	case OPT_RESULTS:
 		o->results = value;
-	else
-		return err_set(err, -EINVAL, "'%s' is not understood", option);
-	return 0;
+		return 0;
+	default:
+		o->json = true;
+		return 0;
+	}
 }
 
 static int parse(struct score_options *o, int argc, char **argv, struct err *err)
 {
-	int rc = 0;
+	int rc = cmd_options(argc, argv, long_options, take_option, o, err);
 
-	for (int i = 1; i < argc && !rc; i++) {
-		if (!strcmp(argv[i], "--json")) {
-			o->json = true;
-			continue;
-		}
-		rc = parse_one(o, argv[i], i + 1 < argc ? argv[i + 1] : NULL, err);
-		i++;
-	}
+	if (!rc && optind < argc)
+		rc = err_set(err, -EINVAL, "'%s' is not understood", argv[optind]);
 	if (!rc && o->part && strcmp(o->part, "failures") && strcmp(o->part, "zoo"))
 		rc = err_set(err, -EINVAL, "'--part %s': say failures or zoo", o->part);
 	if (!rc && (!o->times || !o->jobs))

@@ -65,8 +65,10 @@ static const struct option long_options[] = {
 	{0},
 };
 
-static int parse_option(struct sweep *s, int option, const char *value, struct err *err)
+static int take_option(void *arg, int option, const char *value, struct err *err)
 {
+	struct sweep *s = arg;
+
 	switch (option) {
 	case OPT_TARGET:
 		s->target = value;
@@ -91,15 +93,8 @@ static int parse_option(struct sweep *s, int option, const char *value, struct e
 
 static int parse_arguments(struct sweep *s, int argc, char **argv, struct err *err)
 {
-	int option, rc = 0;
+	int rc = cmd_options(argc, argv, long_options, take_option, s, err);
 
-	optind = 1;
-	opterr = 0;
-	while (!rc && (option = getopt_long(argc, argv, ":", long_options, NULL)) != -1)
-		rc = option == '?'
-			     ? err_set(err, -EINVAL, "'%s' is not understood", argv[optind - 1])
-		     : option == ':' ? err_set(err, -EINVAL, "'%s' needs a value", argv[optind - 1])
-				     : parse_option(s, option, optarg, err);
 	if (rc)
 		return rc;
 	if (optind + 1 != argc || !s->target || !s->point)

@@ -85,6 +85,25 @@ static int add_port(struct options *options, const char *text, struct err *err)
 	return 0;
 }
 
+static int take_option(void *arg, int option, const char *value, struct err *err)
+{
+	struct options *options = arg;
+
+	switch (option) {
+	case 'j':
+		options->json = true;
+		return 0;
+	case 'f':
+		options->filter = value;
+		return 0;
+	case 'i':
+		options->interface = value;
+		return 0;
+	default:
+		return add_port(options, value, err);
+	}
+}
+
 static int parse(int argc, char **argv, struct options *options, struct err *err)
 {
 	static const struct option longs[] = {
@@ -94,24 +113,10 @@ static int parse(int argc, char **argv, struct options *options, struct err *err
 		{"interface", required_argument, NULL, 'i'},
 		{0},
 	};
-	int c;
+	int rc = cmd_options(argc, argv, longs, take_option, options, err);
 
-	opterr = 0;
-	optind = 1;
-	while ((c = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
-		if (c == 'j')
-			options->json = true;
-		else if (c == 'f')
-			options->filter = optarg;
-		else if (c == 'i')
-			options->interface = optarg;
-		else if (c == 'p' && add_port(options, optarg, err))
-			return -EINVAL;
-		else if (c == ':')
-			return err_set(err, -EINVAL, "'%s' needs a value", argv[optind - 1]);
-		else if (c == '?')
-			return err_set(err, -EINVAL, "unknown option '%s'", argv[optind - 1]);
-	}
+	if (rc)
+		return rc;
 	known_ports(options);
 	if (argc - optind > 1)
 		return err_set(err, -EINVAL, "one FILE at a time");

@@ -2,6 +2,7 @@
 
 #include "vm/relay.h"
 
+#include <getopt.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -55,6 +56,25 @@ int cmd_wants_help(int argc, char **argv, const char *text)
 	if (help)
 		fputs(text, stdout);
 	return help;
+}
+
+int cmd_options(int argc, char **argv, const struct option *options,
+	int (*take)(void *arg, int option, const char *value, struct err *err), void *arg,
+	struct err *err)
+{
+	int option, rc = 0;
+
+	optind = 1;
+	opterr = 0;
+	while (!rc && (option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+		if (option == '?')
+			rc = err_set(err, -EINVAL, "'%s' is not understood", argv[optind - 1]);
+		else if (option == ':')
+			rc = err_set(err, -EINVAL, "'%s' needs a value", argv[optind - 1]);
+		else
+			rc = take(arg, option, optarg, err);
+	}
+	return rc;
 }
 
 int cmd_misused(const char *name, const char *fmt, ...)
