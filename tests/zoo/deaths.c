@@ -138,8 +138,7 @@ static void crash_loop(void)
 	zoo_stands(4);
 	for (int i = 0; i < 4; i++) {
 		zoo_fork_run(crashes_at_once, i);
-		while (atomic_load(&zoo_board->ready) <= i)
-			usleep(1000);
+		zoo_await(&zoo_board->ready, i + 1);
 	}
 	zoo_idle();
 }

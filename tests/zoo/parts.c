@@ -69,12 +69,18 @@ void zoo_stand(void)
 	zoo_ready();
 }
 
-/* Lets nobody go on before `count` are here. Spins: a blocked thread would be seen to wait. */
+/* Spins: a blocked thread would be seen to wait. */
+void zoo_await(atomic_int *counter, int count)
+{
+	while (atomic_load(counter) < count)
+		sched_yield();
+}
+
+/* Lets nobody go on before `count` are here. */
 void zoo_meet(int count)
 {
 	atomic_fetch_add(&zoo_board->go, 1);
-	while (atomic_load(&zoo_board->go) < count)
-		sched_yield();
+	zoo_await(&zoo_board->go, count);
 }
 
 void zoo_stand_for_ever(void)

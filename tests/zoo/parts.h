@@ -22,6 +22,7 @@ void zoo_stands(int count); /* how many threads will call zoo_ready() */
 void zoo_ready(void);	    /* the next call is the one to stand in */
 void zoo_blame(void);	    /* this thread is a culprit */
 void zoo_stand(void);	    /* zoo_blame() and zoo_ready() */
+void zoo_await(atomic_int *counter, int count); /* until it is that high */
 void zoo_meet(int count);
 void zoo_stand_for_ever(void) __attribute__((noreturn));
 

@@ -78,8 +78,7 @@ static void pool_on_stopped_server(void)
 
 	zoo_fork_run(deaf_server, listener);
 	close(listener);
-	while (atomic_load(&zoo_board->go) < 1)
-		usleep(1000);
+	zoo_await(&zoo_board->go, 1);
 	pool_of_threads(tcp_worker, NULL);
 }
 
