@@ -12,14 +12,6 @@ static const struct fault_param params[] = {
 	{0},
 };
 
-static const struct disk *disk_named(const struct target *target, const char *name)
-{
-	for (size_t i = 0; i < target->disk_count; i++)
-		if (!strcmp(target->disks[i].name, name))
-			return &target->disks[i];
-	return NULL;
-}
-
 static enum disk_fill what_of(const struct step *step)
 {
 	const char *what = step_param(step, "what");
@@ -33,7 +25,7 @@ static int check(const struct step *step, const struct target *target, struct er
 
 	if (what && strcmp(what, "inodes") && strcmp(what, "bytes"))
 		return err_set(err, -EINVAL, "'what: %s' is neither bytes nor inodes", what);
-	if (!disk_named(target, step->path))
+	if (!target_disk(target, step->path))
 		return err_set(err, -ENOTSUP, "no disk '%s'", step->path);
 	return 0;
 }
@@ -55,7 +47,7 @@ static int fire(struct fault_run *run, struct err *err)
 	int rc = count_met(run, &run->mark, err);
 
 	return rc ? rc
-		  : run->bed->ops->fill_disk(run->bed, disk_named(run->target, run->step->path),
+		  : run->bed->ops->fill_disk(run->bed, target_disk(run->target, run->step->path),
 			    what_of(run->step), true, err);
 }
 
@@ -71,8 +63,8 @@ static int poll_refused(struct fault_run *run, struct err *err)
 
 static int heal(struct fault_run *run, struct err *err)
 {
-	return run->bed->ops->fill_disk(
-		run->bed, disk_named(run->target, run->step->path), what_of(run->step), false, err);
+	return run->bed->ops->fill_disk(run->bed, target_disk(run->target, run->step->path),
+		what_of(run->step), false, err);
 }
 
 const struct fault fault_fill_disk = {

@@ -4,31 +4,21 @@
  */
 #include "api/fault.h"
 
-#include <string.h>
-
 static const struct fault_param params[] = {
 	{"path", true, "a disk of the target, by name"},
 	{0},
 };
 
-static const struct disk *disk_named(const struct target *target, const char *name)
-{
-	for (size_t i = 0; i < target->disk_count; i++)
-		if (!strcmp(target->disks[i].name, name))
-			return &target->disks[i];
-	return NULL;
-}
-
 static int check(const struct step *step, const struct target *target, struct err *err)
 {
-	if (!disk_named(target, step->path))
+	if (!target_disk(target, step->path))
 		return err_set(err, -ENOTSUP, "no disk '%s'", step->path);
 	return 0;
 }
 
 static int fire(struct fault_run *run, struct err *err)
 {
-	const struct disk *disk = disk_named(run->target, run->step->path);
+	const struct disk *disk = target_disk(run->target, run->step->path);
 	int rc = run->bed->ops->slow_disk(run->bed, disk, true, err);
 
 	return rc ? rc : run->bed->ops->disk_requests(run->bed, disk, &run->mark, err);
@@ -42,7 +32,7 @@ static int poll_requests(struct fault_run *run, struct err *err)
 
 	if (run->mark)
 		rc = run->bed->ops->disk_requests(
-			run->bed, disk_named(run->target, run->step->path), &requests, err);
+			run->bed, target_disk(run->target, run->step->path), &requests, err);
 	if (!rc && run->mark && requests - run->mark > run->fired)
 		run->fired = requests - run->mark;
 	return rc;
@@ -51,7 +41,7 @@ static int poll_requests(struct fault_run *run, struct err *err)
 static int heal(struct fault_run *run, struct err *err)
 {
 	return run->bed->ops->slow_disk(
-		run->bed, disk_named(run->target, run->step->path), false, err);
+		run->bed, target_disk(run->target, run->step->path), false, err);
 }
 
 const struct fault fault_freeze_disk = {

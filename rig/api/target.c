@@ -173,6 +173,14 @@ const struct service *target_service_by(const struct target *target, enum protoc
 	return NULL;
 }
 
+const struct disk *target_disk(const struct target *target, const char *name)
+{
+	for (size_t i = 0; i < target->disk_count; i++)
+		if (!strcmp(target->disks[i].name, name))
+			return &target->disks[i];
+	return NULL;
+}
+
 const struct agent *target_agent(const struct target *target, const char *name)
 {
 	for (size_t i = 0; i < target->agent_count; i++)

@@ -139,6 +139,7 @@ void target_free(struct target *target);
 const char *target_command(const struct target *target, const char *name);
 const struct service *target_service(const struct target *target, const char *name);
 const struct service *target_service_by(const struct target *target, enum protocol protocol);
+const struct disk *target_disk(const struct target *target, const char *name);
 const struct agent *target_agent(const struct target *target, const char *name);
 const struct role *target_role(const struct target *target, const char *name);
 const struct path_set *target_paths(const struct target *target, const char *name);

@@ -10,6 +10,7 @@
 #include "base/io.h"
 #include "run/bed_vm.h"
 #include "vm/relay.h"
+#include "tests/bench/spread.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -23,13 +24,6 @@ struct times {
 	double open_ms[ROUNDS_MAX], greeting_ms[ROUNDS_MAX];
 	char accelerator[32];
 };
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
 
 static void no_event(void *arg, enum bed_event event, const json_t *json)
 {
@@ -80,7 +74,7 @@ static int measure_once(
 
 static void print_row(const char *what, const char *accelerator, double *ms, size_t n)
 {
-	qsort(ms, n, sizeof(*ms), compare);
+	spread_sort(ms, n);
 	printf("%-30s  %-4s  min %7.1f ms  p50 %7.1f ms  max %7.1f ms  (%zu)\n", what, accelerator,
 		ms[0], ms[n / 2], ms[n - 1], n);
 }

@@ -9,19 +9,13 @@
 #include "base/fs.h"
 #include "vm/clone.h"
 #include "vm/relay.h"
+#include "tests/bench/spread.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #define ROUNDS_MAX 1000
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
 
 /* Milliseconds until the clone runs, or a negative number. */
 static double clone_once(const struct template *tmpl, const char *dir)
@@ -45,7 +39,7 @@ static double clone_once(const struct template *tmpl, const char *dir)
 static double print_row(
 	const struct tiny_guest *guest, enum network_kind kind, double *ms, size_t rounds)
 {
-	qsort(ms, rounds, sizeof(*ms), compare);
+	spread_sort(ms, rounds);
 	printf("clone to running  %5llu MiB  %-4s  %s  min %5.1f ms  p50 %5.1f ms  p95 %5.1f ms  "
 	       "(%zu)\n",
 		(unsigned long long)guest->memory_bytes >> 20, network_kind_name(kind),

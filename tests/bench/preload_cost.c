@@ -7,6 +7,7 @@
  * costs more than stock libfiu's own miss.
  */
 #include "faults/guest/board_control.h"
+#include "tests/bench/spread.h"
 
 #define FIU_ENABLE
 #include <fiu.h>
@@ -36,13 +37,6 @@ static double now_ns(void)
 	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
-static int by_size(const void *a, const void *b)
-{
-	double left = *(const double *)a, right = *(const double *)b;
-
-	return (left > right) - (left < right);
-}
-
 static struct figure measure(void (*run)(void), int calls)
 {
 	double took[BATCHES];
@@ -55,7 +49,7 @@ static struct figure measure(void (*run)(void), int calls)
 			run();
 		took[batch] = (now_ns() - began) / calls;
 	}
-	qsort(took, BATCHES, sizeof(took[0]), by_size);
+	spread_sort(took, BATCHES);
 	return (struct figure){took[0], took[BATCHES / 2]};
 }
 

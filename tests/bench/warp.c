@@ -12,6 +12,7 @@
 #include "run/bed_vm_core.h"
 #include "vm/relay.h"
 #include "vm/warp.h"
+#include "tests/bench/spread.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -26,13 +27,6 @@ struct figures {
 	double still_ms[ROUNDS_MAX], mib[ROUNDS_MAX], host_s[ROUNDS_MAX];
 	char accelerator[32];
 };
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
 
 static void no_event(void *arg, enum bed_event event, const json_t *json)
 {
@@ -94,7 +88,7 @@ static int measure_once(
 static void print_row(const char *target, const char *what, const char *accelerator,
 	const char *unit, double *at, size_t n)
 {
-	qsort(at, n, sizeof(*at), compare);
+	spread_sort(at, n);
 	printf("%-16s %-30s  %-4s  min %7.1f  p50 %7.1f  max %7.1f %s (%zu)\n", target, what,
 		accelerator, at[0], at[n / 2], at[n - 1], unit, n);
 }
