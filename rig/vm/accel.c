@@ -27,14 +27,9 @@ const char *accel_argument(const struct accel *accel)
 	return accel->kvm ? "kvm" : "tcg,thread=multi";
 }
 
-/* TCG translates every block of guest code once in each clone, and what a kernel and a libc choose for `max`
- * costs it more: AVX string functions, and `rep movsb` one byte at a time where the CPU has ERMS. This is
- * x86-64-v2, on which a first SMTP greeting came 12 to 18 % sooner than on `max` (QEMU 7.2). */
-#define TCG_CPU "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt"
-
 const char *accel_cpu(const struct accel *accel)
 {
-	return accel->kvm ? "host" : TCG_CPU;
+	return accel->kvm ? "host" : "max";
 }
 
 static void choose(struct accel *accel, bool kvm, const char *why)

@@ -8,10 +8,6 @@
 #include <ctype.h>
 #include <string.h>
 
-/* What every guest kernel is told. The last three take away work that no store's behaviour depends on: its
- * CPU is emulated or trusted, no profile of an LSM is ever loaded, and pages need not be zeroed twice. */
-#define KERNEL_ARGUMENTS "console=ttyS0 panic=-1 mitigations=off lsm=capability init_on_alloc=0"
-
 /* The vector while it grows. */
 struct args {
 	char **at;
@@ -237,7 +233,8 @@ char **qemu_argv(const struct qemu_line *line)
 	add_memory(&args, line);
 	add(&args, "-kernel", line->spec->kernel);
 	add(&args, "-initrd", line->spec->initrd);
-	addf(&args, "-append", KERNEL_ARGUMENTS "%s%s", append ? " " : "", append ? append : "");
+	addf(&args, "-append", "console=ttyS0 panic=-1%s%s", append ? " " : "",
+		append ? append : "");
 	add_disks(&args, line);
 	add_network(&args, line);
 	add_ports(&args, line);
