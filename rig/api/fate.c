@@ -25,6 +25,8 @@ static const char *doubt(
 	if (strchr(ledger_text(ledger, rcpt->address), '@')) {
 		if (!ledger->hop_attempts[HOP_OUTBOUND] && !ledger->sunk_copies)
 			return "what the store sent on was not captured";
+		if (ledger_unknown(ledger, rcpt, HOP_OUTBOUND))
+			return "a gap hides how an attempt to send it on ended";
 	} else if (!who || !(who->flags & WHO_READ) || who->flags & WHO_UNREADABLE) {
 		return "the mailbox was not read back";
 	}

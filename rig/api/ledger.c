@@ -19,6 +19,7 @@ static const char *const result_names[] = {
 	[RESULT_4YZ] = "4yz",
 	[RESULT_5YZ] = "5yz",
 	[RESULT_NONE] = "none",
+	[RESULT_UNKNOWN] = "unknown",
 };
 
 const char *hop_name(enum hop hop)
@@ -90,7 +91,8 @@ static void take_back_replies(struct ledger *ledger, const struct ledger_force *
 	for (size_t i = 0; i < ledger->attempt_count; i++) {
 		struct ledger_attempt *attempt = &ledger->attempts[i];
 
-		if (attempt->result == RESULT_NOT_SENT || !taken_back(cut, attempt->reply_t))
+		if (attempt->result == RESULT_NOT_SENT || attempt->result == RESULT_UNKNOWN ||
+			!taken_back(cut, attempt->reply_t))
 			continue;
 		if (attempt->rcpt != LEDGER_NONE) {
 			struct ledger_rcpt *rcpt = &ledger->rcpts[attempt->rcpt];
@@ -172,6 +174,13 @@ const struct ledger_who *ledger_who(const struct ledger *ledger, uint32_t addres
 const char *ledger_token(const struct ledger *ledger, const struct ledger_rcpt *rcpt)
 {
 	return ledger_text(ledger, ledger->mails[rcpt->mail].token);
+}
+
+uint32_t ledger_unknown(const struct ledger *ledger, const struct ledger_rcpt *rcpt, enum hop hop)
+{
+	const struct ledger_who *who = ledger_who(ledger, rcpt->address);
+
+	return rcpt->attempts[hop][RESULT_UNKNOWN] + (who ? who->unknown[hop] : 0);
 }
 
 /* Was any copy of this mail in the baseline like `sha`? 1 yes, 0 no, -1 the mail was not there. */

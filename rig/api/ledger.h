@@ -23,8 +23,17 @@ enum hop { HOP_EDGE, HOP_INNER, HOP_OUTBOUND };
 #define HOP_COUNT 3
 const char *hop_name(enum hop hop); /* "edge" "inner" "outbound" */
 
-enum attempt_result { RESULT_NOT_SENT, RESULT_2YZ, RESULT_4YZ, RESULT_5YZ, RESULT_NONE };
-#define RESULT_COUNT 5
+/* RESULT_UNKNOWN: the wire saw that there was one and not how it ended (a gap hides it): it may have been any of
+ * the others, so that it neither accuses nor clears. */
+enum attempt_result {
+	RESULT_NOT_SENT,
+	RESULT_2YZ,
+	RESULT_4YZ,
+	RESULT_5YZ,
+	RESULT_NONE,
+	RESULT_UNKNOWN,
+};
+#define RESULT_COUNT 6
 const char *attempt_result_name(enum attempt_result result); /* "not-sent" "2yz" ... */
 
 struct ledger_attempt {
@@ -134,7 +143,8 @@ struct ledger_who {
 	uint32_t unsent;  /* attempts to hand it a message without token that were refused */
 	uint32_t
 		given_up; /* of them for good: RCPT refused, so that no content says which mail it was */
-	uint32_t doubtful; /* the same without a reply: there may be one more */
+	uint32_t doubtful;	     /* the same without a reply: there may be one more */
+	uint32_t unknown[HOP_COUNT]; /* attempts whose token and result a gap hides */
 	uint32_t first_removal_line;
 };
 
@@ -183,6 +193,9 @@ static inline const char *ledger_text(const struct ledger *ledger, uint32_t id)
 const struct ledger_mail *ledger_mail(const struct ledger *ledger, const char *token);
 const struct ledger_who *ledger_who(const struct ledger *ledger, uint32_t address);
 const char *ledger_token(const struct ledger *ledger, const struct ledger_rcpt *rcpt);
+
+/* Attempts for this recipient on that hop whose result is not known: of this mail, or of one that may be it. */
+uint32_t ledger_unknown(const struct ledger *ledger, const struct ledger_rcpt *rcpt, enum hop hop);
 
 /*
  * Is a copy the message that was sent? Intact: its body is the sent one, or the one that the same

@@ -10,10 +10,13 @@ void build_nameless(struct ledger *ledger, const json_t *data, int hop, int resu
 {
 	struct ledger_who *who;
 
-	if (hop == HOP_EDGE || result == RESULT_2YZ)
+	if (result != RESULT_UNKNOWN && (hop == HOP_EDGE || result == RESULT_2YZ))
 		return;
 	who = build_who(ledger, build_address(ledger, json_get_text(data, "to", NULL)));
-	if (result == RESULT_NONE) {
+	if (result == RESULT_UNKNOWN) {
+		who->unknown[hop]++;
+		who->doubtful += hop != HOP_EDGE;
+	} else if (result == RESULT_NONE) {
 		who->doubtful++;
 	} else {
 		who->unsent++;

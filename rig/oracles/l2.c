@@ -24,9 +24,13 @@ static struct answers answers_of(const struct ledger *ledger, const struct ledge
 	for (uint32_t a = rcpt->first_attempt; a != LEDGER_NONE; a = ledger->attempts[a].next) {
 		const struct ledger_attempt *attempt = &ledger->attempts[a];
 
-		if (attempt->hop != HOP_INNER || !attempt->lmtp || isnan(attempt->dot_t))
+		if (attempt->hop != HOP_INNER || !attempt->lmtp)
 			continue;
-		if (attempt->result == RESULT_2YZ) {
+		if (attempt->result == RESULT_UNKNOWN) {
+			sum.lost++;
+		} else if (isnan(attempt->dot_t)) {
+			continue;
+		} else if (attempt->result == RESULT_2YZ) {
 			sum.taken++;
 			sum.taken_line = attempt->line;
 		} else if (attempt->result == RESULT_4YZ || attempt->result == RESULT_5YZ) {
@@ -68,7 +72,8 @@ static void judge_refused(
 	const struct pass *pass, const struct ledger_rcpt *rcpt, const struct answers *sum)
 {
 	const struct ledger_who *who = ledger_who(pass->ledger, rcpt->address);
-	uint64_t explained = (uint64_t)sum->taken + sum->lost + rcpt->appended;
+	uint64_t explained = (uint64_t)sum->taken + sum->lost + rcpt->appended +
+			     (who ? who->unknown[HOP_INNER] : 0);
 
 	judgement_holds(pass->judgement);
 	if (rcpt->copies <= explained)
@@ -193,7 +198,7 @@ static void judge(
 		const struct ledger_attempt *attempt = &pass.ledger->attempts[i];
 
 		if (attempt->hop == HOP_INNER && attempt->lmtp && attempt->rcpt != LEDGER_NONE &&
-			!isnan(attempt->dot_t))
+			attempt->result != RESULT_UNKNOWN && !isnan(attempt->dot_t))
 			judge_bystander(&pass, attempt);
 	}
 }

@@ -19,18 +19,20 @@ static bool is_remote(const struct pass *pass, const struct ledger_rcpt *rcpt)
 	return strchr(ledger_text(pass->ledger, rcpt->address), '@');
 }
 
-/* The reply that obliges is the one on the wire. Where that hop was not captured, an OK that the
- * rig's own client read is no less; its MAYBE leaves the question open. */
+/* The reply that obliges is the one on the wire. Where that hop was not captured, or its reply is hidden, an OK
+ * that the rig's own client read is no less; its MAYBE leaves the question open. */
 static bool accepted(const struct pass *pass, const struct ledger_rcpt *rcpt, bool *ret_unsure)
 {
 	const uint32_t *edge = rcpt->attempts[HOP_EDGE];
 	uint32_t tried =
 		edge[RESULT_NOT_SENT] + edge[RESULT_4YZ] + edge[RESULT_5YZ] + edge[RESULT_NONE];
+	bool hidden = ledger_unknown(pass->ledger, rcpt, HOP_EDGE);
 
 	*ret_unsure = false;
-	if (edge[RESULT_2YZ] || tried)
+	if (edge[RESULT_2YZ] || (tried && !hidden))
 		return edge[RESULT_2YZ];
-	*ret_unsure = rcpt->client[OUTCOME_MAYBE] && !pass->ledger->hop_attempts[HOP_EDGE];
+	*ret_unsure =
+		rcpt->client[OUTCOME_MAYBE] && (hidden || !pass->ledger->hop_attempts[HOP_EDGE]);
 	return rcpt->client[OUTCOME_OK];
 }
 
@@ -68,6 +70,8 @@ static const char *doubt(const struct pass *pass, const struct ledger_rcpt *rcpt
 	if (is_remote(pass, rcpt)) {
 		if (!pass->ledger->hop_attempts[HOP_OUTBOUND] && !pass->ledger->sunk_copies)
 			return "what the store sent on was not captured";
+		if (ledger_unknown(pass->ledger, rcpt, HOP_OUTBOUND))
+			return "a gap hides how an attempt to send it on ended";
 	} else if (!who || !(who->flags & WHO_READ) || who->flags & WHO_UNREADABLE) {
 		return "the mailbox was not read back";
 	}
@@ -110,9 +114,10 @@ static void judge_rcpt(struct pass *pass, const struct ledger_rcpt *rcpt)
 	enum copy_state best;
 	bool unsure, owed = accepted(pass, rcpt, &unsure);
 
-	if (unsure && !owed)
+	if (unsure && !owed && !has_copy(pass, rcpt, &best))
 		judgement_cannot_tell(pass->judgement, rcpt->line,
-			"whether '%s' was accepted for '%s' is not known: the hop is not captured",
+			"whether '%s' was accepted for '%s' is not known: the hop is not captured, "
+			"or a gap hides the reply",
 			token, to);
 	if (!owed)
 		return;

@@ -10,7 +10,7 @@ static const char *refused_by(const struct ledger *ledger, const struct ledger_r
 {
 	const uint32_t *edge = rcpt->attempts[HOP_EDGE];
 
-	if (edge[RESULT_2YZ] || edge[RESULT_NONE])
+	if (edge[RESULT_2YZ] || edge[RESULT_NONE] || ledger_unknown(ledger, rcpt, HOP_EDGE))
 		return NULL;
 	if (edge[RESULT_4YZ])
 		return "4yz";

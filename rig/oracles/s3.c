@@ -72,15 +72,21 @@ static void judge_rcpt(const struct ledger *ledger, const struct oracle_context 
 	const char *token = ledger_token(ledger, rcpt), *why = NULL;
 	bool multiplied = who && who->flags & WHO_MULTIPLIED;
 	uint64_t allowed = copies_allowed(ledger, rcpt);
+	uint64_t hidden = (uint64_t)ledger_unknown(ledger, rcpt, HOP_EDGE) +
+			  ledger_unknown(ledger, rcpt, second_hop(ledger, rcpt));
 
 	if (rcpt->copies <= allowed) {
 		judgement_holds(ret);
 		return;
 	}
+	if (rcpt->copies <= allowed + hidden)
+		return; /* what is hidden explains them, perhaps */
 	if (!attempts_at_edge(rcpt) && !rcpt->appended)
 		why = "the hop to the store is not captured";
 	else if (rcpt->copies > 1 && !is_captured(ledger, context, second_hop(ledger, rcpt)))
 		why = "the hop behind the queue is not captured";
+	else if (hidden)
+		why = "a gap hides how an attempt ended";
 	else if (multiplied)
 		why = "the rig itself copied messages of this user";
 	if (!why)

@@ -60,7 +60,8 @@ static void judge_attempt(const struct pass *pass, const struct ledger_attempt *
 		!in_reach_of_fault(pass, t))
 		return;
 	rcpt = &pass->ledger->rcpts[attempt->rcpt];
-	if (attempt->result != RESULT_NOT_SENT && attempt->result != RESULT_NONE)
+	if (attempt->result != RESULT_NOT_SENT && attempt->result != RESULT_NONE &&
+		attempt->result != RESULT_UNKNOWN)
 		judgement_holds(pass->judgement);
 	if (attempt->result != RESULT_5YZ || attempt->code == QUOTA_CODE)
 		return;

@@ -74,7 +74,7 @@ static void judge_attempt(const struct pass *pass, const struct ledger_attempt *
 	enum wait_end end;
 	double until, total, own;
 
-	if (attempt->hop != HOP_EDGE || isnan(attempt->dot_t))
+	if (attempt->hop != HOP_EDGE || isnan(attempt->dot_t) || attempt->result == RESULT_UNKNOWN)
 		return;
 	end = wait_ended(pass, attempt, &until);
 	if (end == WAIT_UNKNOWN)

@@ -53,7 +53,9 @@ static uint32_t failed_line(const struct ledger *ledger, const struct ledger_rcp
 	if (refusal)
 		return refusal->line;
 	if (!who || !who->given_up || rcpt->first_copy != LEDGER_NONE || rcpt->removed ||
-		rcpt->attempts[HOP_OUTBOUND][RESULT_2YZ] || rcpt->attempts[HOP_INNER][RESULT_2YZ])
+		rcpt->attempts[HOP_OUTBOUND][RESULT_2YZ] || rcpt->attempts[HOP_INNER][RESULT_2YZ] ||
+		ledger_unknown(ledger, rcpt, HOP_OUTBOUND) ||
+		ledger_unknown(ledger, rcpt, HOP_INNER))
 		return 0;
 	return rcpt->line;
 }
@@ -93,7 +95,8 @@ static uint64_t allowed(const struct pass *pass, const struct ledger_rcpt *rcpt)
 	const struct ledger_mail *mail = &pass->ledger->mails[rcpt->mail];
 	const struct ledger_who *who = ledger_who(pass->ledger, mail->from);
 	uint64_t times = (uint64_t)rcpt->attempts[HOP_EDGE][RESULT_2YZ] +
-			 rcpt->attempts[HOP_EDGE][RESULT_NONE] + pass->crashes +
+			 rcpt->attempts[HOP_EDGE][RESULT_NONE] +
+			 ledger_unknown(pass->ledger, rcpt, HOP_EDGE) + pass->crashes +
 			 (who ? who->doubtful : 0);
 
 	return times ? times : 1;

@@ -116,7 +116,8 @@ static void judge_attempt(const struct ledger *ledger, const struct oracle_conte
 	char scope[64];
 	uint32_t line;
 
-	if (attempt->hop == HOP_OUTBOUND || isnan(attempt->dot_t) || isnan(attempt->reply_t))
+	if (attempt->hop == HOP_OUTBOUND || attempt->result == RESULT_UNKNOWN ||
+		isnan(attempt->dot_t) || isnan(attempt->reply_t))
 		return;
 	line = none_flushed(rules, attempt->dot_t, attempt->reply_t);
 	if (!line)

@@ -122,7 +122,7 @@ static void tell_attempt(struct vm_bed *b, const struct attempt *attempt, int64_
 	auto_json json_t *json = NULL;
 	int code;
 
-	if (!hop || attempt->result == ATTEMPT_UNKNOWN)
+	if (!hop)
 		return;
 	result = result_of(attempt, &code);
 	json = json_pack("{ss sI so so so ss si sI}", "hop", hop, "conn", (json_int_t)attempt->conn,
