@@ -96,21 +96,21 @@ static int fire_kill(struct fault_run *run, struct err *err)
 	return call_rule_fire(run, "kill", err);
 }
 
-#define CALL_FAULT(way, family_of_it, fault_params, text)                                        \
+#define CALL_FAULT(way, family_of_it, fault_is, fault_params, text)                              \
 	{                                                                                        \
-		.name = #way, .summary = (text), .family = (family_of_it),                       \
+		.name = #way, .summary = (text), .family = (family_of_it), .is = (fault_is),     \
 		.needs = "the preload in the store's processes", .params = (fault_params),       \
 		.check = check_##way, .fire = fire_##way, .waits = true, .poll = call_rule_poll, \
 		.heal = call_rule_heal,                                                          \
 	}
 
 /* clang-format off */
-const struct fault fault_park = CALL_FAULT(park, FAMILY_FREEZE, plain,
+const struct fault fault_park = CALL_FAULT(park, FAMILY_FREEZE, 0, plain,
 	"a chosen libc call stands still until it is released");
-const struct fault fault_errno = CALL_FAULT(errno, FAMILY_ERRNO, failing,
+const struct fault fault_errno = CALL_FAULT(errno, FAMILY_ERRNO, 0, failing,
 	"a chosen libc call fails with a chosen errno");
-const struct fault fault_short = CALL_FAULT(short, FAMILY_ERRNO, shortened,
+const struct fault fault_short = CALL_FAULT(short, FAMILY_ERRNO, 0, shortened,
 	"a chosen libc call reads or writes less than it was asked to");
-const struct fault fault_kill = CALL_FAULT(kill, FAMILY_ERRNO, plain,
+const struct fault fault_kill = CALL_FAULT(kill, FAMILY_ERRNO, FAULT_KILLS, plain,
 	"a process is killed at a chosen libc call, before it is made");
 /* clang-format on */

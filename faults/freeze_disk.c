@@ -48,6 +48,7 @@ const struct fault fault_freeze_disk = {
 	.name = "freeze-disk",
 	.summary = "a data disk all but stands still: one request a second",
 	.family = FAMILY_FREEZE,
+	.is = FAULT_HALTS,
 	.needs = "a data disk",
 	.params = params,
 	.check = check,

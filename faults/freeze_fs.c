@@ -127,6 +127,7 @@ const struct fault fault_freeze_fs = {
 	.name = "freeze-fs",
 	.summary = "a file system is frozen as for a snapshot: writers wait until the thaw",
 	.family = FAMILY_FREEZE,
+	.is = FAULT_HALTS,
 	.needs = "the QEMU guest agent, a data disk",
 	.params = params,
 	.check = check,

@@ -19,6 +19,7 @@ const struct fault fault_freeze_machine = {
 	.name = "freeze-machine",
 	.summary = "the whole machine stands still, as while a hypervisor saves or moves it",
 	.family = FAMILY_FREEZE,
+	.is = FAULT_HALTS,
 	.needs = "nothing",
 	.check = fault_any_target,
 	.fire = fire,

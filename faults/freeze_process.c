@@ -69,11 +69,11 @@ static int heal(struct fault_run *run, struct err *err)
 		run->bed, programs_of(run, programs), how_of(run), false, err);
 }
 
-#define STOP_FAULT(fault_name, text)                                                              \
-	{                                                                                         \
-		.name = (fault_name), .summary = (text), .family = FAMILY_FREEZE,                 \
-		.needs = "a role", .params = params, .check = check, .fire = fire, .watch = true, \
-		.poll = poll_waiting, .heal = heal,                                               \
+#define STOP_FAULT(fault_name, text)                                                    \
+	{                                                                               \
+		.name = (fault_name), .summary = (text), .family = FAMILY_FREEZE,       \
+		.is = FAULT_HALTS, .needs = "a role", .params = params, .check = check, \
+		.fire = fire, .watch = true, .poll = poll_waiting, .heal = heal,        \
 	}
 
 /* clang-format off */

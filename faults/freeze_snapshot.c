@@ -36,6 +36,7 @@ const struct fault fault_freeze_snapshot = {
 	.name = "freeze-snapshot",
 	.summary = "the store freezes itself, then its file systems are frozen, as for a snapshot",
 	.family = FAMILY_FREEZE,
+	.is = FAULT_HALTS,
 	.needs = "commands freeze and thaw, the QEMU guest agent, a data disk",
 	.check = check,
 	.fire = fire,

@@ -23,6 +23,7 @@ const struct fault fault_freeze_store = {
 	.name = "freeze-store",
 	.summary = "the store is frozen by its own command, as before a snapshot",
 	.family = FAMILY_FREEZE,
+	.is = FAULT_HALTS,
 	.needs = "commands freeze and thaw",
 	.check = check,
 	.fire = fire,

@@ -71,11 +71,11 @@ static int heal(struct fault_run *run, struct err *err)
 		run, target_agent(run->target, run->step->agent)->start, "start", true, err);
 }
 
-#define AGENT_FAULT(fault_name, text, wants)                                            \
-	{                                                                               \
-		.name = (fault_name), .summary = (text), .family = FAMILY_DISABLED_MTA, \
-		.needs = (wants), .params = params, .check = check, .fire = fire,       \
-		.poll = poll_met, .heal = heal,                                         \
+#define AGENT_FAULT(fault_name, text, wants)                                              \
+	{                                                                                 \
+		.name = (fault_name), .summary = (text), .family = FAMILY_DISABLED_MTA,   \
+		.is = FAULT_DELIVERY, .needs = (wants), .params = params, .check = check, \
+		.fire = fire, .poll = poll_met, .heal = heal,                             \
 	}
 
 /* clang-format off */

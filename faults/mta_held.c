@@ -49,6 +49,7 @@ const struct fault fault_mta_held = {
 	.name = "mta-held",
 	.summary = "what is in the queue is put on hold, and released",
 	.family = FAMILY_DISABLED_MTA,
+	.is = FAULT_DELIVERY,
 	.needs = "commands queue_hold, queue_release and queue_list",
 	.check = check,
 	.fire = fire,

@@ -107,40 +107,41 @@ static int heal(struct fault_run *run, struct err *err)
 	return rc ? rc : leg_pass(run, how, err);
 }
 
-#define LEG_FAULT(fault_name, fault_params, text)                                       \
-	{                                                                               \
-		.name = (fault_name), .summary = (text), .family = FAMILY_DISABLED_MTA, \
-		.needs = "a service that is seen: relay", .params = (fault_params),     \
-		.check = check, .fire = fire, .poll = leg_poll, .heal = heal,           \
+#define LEG_FAULT(fault_name, fault_is, fault_params, text)                                  \
+	{                                                                                    \
+		.name = (fault_name), .summary = (text), .family = FAMILY_DISABLED_MTA,      \
+		.is = FAULT_DELIVERY | (fault_is), .needs = "a service that is seen: relay", \
+		.params = (fault_params), .check = check, .fire = fire, .poll = leg_poll,    \
+		.heal = heal,                                                                \
 	}
 
 /* clang-format off */
-const struct fault fault_mta_refuses = LEG_FAULT("mta-refuses", plain,
+const struct fault fault_mta_refuses = LEG_FAULT("mta-refuses", 0, plain,
 	"connections to the delivery agent are refused");
-const struct fault fault_mta_silent = LEG_FAULT("mta-silent", healing,
+const struct fault fault_mta_silent = LEG_FAULT("mta-silent", FAULT_SILENT, healing,
 	"the delivery agent accepts connections and says nothing");
-const struct fault fault_mta_closed = LEG_FAULT("mta-closed", plain,
+const struct fault fault_mta_closed = LEG_FAULT("mta-closed", 0, plain,
 	"nobody listens where the delivery agent should");
-const struct fault fault_mta_not_accepting = LEG_FAULT("mta-not-accepting", plain,
+const struct fault fault_mta_not_accepting = LEG_FAULT("mta-not-accepting", 0, plain,
 	"the delivery agent listens and accepts nothing");
-const struct fault fault_mta_banner_late = LEG_FAULT("mta-banner-late", delayed,
+const struct fault fault_mta_banner_late = LEG_FAULT("mta-banner-late", 0, delayed,
 	"the banner of the delivery agent is delayed");
-const struct fault fault_mta_loses_reply = LEG_FAULT("mta-loses-reply", plain,
+const struct fault fault_mta_loses_reply = LEG_FAULT("mta-loses-reply", 0, plain,
 	"the delivery agent's reply to the dot is lost after the commit: the connection is reset");
-const struct fault fault_mta_mute = LEG_FAULT("mta-mute", healing,
+const struct fault fault_mta_mute = LEG_FAULT("mta-mute", FAULT_SILENT, healing,
 	"the delivery agent takes the mail and does not answer the dot");
-const struct fault fault_mta_partial_replies = LEG_FAULT("mta-partial-replies", counted,
+const struct fault fault_mta_partial_replies = LEG_FAULT("mta-partial-replies", FAULT_SILENT, counted,
 	"the delivery agent answers for some recipients, then it is silent");
-const struct fault fault_mta_drips = LEG_FAULT("mta-drips", delayed,
+const struct fault fault_mta_drips = LEG_FAULT("mta-drips", FAULT_DRIPS, delayed,
 	"the delivery agent's reply to the dot comes byte by byte, so that no time-out catches it");
-const struct fault fault_mta_half_closes = LEG_FAULT("mta-half-closes", plain,
+const struct fault fault_mta_half_closes = LEG_FAULT("mta-half-closes", 0, plain,
 	"the delivery agent takes the mail and closes its half instead of answering the dot");
-const struct fault fault_mta_busy = LEG_FAULT("mta-busy", plain,
+const struct fault fault_mta_busy = LEG_FAULT("mta-busy", 0, plain,
 	"the delivery agent answers 421 instead of its banner");
-const struct fault fault_mta_full = LEG_FAULT("mta-full", plain,
+const struct fault fault_mta_full = LEG_FAULT("mta-full", 0, plain,
 	"the delivery agent's disk is full: 452 to each MAIL");
-const struct fault fault_mta_defers = LEG_FAULT("mta-defers", plain,
+const struct fault fault_mta_defers = LEG_FAULT("mta-defers", 0, plain,
 	"the delivery agent puts each mail off after the dot: 451");
-const struct fault fault_mta_tls_stalls = LEG_FAULT("mta-tls-stalls", plain,
+const struct fault fault_mta_tls_stalls = LEG_FAULT("mta-tls-stalls", 0, plain,
 	"the delivery agent takes STARTTLS, and no handshake comes");
 /* clang-format on */

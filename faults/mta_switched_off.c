@@ -50,6 +50,7 @@ const struct fault fault_mta_switched_off = {
 	.name = "mta-switched-off",
 	.summary = "an agent is disabled by the administrator's own switch",
 	.family = FAMILY_DISABLED_MTA,
+	.is = FAULT_DELIVERY,
 	.needs = "an agent with switch_off and switch_on, command queue_list",
 	.params = params,
 	.check = check,

@@ -68,6 +68,7 @@ const struct fault fault_power_cut = {
 	.name = "power-cut",
 	.summary = "the power is cut, and the machine boots again from its disks alone",
 	.family = FAMILY_POWER,
+	.is = FAULT_CUTS_POWER,
 	.needs = "nothing",
 	.params = params,
 	.check = check,

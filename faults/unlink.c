@@ -41,6 +41,7 @@ const struct fault fault_unlink = {
 	.name = "unlink",
 	.summary = "the file that a parked call is about to use is removed",
 	.family = FAMILY_CONCURRENT_DELETE,
+	.is = FAULT_REMOVES,
 	.needs = "while: a park step",
 	.check = check,
 	.fire = fire,

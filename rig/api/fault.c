@@ -1,6 +1,7 @@
 #include "api/fault.h"
 
 #include "base/cleanup.h"
+#include "base/json.h"
 
 #include <errno.h>
 #include <string.h>
@@ -26,9 +27,45 @@ const struct fault *fault_find(const char *name)
 	return NULL;
 }
 
-bool fault_is_silence(const char *name)
+static const struct {
+	enum fault_is is;
+	const char *name;
+} is_names[] = {
+	{FAULT_SILENT, "silent"},
+	{FAULT_DRIPS, "drips"},
+	{FAULT_KILLS, "kills"},
+	{FAULT_CUTS_POWER, "cuts-power"},
+	{FAULT_REMOVES, "removes"},
+	{FAULT_HALTS, "halts"},
+	{FAULT_DELIVERY, "delivery"},
+};
+
+void fault_is_say(unsigned int is, json_t *line)
 {
-	return strstr(name, "silent");
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < ARRAY_SIZE(is_names); i++)
+		if (is & is_names[i].is)
+			json_array_append_new(list, json_string(is_names[i].name));
+	json_object_set_new(line, "is", list);
+}
+
+unsigned int fault_is_read(const json_t *line)
+{
+	const json_t *list = json_object_get(line, "is");
+	const struct fault *fault = fault_find(json_get_text(line, "fault", ""));
+	unsigned int is = 0;
+	const json_t *one;
+	size_t at;
+
+	if (!json_is_array(list))
+		return fault ? fault->is : 0;
+	json_array_foreach (list, at, one)
+		for (size_t i = 0; i < ARRAY_SIZE(is_names); i++)
+			if (json_is_string(one) &&
+				!strcmp(json_string_value(one), is_names[i].name))
+				is |= is_names[i].is;
+	return is;
 }
 
 int fault_any_target(const struct step *step, const struct target *target, struct err *err)

@@ -21,6 +21,18 @@ enum fault_family {
 };
 const char *fault_family_name(enum fault_family family); /* "freeze" "disabled-mta" ... */
 
+/* What a fault is to the laws, beside its family. The history carries it, so that no law knows a fault by its name. */
+enum fault_is {
+	FAULT_SILENT =
+		1, /* an agent says nothing: who waits may use up the store's own time limit (H1) */
+	FAULT_DRIPS = 2, /* an agent says so little at a time that no limit runs out (H4) */
+	FAULT_KILLS = 4, /* a process of the store dies by it, as by a crash */
+	FAULT_CUTS_POWER = 8,
+	FAULT_REMOVES = 16, /* takes files away behind the store's back */
+	FAULT_HALTS = 32, /* part of the machine stands still: the rig must not ask it for files */
+	FAULT_DELIVERY = 64, /* without `agent` it is the delivery agent that it takes away */
+};
+
 struct fault_param {
 	const char *key; /* of the step: "role", "agent", "errno" ... */
 	bool required;
@@ -55,6 +67,7 @@ struct fault {
 	const char *name;    /* "freeze-fs" */
 	const char *summary; /* one line */
 	enum fault_family family;
+	unsigned int is;		  /* enum fault_is, together */
 	const char *needs;		  /* "qga, a data disk", for people */
 	const struct fault_param *params; /* ended by a NULL key; NULL: none */
 
@@ -76,8 +89,10 @@ struct fault {
 extern const struct fault *const faults[]; /* NULL-terminated, made from faults/ */
 const struct fault *fault_find(const char *name);
 
-/* True for a fault behind which an agent says nothing: who waits may wait for the store's own time-out (law H1). */
-bool fault_is_silence(const char *name);
+/* Into the `fault` line of a history, as "is": ["silent"], and back. A line of before that had the key is read by the
+ * name of its fault. What is not known is left out. */
+void fault_is_say(unsigned int is, json_t *line);
+unsigned int fault_is_read(const json_t *line);
 
 /* A check for faults that every target can take. */
 int fault_any_target(const struct step *step, const struct target *target, struct err *err);

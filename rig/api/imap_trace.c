@@ -1,5 +1,6 @@
 #include "api/imap_trace.h"
 
+#include "api/fault.h"
 #include "base/buf.h"
 #include "base/json.h"
 
@@ -304,14 +305,14 @@ static void add_excused(struct imap_trace *trace, const struct event *event)
 
 static void add_fault(struct imap_trace *trace, const struct event *event)
 {
-	const char *fault = json_get_text(event->data, "fault", "");
+	unsigned int is = fault_is_read(event->data);
 	const char *state = json_get_text(event->data, "state", "");
 
 	if (strcmp(state, "in-force") && strcmp(state, "healed"))
 		return;
-	if (strstr(fault, "unlink"))
+	if (is & FAULT_REMOVES)
 		wipe(trace, event, 0);
-	if (strstr(fault, "power") && !trace->powerless_line) {
+	if (is & FAULT_CUTS_POWER && !trace->powerless_line) {
 		trace->powerless_line = event->line;
 		trace->powerless_t = event->t;
 	}

@@ -117,6 +117,7 @@ struct ledger_force {
 	double at;	 /* of a power cut: the instant that the disks are of; NAN: it was none */
 	uint32_t from_line, to_line;
 	uint32_t step, fault; /* texts */
+	uint32_t is;	      /* enum fault_is, together */
 	uint32_t agent;	      /* text: the agent it takes away, 0: none */
 	uint32_t user;	      /* text: whose mailbox alone it touches, 0: not only one's */
 };

@@ -1,4 +1,5 @@
 /* One line of a history after the other into the ledger. */
+#include "api/fault.h"
 #include "api/ledger_build.h"
 
 #include "base/buf.h"
@@ -381,6 +382,7 @@ static void add_fault(struct ledger *ledger, const struct event *event)
 			.step = step,
 			.from_line = event->line,
 			.fault = build_key(ledger, event->data, "fault"),
+			.is = fault_is_read(event->data),
 			.agent = build_key(ledger, event->data, "agent"),
 			.user = build_address(ledger, json_get_text(event->data, "user", NULL))};
 	} else if (open && (!strcmp(state, "healed") || !strcmp(state, "over"))) {

@@ -1,5 +1,6 @@
 #include "api/maildir.h"
 
+#include "api/fault.h"
 #include "base/buf.h"
 #include "base/json.h"
 
@@ -125,13 +126,10 @@ uint32_t maildir_crash_line(const struct history *history)
 	const struct ledger *ledger = history->ledger;
 	uint32_t first = 0;
 
-	for (size_t i = 0; i < ledger->force_count; i++) {
-		const char *fault = ledger_text(ledger, ledger->forces[i].fault);
-
-		if ((strstr(fault, "kill") || strstr(fault, "power")) &&
+	for (size_t i = 0; i < ledger->force_count; i++)
+		if (ledger->forces[i].is & (FAULT_KILLS | FAULT_CUTS_POWER) &&
 			(!first || ledger->forces[i].from_line < first))
 			first = ledger->forces[i].from_line;
-	}
 	for (size_t i = 0; i < history->count; i++)
 		if (event_is(&history->events[i], "died") &&
 			!json_get_bool(history->events[i].data, "by_rig", false) &&

@@ -50,7 +50,7 @@ static double limit_s(const struct pass *pass, const struct ledger_force *force)
 	int64_t silent_ms = target ? target->timers.agent_silent_ms : TIME_UNSET;
 	double recover = (double)pass->context->objectives.recover_ms / 1000;
 
-	if (!fault_is_silence(ledger_text(pass->ledger, force->fault)))
+	if (!(force->is & FAULT_SILENT))
 		return recover;
 	return silent_ms > 0 ? recover + (double)silent_ms / 1000 : -1;
 }

@@ -1,4 +1,5 @@
 /* H4: the store's own time limits are kept, and whom they end is gone. */
+#include "api/fault.h"
 #include "api/ledger.h"
 #include "api/oracle.h"
 
@@ -16,7 +17,7 @@ static bool against_silence(const struct ledger *ledger, double from, double to)
 		const struct ledger_force *force = &ledger->forces[i];
 
 		if (force->from <= to && !(force->to < from) &&
-			(!force->agent || strstr(ledger_text(ledger, force->fault), "drip")))
+			(!force->agent || force->is & FAULT_DRIPS))
 			return false;
 	}
 	return true;

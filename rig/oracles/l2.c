@@ -1,4 +1,5 @@
 /* L2: over LMTP each recipient's reply tells of that recipient's copy, and of nobody else's trouble. */
+#include "api/fault.h"
 #include "api/ledger.h"
 #include "api/oracle.h"
 
@@ -105,7 +106,7 @@ static const struct ledger_force *confined_at(
 		const struct ledger_force *force = &pass->ledger->forces[i];
 
 		/* A killed process answers nobody: that is a shared cause. */
-		if (!force->user || !strcmp(ledger_text(pass->ledger, force->fault), "kill"))
+		if (!force->user || force->is & FAULT_KILLS)
 			continue;
 		if (force->from <= end && !(force->to < attempt->dot_t))
 			return force;

@@ -1,4 +1,5 @@
 /* S6: who sent what failed is told, once, and nobody else. */
+#include "api/fault.h"
 #include "api/ledger.h"
 #include "api/oracle.h"
 
@@ -190,7 +191,7 @@ static uint64_t count_crashes(const struct history *history)
 	for (size_t i = 0; i < history->count; i++)
 		count += event_is(&history->events[i], "died");
 	for (size_t i = 0; i < ledger->force_count; i++)
-		count += strstr(ledger_text(ledger, ledger->forces[i].fault), "kill") != NULL;
+		count += (ledger->forces[i].is & FAULT_KILLS) != 0;
 	return count;
 }
 

@@ -157,7 +157,7 @@ static int64_t recover_ms(const struct cell *cell)
 	int64_t silent_ms = cell->target->timers.agent_silent_ms;
 
 	for (size_t i = 0; i < cell->step_count && silent_ms > 0; i++)
-		if (cell->steps[i].fault && fault_is_silence(cell->steps[i].fault->name))
+		if (cell->steps[i].fault && cell->steps[i].fault->is & FAULT_SILENT)
 			return cell->objectives.recover_ms + silent_ms;
 	return cell->objectives.recover_ms;
 }

@@ -78,6 +78,7 @@ static void tell_cut(struct cell *cell, double t, const char *state)
 	json_t *line = json_pack(
 		"{ss ss ss si}", "step", "cut", "fault", "power-cut", "state", state, "count", 1);
 
+	fault_is_say(FAULT_CUTS_POWER, line);
 	if (!strcmp(state, "in-force"))
 		json_object_set_new(line, "at_t", json_real(cell->past_s));
 	history_add_at(cell->recorder, ns_of(t), "fault", line);

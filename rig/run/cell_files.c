@@ -114,7 +114,7 @@ static bool frozen_by_fault(struct cell *cell)
 	pthread_mutex_lock(&cell->lock);
 	for (size_t i = 0; i < cell->step_count; i++)
 		frozen = frozen || (cell->steps[i].fault && cell->steps[i].state == STEP_IN_FORCE &&
-					   !strncmp(cell->steps[i].fault->name, "freeze-", 7));
+					   cell->steps[i].fault->is & FAULT_HALTS);
 	pthread_mutex_unlock(&cell->lock);
 	return frozen;
 }

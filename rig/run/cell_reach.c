@@ -10,8 +10,7 @@ const char *fault_agent(const struct step_run *step)
 		return NULL;
 	if (step->step->agent)
 		return step->step->agent;
-	return !strncmp(step->fault->name, "mta-", 4) &&
-			       target_agent(step->cell->target, "delivery")
+	return step->fault->is & FAULT_DELIVERY && target_agent(step->cell->target, "delivery")
 		       ? "delivery"
 		       : NULL;
 }

@@ -64,6 +64,7 @@ static void record_fault(struct step_run *step, const char *state, const char *t
 	json_t *line = json_pack("{ss ss ss}", "step", step->step->label, "fault",
 		step->fault->name, "state", state);
 
+	fault_is_say(step->fault->is, line);
 	if (!strcmp(state, "healed") || !strcmp(state, "in-force"))
 		json_object_set_new(line, "count", json_integer((json_int_t)step->run.fired));
 	if (!strcmp(state, "armed")) {

@@ -227,6 +227,32 @@ static void an_empty_target_is_a_skip_with_a_reason(void)
 	each_fault(check_empty);
 }
 
+/* ---- what it is to the laws ---- */
+
+static void says_what_it_is(const struct fault *fault)
+{
+	auto_json json_t *line = json_pack("{ss}", "fault", fault->name);
+
+	CHECK_INT(fault_is_read(line), fault->is); /* a line of before that had the key */
+	fault_is_say(fault->is, line);
+	json_object_set_new(line, "fault", json_string("renamed"));
+	CHECK_INT(fault_is_read(line), fault->is);
+}
+
+static void what_it_is_comes_back_from_the_history(void)
+{
+	auto_json json_t *strange =
+		json_pack("{ss s[ssi]}", "fault", "park", "is", "kills", "no-such-thing", 5);
+
+	for (const struct fault *const *at = faults; *at; at++)
+		says_what_it_is(*at);
+	CHECK_INT(fault_is_read(strange), FAULT_KILLS);
+	CHECK_INT(fault_find("kill")->is, FAULT_KILLS);
+	CHECK(fault_find("mta-silent")->is & FAULT_SILENT);
+	CHECK(fault_find("mta-drips")->is & FAULT_DRIPS);
+	CHECK_INT(fault_find("power-cut")->is, FAULT_CUTS_POWER);
+}
+
 /* ---- its life ---- */
 
 static void live_twice(struct use *use, const struct fault *fault)
@@ -291,6 +317,7 @@ static void healed_after_the_store_died_it_leaves_nothing(void)
 
 CHECK_MAIN(CHECK_CASE(a_fault_is_whole), CHECK_CASE(a_target_that_has_all_can_take_it),
 	CHECK_CASE(an_empty_target_is_a_skip_with_a_reason),
+	CHECK_CASE(what_it_is_comes_back_from_the_history),
 	CHECK_CASE(fired_twice_and_healed_twice_it_leaves_nothing),
 	CHECK_CASE(healed_without_having_fired_it_does_no_harm),
 	CHECK_CASE(healed_after_the_store_died_it_leaves_nothing))

@@ -4,7 +4,7 @@
 #define THAWED		 FAULT(10, "freeze-fs", "healed")
 #define PENDING		 WORK OP(3, 1, "imap-fetch", "u1")
 #define LAST(t)		 "{\"t\":" #t ",\"ev\":\"recovered\",\"all\":false}\n"
-#define SILENT(t, state) FAULT(t, "lmtp-silent", state)
+#define SILENT(t, state) FAULT(t, "mta-silent", state)
 #define SILENCE		 SILENT(2, "in-force") PENDING SILENT(10, "healed")
 #define STOPPED(n)	 "{\"t\":30,\"ev\":\"recovered\",\"all\":false,\"pending\":" #n "}\n"
 #define ADJUDGED(name, json) \
