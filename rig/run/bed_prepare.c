@@ -15,16 +15,15 @@
 #include <poll.h>
 #include <string.h>
 
-#define BOOT_MS	      120000
-#define PROVISION_MS  300000
-#define WARM_MS	      60000
-#define TRY_MS	      2000
-#define PAUSE_MS      50
-#define QUEUE_TRIES   1200
-#define WARM_TOGETHER 2 /* connections: what a store keeps idle after its port was tried */
+#define BOOT_MS	     120000
+#define PROVISION_MS 300000
+#define WARM_MS	     60000
+#define TRY_MS	     2000
+#define PAUSE_MS     50
+#define QUEUE_TRIES  1200
 
 /* Part of the template's key: raise it when what is done here changes what a clone begins with. */
-#define PREPARED 2
+#define PREPARED 3
 
 struct preparing {
 	struct bed_spec *spec;
@@ -150,8 +149,9 @@ static int wait_banners(struct preparing *p, int64_t deadline, struct err *err)
 
 /* ---- warm up ---- */
 
-static int deliver_one(int fd, const char *user, struct err *err)
+static int deliver_one(struct preparing *p, const char *user, struct err *err)
 {
+	const struct service *smtp = target_service_by(p->spec->target, PROTOCOL_SMTP);
 	auto_free char *to = text_fmt("%s@store", user);
 	struct smtp_rcpt rcpt = {.address = to};
 	struct mail_opts opts = {.reply_ms = WARM_MS};
@@ -160,7 +160,10 @@ static int deliver_one(int fd, const char *user, struct err *err)
 	struct message message = {0};
 	struct smtp_mail mail = {
 		.from = "warm@sink.rig", .rcpts = &rcpt, .rcpt_count = 1, .message = &message};
+	int fd = smtp ? connect_to(p, smtp, err) : -ENOENT;
 
+	if (fd < 0)
+		return smtp ? fd : 0;
 	message_make(&message, &rng, &spec);
 	smtp_once(fd, false, "client.rig", &opts, &mail);
 	message_free(&message);
@@ -168,52 +171,6 @@ static int deliver_one(int fd, const char *user, struct err *err)
 		return err_set(err, -EIO, "the first mail to '%s' was not taken: %s", user,
 			*mail.failure ? mail.failure : mail.reply);
 	return 0;
-}
-
-/* A connection whose server has spoken (nothing is read yet), or a negative errno. */
-static int greeted(struct preparing *p, const struct service *smtp, struct err *err)
-{
-	int fd = connect_to(p, smtp, err), rc;
-
-	if (fd < 0)
-		return fd;
-	rc = io_readable(fd, deadline_in_ms(WARM_MS));
-	if (rc == 1)
-		return fd;
-	close(fd);
-	return err_set(err, rc ? rc : -ETIMEDOUT, "service '%s' gave no greeting", smtp->name);
-}
-
-static void leave(int fd)
-{
-	struct mail_opts opts = {.reply_ms = WARM_MS};
-	struct smtp smtp;
-
-	smtp_open(&smtp, fd, false, &opts);
-	smtp_greet(&smtp, "client.rig");
-	smtp_quit(&smtp);
-	smtp_close(&smtp);
-}
-
-/* Each of the connections meets a server of its own: all are greeted before the first one goes on. */
-static int deliver_together(struct preparing *p, char *const *users, size_t count, struct err *err)
-{
-	const struct service *smtp = target_service_by(p->spec->target, PROTOCOL_SMTP);
-	int fds[WARM_TOGETHER], fd = 0, rc;
-	size_t open = 0;
-
-	if (!smtp)
-		return 0;
-	while (open < count && (fd = greeted(p, smtp, err)) >= 0)
-		fds[open++] = fd;
-	rc = fd < 0 ? fd : 0;
-	for (size_t i = 0; i < open; i++) {
-		if (rc)
-			close(fds[i]);
-		else
-			rc = deliver_one(fds[i], users[i], err);
-	}
-	return rc;
 }
 
 static int wait_queue_empty(struct preparing *p, struct err *err)
@@ -268,42 +225,18 @@ static int empty_mailbox(struct preparing *p, const char *user, struct err *err)
 	return outcome == MAIL_OK ? 0 : -EIO;
 }
 
-/*
- * Last, so that the template holds what a server keeps for a few seconds after a client has gone (Postfix's
- * smtpd its connections to other daemons, ipc_idle, 5 s): whether it still did was luck, and made a clone's
- * first greeting twice as late.
- */
-static int greet_once_more(struct preparing *p, struct err *err)
-{
-	const struct service *smtp = target_service_by(p->spec->target, PROTOCOL_SMTP);
-	int fds[WARM_TOGETHER], fd = 0;
-	size_t open = 0;
-
-	if (!smtp)
-		return 0;
-	while (open < WARM_TOGETHER && (fd = greeted(p, smtp, err)) >= 0)
-		fds[open++] = fd;
-	while (open)
-		leave(fds[--open]);
-	return fd < 0 ? fd : 0;
-}
-
 static int warm_up(struct preparing *p, struct err *err)
 {
 	const struct text_list *users = &p->spec->target->users;
 	int rc = 0;
 
-	for (size_t i = 0; i < users->count && !rc; i += WARM_TOGETHER) {
-		size_t left = users->count - i;
-
-		rc = deliver_together(
-			p, users->at + i, left < WARM_TOGETHER ? left : WARM_TOGETHER, err);
-	}
+	for (size_t i = 0; i < users->count && !rc; i++)
+		rc = deliver_one(p, users->at[i], err);
 	if (!rc)
 		rc = wait_queue_empty(p, err);
 	for (size_t i = 0; i < users->count && !rc; i++)
 		rc = empty_mailbox(p, users->at[i], err);
-	return rc ? rc : greet_once_more(p, err);
+	return rc;
 }
 
 /* A clone's logs begin with the clone: a step that waits for a line must not find an old one. */
@@ -321,6 +254,27 @@ static int empty_logs(struct preparing *p, struct err *err)
 		rc = witness_run(p->witness, &command, &result, err);
 		buf_free(&result.output);
 	}
+	return rc;
+}
+
+/* Ends when the guest's CPU was idle for 19 of 20 parts of two seconds, or after 20 s of trying. */
+#define SETTLE                                                                \
+	"for i in 0 1 2 3 4 5 6 7 8 9; do read -r up idle </proc/uptime; "    \
+	"from=${idle%.*}${idle#*.}; sleep 2; read -r up idle </proc/uptime; " \
+	"[ $((${idle%.*}${idle#*.} - from)) -lt 190 ] || exit 0; done"
+
+/*
+ * What the warm-up left to do (processes that end, queues that are looked through) would else be in the
+ * template, and every clone of it would do that first: its first greeting then comes twice as late. A store
+ * that is never idle is taken as it is.
+ */
+static int settle(struct preparing *p, struct err *err)
+{
+	struct witness_command command = {.line = SETTLE, .timeout_ms = WARM_MS};
+	struct witness_result result = {0};
+	int rc = witness_run(p->witness, &command, &result, err);
+
+	buf_free(&result.output);
 	return rc;
 }
 
@@ -346,7 +300,9 @@ static int start_store(struct preparing *p, struct err *err)
 		return rc;
 	say(p, "warming up");
 	rc = warm_up(p, err);
-	return rc ? rc : empty_logs(p, err);
+	if (!rc)
+		rc = empty_logs(p, err);
+	return rc ? rc : settle(p, err);
 }
 
 int bed_prepare(struct machine *machine, void *arg, struct err *err)
