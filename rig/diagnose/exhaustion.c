@@ -53,7 +53,7 @@ static char *wait_of(const struct diagnosing *d, size_t task)
 
 	graph_what(&d->graph, task, what);
 	return text_fmt("%d %d %llx %s", (int)wait->kind, wait->number,
-		in_memory ? (unsigned long long)wait->addr : 0ull, what);
+		in_memory ? (unsigned long long)wait_object(wait) : 0ull, what);
 }
 
 static bool alike(const struct pool *pool, size_t a, size_t b)

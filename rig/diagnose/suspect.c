@@ -82,7 +82,7 @@ const struct task *same_thread(const struct evidence *then, const struct task *t
 bool same_wait(const struct task *then, const struct task *now)
 {
 	return then->wait.kind == now->wait.kind && then->wait.number == now->wait.number &&
-	       then->wait.fd == now->wait.fd && then->wait.addr == now->wait.addr &&
+	       then->wait.fd == now->wait.fd && wait_object(&then->wait) == wait_object(&now->wait) &&
 	       then->wait.target == now->wait.target;
 }
 
@@ -190,14 +190,18 @@ static bool has_zombie(const struct diagnosing *d, const struct task *parent)
 	return false;
 }
 
-/* Several threads at one event: how the idle workers of a pool wait. */
+/* Several threads at one event: how the idle workers of a pool wait, unless it is known where this one waits for
+ * work. */
 static bool shares_event(const struct diagnosing *d, const struct task *t)
 {
 	size_t count, first = evidence_process(&d->now, t->pid, &count), same = 0;
+	const struct task *then = same_thread(&d->healthy, t);
 
+	if (then && wait_is_event(then->wait.kind) && !same_wait(then, t))
+		return false;
 	for (size_t i = first; i < first + count; i++)
 		same += wait_is_event(d->now.tasks[i].wait.kind) &&
-			d->now.tasks[i].wait.addr == t->wait.addr;
+			wait_object(&d->now.tasks[i].wait) == wait_object(&t->wait);
 	return same > 1;
 }
 

@@ -68,6 +68,11 @@ bool wait_is_event(enum wait_kind kind)
 	return kind == WAIT_FUTEX || kind == WAIT_SEMAPHORE || kind == WAIT_JOIN;
 }
 
+uint64_t wait_object(const struct wait *wait)
+{
+	return wait->kind == WAIT_FUTEX ? wait->addr & ~UINT64_C(7) : wait->addr;
+}
+
 static bool read_call(const char *text, struct call *ret)
 {
 	char *end;
