@@ -18,6 +18,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define BED_STACKS_MAX 32 /* threads whose user stacks are read at once */
+
 struct bed;
 
 /*
@@ -233,12 +235,13 @@ struct bed_ops {
 	 * holds a file system frozen. deep: also memory, descriptors, sockets. New reference. */
 	int (*scan)(struct bed *bed, bool deep, json_t **ret, struct err *err);
 
-	/* Gives those of the scan's threads that still stand as it says, as "frames", the names of their
-	 * functions, innermost first. What cannot be had is left out. */
+	/* Gives those of the scan's threads that still stand as it says, BED_STACKS_MAX at most, "frames", "own" and
+	 * "object" (diagnose/evidence.h). What cannot be had is left out. */
 	int (*stacks)(
 		struct bed *bed, json_t *scan, const int *tids, size_t count, struct err *err);
 
-	/* Of a core that a "died" event names: {"frames":[..],"address"?:that the signal was about}. */
+	/* Of a core that a "died" event names: {"frames":[..],"own":[..],"tid":whose they are,"address"?:that the
+	 * signal was about}. */
 	int (*core)(struct bed *bed, const char *path, json_t **ret, struct err *err);
 
 	/* Evidence of this instant into files of `dir` (made if need be): owed.json, and a deep scan as

@@ -44,6 +44,10 @@ bool find_exhaustion(struct diagnosing *d, const struct suspect *suspect);
 /* The best suspect; weight 0 if there is none. */
 struct suspect find_suspect(struct diagnosing *d);
 
+/* Of a suspect that waits for an event: how many may stand behind it, and who is to be told beside it. */
+size_t perhaps_behind(const struct diagnosing *d, size_t suspect);
+void tell_around(struct diagnosing *d, size_t suspect);
+
 /* ---- saying it ---- */
 
 void say(char **lines, size_t *count, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

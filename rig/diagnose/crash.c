@@ -78,6 +78,7 @@ bool find_crash(struct diagnosing *d)
 	size_t count;
 	const json_t *died = worst_of(d->in->died, &count);
 	const char *role = died ? evidence_role(d->in->target, program_of(died), "?") : NULL;
+	const json_t *own = json_object_get(died, "own");
 	auto_buf struct buf part = {0}, title = {0};
 	struct culprit *culprit = &d->out->culprits[0];
 	char *parts[1];
@@ -87,12 +88,12 @@ bool find_crash(struct diagnosing *d)
 		return false;
 	signal = json_get_int(died, "signal", 0);
 	buf_addf(&part, "%s: signal %lld", role, (long long)signal);
-	add_frames(&part, json_object_get(died, "frames"));
+	add_frames(&part, own ? own : json_object_get(died, "frames"));
 	say_evidence(
 		d, "%s ended by signal %lld, %zu times in all", role, (long long)signal, count);
 	say_core(d, died);
 	*culprit = (struct culprit){.pid = (int)json_get_int(died, "pid", 0),
-		.tid = (int)json_get_int(died, "pid", 0),
+		.tid = (int)json_get_int(died, "tid", json_get_int(died, "pid", 0)),
 		.says = text_fmt("ended by signal %lld", (long long)signal)};
 	snprintf(culprit->role, sizeof(culprit->role), "%s", role);
 	d->out->culprit_count = 1;

@@ -79,6 +79,7 @@ static void set_parked(struct diagnosing *d)
 
 static void title_suspect(struct diagnosing *d, const struct suspect *s)
 {
+	size_t perhaps = perhaps_behind(d, s->task);
 	auto_free char *name = who(d, s->task);
 	auto_buf struct buf text = {0};
 	struct buf escaped = {0};
@@ -89,6 +90,8 @@ static void title_suspect(struct diagnosing *d, const struct suspect *s)
 	if (s->behind)
 		buf_addf(
 			&text, "; %zu more wait%s behind it", s->behind, s->behind == 1 ? "s" : "");
+	else if (perhaps)
+		buf_addf(&text, "; %zu more may stand behind it", perhaps);
 	buf_addc(&text, '.');
 	buf_add_escaped(&escaped, text.data, text.len);
 	free(d->out->title);
@@ -113,6 +116,7 @@ static void tell_suspect(struct diagnosing *d, const struct suspect *s)
 	say_evidence(d, "no cycle in the wait-for graph; the chains end here: %s", s->why);
 	say_task(d, s->task);
 	add_waiting(d, s);
+	tell_around(d, s->task);
 	if (d->graph.nodes[s->task].unknown)
 		say_unknown(d, "owner unknown: %s", d->graph.nodes[s->task].unknown);
 	conclude(d, s->hang_class, &part, 1, false);

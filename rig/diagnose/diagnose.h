@@ -23,6 +23,9 @@ struct diagnose_input {
 	const json_t *owed;    /* array as in owed.json, or NULL */
 	double owed_limit_s;   /* a reply owed for less than this is in time */
 	int64_t queued; /* entries in the store's queues that should have gone, 0: none or not known */
+	const json_t *
+		since; /* {"TID":[from,to]}: between which two looks a thread came into its wait, or NULL */
+	double now_s;	 /* the instant, on the clock of `since` */
 	bool stopping;	 /* a stop or another operation is overdue */
 	bool progressed; /* something was answered between `earlier` and `scan` */
 	bool frozen;	 /* the rig holds a filesystem frozen */

@@ -82,7 +82,9 @@ static bool read_task(
 		.wchan = json_get_text(json, "wchan", ""),
 		.syscall = json_get_text(json, "syscall", ""),
 		.stack = json_get_text(json, "stack", ""),
+		.object = json_get_text(json, "object", ""),
 		.frames = json_object_get(json, "frames"),
+		.own = json_object_get(json, "own"),
 		.only_fd = -1,
 	};
 	if (ret->pid <= 0 || ret->tid <= 0)

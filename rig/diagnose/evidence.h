@@ -3,7 +3,9 @@
  *
  * Read beyond the fields that every scan has, where a scan has them:
  *	task	"utime","stime": clock ticks  "frames":["function", ...] of the user stack, innermost first
+ *		"own":[those of "frames" that are not the C library's]
  *		"futex":[5 words at the address it waits on]	left out where they could not be read
+ *		"object":"name of the variable that it waits at"
  *		"wait_fds":[fds it polls, selects or has in the epoll set it waits for]
  *	scan	"fds":[{"pid","fd","ino":inode,"kind":"pipe|socket|eventfd|...","mode":"r|w|rw"}] every holder
  *		of what a thread waits for, and of its other end
@@ -36,7 +38,8 @@ struct task {
 	bool mine;	      /* of the machine or the rig, not of the store: never a suspect */
 	int64_t start, ticks; /* ticks: processor time, -1 where the scan has none */
 	const char *comm, *exe, *wchan, *syscall, *stack;
-	const json_t *frames; /* or NULL */
+	const char *object;	    /* "": not known */
+	const json_t *frames, *own; /* or NULL */
 	char role[ROLE_MAX];
 	bool has_words;
 	uint32_t words[FUTEX_WORDS];

@@ -1,8 +1,8 @@
 /*
  * k of k workers in the same wait while work is waiting. A pool is found, not told: the threads of a
- * process beside its first one, or the single-threaded processes of one program and one parent. A
- * service thread that waits just as it did when all was well, and not where the workers waited then,
- * is no worker.
+ * process that waited for the same event when all was well; where nothing is known of them, its threads beside the
+ * first one, or the single-threaded processes of one program and one parent. A service thread that waits just as it
+ * did when all was well, and not where the workers waited then, is no worker.
  */
 #include "diagnose/case.h"
 
@@ -33,12 +33,30 @@ static bool threads_of(const struct evidence *e, size_t task)
 	return count > 1;
 }
 
-static bool is_member(const struct evidence *e, size_t example, size_t task)
+/* Where it waited for work, as others did: what makes them a pool. NULL: not known. */
+static const struct task *idle_place(const struct diagnosing *d, const struct task *task)
 {
+	const struct task *then = same_thread(&d->healthy, task);
+	size_t count = 0, first, same = 0;
+
+	if (!then || !wait_is_event(then->wait.kind))
+		return NULL;
+	first = evidence_process(&d->healthy, then->pid, &count);
+	for (size_t i = first; i < first + count; i++)
+		same += same_wait(then, &d->healthy.tasks[i]);
+	return same > 1 ? then : NULL;
+}
+
+static bool is_member(const struct diagnosing *d, size_t example, size_t task)
+{
+	const struct evidence *e = &d->now;
 	const struct task *a = &e->tasks[example], *b = &e->tasks[task];
+	const struct task *place = idle_place(d, a), *other = idle_place(d, b);
 
 	if (b->mine || b->wait.kind == WAIT_ENDED)
 		return false;
+	if (place || other)
+		return place && other && a->pid == b->pid && same_wait(place, other);
 	if (threads_of(e, example))
 		return a->pid == b->pid && b->tid != b->pid && !strcmp(a->comm, b->comm);
 	return !threads_of(e, task) && a->ppid == b->ppid && !strcmp(a->exe, b->exe);
@@ -51,9 +69,11 @@ static char *wait_of(const struct diagnosing *d, size_t task)
 		wait_is_event(wait->kind) || wait->kind == WAIT_MUTEX || wait->kind == WAIT_RWLOCK;
 	char what[WHAT_MAX];
 
+	if (in_memory)
+		return text_fmt("%d %d %llx", (int)wait->kind, wait->number,
+			(unsigned long long)wait_object(wait));
 	graph_what(&d->graph, task, what);
-	return text_fmt("%d %d %llx %s", (int)wait->kind, wait->number,
-		in_memory ? (unsigned long long)wait_object(wait) : 0ull, what);
+	return text_fmt("%d %d %s", (int)wait->kind, wait->number, what);
 }
 
 static bool alike(const struct pool *pool, size_t a, size_t b)
@@ -126,7 +146,7 @@ static void find_members(const struct diagnosing *d, size_t first, struct pool *
 	pool->count = pool->same = 0;
 	pool->example = first;
 	for (size_t i = 0; i < d->now.task_count && pool->count < POOL_MAX; i++) {
-		if (!is_member(&d->now, first, i))
+		if (!is_member(d, first, i))
 			continue;
 		pool->waits[pool->count] = wait_of(d, i);
 		pool->members[pool->count++] = i;

@@ -9,6 +9,11 @@
 #define MUTEX_ELISION		0x300
 #define MUTEX_PSHARED		0x80
 
+/* A read-write lock from its first word on: __readers (a count above three bits), writers, wrphase_futex, writers_futex.
+ * Where writers go first a reader waits at __readers while one is there. */
+#define READERS_WAIT_FOR_WRITER 6u /* PTHREAD_RWLOCK_RWAITING and WRLOCKED */
+#define READERS_SHIFT		3
+
 /* A read-write lock from its fourth word on: writers_futex, two words of padding, cur_writer; the word before is
  * wrphase_futex. Bit 1 of either futex says that somebody waits. */
 #define RWLOCK_USED	   2u
@@ -35,6 +40,10 @@ static bool is_mutex(const uint32_t *w, const struct wait *wait)
 /* A reader, or the first writer, waits at wrphase_futex; other writers at writers_futex. */
 static bool is_rwlock(const uint32_t *w, struct wait *wait)
 {
+	/* A writer behind another, whom readers keep waiting. */
+	if (wait->value == RWLOCK_WAITED && w[0] == RWLOCK_WAITED && !w[1] && !w[2] && !w[3] &&
+		!w[4])
+		return true;
 	if (wait->value == RWLOCK_WAITED && w[0] == RWLOCK_WAITED && !w[2]) {
 		if (!w[3] && is_tid(w[4]))
 			wait->target = w[WRITER_AFTER_PHASE];
@@ -44,6 +53,11 @@ static bool is_rwlock(const uint32_t *w, struct wait *wait)
 			return false;
 		return true;
 	}
+	/* A reader behind a writer, whom readers keep waiting. */
+	if (wait->value == w[0] && (w[0] & READERS_WAIT_FOR_WRITER) == READERS_WAIT_FOR_WRITER &&
+		w[0] >> READERS_SHIFT && w[2] <= RWLOCK_WAITED && w[3] & 1 &&
+		w[3] <= RWLOCK_WAITED && !w[4])
+		return true;
 	/* Readers have it: the lock counts them and names none. */
 	return wait->value == RWLOCK_USED && w[0] == RWLOCK_USED && (w[1] == 1 || w[1] == 3) &&
 	       !w[2] && !w[3];

@@ -75,13 +75,33 @@ static void what_of_end(const struct graph *g, size_t task, char out[WHAT_MAX])
 	const struct task *t = &g->e->tasks[task];
 	const struct open_fd *fd =
 		evidence_fd(g->e, t->pid, t->wait.kind == WAIT_POLL ? t->only_fd : t->wait.fd);
+	const struct socket_end *end = fd && fd->socket ? evidence_socket(g->e, fd->ino) : NULL;
+	const struct socket_end *door =
+		end && end->accept ? evidence_socket(g->e, end->accept) : NULL;
 	size_t peer = graph_next(g, task);
+	char class[WHAT_MAX / 2];
 
+	if (door && door->name) {
+		path_class(door->name, class, sizeof(class));
+		snprintf(out, WHAT_MAX, "%s on a connection to %s that nobody accepts",
+			wait_kind_name(t->wait.kind), class);
+		return;
+	}
 	snprintf(out, WHAT_MAX, "%s on %s%s%.64s", wait_kind_name(t->wait.kind),
 		!fd	     ? "a descriptor"
 		: fd->socket ? "a socket"
 			     : "a pipe",
 		peer == SIZE_MAX ? "" : " with ", peer == SIZE_MAX ? "" : g->e->tasks[peer].role);
+}
+
+static void what_of_object(const struct task *t, char out[WHAT_MAX])
+{
+	const char *kind = wait_kind_name(t->wait.kind);
+
+	if (t->object[0])
+		snprintf(out, WHAT_MAX, "%s '%.96s'", kind, t->object);
+	else
+		snprintf(out, WHAT_MAX, "%s", kind);
 }
 
 void graph_what(const struct graph *g, size_t task, char out[WHAT_MAX])
@@ -102,6 +122,12 @@ void graph_what(const struct graph *g, size_t task, char out[WHAT_MAX])
 	case WAIT_CHILD:
 		snprintf(out, WHAT_MAX, "end of %s",
 			next == SIZE_MAX ? "a child" : g->e->tasks[next].role);
+		break;
+	case WAIT_MUTEX:
+	case WAIT_RWLOCK:
+	case WAIT_FUTEX:
+	case WAIT_SEMAPHORE:
+		what_of_object(t, out);
 		break;
 	default:
 		snprintf(out, WHAT_MAX, "%s", wait_kind_name(t->wait.kind));

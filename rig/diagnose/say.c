@@ -10,7 +10,8 @@
 
 #define STACK_SHOWN 5 /* frames of a kernel stack in an evidence line */
 #define PARTS_MAX   (CYCLE_MAX + 2)
-#define FRAMES_TOLD 4
+#define FRAMES_TOLD 8
+#define FRAMES_KEPT 4  /* in a signature */
 #define COMM_MAX    15 /* bytes of a thread's name that the kernel keeps */
 
 void say(char **lines, size_t *count, const char *fmt, ...)
@@ -52,13 +53,33 @@ static void add_stack(struct buf *out, const char *stack)
 	}
 }
 
-static void add_frames(struct buf *out, const json_t *frames, const char *before)
+static void add_frames(struct buf *out, const json_t *frames, size_t most, const char *before)
 {
-	for (size_t i = 0; i < json_array_size(frames) && i < FRAMES_TOLD; i++) {
+	for (size_t i = 0; i < json_array_size(frames) && i < most; i++) {
 		const char *name = json_string_value(json_array_get(frames, i));
 
 		buf_addf(out, "%s%.64s", i ? " < " : before, name ? name : "?");
 	}
+}
+
+/* How long a wait lasts at most by the call's own limit, and how much of that is left. */
+static void add_limit(const struct diagnosing *d, const struct task *t, struct buf *out)
+{
+	char key[16];
+	const json_t *since;
+	double limit_s = (double)t->wait.limit_ms / 1000, from, to;
+
+	if (!t->wait.limit_ms)
+		return;
+	buf_addf(out, ", for at most %.3f s", limit_s);
+	snprintf(key, sizeof(key), "%d", t->tid);
+	since = json_object_get(d->in->since, key);
+	if (json_array_size(since) != 2)
+		return;
+	from = limit_s - (d->in->now_s - json_number_value(json_array_get(since, 0)));
+	to = limit_s - (d->in->now_s - json_number_value(json_array_get(since, 1)));
+	if (from <= to && to <= limit_s)
+		buf_addf(out, ", of which %.1f to %.1f s are left", from > 0 ? from : 0, to);
 }
 
 void say_task(struct diagnosing *d, size_t task)
@@ -70,10 +91,11 @@ void say_task(struct diagnosing *d, size_t task)
 
 	graph_what(&d->graph, task, what);
 	buf_addf(&line, "%s, state %c: %s", name, t->state, what);
+	add_limit(d, t, &line);
 	add_stack(&line, t->stack);
 	if (!t->stack[0] && t->wchan[0])
 		buf_addf(&line, "; in the kernel: %s", t->wchan);
-	add_frames(&line, t->frames, "; stack: ");
+	add_frames(&line, t->own ? t->own : t->frames, FRAMES_TOLD, "; stack: ");
 	say_evidence(d, "%s", buf_text(&line));
 }
 
@@ -81,15 +103,17 @@ void add_culprit(struct diagnosing *d, size_t task)
 {
 	const struct task *t = &d->now.tasks[task];
 	struct culprit *c = &d->out->culprits[d->out->culprit_count];
-	auto_free char *says = NULL;
+	auto_buf struct buf says = {0};
 	struct buf escaped = {0};
 	char what[WHAT_MAX];
 
 	if (d->out->culprit_count == CULPRITS_MAX)
 		return;
 	graph_what(&d->graph, task, what);
-	says = text_fmt("state %c: %s", t->state, what);
-	buf_add_escaped(&escaped, says, strlen(says));
+	buf_addf(&says, "state %c: %s", t->state, what);
+	add_limit(d, t, &says);
+	add_frames(&says, t->own, FRAMES_TOLD, "; in ");
+	buf_add_escaped(&escaped, says.data, says.len);
 	*c = (struct culprit){.pid = t->pid, .tid = t->tid, .says = buf_steal(&escaped)};
 	snprintf(c->role, sizeof(c->role), "%s", t->role);
 	d->out->culprit_count++;
@@ -101,6 +125,13 @@ static bool is_named_after(const struct task *t)
 	const char *slash = strrchr(t->exe, '/');
 
 	return !strncmp(t->comm, slash ? slash + 1 : t->exe, COMM_MAX);
+}
+
+/* An event is what its waiters wait in; which of the operations behind it came to wait is chance. Who waits for a lock is
+ * told with its caller. */
+static size_t frames_that_count(const struct task *t)
+{
+	return wait_is_event(t->wait.kind) ? 1 : wait_is_lock(t->wait.kind) ? 2 : FRAMES_KEPT;
 }
 
 char *part_of(const struct diagnosing *d, size_t task)
@@ -116,7 +147,10 @@ char *part_of(const struct diagnosing *d, size_t task)
 		buf_addf(&part, "/%s", name);
 	}
 	buf_addf(&part, ": %s", what);
-	add_frames(&part, t->frames, " in ");
+	if (t->own)
+		add_frames(&part, t->own, frames_that_count(t), " in ");
+	else
+		add_frames(&part, t->frames, FRAMES_KEPT, " in ");
 	return buf_steal(&part);
 }
 

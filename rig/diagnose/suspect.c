@@ -82,7 +82,8 @@ const struct task *same_thread(const struct evidence *then, const struct task *t
 bool same_wait(const struct task *then, const struct task *now)
 {
 	return then->wait.kind == now->wait.kind && then->wait.number == now->wait.number &&
-	       then->wait.fd == now->wait.fd && wait_object(&then->wait) == wait_object(&now->wait) &&
+	       then->wait.fd == now->wait.fd &&
+	       wait_object(&then->wait) == wait_object(&now->wait) &&
 	       then->wait.target == now->wait.target;
 }
 

@@ -144,6 +144,7 @@ static void decode_waitid(const struct call *call, struct wait *wait)
 static void decode_poll(const struct call *call, struct wait *wait)
 {
 	wait->timed = (int32_t)call->arg[2] >= 0;
+	wait->limit_ms = wait->timed ? (int32_t)call->arg[2] : 0;
 }
 
 static void decode_ppoll(const struct call *call, struct wait *wait)
@@ -154,6 +155,7 @@ static void decode_ppoll(const struct call *call, struct wait *wait)
 static void decode_epoll(const struct call *call, struct wait *wait)
 {
 	wait->timed = (int32_t)call->arg[3] >= 0;
+	wait->limit_ms = wait->timed ? (int32_t)call->arg[3] : 0;
 }
 
 static void decode_select(const struct call *call, struct wait *wait)

@@ -43,15 +43,16 @@ bool wait_is_event(enum wait_kind kind);	 /* somebody must signal it; it has no 
 
 struct wait {
 	enum wait_kind kind;
-	bool timed;	/* ends by its own time limit */
-	int64_t fd;	/* -1: none, or not known */
-	int64_t target; /* pid or tid that is waited for, 0: not known; -1 (CHILD): any child */
-	uint64_t addr;	/* futex */
-	bool read;	/* a file lock: shared is wanted */
-	bool shared;	/* a futex that other processes may use */
-	bool pi;	/* a futex that names its owner to the kernel (FUTEX_LOCK_PI) */
-	uint32_t value; /* that was found in the futex when the wait began */
-	int number;	/* system call, -1: none */
+	bool timed;	  /* ends by its own time limit */
+	int64_t limit_ms; /* that is, where the call itself says it; 0: not known */
+	int64_t fd;	  /* -1: none, or not known */
+	int64_t target;	  /* pid or tid that is waited for, 0: not known; -1 (CHILD): any child */
+	uint64_t addr;	  /* futex */
+	bool read;	  /* a file lock: shared is wanted */
+	bool shared;	  /* a futex that other processes may use */
+	bool pi;	  /* a futex that names its owner to the kernel (FUTEX_LOCK_PI) */
+	uint32_t value;	  /* that was found in the futex when the wait began */
+	int number;	  /* system call, -1: none */
 };
 
 /* `state` as in /proc/PID/stat. NULL texts are taken as empty. */

@@ -16,6 +16,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/procfs.h>
+#include <sys/syscall.h>
 
 #define ASK_MS	       3000 /* each question; memory that is stuck is left out */
 #define STACK_BYTES    (32u << 10)
@@ -24,7 +25,6 @@
 #define EXTRACT_MS     20000
 #define PROGRAMS_DIR   "/run/rig/target/"
 #define CORE_PREFIX    "/run/rig/cores/core."
-#define STACKS_MAX     32
 #define CORE_LOADS_MAX 4096
 
 static int64_t soon(void)
@@ -149,7 +149,23 @@ static bool read_registers(const char *syscall, struct unwind *u)
 	return u->regs[UNWIND_SP] && u->regs[UNWIND_PC];
 }
 
-static json_t *frames_of(struct vm_bed *b, int pid, const char *syscall, const struct files *files)
+/* What a futex that is waited at is called, where it is a variable of a program. */
+static void add_object(json_t *task, const char *syscall, const struct files *files)
+{
+	struct unwind u = {.files = files->at, .file_count = files->count};
+	auto_free char *name = NULL;
+	uint64_t address;
+	int number;
+
+	if (sscanf(syscall, "%d 0x%" SCNx64, &number, &address) != 2 || number != SYS_futex)
+		return;
+	name = unwind_object(&u, address);
+	if (name)
+		json_object_set_new(task, "object", json_text(name));
+}
+
+static json_t *frames_of(
+	struct vm_bed *b, int pid, const char *syscall, const struct files *files, json_t **ret_own)
 {
 	auto_free char *path = text_fmt("/proc/%d/mem", pid);
 	auto_buf struct buf stack = {0};
@@ -162,15 +178,16 @@ static json_t *frames_of(struct vm_bed *b, int pid, const char *syscall, const s
 	u.stack_base = u.regs[UNWIND_SP];
 	u.stack = stack.data;
 	u.stack_size = stack.len;
-	return unwind_frames(&u);
+	return unwind_frames(&u, ret_own);
 }
 
 static void add_frames(struct vm_bed *b, json_t *task, struct files *files, int *files_pid)
 {
 	int pid = (int)json_get_int(task, "pid", 0);
 	auto_free char *path = text_fmt("/proc/%d/maps", pid);
+	const char *syscall = json_get_text(task, "syscall", "");
 	auto_buf struct buf maps = {0};
-	json_t *frames;
+	json_t *frames, *own = NULL;
 
 	if (pid != *files_pid) {
 		files_free(files);
@@ -178,11 +195,14 @@ static void add_frames(struct vm_bed *b, json_t *task, struct files *files, int 
 		if (!witness_read(b->witness, path, MAPS_BYTES, soon(), &maps, NULL) && maps.data)
 			files_of_maps(b, files, maps.data);
 	}
-	frames = frames_of(b, pid, json_get_text(task, "syscall", ""), files);
-	if (json_array_size(frames))
-		json_object_set_new(task, "frames", frames);
-	else
-		json_decref(frames);
+	frames = frames_of(b, pid, syscall, files, &own);
+	if (json_array_size(frames)) {
+		json_object_set(task, "frames", frames);
+		json_object_set(task, "own", own);
+	}
+	add_object(task, syscall, files);
+	json_decref(frames);
+	json_decref(own);
 }
 
 int vm_stacks(struct bed *bed, json_t *scan, const int *tids, size_t count, struct err *err)
@@ -196,7 +216,7 @@ int vm_stacks(struct bed *bed, json_t *scan, const int *tids, size_t count, stru
 	if (b->halted)
 		return err_set(err, -EBUSY, "the machine is halted and no stack can be read");
 	json_array_foreach (json_object_get(scan, "tasks"), i, task)
-		for (size_t k = 0; k < count && k < STACKS_MAX; k++)
+		for (size_t k = 0; k < count && k < BED_STACKS_MAX; k++)
 			if (json_get_int(task, "tid", 0) == tids[k])
 				add_frames(b, task, &files, &files_pid);
 	files_free(&files);
@@ -213,6 +233,7 @@ struct core {
 	struct unwind u;
 	struct files files;
 	uint64_t address; /* that the signal was about */
+	int tid;	  /* who got it: the kernel writes that thread first */
 	bool has_address, has_registers;
 };
 
@@ -231,6 +252,7 @@ static void core_registers(struct core *core, const char *desc, size_t size)
 			core->u.regs[dwarf[i]] = status.pr_reg[i];
 			core->u.known |= 1u << dwarf[i];
 		}
+	core->tid = status.pr_pid;
 	core->has_registers = true;
 }
 
@@ -339,6 +361,7 @@ int vm_core(struct bed *bed, const char *path, json_t **ret, struct err *err)
 	struct vm_bed *b = (struct vm_bed *)bed;
 	auto_buf struct buf stack = {0};
 	struct core core = {0};
+	json_t *frames, *own = NULL;
 	int rc;
 
 	if (strncmp(path, CORE_PREFIX, strlen(CORE_PREFIX)) != 0 || !is_plain(path))
@@ -351,7 +374,8 @@ int vm_core(struct bed *bed, const char *path, json_t **ret, struct err *err)
 		core_stack(b, &core, path, &stack);
 		core.u.files = core.files.at;
 		core.u.file_count = core.files.count;
-		*ret = json_pack("{so}", "frames", unwind_frames(&core.u));
+		frames = unwind_frames(&core.u, &own);
+		*ret = json_pack("{so so si}", "frames", frames, "own", own, "tid", core.tid);
 		if (core.has_address)
 			json_object_set_new(
 				*ret, "address", json_integer((json_int_t)core.address));

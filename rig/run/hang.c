@@ -153,6 +153,8 @@ static void diagnose_instant(struct explaining *x, struct instant *at)
 			.owed = owed,
 			.owed_limit_s = OWED_LIMIT * json_get_real(input, "owed_limit_s", 0),
 			.queued = queued_at(x->history, at->t),
+			.since = at->since,
+			.now_s = json_get_real(input, "t", 0),
 			.stopping = json_get_bool(input, "stopping", false),
 			.progressed = json_get_bool(input, "progressed", false),
 			.frozen = json_get_bool(scan, "frozen", false),

@@ -233,27 +233,6 @@ static void wait_apart(struct cell *cell)
 	pthread_mutex_unlock(&cell->lock);
 }
 
-/* The threads that a diagnosis of this scan names, and those that wait for each other with them. */
-static size_t find_suspects(struct watch *w, const json_t *scan, int tids[CULPRITS_MAX])
-{
-	struct diagnosis diagnosis;
-	auto_json json_t *owed = json_pack("[{sf}]", "age_s", 1.0);
-	size_t count;
-
-	diagnose(&(struct diagnose_input){.scan = scan,
-			 .healthy = w->healthy,
-			 .owed = owed,
-			 .frozen = json_get_bool(scan, "frozen", false),
-			 .target = w->cell->target,
-			 .ours = rig_programs},
-		&diagnosis);
-	count = diagnosis.culprit_count;
-	for (size_t i = 0; i < count; i++)
-		tids[i] = diagnosis.culprits[i].tid;
-	diagnosis_free(&diagnosis);
-	return count;
-}
-
 /* What is saved is looked at once more: since when, and with which functions on their stacks. */
 static void look_at_saved(struct watch *w, const char *dir)
 {
@@ -261,13 +240,13 @@ static void look_at_saved(struct watch *w, const char *dir)
 	auto_json json_t *scan = fs_exists(path) ? json_load_path(path, SCAN_MAX, NULL) : NULL;
 	struct bed *bed = w->cell->bed;
 	struct err err = {0};
-	int tids[CULPRITS_MAX];
+	int tids[BED_STACKS_MAX];
 	size_t count;
 
 	if (!scan)
 		return;
 	note_calls(w, scan, cell_now(w->cell));
-	count = bed_has(bed, stacks) ? find_suspects(w, scan, tids) : 0;
+	count = bed_has(bed, stacks) ? watch_suspects(w->cell, w->healthy, scan, tids) : 0;
 	if (count && (bed->ops->stacks(bed, scan, tids, count, &err) ||
 			     json_save_path(path, scan, &err)))
 		log_line("watch: %s", err.text);

@@ -1,15 +1,18 @@
 #include "vm/unwind.h"
 
+#include "base/buf.h"
 #include "base/json.h"
 
+#include <dwarf.h>
 #include <elfutils/libdwfl.h>
 #include <string.h>
 
-#define THREAD_ID 1 /* there is one, and nobody is asked about it */
+#define MEMBERS_MAX 8 /* structs in structs */
+#define THREAD_ID   1 /* there is one, and nobody is asked about it */
 
 struct walk {
 	const struct unwind *u;
-	json_t *frames;
+	json_t *frames, *own;
 	const char *last_file; /* of a frame without a name */
 	Dwarf_Addr start;      /* of the last frame's function, 0: it has no symbol */
 	int count;
@@ -77,6 +80,21 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path ? path : "?";
 }
 
+static bool is_c_library(const char *file)
+{
+	return !strncmp(file, "libc.so", strlen("libc.so")) ||
+	       !strncmp(file, "ld-linux", strlen("ld-linux"));
+}
+
+static void append(struct walk *walk, const char *file, const char *name, size_t len)
+{
+	auto_free char *text = strndup(name, len);
+
+	json_array_append_new(walk->frames, json_text(text));
+	if (!is_c_library(file))
+		json_array_append_new(walk->own, json_text(text));
+}
+
 static void add_frame(struct walk *walk, Dwfl_Module *module, Dwarf_Addr pc)
 {
 	GElf_Off offset = 0;
@@ -92,12 +110,12 @@ static void add_frame(struct walk *walk, Dwfl_Module *module, Dwarf_Addr pc)
 	if (name && *name && offset < symbol.st_size) {
 		walk->last_file = NULL;
 		walk->start = pc - offset;
-		json_array_append_new(walk->frames, json_text(name));
+		append(walk, file, name, 1 + strcspn(name + 1, "."));
 		return;
 	}
 	walk->start = 0;
 	if (!walk->last_file || strcmp(walk->last_file, file) != 0)
-		json_array_append_new(walk->frames, json_text(file));
+		append(walk, file, file, strlen(file));
 	walk->last_file = file;
 }
 
@@ -189,42 +207,173 @@ static void report_files(Dwfl *dwfl, const struct unwind *u)
 	dwfl_report_end(dwfl, NULL, NULL);
 }
 
+static const Dwfl_Callbacks callbacks = {.find_elf = no_elf, .find_debuginfo = no_debuginfo};
+
 /* One pass; `ret_bp` is set where the frames ended for want of the frame pointer. */
-static json_t *walk_once(const struct unwind *u, bool *ret_again, uint64_t *ret_bp)
+static struct walk walk_once(const struct unwind *u, bool *ret_again, uint64_t *ret_bp)
 {
-	static const Dwfl_Callbacks callbacks = {
-		.find_elf = no_elf, .find_debuginfo = no_debuginfo};
 	static const Dwfl_Thread_Callbacks thread = {.next_thread = next_thread,
 		.memory_read = read_stack,
 		.set_initial_registers = set_registers};
-	struct walk walk = {.u = u, .frames = json_array()};
+	struct walk walk = {.u = u, .frames = json_array(), .own = json_array()};
 	Dwfl *dwfl = dwfl_begin(&callbacks);
 
 	*ret_again = false;
 	if (!dwfl)
-		return walk.frames;
+		return walk;
 	report_files(dwfl, u);
 	if (dwfl_attach_state(dwfl, NULL, THREAD_ID, &thread, (void *)(uintptr_t)u))
 		dwfl_getthread_frames(dwfl, THREAD_ID, on_frame, &walk);
 	*ret_again = find_frame_pointer(dwfl, &walk, ret_bp);
 	dwfl_end(dwfl);
-	return walk.frames;
+	return walk;
 }
 
-json_t *unwind_frames(const struct unwind *unwind)
+static void walk_free(struct walk *walk)
+{
+	json_decref(walk->frames);
+	json_decref(walk->own);
+}
+
+json_t *unwind_frames(const struct unwind *unwind, json_t **ret_own)
 {
 	struct unwind known = *unwind;
 	bool again;
-	json_t *frames = walk_once(&known, &again, &known.regs[UNWIND_BP]), *more;
+	struct walk walk = walk_once(&known, &again, &known.regs[UNWIND_BP]), more;
 
-	if (!again)
-		return frames;
-	known.known |= 1u << UNWIND_BP;
-	more = walk_once(&known, &again, &known.regs[UNWIND_BP]);
-	if (json_array_size(more) > json_array_size(frames)) {
-		json_decref(frames);
-		return more;
+	if (again) {
+		known.known |= 1u << UNWIND_BP;
+		more = walk_once(&known, &again, &known.regs[UNWIND_BP]);
+		if (json_array_size(more.frames) > json_array_size(walk.frames)) {
+			walk_free(&walk);
+			walk = more;
+		} else {
+			walk_free(&more);
+		}
 	}
-	json_decref(more);
-	return frames;
+	if (ret_own)
+		*ret_own = json_incref(walk.own);
+	json_decref(walk.own);
+	return walk.frames;
+}
+
+/* ---- variables ---- */
+
+/* What has members of its own that say nothing to a reader. */
+static bool is_opaque(const char *type)
+{
+	static const char *const types[] = {
+		"pthread_mutex_t", "pthread_cond_t", "pthread_rwlock_t", "sem_t", NULL};
+
+	for (const char *const *known = types; type && *known; known++)
+		if (!strcmp(type, *known))
+			return true;
+	return false;
+}
+
+static bool type_of(Dwarf_Die *die, Dwarf_Die *ret)
+{
+	Dwarf_Attribute attribute;
+
+	return dwarf_formref_die(dwarf_attr_integrate(die, DW_AT_type, &attribute), ret) != NULL;
+}
+
+/* The member of a struct that has the byte at `*offset`, which becomes the place in it. */
+static bool member_at(Dwarf_Die *type, Dwarf_Word *offset, Dwarf_Die *ret)
+{
+	Dwarf_Attribute attribute;
+	Dwarf_Die member_type;
+	Dwarf_Word at, size;
+
+	if (dwarf_child(type, ret))
+		return false;
+	do {
+		if (dwarf_tag(ret) != DW_TAG_member || !type_of(ret, &member_type) ||
+			dwarf_aggregate_size(&member_type, &size))
+			continue;
+		at = 0;
+		dwarf_formudata(dwarf_attr(ret, DW_AT_data_member_location, &attribute), &at);
+		if (*offset < at || *offset - at >= size)
+			continue;
+		*offset -= at;
+		return true;
+	} while (!dwarf_siblingof(ret, ret));
+	return false;
+}
+
+/* ".member.member" for as long as there are any. */
+static void add_members(Dwarf_Die *variable, Dwarf_Word offset, struct buf *name)
+{
+	Dwarf_Die type, whole, member;
+
+	for (int depth = 0; depth < MEMBERS_MAX && type_of(variable, &type); depth++) {
+		if (is_opaque(dwarf_diename(&type)) || dwarf_peel_type(&type, &whole) ||
+			dwarf_tag(&whole) != DW_TAG_structure_type ||
+			!member_at(&whole, &offset, &member))
+			return;
+		buf_addf(name, ".%s", dwarf_diename(&member) ? dwarf_diename(&member) : "?");
+		*variable = member;
+	}
+}
+
+static bool is_at(Dwarf_Die *die, Dwarf_Addr address)
+{
+	Dwarf_Attribute attribute;
+	Dwarf_Op *ops;
+	size_t count;
+
+	return dwarf_tag(die) == DW_TAG_variable &&
+	       !dwarf_getlocation(dwarf_attr(die, DW_AT_location, &attribute), &ops, &count) &&
+	       count == 1 && ops[0].atom == DW_OP_addr && ops[0].number == address;
+}
+
+/* The variable that begins at `address`, of the whole file or of one compilation unit. */
+static bool find_variable(Dwfl_Module *module, Dwarf_Addr address, Dwarf_Die *ret)
+{
+	Dwarf_Die *unit = NULL;
+	Dwarf_Addr bias;
+
+	while ((unit = dwfl_module_nextcu(module, unit, &bias))) {
+		if (dwarf_child(unit, ret))
+			continue;
+		do {
+			if (is_at(ret, address - bias))
+				return true;
+		} while (!dwarf_siblingof(ret, ret));
+	}
+	return false;
+}
+
+static char *name_object(Dwfl *dwfl, uint64_t address)
+{
+	Dwfl_Module *module = dwfl_addrmodule(dwfl, address);
+	struct buf text = {0};
+	GElf_Off offset = 0;
+	GElf_Sym symbol;
+	Dwarf_Die variable;
+	const char *name =
+		module ? dwfl_module_addrinfo(module, address, &offset, &symbol, NULL, NULL, NULL)
+		       : NULL;
+
+	if (!name || !*name || offset >= symbol.st_size)
+		return NULL;
+	buf_add_str(&text, name);
+	if (find_variable(module, address - offset, &variable))
+		add_members(&variable, offset, &text);
+	else if (offset)
+		buf_addf(&text, "+0x%llx", (unsigned long long)offset);
+	return buf_steal(&text);
+}
+
+char *unwind_object(const struct unwind *unwind, uint64_t address)
+{
+	Dwfl *dwfl = dwfl_begin(&callbacks);
+	char *name;
+
+	if (!dwfl)
+		return NULL;
+	report_files(dwfl, unwind);
+	name = name_object(dwfl, address);
+	dwfl_end(dwfl);
+	return name;
 }

@@ -69,6 +69,21 @@ static void readers_that_have_a_read_write_lock_are_not_named(void)
 	CHECK_INT(wait.target, 0);
 }
 
+/* A lock where writers go first, two readers have it, a writer waits at its third word: who comes then. From __readers,
+ * 2 << 3 | RWAITING | WRLOCKED, and from writers_futex. */
+static void who_stands_behind_a_writer_is_at_a_read_write_lock(void)
+{
+	static const uint32_t reader[FUTEX_WORDS] = {22, 0, 2, 1, 0};
+	static const uint32_t second_writer[FUTEX_WORDS] = {3, 0, 0, 0, 0};
+	static const uint32_t none[FUTEX_WORDS] = {6, 0, 2, 1, 0};
+
+	CHECK_INT(refine(WAIT_FUTEX, 22, false, reader).kind, WAIT_RWLOCK);
+	CHECK_INT(refine(WAIT_FUTEX, 22, false, reader).target, 0);
+	CHECK_INT(refine(WAIT_FUTEX, 3, false, second_writer).kind, WAIT_RWLOCK);
+	CHECK_INT(refine(WAIT_FUTEX, 6, false, none).kind, WAIT_FUTEX);
+	CHECK_INT(refine(WAIT_FUTEX, 21, false, reader).kind, WAIT_FUTEX);
+}
+
 static void a_semaphore_counts_who_waits(void)
 {
 	static const uint32_t own[FUTEX_WORDS] = {0, 4, 0, 0, 9};
@@ -97,4 +112,5 @@ CHECK_MAIN(CHECK_CASE(a_mutex_names_its_owner_in_the_third_word),
 	CHECK_CASE(a_mutex_with_priority_inheritance_names_its_owner_to_the_kernel),
 	CHECK_CASE(a_read_write_lock_names_the_writer_that_has_it),
 	CHECK_CASE(readers_that_have_a_read_write_lock_are_not_named),
+	CHECK_CASE(who_stands_behind_a_writer_is_at_a_read_write_lock),
 	CHECK_CASE(a_semaphore_counts_who_waits), CHECK_CASE(what_fits_nothing_stays_an_event))

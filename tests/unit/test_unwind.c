@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/uio.h>
@@ -141,7 +142,7 @@ static void the_functions_of_a_waiting_thread_are_named_innermost_first(void)
 	if (child_open(&c)) {
 		struct unwind u = unwind_of(&c);
 
-		frames = unwind_frames(&u);
+		frames = unwind_frames(&u, NULL);
 		CHECK(place_of(frames, "innermost") > 0); /* read() is above it */
 		CHECK_INT(place_of(frames, "outermost"), place_of(frames, "innermost") + 1);
 		CHECK(place_of(frames, "check_main") > place_of(frames, "outermost"));
@@ -159,17 +160,60 @@ static void what_does_not_fit_ends_the_frames_and_no_more(void)
 
 		memset(c.stack, 0xff, sizeof(c.stack));
 		u.stack_size = 3;
-		no_stack = unwind_frames(&u);
+		no_stack = unwind_frames(&u, NULL);
 		CHECK(json_array_size(no_stack) <= 2);
 		u.stack_size = (size_t)c.stack_size;
-		wild = unwind_frames(&u);
+		wild = unwind_frames(&u, NULL);
 		CHECK_INT(place_of(wild, "check_main"), -1);
 		u.file_count = 0;
-		no_files = unwind_frames(&u);
+		no_files = unwind_frames(&u, NULL);
 		CHECK(json_array_size(no_files) <= 1);
 	}
 	child_close(&c);
 }
 
-CHECK_MAIN(CHECK_CASE(the_functions_of_a_waiting_thread_are_named_innermost_first),
+static struct {
+	char before[8];
+	struct {
+		int first;
+		pthread_mutex_t lock;
+	} inner;
+} planted;
+
+static void a_variable_is_named_by_its_members(void)
+{
+	static struct child c;
+
+	if (child_open(&c)) { /* it is mapped where its parent's is */
+		struct unwind u = unwind_of(&c);
+		auto_free char *lock =
+			unwind_object(&u, (uint64_t)(uintptr_t)&planted.inner.lock + 4);
+		auto_free char *whole = unwind_object(&u, (uint64_t)(uintptr_t)&planted.before);
+		auto_free char *none = unwind_object(&u, (uint64_t)(uintptr_t)&c.sp ^ 1u << 30);
+
+		CHECK_STR(lock, "planted.inner.lock");
+		CHECK_STR(whole, "planted.before");
+		CHECK(!none);
+	}
+	child_close(&c);
+}
+
+static void what_is_the_c_librarys_is_not_its_own(void)
+{
+	static struct child c;
+	auto_json json_t *frames = NULL, *own = NULL;
+
+	if (child_open(&c)) {
+		struct unwind u = unwind_of(&c);
+
+		frames = unwind_frames(&u, &own);
+		CHECK(json_array_size(own) < json_array_size(frames));
+		CHECK_INT(place_of(own, "innermost"), 0);
+	}
+	child_close(&c);
+}
+
+CHECK_MAIN(CHECK_CASE(a_variable_is_named_by_its_members),
+	CHECK_CASE(what_is_the_c_librarys_is_not_its_own),
+	CHECK_CASE(the_functions_of_a_waiting_thread_are_named_innermost_first),
 	CHECK_CASE(what_does_not_fit_ends_the_frames_and_no_more))

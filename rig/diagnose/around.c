@@ -1,0 +1,110 @@
+/*
+ * What stands around a thread that waits for an event: others at the same event, those of its process who wait for a
+ * read-write lock whose readers nobody names, and lone threads that wait for work as they did when all was well: one of
+ * them may be who should have signalled.
+ */
+#include "diagnose/case.h"
+
+#include "base/cleanup.h"
+
+#include <string.h>
+
+#define IDLE_TOLD_MAX 4
+
+static bool same_event(const struct task *a, const struct task *b)
+{
+	return a->wait.kind == b->wait.kind && wait_object(&a->wait) == wait_object(&b->wait);
+}
+
+/* Of the process of `t`, at that instant: at the event where `t` is now. */
+static size_t count_at(const struct evidence *instant, const struct task *t)
+{
+	size_t count, first = evidence_process(instant, t->pid, &count), same = 0;
+
+	for (size_t i = first; i < first + count; i++)
+		same += same_event(&instant->tasks[i], t);
+	return same;
+}
+
+/* Who has the lock is not known, so it may be the suspect. */
+static bool may_stand_behind(const struct diagnosing *d, size_t task, const struct task *suspect)
+{
+	const struct task *t = &d->now.tasks[task];
+
+	return t->pid == suspect->pid && t->wait.kind == WAIT_RWLOCK && !t->wait.target;
+}
+
+size_t perhaps_behind(const struct diagnosing *d, size_t suspect)
+{
+	const struct task *s = &d->now.tasks[suspect];
+	size_t count = 0;
+
+	if (!wait_is_event(s->wait.kind))
+		return 0;
+	for (size_t i = 0; i < d->now.task_count; i++)
+		count += may_stand_behind(d, i, s);
+	return count;
+}
+
+static void tell_others(struct diagnosing *d, size_t suspect)
+{
+	const struct task *s = &d->now.tasks[suspect];
+	size_t same = count_at(&d->now, s);
+
+	if (same < 2)
+		return;
+	say_evidence(d, "%zu threads wait for this event", same);
+	for (size_t i = 0; i < d->now.task_count; i++)
+		if (i != suspect && d->now.tasks[i].pid == s->pid &&
+			same_event(&d->now.tasks[i], s)) {
+			add_culprit(d, i);
+			say_task(d, i);
+		}
+}
+
+static void tell_behind(struct diagnosing *d, size_t suspect)
+{
+	const struct task *s = &d->now.tasks[suspect];
+	size_t count = perhaps_behind(d, suspect);
+
+	if (!count)
+		return;
+	say_evidence(d,
+		"%zu threads of its process wait for a read-write lock that readers have, and the "
+		"lock does "
+		"not name them: they stand behind it, if it is one of the readers",
+		count);
+	for (size_t i = 0; i < d->now.task_count; i++)
+		if (may_stand_behind(d, i, s)) {
+			add_culprit(d, i);
+			say_task(d, i);
+		}
+}
+
+/* Alone at its event, as it was when all was well. */
+static void tell_idle(struct diagnosing *d, size_t suspect)
+{
+	const struct task *s = &d->now.tasks[suspect];
+	size_t told = 0;
+
+	for (size_t i = 0; i < d->now.task_count && told < IDLE_TOLD_MAX; i++) {
+		const struct task *t = &d->now.tasks[i];
+
+		if (i == suspect || t->pid != s->pid || !wait_is_event(t->wait.kind) ||
+			!waited_so_when_healthy(d, t) || count_at(&d->now, t) > 1 ||
+			count_at(&d->healthy, t) > 1)
+			continue;
+		if (!told++)
+			say_evidence(d, "idle meanwhile, as when all was well:");
+		say_task(d, i);
+	}
+}
+
+void tell_around(struct diagnosing *d, size_t suspect)
+{
+	if (!wait_is_event(d->now.tasks[suspect].wait.kind))
+		return;
+	tell_others(d, suspect);
+	tell_idle(d, suspect);
+	tell_behind(d, suspect);
+}
