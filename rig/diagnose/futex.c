@@ -9,8 +9,8 @@
 #define MUTEX_ELISION		0x300
 #define MUTEX_PSHARED		0x80
 
-/* A read-write lock from its first word on: __readers (a count above three bits), writers, wrphase_futex, writers_futex.
- * Where writers go first a reader waits at __readers while one is there. */
+/* A read-write lock from its first word on: __readers (a count above three bits), writers, wrphase_futex,
+ * writers_futex. Where writers go first a reader waits at __readers while one is there. */
 #define READERS_WAIT_FOR_WRITER 6u /* PTHREAD_RWLOCK_RWAITING and WRLOCKED */
 #define READERS_SHIFT		3
 

@@ -127,8 +127,8 @@ static bool is_named_after(const struct task *t)
 	return !strncmp(t->comm, slash ? slash + 1 : t->exe, COMM_MAX);
 }
 
-/* An event is what its waiters wait in; which of the operations behind it came to wait is chance. Who waits for a lock is
- * told with its caller. */
+/* An event is what its waiters wait in; which of the operations behind it came to wait is chance.
+ * Who waits for a lock is told with its caller. */
 static size_t frames_that_count(const struct task *t)
 {
 	return wait_is_event(t->wait.kind) ? 1 : wait_is_lock(t->wait.kind) ? 2 : FRAMES_KEPT;

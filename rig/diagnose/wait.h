@@ -59,7 +59,7 @@ struct wait {
 struct wait wait_decode(char state, const char *wchan, const char *syscall, const char *stack);
 
 /*
- * What in memory it waits for, the same for all who wait for it. Waiters of a condition variable take turns at two words
- * that lie side by side at a multiple of eight (glibc 2.36, bits/thread-shared-types.h: __g_signals).
+ * What in memory it waits for, the same for all who wait for it. Waiters of a condition variable take turns at two
+ * words that lie side by side at a multiple of eight (glibc 2.36, bits/thread-shared-types.h: __g_signals).
  */
 uint64_t wait_object(const struct wait *wait);
