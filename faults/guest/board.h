@@ -17,6 +17,7 @@
 #pragma once
 
 #include "faults/guest/board_points.h"
+#include "faults/guest/frees.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -24,7 +25,7 @@
 #define BOARD_PATH    "/run/rig/board"
 #define BOARD_ENV     "MAILRIG_BOARD" /* another path, for tests; not heeded in set-id programs */
 #define BOARD_MAGIC   0x4d524244u
-#define BOARD_VERSION 1u
+#define BOARD_VERSION 2u
 
 #define BOARD_SLOTS_MAX	    32u	   /* rules in force at once: bits of a word */
 #define BOARD_NAMES_MAX	    32u	   /* a store's own points known at once */
@@ -168,6 +169,10 @@ struct board {
 	struct board_question questions[BOARD_QUESTIONS_MAX];
 	struct board_process processes[BOARD_PROCESSES_MAX];
 };
+
+/* The file: the board, and behind it what was freed (frees.h), which the witness does not map. */
+#define BOARD_FREES_AT	((sizeof(struct board) + 4095) & ~(size_t)4095)
+#define BOARD_FILE_SIZE (BOARD_FREES_AT + sizeof(struct frees))
 
 /* FNV-1a, 32 bit; never 0. */
 static inline uint32_t board_hash(const char *name)

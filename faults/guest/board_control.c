@@ -17,7 +17,7 @@ bool board_is_whole(void)
 {
 	struct stat st;
 
-	return board_now && !fstat(board_fd, &st) && st.st_size == (off_t)sizeof(*board_now);
+	return board_now && !fstat(board_fd, &st) && st.st_size == (off_t)BOARD_FILE_SIZE;
 }
 
 static int map(int fd)
@@ -38,7 +38,7 @@ static bool is_ours(int fd)
 	uint32_t head[4];
 
 	return !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
-	       st.st_size == (off_t)sizeof(struct board) &&
+	       st.st_size == (off_t)BOARD_FILE_SIZE &&
 	       pread(fd, head, sizeof(head), 0) == sizeof(head) && head[0] == BOARD_MAGIC &&
 	       head[1] == BOARD_VERSION && head[2] == sizeof(struct board) &&
 	       head[3] == POINT_COUNT;
@@ -56,7 +56,7 @@ static int make(const char *path)
 	fd = open(fresh, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
-	r = ftruncate(fd, sizeof(struct board)) || stat("/", &root) ? -errno : map(fd);
+	r = ftruncate(fd, BOARD_FILE_SIZE) || stat("/", &root) ? -errno : map(fd);
 	if (r) {
 		close(fd);
 		unlink(fresh);

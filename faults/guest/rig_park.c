@@ -171,9 +171,11 @@ bool rig_park(struct meeting *meeting)
 		return false;
 	}
 	describe(park, meeting);
+	rig_frees_hold();
 	rig_tell(meeting, BOARD_EVENT_PARKED);
 	if (!let_go(meeting))
 		over = stand_still(meeting, park);
+	rig_frees_let_go();
 	atomic_store(&park->word, BOARD_CLAIMED);
 	atomic_store(&park->boot_ns, 0);
 	atomic_store(&park->tid, 0);

@@ -31,16 +31,16 @@ static struct board *map_board(const char *path)
 	if (fd < 0)
 		return NULL;
 	if (!syscall(SYS_fstat, fd, &st) && S_ISREG(st.st_mode) &&
-		st.st_size == (off_t)sizeof(*board))
+		st.st_size == (off_t)BOARD_FILE_SIZE)
 		board = (struct board *)syscall(/* NOLINT: mmap gives a number here */
-			SYS_mmap, NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+			SYS_mmap, NULL, BOARD_FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	syscall(SYS_close, fd);
 	if (board == MAP_FAILED)
 		return NULL;
 	if (board->magic == BOARD_MAGIC && board->version == BOARD_VERSION &&
 		board->size == sizeof(*board) && board->points == POINT_COUNT)
 		return board;
-	syscall(SYS_munmap, board, sizeof(*board));
+	syscall(SYS_munmap, board, BOARD_FILE_SIZE);
 	return NULL;
 }
 
@@ -68,6 +68,8 @@ static void say_who_we_are(int32_t pid)
 	atomic_store_explicit(
 		&process->stack, (uint64_t)(uintptr_t)__libc_stack_end, memory_order_relaxed);
 	atomic_store_explicit(&process->pid, pid, memory_order_release);
+	rig_frees_begin((struct frees *)(void *)((char *)rig_board + BOARD_FREES_AT), pid,
+		__libc_stack_end);
 }
 
 static void after_fork(void)

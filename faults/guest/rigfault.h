@@ -102,6 +102,19 @@ bool rig_ask_libfiu(uint32_t point, const char *name, struct meeting *meeting);
 bool rig_decide(struct meeting *meeting);
 void rig_libfiu_after_fork(void);
 
+/* ---- rig_frees.c: what was freed, and by whom (frees.h) ---- */
+
+/* Of this process from now on; `stack_end` is where the first thread's stack begins. */
+void rig_frees_begin(struct frees *frees, int32_t pid, const void *stack_end);
+/* Before `block` is freed by the function whose caller's frame is `frame`
+ * (__builtin_frame_address(0)). `known_heap`: eight bytes before a block stands its size. */
+void rig_frees_note(void *block, const void *frame, bool known_heap);
+/* A thread of this process stands in a call, or does so no longer. */
+void rig_frees_hold(void);
+void rig_frees_let_go(void);
+void rig_frees_undo(void *block);  /* it was not freed after all */
+void rig_frees_again(void *block); /* the allocator has handed it out */
+
 /* ---- rig_sys.c: system calls and text without libc's state ---- */
 
 int rig_futex_wait(_Atomic uint32_t *word, uint32_t value, const struct timespec *until);

@@ -240,8 +240,10 @@ struct bed_ops {
 	int (*stacks)(
 		struct bed *bed, json_t *scan, const int *tids, size_t count, struct err *err);
 
-	/* Of a core that a "died" event names: {"frames":[..],"own":[..],"tid":whose they are,"address"?:that the
-	 * signal was about}. */
+	/* Of a core that a "died" event names: {"tid","frames":[..],"own":[..],"address"?:that the signal was about,
+	 * "journal"?:how many blocks it is known to have freed,"freed"?:{"address","size","tid","age_s",
+	 * "frames":[of the caller of free()],"sure":bool,"register"?:that pointed there,"twice"?:tid}}: the
+	 * freed block that the crash stumbled over. */
 	int (*core)(struct bed *bed, const char *path, json_t **ret, struct err *err);
 
 	/* Evidence of this instant into files of `dir` (made if need be): owed.json, and a deep scan as

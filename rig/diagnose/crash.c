@@ -1,5 +1,7 @@
 /*
- * Deaths by a signal that the rig did not cause: one is a crash, several of one program are a loop.
+ * Deaths by a signal that the rig did not cause: one is a crash, several of one program are a loop. Where the
+ * process had freed what it crashed over, whoever freed it is a culprit too: the one that is still at fault when the
+ * one that died is only the first to notice.
  */
 #include "diagnose/case.h"
 
@@ -73,6 +75,77 @@ static void say_core(struct diagnosing *d, const json_t *died)
 	say_evidence(d, "stack, innermost first: %s", buf_text(&line) + strlen(" < "));
 }
 
+/* ---- who freed it ---- */
+
+/* "that thread 12 had freed 0.012 s before, in f < g" */
+static void add_deleter(struct buf *out, const json_t *freed, const json_t *died)
+{
+	int64_t tid = json_get_int(freed, "tid", 0);
+	auto_buf struct buf frames = {0};
+
+	add_frames(&frames, json_object_get(freed, "frames"));
+	if (tid == json_get_int(died, "tid", 0))
+		buf_add_str(out, "it had itself");
+	else
+		buf_addf(out, "thread %lld had", (long long)tid);
+	buf_addf(out, " freed %.3f s before", json_get_real(freed, "age_s", 0));
+	if (frames.len)
+		buf_addf(out, ", in %s", buf_text(&frames) + strlen(" < "));
+}
+
+static void say_freed(struct diagnosing *d, const json_t *freed, const json_t *died)
+{
+	const char *held = json_get_text(freed, "register", NULL);
+	auto_buf struct buf line = {0};
+
+	if (json_get_int(freed, "twice", 0))
+		buf_add_str(&line, "it freed once more");
+	else if (held)
+		buf_addf(&line, "its register %.8s pointed to", held);
+	else
+		buf_add_str(&line, "that address lies in");
+	if (json_get_int(freed, "size", 0))
+		buf_addf(&line, " a block of %lld bytes that ",
+			(long long)json_get_int(freed, "size", 0));
+	else
+		buf_add_str(&line, " a block that ");
+	add_deleter(&line, freed, died);
+	say_evidence(d, "%s", buf_text(&line));
+	if (!json_get_bool(freed, "sure", false))
+		say_unknown(d, "whether that block was a part of another one again by then");
+}
+
+/* The second culprit, and what the title says of it; NULL: nothing is sure. */
+static const char *blame_deleter(
+	struct diagnosing *d, const json_t *died, const struct culprit *victim)
+{
+	const json_t *freed = json_object_get(died, "freed");
+	struct culprit *deleter = &d->out->culprits[1];
+	auto_buf struct buf says = {0};
+	struct buf escaped = {0};
+
+	if (!freed)
+		return NULL;
+	say_freed(d, freed, died);
+	if (!json_get_bool(freed, "sure", false))
+		return NULL;
+	if (json_get_int(freed, "tid", 0) == victim->tid)
+		return json_get_int(freed, "twice", 0)
+			       ? ": it freed memory that it had freed before"
+			       : ": it used memory that it had freed";
+	add_frames(&says, json_object_get(freed, "frames"));
+	buf_add_escaped(&escaped, says.data, says.len);
+	*deleter = *victim;
+	deleter->tid = (int)json_get_int(freed, "tid", 0);
+	deleter->says = text_fmt("freed what the other still used%s%s", says.len ? ", in " : "",
+		says.len ? buf_text(&escaped) + strlen(" < ") : "");
+	buf_free(&escaped);
+	d->out->culprit_count = 2;
+	return json_get_int(freed, "twice", 0)
+		       ? ": it freed memory that another of its threads had freed before"
+		       : ": it used memory that another of its threads had freed";
+}
+
 bool find_crash(struct diagnosing *d)
 {
 	size_t count;
@@ -80,6 +153,7 @@ bool find_crash(struct diagnosing *d)
 	const char *role = died ? evidence_role(d->in->target, program_of(died), "?") : NULL;
 	const json_t *own = json_object_get(died, "own");
 	auto_buf struct buf part = {0}, title = {0};
+	const char *freed;
 	struct culprit *culprit = &d->out->culprits[0];
 	char *parts[1];
 	int64_t signal;
@@ -97,12 +171,14 @@ bool find_crash(struct diagnosing *d)
 		.says = text_fmt("ended by signal %lld", (long long)signal)};
 	snprintf(culprit->role, sizeof(culprit->role), "%s", role);
 	d->out->culprit_count = 1;
+	freed = blame_deleter(d, died, culprit);
 	buf_add_escaped(&title, role, strlen(role));
 	free(d->out->title);
-	d->out->title = count > 1 ? text_fmt("`%s` crashed %zu times, first by signal %lld.",
-					    buf_text(&title), count, (long long)signal)
-				  : text_fmt("`%s` crashed by signal %lld.", buf_text(&title),
-					    (long long)signal);
+	d->out->title =
+		count > 1 ? text_fmt("`%s` crashed %zu times, first by signal %lld%s.",
+				    buf_text(&title), count, (long long)signal, freed ? freed : "")
+			  : text_fmt("`%s` crashed by signal %lld%s.", buf_text(&title),
+				    (long long)signal, freed ? freed : "");
 	parts[0] = part.data;
 	conclude(d, count >= CRASHES_FOR_LOOP ? "crash-loop" : "crash", parts, 1, false);
 	return true;

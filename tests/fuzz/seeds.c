@@ -1,7 +1,7 @@
 /*
  * Seeds for the fuzzers of the wire: `seeds DIR` makes DIR/fuzz_net_capture/ with captures of mail
  * conversations on each kind of link, DIR/fuzz_net_dialogue/ with the same conversations as that fuzzer's
- * records, and DIR/fuzz_witness/ with frames.
+ * records, and DIR/fuzz_witness/ with frames, DIR/fuzz_core/ with maps and frees.
  */
 #include "base/fs.h"
 #include "base/json.h"
@@ -85,6 +85,23 @@ static void save_frames(const char *path)
 	save(&out, path);
 }
 
+static void save_texts(const char *dir)
+{
+	static const char *const texts[] = {
+		"\1"
+		"55d0c0000000-55d0c0001000 r--p 00000000 fe:00 12   /usr/lib/store\n",
+		"\2"
+		"free 55d0c1000010 48 7 0 0 1 2500 55d0c0000500 7ffc10 7ffc80 00ff10\n"};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(texts); i++) {
+		auto_free char *path = place(dir, "fuzz_core", i);
+		auto_buf struct buf out = {0};
+
+		buf_add_str(&out, texts[i]);
+		save(&out, path);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct rng rng = rng_stream(1, "fuzz.seeds");
@@ -94,6 +111,7 @@ int main(int argc, char **argv)
 		return 64;
 	frames = place(argv[1], "fuzz_witness", 0);
 	save_frames(frames);
+	save_texts(argv[1]);
 	for (unsigned int n = 0; n < CAPTURES * MAIL_PROTOCOLS; n++) {
 		struct talk talk = talk_make(&rng, (enum mail_protocol)(n / CAPTURES));
 		auto_free char *capture = place(argv[1], "fuzz_net_capture", n);

@@ -315,6 +315,51 @@ static void deaths_are_a_crash_and_many_a_loop(void)
 	}
 }
 
+static json_t *died_over(int crashed, int freed, int sure)
+{
+	return json_pack("[{si si ss ss si s[ss] s:{si si si sf sb ss s[ss]}}]", "pid", 50, "tid",
+		crashed, "comm", "c", "exe", "/x/store", "signal", 11, "frames", "push", "scan",
+		"freed", "address", 4096, "size", 40, "tid", freed, "age_s", 0.5, "sure", sure,
+		"register", "rbx", "frames", "push_free", "unsubscribe");
+}
+
+static void who_freed_what_a_crash_stumbles_over_is_a_culprit_too(void)
+{
+	static const struct {
+		int freed, sure;
+		size_t culprits;
+		const char *title;
+	} rows[] = {
+		{52, 1, 2,
+			"`store` crashed by signal 11: it used memory that another of its threads "
+			"had freed."},
+		{51, 1, 1, "`store` crashed by signal 11: it used memory that it had freed."},
+		{52, 0, 1, "`store` crashed by signal 11."},
+	};
+	char plain[SIGNATURE_SIZE] = "";
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		auto_json json_t *died = died_over(51, rows[i].freed, rows[i].sure);
+		struct diagnose_input input = {.died = died};
+		struct diagnosis got;
+
+		diagnose(&input, &got);
+		CHECK_STR(got.title, rows[i].title);
+		CHECK_INT(got.culprit_count, rows[i].culprits);
+		CHECK_INT(got.culprits[0].tid, 51);
+		if (rows[i].culprits > 1) {
+			CHECK_INT(got.culprits[1].tid, 52);
+			CHECK_HAS(got.culprits[1].says, "in push_free < unsubscribe");
+		}
+		CHECK_HAS(got.evidence[2], "rbx pointed to a block of 40 bytes");
+		CHECK_INT(got.unknown_count, rows[i].sure ? 0 : 1);
+		if (i) /* whether the deleter was still known makes no other signature */
+			CHECK_STR(got.signature, plain);
+		memcpy(plain, got.signature, sizeof(plain));
+		diagnosis_free(&got);
+	}
+}
+
 static void what_a_guest_writes_is_escaped(void)
 {
 	auto_json json_t *scan =
@@ -399,5 +444,7 @@ CHECK_MAIN(CHECK_CASE(a_line_of_proc_locks_is_read),
 	CHECK_CASE(an_owner_that_the_scan_does_not_name_is_said_to_be_unknown),
 	CHECK_CASE(a_pool_that_waits_as_when_healthy_is_not_spent),
 	CHECK_CASE(a_parked_pool_is_spent_if_others_wait_behind_it),
-	CHECK_CASE(deaths_are_a_crash_and_many_a_loop), CHECK_CASE(what_a_guest_writes_is_escaped),
+	CHECK_CASE(deaths_are_a_crash_and_many_a_loop),
+	CHECK_CASE(who_freed_what_a_crash_stumbles_over_is_a_culprit_too),
+	CHECK_CASE(what_a_guest_writes_is_escaped),
 	CHECK_CASE(kept_evidence_is_diagnosed_as_it_was))

@@ -130,12 +130,13 @@ int pidfd_of(pid_t pid);
 
 /* ---- sources of events; each starts its thread ---- */
 
-int log_start(const char *path);      /* witness_log.c; 0 or -errno */
-int kmsg_start(void);		      /* witness_log.c */
-int tail_start(void);		      /* witness_tail.c */
-int core_start(const char *run_dir);  /* witness_core.c */
-int core_main(int argc, char **argv); /* witness_core.c: the kernel's core helper */
-int board_start(const char *run_dir); /* witness_board.c */
+int log_start(const char *path);		   /* witness_log.c; 0 or -errno */
+int kmsg_start(void);				   /* witness_log.c */
+int tail_start(void);				   /* witness_tail.c */
+int core_start(const char *run_dir);		   /* witness_core.c */
+int core_main(int argc, char **argv);		   /* witness_core.c: the kernel's core helper */
+void frees_save(const char *run_dir, int32_t pid); /* witness_frees.c: beside the core */
+int board_start(const char *run_dir);		   /* witness_board.c */
 void line_event(const char *path, const char *line, size_t len, enum when_full when_full);
 
 /* ---- witness_watch_conns.c: connections on which an answer is owed, for one watch ---- */

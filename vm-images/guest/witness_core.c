@@ -2,7 +2,8 @@
  * Core dumps. The kernel pipes the dump of a dying process into this program, called as
  * `witness core RUN_DIR PID SIGNAL` by core_pattern (core(5), Linux 6.1): that works for chrooted and
  * set-uid daemons (fs.suid_dumpable 2) and while all disks are frozen. The helper stores a bounded, sparse
- * core in RUN_DIR/cores (tmpfs) and tells the witness by a datagram; the witness makes it an event.
+ * core in RUN_DIR/cores (tmpfs) and tells the witness by a datagram; the witness makes it an
+ * event. What the process freed lately is stored beside it (witness_frees.c).
  */
 #include "witness.h"
 
@@ -45,16 +46,16 @@ static int socket_at(const char *run_dir, struct sockaddr_un *addr)
 
 /* ---- the helper ---- */
 
-static size_t count_files(const char *path)
+static size_t count_cores(const char *path)
 {
 	DIR *dir = opendir(path);
 	size_t count = 0;
 
-	while (dir && readdir(dir))
-		count++;
+	for (struct dirent *entry; dir && (entry = readdir(dir));)
+		count += !strncmp(entry->d_name, "core.", 5);
 	if (dir)
 		closedir(dir);
-	return count > 2 ? count - 2 : 0;
+	return count;
 }
 
 /* Opens the file for the core; leaves death->core empty if there is no room. */
@@ -64,7 +65,7 @@ static int open_core(const char *run_dir, struct death *death)
 	int fd;
 
 	snprintf(dir, sizeof(dir), "%s/cores", run_dir);
-	if (count_files(dir) >= CORES_MAX)
+	if (count_cores(dir) >= CORES_MAX)
 		return -1;
 	snprintf(death->core, sizeof(death->core), "%s/core.%d", dir, death->pid);
 	fd = open(death->core, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -132,6 +133,8 @@ int core_main(int argc, char **argv)
 	death.signal = atoi(argv[2]);
 	describe(&death); /* now: the process is gone once the pipe is read */
 	fd = open_core(argv[0], &death);
+	if (fd >= 0)
+		frees_save(argv[0], death.pid);
 	death.cut = fd >= 0 && !store_core(fd);
 	to = socket_at(argv[0], &addr);
 	return to < 0 || sendto(to, &death, sizeof(death), 0, (struct sockaddr *)&addr,

@@ -1,0 +1,124 @@
+#include "vm/free_journal.h"
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIELDS		10
+#define RECORD_LINE_MAX (2 * FREE_STACK_MAX + 256)
+
+static int hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static size_t read_hex(const char *hex, char bytes[FREE_STACK_MAX])
+{
+	size_t len = 0;
+
+	for (; len < FREE_STACK_MAX; hex += 2, len++) {
+		int high = hex_value(hex[0]), low = high < 0 ? -1 : hex_value(hex[1]);
+
+		if (low < 0)
+			break;
+		bytes[len] = (char)(high << 4 | low);
+	}
+	return len;
+}
+
+static bool read_line(const char *line, struct free_record *ret)
+{
+	int again = 0, held = 0, at = 0;
+
+	*ret = (struct free_record){0};
+	if (sscanf(line,
+		    "free %" SCNx64 " %" SCNu64 " %d %d %d %d %" SCNd64 " %" SCNx64 " %" SCNx64
+		    " %" SCNx64 " %n",
+		    &ret->address, &ret->size, &ret->tid, &ret->twice, &again, &held, &ret->age_ns,
+		    &ret->pc, &ret->sp, &ret->bp, &at) != FIELDS ||
+		!at)
+		return false;
+	ret->again = again;
+	ret->held = held;
+	ret->stack_len = read_hex(line + at, ret->stack);
+	return ret->address && ret->tid > 0 && ret->size <= UINT64_MAX - ret->address;
+}
+
+void free_journal_read(const char *text, size_t len, struct free_journal *ret)
+{
+	char line[RECORD_LINE_MAX];
+
+	*ret = (struct free_journal){.records = mem_zero(FREE_RECORDS_MAX, sizeof(*ret->records))};
+	if (len > FREE_TEXT_MAX)
+		len = FREE_TEXT_MAX;
+	for (size_t at = 0; at < len && ret->count < FREE_RECORDS_MAX;) {
+		const char *end = memchr(text + at, '\n', len - at);
+		size_t size = end ? (size_t)(end - text) - at : len - at;
+
+		if (size < sizeof(line)) {
+			memcpy(line, text + at, size);
+			line[size] = '\0';
+			if (read_line(line, &ret->records[ret->count]))
+				ret->count++;
+		}
+		at += size + 1;
+	}
+}
+
+void free_journal_free(struct free_journal *journal)
+{
+	free(journal->records);
+	*journal = (struct free_journal){0};
+}
+
+static enum free_match match(const struct free_record *r, uint64_t value, bool is_fault)
+{
+	if ((r->again && !r->held) || value < r->address ||
+		value - r->address >= (r->size ? r->size : sizeof(void *)))
+		return FREE_NO;
+	if (is_fault)
+		return FREE_FAULT;
+	/* Of pages that the kernel got back somebody else may stand there now. */
+	if (r->size >= FREE_MAPPED_MIN)
+		return FREE_NO;
+	if (r->held)
+		return FREE_HELD;
+	return value == r->address ? FREE_START : FREE_INSIDE;
+}
+
+const struct free_record *free_journal_find(const struct free_journal *journal, uint64_t value,
+	bool is_fault, enum free_match *ret_match)
+{
+	const struct free_record *best = NULL;
+
+	*ret_match = FREE_NO;
+	for (size_t i = 0; i < journal->count; i++) {
+		const struct free_record *one = &journal->records[i];
+		enum free_match how = match(one, value, is_fault);
+
+		if (how == FREE_NO || how < *ret_match ||
+			(how == *ret_match && best && one->age_ns >= best->age_ns))
+			continue;
+		best = one;
+		*ret_match = how;
+	}
+	return best;
+}
+
+const struct free_record *free_journal_twice(const struct free_journal *journal)
+{
+	const struct free_record *best = NULL;
+
+	for (size_t i = 0; i < journal->count; i++) {
+		const struct free_record *one = &journal->records[i];
+
+		if (one->twice > 0 && !one->again && (!best || one->age_ns < best->age_ns))
+			best = one;
+	}
+	return best;
+}

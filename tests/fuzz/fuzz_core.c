@@ -1,0 +1,72 @@
+/*
+ * What a hostile guest may leave of a death: the head of a core, its maps, and what it says was freed
+ * (rig/vm/core_file.h, rig/vm/free_journal.h). The first byte chooses.
+ */
+#include "vm/core_file.h"
+#include "vm/free_journal.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
+
+static void core(const char *bytes, size_t len)
+{
+	struct core_file file;
+	uint64_t offset, size;
+
+	core_file_read(bytes, len, &file);
+	assert(file.files.count <= MAPPED_FILES_MAX && file.load_count <= CORE_LOADS_MAX);
+	for (size_t i = 0; i < file.load_count; i++)
+		if (core_file_find(&file, file.loads[i].address, &offset, &size))
+			assert(size && offset <= INT64_MAX);
+	core_file_free(&file);
+}
+
+static void maps(const char *text)
+{
+	struct mapped_files files;
+
+	mapped_files_of_maps(text, &files);
+	for (size_t i = 0; i < files.count; i++)
+		assert(files.at[i].path[0] == '/' && strlen(files.at[i].path) < MAPPED_PATH_MAX);
+	mapped_files_free(&files);
+}
+
+static void journal(const char *text, size_t len)
+{
+	struct free_journal freed;
+	enum free_match match;
+
+	free_journal_read(text, len, &freed);
+	for (size_t i = 0; i < freed.count; i++) {
+		const struct free_record *one = &freed.records[i];
+
+		assert(one->stack_len <= FREE_STACK_MAX && one->tid > 0);
+		if (free_journal_find(&freed, one->address, true, &match))
+			assert(match == FREE_FAULT);
+	}
+	free_journal_twice(&freed);
+	free_journal_free(&freed);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
+{
+	char *copy;
+
+	if (!len)
+		return 0;
+	copy = malloc(len); /* so that a byte too far is seen */
+	memcpy(copy, bytes + 1, len - 1);
+	copy[len - 1] = '\0';
+	if (bytes[0] % 3 == 0)
+		core(copy, len - 1);
+	else if (bytes[0] % 3 == 1)
+		maps(copy);
+	else
+		journal(copy, len - 1);
+	free(copy);
+	return 0;
+}
