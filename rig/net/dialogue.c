@@ -3,15 +3,6 @@
 #include <assert.h>
 #include <string.h>
 
-struct dialogue_set {
-	const struct dialogue_port *ports;
-	size_t port_count;
-	bool only_ports;
-	dialogue_fn fn;
-	void *arg;
-	struct dialogue *open;
-};
-
 static const char *const protocol_names[] = {
 	[DIALOGUE_PROTOCOL_SMTP] = "smtp",
 	[DIALOGUE_PROTOCOL_LMTP] = "lmtp",
@@ -58,6 +49,7 @@ struct dialogue_set *dialogue_set_new(
 	set->only_ports = only_ports;
 	set->fn = fn;
 	set->arg = arg;
+	set->keys = set->no_keys = tls_keys_new(true);
 	return set;
 }
 
@@ -155,7 +147,7 @@ void pending_remove(struct dialogue *d, struct pending *pending)
 
 /* ---- which protocol ---- */
 
-static void set_protocol(struct dialogue *d, enum dialogue_protocol protocol, int64_t ns)
+void dialogue_set_protocol(struct dialogue *d, enum dialogue_protocol protocol, int64_t ns)
 {
 	static const struct protocol_ops *const table[] = {
 		[DIALOGUE_PROTOCOL_SMTP] = &dialogue_smtp,
@@ -261,7 +253,9 @@ static void feed(
 		if (from == FLOW_SERVER) /* at once: it must not matter what came in one segment */
 			feed_held(d);
 	}
-	if (len && d->ops)
+	if (len && d->tls_begins)
+		dialogue_tls_data(d, from, bytes, len, ns);
+	else if (len && d->ops)
 		hold(d, bytes, len, ns);
 }
 
@@ -301,6 +295,17 @@ static void feed_first(struct dialogue *d, int64_t ns)
 	}
 }
 
+static void begin_tls(struct dialogue *d, int64_t ns)
+{
+	struct buf first = d->first[FLOW_CLIENT];
+
+	d->first[FLOW_CLIENT] = (struct buf){0};
+	d->protocol = DIALOGUE_PROTOCOL_TLS;
+	dialogue_tls(d, ns);
+	dialogue_tls_data(d, FLOW_CLIENT, (const uint8_t *)first.data, first.len, ns);
+	buf_free(&first);
+}
+
 static void look_at_first(
 	struct dialogue *d, enum flow_side from, const uint8_t *bytes, size_t len, int64_t ns)
 {
@@ -311,11 +316,12 @@ static void look_at_first(
 	if (protocol == DIALOGUE_PROTOCOL_UNKNOWN)
 		return;
 	d->found_out = true;
+	if (protocol == DIALOGUE_PROTOCOL_TLS && d->tls)
+		protocol = DIALOGUE_PROTOCOL_NONE; /* within itself */
 	if (protocol == DIALOGUE_PROTOCOL_TLS) {
-		d->protocol = protocol;
-		dialogue_opaque(d, ns);
+		begin_tls(d, ns);
 	} else {
-		set_protocol(d, protocol, ns);
+		dialogue_set_protocol(d, protocol, ns);
 		feed_first(d, ns);
 		if (protocol == DIALOGUE_PROTOCOL_NONE)
 			dialogue_not_mail(d);
@@ -355,9 +361,18 @@ static void on_open(void *arg, struct flow *flow, int64_t ns)
 		dialogue_tell(d, &event);
 	}
 	if (d->protocol == DIALOGUE_PROTOCOL_TLS)
-		dialogue_opaque(d, ns);
+		dialogue_tls(d, ns);
 	else if (d->protocol != DIALOGUE_PROTOCOL_UNKNOWN)
-		set_protocol(d, d->protocol, ns);
+		dialogue_set_protocol(d, d->protocol, ns);
+}
+
+void dialogue_bytes(
+	struct dialogue *d, enum flow_side from, const uint8_t *bytes, size_t len, int64_t ns)
+{
+	if (d->ops)
+		dialogue_data(d, from, bytes, len, ns);
+	else if (d->protocol == DIALOGUE_PROTOCOL_UNKNOWN)
+		look_at_first(d, from, bytes, len, ns);
 }
 
 static void on_data(void *arg, struct flow *flow, enum flow_side from, const uint8_t *bytes,
@@ -366,10 +381,10 @@ static void on_data(void *arg, struct flow *flow, enum flow_side from, const uin
 	struct dialogue *d = flow->user;
 
 	(void)arg;
-	if (d->ops)
-		dialogue_data(d, from, bytes, len, ns);
-	else if (d->protocol == DIALOGUE_PROTOCOL_UNKNOWN)
-		look_at_first(d, from, bytes, len, ns);
+	if (d->tls)
+		dialogue_tls_data(d, from, bytes, len, ns);
+	else
+		dialogue_bytes(d, from, bytes, len, ns);
 }
 
 static void on_gap(void *arg, struct flow *flow, enum flow_side from, uint64_t bytes, int64_t ns)
@@ -380,7 +395,9 @@ static void on_gap(void *arg, struct flow *flow, enum flow_side from, uint64_t b
 
 	(void)arg;
 	dialogue_tell(d, &event);
-	if (!d->ops)
+	if (d->tls)
+		dialogue_tls_gap(d, ns);
+	if (!d->ops || d->tls)
 		return;
 	if (from == FLOW_CLIENT && d->held.len) { /* the gap stands behind what is held */
 		buf_free(&d->held);
@@ -404,6 +421,7 @@ static void on_fin(void *arg, struct flow *flow, enum flow_side from, int64_t ns
 static void dialogue_free(struct dialogue *d)
 {
 	dialogue_not_mail(d);
+	tls_free(d->tls);
 	while (d->oldest)
 		pending_remove(d, d->oldest);
 	if (d->prev)
@@ -418,7 +436,10 @@ static void dialogue_free(struct dialogue *d)
 static void on_close(void *arg, struct flow *flow, enum flow_end end, int64_t ns)
 {
 	struct dialogue *d = flow->user;
-	struct dialogue_event event = {.kind = DIALOGUE_CLOSED, .ns = ns, .end = end};
+	struct dialogue_event event = {.kind = DIALOGUE_CLOSED,
+		.ns = ns,
+		.end = end,
+		.unknown = d->tls && tls_is_hiding(d->tls)};
 
 	(void)arg;
 	if (end == FLOW_REFUSED) {
@@ -453,6 +474,7 @@ void dialogue_set_free(struct dialogue_set *set)
 		return;
 	while (set->open)
 		dialogue_free(set->open);
+	tls_keys_free(set->no_keys);
 	free(set);
 }
 

@@ -4,7 +4,7 @@
  *
  * An incremental push parser for both directions of each connection: any segmentation, pipelining,
  * multi-line replies, dot-stuffing, chunks, literals; opaque from STARTTLS, STLS, a TLS record or
- * COMPRESS on. What it reads is hostile: every memory of a connection is bounded by a named limit, no
+ * COMPRESS on, but for TLS whose secrets are known (dialogue_set_keys()). What it reads is hostile: every memory of a connection is bounded by a named limit, no
  * byte sequence is an error, and what cannot be known (a gap, a connection that was open before the
  * capture) is told as unknown, never guessed.
  *
@@ -54,9 +54,9 @@ enum dialogue_kind {
 	DIALOGUE_MESSAGE, /* a mail's last byte was seen: SMTP dot or last chunk, IMAP APPEND, POP3 RETR */
 	DIALOGUE_RESULT, /* a transaction that had DATA or BDAT is over; `message` holds each recipient's result */
 	DIALOGUE_ATTEMPT, /* one recipient of a transaction: exactly one for every RCPT command */
-	DIALOGUE_TLS,	  /* opaque from here */
-	DIALOGUE_GAP,	  /* `bytes` were lost to the capture on the way from `from` */
-	DIALOGUE_CLOSED,  /* `end` says how; the last event of a connection */
+	DIALOGUE_TLS, /* opaque from here; if secrets are known what it carries goes on from here */
+	DIALOGUE_GAP, /* `bytes` were lost to the capture on the way from `from` */
+	DIALOGUE_CLOSED, /* `end` says how; the last event of a connection. unknown: TLS hid content */
 };
 
 /* What became of one recipient (INVARIANTS: attempts). */
@@ -149,6 +149,11 @@ struct dialogue;
 struct dialogue_set *dialogue_set_new(const struct dialogue_port *ports, size_t count,
 	bool only_ports, dialogue_fn fn, void *arg);
 void dialogue_set_free(struct dialogue_set *set); /* after reassembly_finish() */
+
+/* Open TLS with these (borrowed; before the first segment). Without, all of it stays opaque. */
+struct tls_keys;
+void dialogue_set_keys(struct dialogue_set *set, struct tls_keys *keys);
+void dialogue_set_retry(struct dialogue_set *set); /* more secrets are known now */
 
 /* The callbacks that feed a dialogue_set (the `arg`) from a reassembly. */
 extern const struct reassembly_ops dialogue_reassembly_ops;

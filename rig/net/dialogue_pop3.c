@@ -174,7 +174,7 @@ static void reply_over(struct dialogue *d, int64_t ns)
 	d->hold = false;
 	pending_remove(d, d->oldest);
 	if (opaque)
-		dialogue_opaque(d, ns);
+		dialogue_tls(d, ns);
 }
 
 static void on_status(struct dialogue *d, struct line line, int64_t ns)
@@ -255,7 +255,7 @@ static void begin(struct dialogue *d, int64_t ns)
 {
 	(void)ns;
 	d->state = mem_zero(1, sizeof(struct pop3));
-	if (!d->midstream)
+	if (!d->midstream && !d->upgraded)
 		pending_add(d, GREETING, d->opened_ns);
 }
 

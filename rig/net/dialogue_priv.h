@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "net/body.h"
 #include "net/dialogue.h"
+#include "net/tls.h"
 
 #define LINE_TAIL_MAX 64 /* the end of a too long line is kept too: IMAP literals */
 #define VERB_MAX      24
@@ -55,6 +56,17 @@ struct pending {
 
 struct protocol_ops;
 
+struct dialogue_set {
+	const struct dialogue_port *ports;
+	size_t port_count;
+	bool only_ports;
+	dialogue_fn fn;
+	void *arg;
+	struct dialogue *open;
+	struct tls_keys *keys;	  /* the caller's, or `no_keys` */
+	struct tls_keys *no_keys; /* its own, empty */
+};
+
 struct dialogue {
 	struct dialogue_set *set;
 	struct dialogue *prev, *next; /* of the set's open ones */
@@ -76,8 +88,12 @@ struct dialogue {
 	int64_t client_ended_ns;
 	struct pending *oldest, *newest;
 	size_t pending_count;
-	void *state; /* the protocol's */
-	void *user;  /* the receiver's */
+	struct tls *tls; /* from STARTTLS, or the first byte, on: what comes is its records */
+	bool tls_begins; /* the next content is the first of the TLS session */
+	bool tls_lost;	 /* and that was told to the protocol */
+	bool upgraded;	 /* by STARTTLS: no greeting follows */
+	void *state;	 /* the protocol's */
+	void *user;	 /* the receiver's */
 	char moment[VERB_MAX + 16];
 };
 
@@ -109,3 +125,16 @@ void dialogue_tell_unanswered(
 /* From now on nothing of this connection is understood. */
 void dialogue_opaque(struct dialogue *d, int64_t ns);
 void dialogue_not_mail(struct dialogue *d);
+void dialogue_set_protocol(struct dialogue *d, enum dialogue_protocol protocol, int64_t ns);
+
+/* Bytes of the dialogue itself: as they came, or out of TLS. */
+void dialogue_bytes(
+	struct dialogue *d, enum flow_side from, const uint8_t *bytes, size_t len, int64_t ns);
+
+/* ---- dialogue_tls.c ---- */
+
+/* From now on it is TLS: opaque, but for what can be opened. The protocol begins anew then. */
+void dialogue_tls(struct dialogue *d, int64_t ns);
+void dialogue_tls_data(
+	struct dialogue *d, enum flow_side from, const uint8_t *bytes, size_t len, int64_t ns);
+void dialogue_tls_gap(struct dialogue *d, int64_t ns);

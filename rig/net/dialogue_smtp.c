@@ -431,7 +431,7 @@ static void begin(struct dialogue *d, int64_t ns)
 {
 	(void)ns;
 	d->state = mem_zero(1, sizeof(struct smtp));
-	if (!d->midstream)
+	if (!d->midstream && !d->upgraded)
 		pending_add(d, GREETING, d->opened_ns);
 }
 

@@ -108,7 +108,7 @@ static void on_tagged(struct dialogue *d, struct line tag, struct line rest, int
 	struct line word = line_word(&rest);
 	const char *status = status_of(word);
 	char text[DIALOGUE_TEXT_MAX];
-	bool opaque;
+	int command;
 
 	if (!status)
 		return;
@@ -129,9 +129,11 @@ static void on_tagged(struct dialogue *d, struct line tag, struct line rest, int
 		return;
 	if (!pending->unsure)
 		d->uncertain = false;
-	opaque = (pending->command == STARTTLS || pending->command == COMPRESS) && *status == 'O';
+	command = pending->command;
 	pending_remove(d, pending);
-	if (opaque)
+	if (command == STARTTLS && *status == 'O')
+		dialogue_tls(d, ns);
+	else if (command == COMPRESS && *status == 'O')
 		dialogue_opaque(d, ns);
 }
 

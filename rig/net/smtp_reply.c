@@ -133,7 +133,7 @@ static void on_starttls(struct dialogue *d, int code, int64_t ns)
 		return;
 	transaction_over(d, smtp->now, ns);
 	smtp->now = NULL;
-	dialogue_opaque(d, ns);
+	dialogue_tls(d, ns);
 }
 
 static void on_auth(struct dialogue *d, struct pending *pending, int code)
