@@ -1,9 +1,11 @@
 #include "cmd.h"
 
 #include "base/buf.h"
+#include "base/fs.h"
 #include "base/units.h"
 #include "net/capture.h"
 #include "net/ledger.h"
+#include "net/tls_keys.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -14,7 +16,7 @@
 #define OUTPUT_BUFFER (1 << 18)
 
 const char usage_wire[] =
-	"usage: mailrig wire FILE [--json] [--port N=PROTOCOL]... [--filter BPF]\n"
+	"usage: mailrig wire FILE [--json] [--port N=PROTOCOL]... [--filter BPF] [--keys LOG]\n"
 	"       mailrig wire --interface NAME [...]\n\n"
 	"The mail dialogues of a capture (pcap or pcapng), and what was acknowledged to whom. "
 	"Each\n"
@@ -27,11 +29,14 @@ const char usage_wire[] =
 	"                     143 imap, 110 pop3, 465 993 995 tls; other ports by their first "
 	"bytes\n"
 	"  --filter BPF       only these frames, e.g. 'tcp port 25'\n"
-	"  --interface NAME   a live interface instead of a file\n\n"
+	"  --interface NAME   a live interface instead of a file\n"
+	"  --keys LOG         TLS secrets as SSLKEYLOGFILE has them; those in the file itself are "
+	"used anyway.\n"
+	"                     Without them a dialogue ends at STARTTLS\n\n"
 	"Exit code 16: the capture cannot be read, or not to its end (what was read is printed).\n";
 
 struct options {
-	const char *file, *interface, *filter;
+	const char *file, *interface, *filter, *keys;
 	bool json;
 	struct dialogue_port ports[PORTS_MAX];
 	size_t port_count;
@@ -99,6 +104,9 @@ static int take_option(void *arg, int option, const char *value, struct err *err
 	case 'i':
 		options->interface = value;
 		return 0;
+	case 'k':
+		options->keys = value;
+		return 0;
 	default:
 		return add_port(options, value, err);
 	}
@@ -111,6 +119,7 @@ static int parse(int argc, char **argv, struct options *options, struct err *err
 		{"port", required_argument, NULL, 'p'},
 		{"filter", required_argument, NULL, 'f'},
 		{"interface", required_argument, NULL, 'i'},
+		{"keys", required_argument, NULL, 'k'},
 		{0},
 	};
 	int rc = cmd_options(argc, argv, longs, take_option, options, err);
@@ -126,6 +135,17 @@ static int parse(int argc, char **argv, struct options *options, struct err *err
 	return 0;
 }
 
+static int read_keys(const char *path, struct tls_keys *keys, struct err *err)
+{
+	auto_buf struct buf text = {0};
+	int rc = fs_read(path, TLS_KEY_BLOCK_MAX, &text, err);
+
+	if (!rc && !tls_keys_text(keys, buf_text(&text), text.len))
+		rc = err_set(err, -EINVAL,
+			"'%s' holds no TLS secret; say a file as SSLKEYLOGFILE has it", path);
+	return rc;
+}
+
 static int open_capture(const struct options *options, struct capture **ret, struct err *err)
 {
 	int rc = options->file ? capture_open_file(ret, options->file, err)
@@ -133,6 +153,8 @@ static int open_capture(const struct options *options, struct capture **ret, str
 
 	if (!rc && options->filter)
 		rc = capture_filter(*ret, options->filter, err);
+	if (!rc && options->keys)
+		rc = read_keys(options->keys, capture_keys(*ret), err);
 	return rc;
 }
 
@@ -162,6 +184,8 @@ static int pump(struct pipeline *p, bool live, struct err *err)
 		}
 		if (!p->frames++)
 			wire_ledger_epoch(p->ledger, frame.ns);
+		if (capture_found_keys(p->capture))
+			dialogue_set_retry(p->dialogues);
 		if (decoder_frame(p->decoder, frame.data, frame.captured, frame.len, &segment))
 			reassembly_segment(p->reassembly, &segment, frame.ns);
 	}
@@ -178,6 +202,7 @@ static int print(const struct options *options, struct pipeline *p, struct err *
 	p->ledger = wire_ledger_new(stdout, options->json);
 	p->dialogues = dialogue_set_new(
 		options->ports, options->port_count, false, wire_ledger_event, p->ledger);
+	dialogue_set_keys(p->dialogues, capture_keys(p->capture));
 	p->reassembly = reassembly_new(&dialogue_reassembly_ops, p->dialogues);
 	trouble = pump(p, options->interface, err);
 	reassembly_finish(p->reassembly);

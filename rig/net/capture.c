@@ -2,26 +2,39 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "net/pcapng_secrets.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <pcap/pcap.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FILE_BUFFER  (1 << 20)
 #define LIVE_BUFFER  (64 << 20)
 #define LIVE_SNAPLEN 262144
 #define LIVE_POLL_MS 200
 
+/* A file that libpcap reads, whose secrets are found in passing. */
+struct source {
+	int fd;
+	struct pcapng_secrets *secrets;
+	bool found;
+};
+
 struct capture {
 	pcap_t *pcap;
+	struct tls_keys *keys;
+	struct source *source; /* owned by libpcap's FILE; NULL: none */
 	char *name;
 	bool nano; /* the stamps' fraction */
 	bool live;
 };
 
 /* A sentence for what people feed in by mistake; libpcap would only call it unknown. */
-static int check_magic(FILE *file, const char *path, struct err *err)
+static int check_magic(int fd, const char *path, struct err *err)
 {
 	static const struct {
 		uint8_t magic[4];
@@ -34,9 +47,12 @@ static int check_magic(FILE *file, const char *path, struct err *err)
 		{{0x04, 0x22, 0x4d, 0x18}, 4, "lz4"},
 	};
 	uint8_t head[4];
-	size_t n = fread(head, 1, sizeof(head), file);
+	ssize_t got = pread(fd, head, sizeof(head), 0);
+	size_t n = got < 0 ? 0 : (size_t)got;
 
-	if (!n && ferror(file))
+	if (got < 0 && errno == ESPIPE)
+		return 0; /* a pipe: it is not looked at twice */
+	if (got < 0)
 		return err_sys(err, errno, "cannot read '%s'", path);
 	if (!n)
 		return err_set(err, -ENODATA, "'%s' is empty", path);
@@ -44,38 +60,60 @@ static int check_magic(FILE *file, const char *path, struct err *err)
 		if (n >= compressed[i].len && !memcmp(head, compressed[i].magic, compressed[i].len))
 			return err_set(err, -EINVAL, "'%s' is compressed with %s; unpack it first",
 				path, compressed[i].what);
-	rewind(file);
 	return 0;
 }
 
-int capture_open_file(struct capture **ret, const char *path, struct err *err)
+static ssize_t read_source(void *cookie, char *out, size_t size)
 {
-	auto_file FILE *file = fopen(path, "re");
-	FILE *taken;
-	int rc;
+	struct source *source = cookie;
+	ssize_t n;
 
-	if (!file)
-		return err_sys(err, errno, "cannot open '%s'", path);
-	setvbuf(file, NULL, _IOFBF, FILE_BUFFER);
-	rc = check_magic(file, path, err);
-	if (rc)
-		return rc;
-	taken = file;
-	file = NULL;
-	return capture_open_stream(ret, taken, path, err);
+	do
+		n = read(source->fd, out, size);
+	while (n < 0 && errno == EINTR);
+	if (n > 0 && pcapng_secrets_feed(source->secrets, out, (size_t)n))
+		source->found = true;
+	return n;
 }
 
-static struct capture *wrap(pcap_t *pcap, const char *name)
+static int close_source(void *cookie)
+{
+	struct source *source = cookie;
+
+	close(source->fd);
+	pcapng_secrets_free(source->secrets);
+	free(source);
+	return 0;
+}
+
+struct tls_keys *capture_keys(struct capture *capture)
+{
+	return capture->keys;
+}
+
+bool capture_found_keys(struct capture *capture)
+{
+	bool found = capture->source && capture->source->found;
+
+	if (found)
+		capture->source->found = false;
+	return found;
+}
+
+static struct capture *wrap(pcap_t *pcap, const char *name, struct tls_keys *keys)
 {
 	struct capture *capture = mem_zero(1, sizeof(*capture));
 
+	capture->keys = keys;
 	capture->pcap = pcap;
 	capture->name = text_dup(name);
 	capture->nano = pcap_get_tstamp_precision(pcap) == PCAP_TSTAMP_PRECISION_NANO;
 	return capture;
 }
 
-int capture_open_stream(struct capture **ret, FILE *file, const char *name, struct err *err)
+/* Takes over `file` and `keys`. */
+static int open_stream(
+	struct capture **ret, FILE *file, const char *name, struct tls_keys *keys, struct err *err)
 {
 	char why[PCAP_ERRBUF_SIZE] = "";
 	pcap_t *pcap =
@@ -83,10 +121,44 @@ int capture_open_stream(struct capture **ret, FILE *file, const char *name, stru
 
 	if (!pcap) {
 		fclose(file);
+		tls_keys_free(keys);
 		return err_set(err, -EINVAL, "'%s' is no capture file: %s", name, why);
 	}
-	*ret = wrap(pcap, name);
+	*ret = wrap(pcap, name, keys);
 	return 0;
+}
+
+int capture_open_stream(struct capture **ret, FILE *file, const char *name, struct err *err)
+{
+	return open_stream(ret, file, name, tls_keys_new(true), err);
+}
+
+int capture_open_file(struct capture **ret, const char *path, struct err *err)
+{
+	cookie_io_functions_t functions = {.read = read_source, .close = close_source};
+	struct tls_keys *keys;
+	struct source *source;
+	FILE *file;
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+
+	if (fd < 0)
+		return err_sys(err, errno, "cannot open '%s'", path);
+	rc = check_magic(fd, path, err);
+	if (rc) {
+		close(fd);
+		return rc;
+	}
+	keys = tls_keys_new(true);
+	source = mem_zero(1, sizeof(*source));
+	*source = (struct source){.fd = fd, .secrets = pcapng_secrets_new(keys)};
+	file = fopencookie(source, "r", functions);
+	if (!file)
+		abort();
+	setvbuf(file, NULL, _IOFBF, FILE_BUFFER);
+	rc = open_stream(ret, file, path, keys, err);
+	if (!rc)
+		(*ret)->source = source;
+	return rc;
 }
 
 int capture_open_interface(struct capture **ret, const char *interface, struct err *err)
@@ -111,7 +183,7 @@ int capture_open_interface(struct capture **ret, const char *interface, struct e
 		pcap_close(pcap);
 		return -ENODEV;
 	}
-	*ret = wrap(pcap, interface);
+	*ret = wrap(pcap, interface, tls_keys_new(true));
 	(*ret)->live = true;
 	return 0;
 }
@@ -121,6 +193,7 @@ void capture_close(struct capture *capture)
 	if (!capture)
 		return;
 	pcap_close(capture->pcap);
+	tls_keys_free(capture->keys);
 	free(capture->name);
 	free(capture);
 }

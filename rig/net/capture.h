@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -29,6 +30,11 @@ void capture_close(struct capture *capture);
 
 /* Let only what the BPF expression selects through ("tcp port 25"). */
 int capture_filter(struct capture *capture, const char *expression, struct err *err);
+
+/* The TLS secrets that the file holds, as far as it was read; none of a stream or an interface. Owned by the
+ * capture; more may be added. capture_found_keys() is true once after more were found. */
+struct tls_keys *capture_keys(struct capture *capture);
+bool capture_found_keys(struct capture *capture);
 
 int capture_link_type(const struct capture *capture); /* libpcap's DLT_ value */
 const char *capture_link_name(const struct capture *capture);

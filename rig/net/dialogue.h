@@ -4,9 +4,9 @@
  *
  * An incremental push parser for both directions of each connection: any segmentation, pipelining,
  * multi-line replies, dot-stuffing, chunks, literals; opaque from STARTTLS, STLS, a TLS record or
- * COMPRESS on, but for TLS whose secrets are known (dialogue_set_keys()). What it reads is hostile: every memory of a connection is bounded by a named limit, no
- * byte sequence is an error, and what cannot be known (a gap, a connection that was open before the
- * capture) is told as unknown, never guessed.
+ * COMPRESS on, but for TLS whose secrets are known (dialogue_set_keys()). What it reads is hostile: every
+ * memory of a connection is bounded by a named limit, no byte sequence is an error, and what cannot be
+ * known (a gap, a connection that was open before the capture) is told as unknown, never guessed.
  *
  * A `struct dialogue_set` serves all connections of one capture and belongs to one thread (or one lock).
  * Events come from inside dialogue_data() and its like; their pointers are good during the callback,

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum record_kind { RECORD_FRAME, RECORD_MARK, RECORD_FLUSH };
+enum record_kind { RECORD_FRAME, RECORD_MARK, RECORD_KEYS, RECORD_FLUSH };
 
 struct record {
 	int64_t ns; /* CLOCK_MONOTONIC */

@@ -20,7 +20,7 @@ struct entry {
 	struct spooled commands, messages; /* as JSON; as text `commands` alone */
 	uint64_t command_count, message_count;
 	uint64_t gaps, gap_bytes;
-	bool tls;
+	bool tls, opened; /* TLS, and something inside it could be read */
 	int64_t first_ns;
 	struct append *appends; /* APPENDS_MAX of them, once there is one */
 	size_t append_count;
@@ -341,9 +341,9 @@ static void print_json(
 	spool_print(ledger->spool, &entry->messages, ledger->out);
 	fprintf(ledger->out, "],\"gaps\":%" PRIu64 ",\"gap_bytes\":%" PRIu64, entry->gaps,
 		entry->gap_bytes);
-	fprintf(ledger->out, ",\"midstream\":%s,\"tls\":%s,\"ended\":\"%s\"}",
+	fprintf(ledger->out, ",\"midstream\":%s,\"tls\":%s,\"decrypted\":%s,\"ended\":\"%s\"}",
 		event->midstream ? "true" : "false", entry->tls ? "true" : "false",
-		flow_end_name(event->end));
+		entry->opened ? "true" : "false", flow_end_name(event->end));
 }
 
 static void print_text(
@@ -378,6 +378,7 @@ void wire_ledger_event(void *arg, const struct dialogue_event *event)
 		entry->gaps++;
 		entry->gap_bytes += event->bytes;
 	}
+	entry->opened |= entry->tls && event->kind == DIALOGUE_COMMAND;
 	entry->tls |= event->kind == DIALOGUE_TLS;
 	if (ledger->json)
 		note(ledger, entry, event);

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BUFFER_MAX	(256u << 10)
 #define COMMENT_MAX	4096
@@ -12,7 +13,16 @@
 #define ETHERTYPE_LOCAL 0x88b5
 #define FRAME_MIN	60
 
-enum block { SECTION = 0x0a0d0d0a, INTERFACE = 1, NAMES = 4, STATISTICS = 5, PACKET = 6 };
+#define TLS_LOG 0x544c534b
+
+enum block {
+	SECTION = 0x0a0d0d0a,
+	INTERFACE = 1,
+	NAMES = 4,
+	STATISTICS = 5,
+	PACKET = 6,
+	SECRETS = 10,
+};
 enum option {
 	OPT_END = 0,
 	OPT_COMMENT = 1,
@@ -23,12 +33,21 @@ enum option {
 	IF_TSRESOL = 9,
 };
 
+/* Where a block of secrets stands in the file. */
+struct extent {
+	uint64_t at, len;
+};
+
 struct pcapng {
 	int fd;
 	int error; /* negative errno of the first failed write */
 	char *path;
 	struct buf out;
-	size_t block; /* where the current block begins in `out` */
+	size_t block;	  /* where the current block begins in `out` */
+	uint64_t flushed; /* bytes before `out` */
+	uint64_t front;	  /* of the first packet, 0: none yet */
+	struct extent *secrets;
+	size_t secret_count;
 };
 
 static void add16(struct pcapng *file, uint32_t v)
@@ -144,8 +163,33 @@ void pcapng_name(struct pcapng *file, const char *address, const char *name)
 	end_block(file);
 }
 
+static void note_front(struct pcapng *file)
+{
+	if (!file->front)
+		file->front = file->flushed + file->out.len;
+}
+
+void pcapng_keys(struct pcapng *file, const char *text, size_t len)
+{
+	struct extent *extent;
+
+	if (!len)
+		return;
+	note_front(file);
+	file->secrets = mem_grow(file->secrets, file->secret_count + 1, sizeof(*file->secrets));
+	extent = &file->secrets[file->secret_count++];
+	extent->at = file->flushed + file->out.len;
+	begin_block(file, SECRETS);
+	add32(file, TLS_LOG);
+	add32(file, (uint32_t)len);
+	add_padded(file, text, len);
+	extent->len = file->out.len + 4 - file->block;
+	end_block(file);
+}
+
 static void begin_packet(struct pcapng *file, int64_t real_ns, size_t captured, size_t len)
 {
+	note_front(file);
 	begin_block(file, PACKET);
 	add32(file, 0);
 	add_time(file, real_ns);
@@ -189,7 +233,63 @@ void pcapng_flush(struct pcapng *file)
 		else if (errno != EINTR)
 			file->error = -errno;
 	}
+	file->flushed += file->out.len;
 	buf_reset(&file->out);
+}
+
+/* ---- readers that go through the file once must know the secrets before the packets ---- */
+
+static int copy_extent(int from, int to, uint64_t at, uint64_t len)
+{
+	auto_free char *bytes = mem_zero(1, BUFFER_MAX);
+
+	while (len) {
+		ssize_t n = pread(from, bytes, len < BUFFER_MAX ? len : BUFFER_MAX, (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -EIO;
+		at += (uint64_t)n;
+		len -= (uint64_t)n;
+		for (ssize_t done = 0; done < n;) {
+			ssize_t put = write(to, bytes + done, (size_t)(n - done));
+
+			if (put < 0 && errno != EINTR)
+				return -errno;
+			done += put > 0 ? put : 0;
+		}
+	}
+	return 0;
+}
+
+/* The file's head, its secrets, and all the rest. */
+static int copy_sorted(const struct pcapng *file, int from, int to)
+{
+	uint64_t at = file->front;
+	int rc = copy_extent(from, to, 0, file->front);
+
+	for (size_t i = 0; i < file->secret_count && !rc; i++)
+		rc = copy_extent(from, to, file->secrets[i].at, file->secrets[i].len);
+	for (size_t i = 0; i < file->secret_count && !rc; i++) {
+		rc = copy_extent(from, to, at, file->secrets[i].at - at);
+		at = file->secrets[i].at + file->secrets[i].len;
+	}
+	return rc ? rc : copy_extent(from, to, at, file->flushed - at);
+}
+
+static int put_secrets_first(const struct pcapng *file)
+{
+	auto_free char *path = text_fmt("%s.new", file->path);
+	int from cleanup(cleanup_fd) = open(file->path, O_RDONLY | O_CLOEXEC);
+	int to cleanup(cleanup_fd) = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	int rc = from < 0 || to < 0 ? -errno : copy_sorted(file, from, to);
+
+	if (!rc && rename(path, file->path))
+		rc = -errno;
+	if (rc)
+		unlink(path);
+	return rc;
 }
 
 int pcapng_close(
@@ -210,9 +310,12 @@ int pcapng_close(
 	rc = file->error;
 	if (close(file->fd) && !rc)
 		rc = -errno;
+	if (!rc && file->secret_count)
+		rc = put_secrets_first(file);
 	if (rc)
 		err_sys(err, rc, "cannot write '%s'", file->path);
 	buf_free(&file->out);
+	free(file->secrets);
 	free(file->path);
 	free(file);
 	return rc;

@@ -21,6 +21,10 @@ void pcapng_name(struct pcapng *file, const char *address, const char *name);
 void pcapng_frame(
 	struct pcapng *file, int64_t real_ns, const uint8_t *data, size_t captured, size_t len);
 void pcapng_comment(struct pcapng *file, int64_t real_ns, const char *text);
+
+/* TLS secrets as key log lines (section 4.7 of the draft). They are in the file at once, should the rig die, and
+ * stand before all packets once it is closed, so that whoever reads it through once can use them. */
+void pcapng_keys(struct pcapng *file, const char *text, size_t len);
 void pcapng_flush(struct pcapng *file); /* what was told is in the file, should the rig die */
 
 /* Adds the interface's statistics. NULL is no error. */

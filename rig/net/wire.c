@@ -5,6 +5,7 @@
 #include "net/capture.h"
 #include "net/frame_queue.h"
 #include "net/pcapng.h"
+#include "net/tls_keys.h"
 
 #include <fcntl.h>
 #include <pcap/dlt.h>
@@ -44,6 +45,7 @@ struct wire {
 	pthread_mutex_t lock; /* of what follows */
 	struct reassembly *reassembly;
 	struct dialogue_set *dialogues;
+	struct tls_keys *keys;
 
 	pthread_mutex_t flush_lock;
 	pthread_cond_t flushed;
@@ -181,6 +183,21 @@ static void dissect(struct wire *wire, const struct record *record)
 	pthread_mutex_unlock(&wire->lock);
 }
 
+/* A line that is no secret is nobody's. What it opens is told now, with the times of its frames. */
+static void take_keys(struct wire *wire, const char *line, size_t len)
+{
+	auto_free char *text = NULL;
+
+	pthread_mutex_lock(&wire->lock);
+	if (tls_keys_line(wire->keys, line, len)) {
+		dialogue_set_retry(wire->dialogues);
+		text = text_fmt("%.*s\n", (int)len, line);
+	}
+	pthread_mutex_unlock(&wire->lock);
+	if (wire->file && text)
+		pcapng_keys(wire->file, text, strlen(text));
+}
+
 static void on_record(struct wire *wire, const struct record *record)
 {
 	int64_t real_ns = record->ns + wire->real_offset_ns;
@@ -195,6 +212,9 @@ static void on_record(struct wire *wire, const struct record *record)
 	case RECORD_MARK:
 		if (wire->file)
 			pcapng_comment(wire->file, real_ns, (const char *)record->data);
+		return;
+	case RECORD_KEYS:
+		take_keys(wire, (const char *)record->data, record->captured);
 		return;
 	case RECORD_FLUSH:
 		pthread_mutex_lock(&wire->flush_lock);
@@ -242,6 +262,7 @@ static void wire_free(struct wire *wire)
 	decoder_free(wire->decoder);
 	reassembly_free(wire->reassembly);
 	dialogue_set_free(wire->dialogues);
+	tls_keys_free(wire->keys);
 	pthread_mutex_destroy(&wire->lock);
 	pthread_mutex_destroy(&wire->flush_lock);
 	pthread_cond_destroy(&wire->flushed);
@@ -262,6 +283,8 @@ static struct wire *wire_new(const struct wire_config *config)
 	wire->decoder = decoder_new(DLT_EN10MB);
 	wire->dialogues = dialogue_set_new(
 		config->ports, config->port_count, config->only_ports, config->fn, config->arg);
+	wire->keys = tls_keys_new(false);
+	dialogue_set_keys(wire->dialogues, wire->keys);
 	wire->reassembly = reassembly_new(&dialogue_reassembly_ops, wire->dialogues);
 	pthread_mutex_init(&wire->lock, NULL);
 	pthread_mutex_init(&wire->flush_lock, NULL);
@@ -359,6 +382,13 @@ void wire_mark(struct wire *wire, const char *text)
 
 	snprintf(mark, sizeof(mark), "%s", text);
 	frame_queue_put(wire->queue, RECORD_MARK, clock_mono_ns(), mark, strlen(mark) + 1, 0);
+}
+
+void wire_keys(struct wire *wire, const char *line)
+{
+	size_t len = strnlen(line, TLS_KEY_LINE_MAX);
+
+	frame_queue_put(wire->queue, RECORD_KEYS, clock_mono_ns(), line, len, 0);
 }
 
 size_t wire_owed(struct wire *wire, struct owed *out, size_t max)

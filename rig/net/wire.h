@@ -64,6 +64,9 @@ int wire_flush(struct wire *wire, int64_t deadline_ns);
 /* A comment packet in the capture file, now: a fault, a heal, a verdict. */
 void wire_mark(struct wire *wire, const char *text);
 
+/* A TLS secret of the store, as a key log line: kept in the capture file, and what it opens is told. */
+void wire_keys(struct wire *wire, const char *line);
+
 /* As dialogue_owed(). */
 size_t wire_owed(struct wire *wire, struct owed *out, size_t max);
 

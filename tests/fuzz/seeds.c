@@ -1,11 +1,13 @@
 /*
  * Seeds for the fuzzers of the wire: `seeds DIR` makes DIR/fuzz_net_capture/ with captures of mail
  * conversations on each kind of link, DIR/fuzz_net_dialogue/ with the same conversations as that fuzzer's
- * records, and DIR/fuzz_witness/ with frames, DIR/fuzz_core/ with maps and frees.
+ * records, DIR/fuzz_net_tls/ with some of them inside TLS, DIR/fuzz_witness/ with frames, and DIR/fuzz_core/
+ * with maps and frees.
  */
 #include "base/fs.h"
 #include "base/json.h"
 #include "tests/fake/nasty_gen.h"
+#include "tests/fake/tls_gen.h"
 #include "vm/witness_frame.h"
 #include "vm/witness_wire.h"
 
@@ -66,6 +68,38 @@ static void save_records(const struct talk *talk, const char *path)
 	save(&out, path);
 }
 
+static void add_two(struct buf *out, size_t n)
+{
+	buf_addc(out, (char)(n >> 8));
+	buf_addc(out, (char)n);
+}
+
+/* The key log, then records: who, how much, and the bytes. */
+static void save_tls(const struct talk *talk, const struct tls_way *way, const char *path)
+{
+	auto_buf struct buf keys = {0};
+	auto_buf struct buf out = {0};
+	struct talk sealed;
+
+	tls_wrap(talk, way, &sealed, &keys);
+	add_two(&out, keys.len);
+	buf_add(&out, keys.data, keys.len);
+	for (size_t i = 0; i < sealed.count; i++) {
+		const struct turn *turn = &sealed.turns[i];
+
+		for (size_t at = 0; at < turn->bytes.len; at += UINT16_MAX) {
+			size_t left = turn->bytes.len - at;
+			size_t len = left < UINT16_MAX ? left : UINT16_MAX;
+
+			buf_addc(&out, turn->from == GEN_SERVER);
+			add_two(&out, len);
+			buf_add(&out, turn->bytes.data + at, len);
+		}
+	}
+	save(&out, path);
+	talk_free(&sealed);
+}
+
 /* The size of the pieces, the mark, an answer and an event. */
 static void save_frames(const char *path)
 {
@@ -102,6 +136,13 @@ static void save_texts(const char *dir)
 	}
 }
 
+static const struct tls_way tls_ways[] = {
+	{"1.2", false, "ECDHE-ECDSA-AES128-GCM-SHA256", .bare = true},
+	{"1.2 ChaCha20", false, "ECDHE-ECDSA-CHACHA20-POLY1305", .bare = true},
+	{"1.3", true, "TLS_AES_256_GCM_SHA384", .bare = true, .rekey = true},
+	{"1.3 another group", true, "TLS_AES_128_GCM_SHA256", .bare = true, .retry = true},
+};
+
 int main(int argc, char **argv)
 {
 	struct rng rng = rng_stream(1, "fuzz.seeds");
@@ -119,6 +160,11 @@ int main(int argc, char **argv)
 
 		save_capture(&talk, capture, n, &rng);
 		save_records(&talk, records);
+		if (n < ARRAY_SIZE(tls_ways)) {
+			auto_free char *tls = place(argv[1], "fuzz_net_tls", n);
+
+			save_tls(&talk, &tls_ways[n], tls);
+		}
 		talk_free(&talk);
 	}
 	return 0;

@@ -74,7 +74,8 @@ static void prints_the_json_that_scripts_rely_on(void)
 		"\"token\":\"t1\",\"dot_s\":0.000800,\"recipients\":["
 		"{\"to\":\"b@y\",\"result\":\"2yz\",\"rcpt_code\":250,\"reply_code\":250},"
 		"{\"to\":\"c@y\",\"result\":\"not-sent\",\"rcpt_code\":550}],\"reply_code\":250}],"
-		"\"gaps\":0,\"gap_bytes\":0,\"midstream\":false,\"tls\":false,\"ended\":\"reset\"}"
+		"\"gaps\":0,\"gap_bytes\":0,\"midstream\":false,\"tls\":false,\"decrypted\":false,"
+		"\"ended\":\"reset\"}"
 		"\n"
 		"],\"frames\":11,\"dropped\":0,\"trouble\":null}\n");
 	gen_free(&gen);

@@ -2,11 +2,13 @@
  * Dialogues inside TLS: with the session's secrets they are the same as in the clear, however the bytes were cut
  * and whenever the secrets came; without them they are opaque, and nothing is guessed.
  */
+#include "net/pcapng_secrets.h"
 #include "net/tls_keys.h"
 #include "tests/check/check.h"
 #include "tests/fake/tls_gen.h"
 #include "tests/unit/net_tell.h"
 
+#include <byteswap.h>
 #include <pcap/dlt.h>
 
 #define TALKS	8
@@ -320,9 +322,89 @@ static void key_lines_are_read_as_hostile(void)
 	tls_keys_free(keys);
 }
 
+/* ---- secrets in a capture file ---- */
+
+#define SESSION "CLIENT_RANDOM " R32 " " R32 "\n"
+
+static void add_word(struct buf *out, uint32_t value, bool swapped)
+{
+	if (swapped)
+		value = bswap_32(value);
+	buf_add(out, &value, sizeof(value));
+}
+
+/* A section, a block that is passed by, and secrets whose text is said to have `len` bytes. */
+static void make_file(struct buf *out, bool swapped, uint32_t magic, uint32_t len)
+{
+	static const char text[] = SESSION;
+	uint32_t room = (uint32_t)(sizeof(text) - 1 + 3) / 4 * 4;
+
+	add_word(out, 0x0a0d0d0a, swapped);
+	add_word(out, 28, swapped);
+	add_word(out, magic, swapped);
+	for (int i = 0; i < 4; i++)
+		add_word(out, i == 3 ? 28 : 0, swapped);
+	for (int i = 0; i < 5; i++)
+		add_word(out, i == 1 || i == 4 ? 20 : 6, swapped);
+	add_word(out, 10, swapped);
+	add_word(out, 20 + room, swapped);
+	add_word(out, 0x544c534b, swapped);
+	add_word(out, len, swapped);
+	buf_add(out, text, sizeof(text) - 1);
+	buf_add(out, "   ", room - (sizeof(text) - 1));
+	add_word(out, 20 + room, swapped);
+}
+
+static bool finds(const struct buf *file, size_t piece)
+{
+	struct tls_keys *keys = tls_keys_new(true);
+	struct pcapng_secrets *secrets = pcapng_secrets_new(keys);
+	uint8_t random[TLS_RANDOM_SIZE];
+	bool told = false, known;
+
+	for (size_t at = 0; at < file->len; at += piece)
+		told |= pcapng_secrets_feed(
+			secrets, file->data + at, file->len - at < piece ? file->len - at : piece);
+	for (size_t i = 0; i < TLS_RANDOM_SIZE; i++)
+		random[i] = (uint8_t)(0x11 * (i % 16));
+	known = tls_keys_find(keys, random, TLS_MASTER);
+	CHECK_INT(told, known);
+	pcapng_secrets_free(secrets);
+	tls_keys_free(keys);
+	return known;
+}
+
+static void secrets_of_a_file_are_found_in_passing(void)
+{
+	static const struct {
+		const char *name;
+		bool swapped;
+		uint32_t magic, len;
+		size_t cut;
+		bool want;
+	} rows[] = {
+		{"as written here", false, 0x1a2b3c4d, sizeof(SESSION) - 1, 0, true},
+		{"in the other byte order", true, 0x1a2b3c4d, sizeof(SESSION) - 1, 0, true},
+		{"no section of pcapng", false, 0x1a2b3c4e, sizeof(SESSION) - 1, 0, false},
+		{"a text longer than its block", false, 0x1a2b3c4d, 4000000000, 0, false},
+		{"cut off inside", false, 0x1a2b3c4d, sizeof(SESSION) - 1, 30, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		for (size_t piece = 1; piece < 40; piece += 6) {
+			auto_buf struct buf file = {0};
+
+			make_file(&file, rows[i].swapped, rows[i].magic, rows[i].len);
+			file.len -= rows[i].cut;
+			if (!CHECK_INT(finds(&file, piece), rows[i].want))
+				fprintf(stderr, "in '%s'\n", rows[i].name);
+		}
+}
+
 CHECK_MAIN(CHECK_CASE(with_the_secrets_it_is_as_in_the_clear),
 	CHECK_CASE(without_them_it_is_opaque_and_says_that_it_hides),
 	CHECK_CASE(a_handshake_that_stalls_hides_nothing),
 	CHECK_CASE(a_gap_inside_it_ends_what_is_known),
 	CHECK_CASE(damaged_records_are_never_taken_for_content),
-	CHECK_CASE(key_lines_are_read_as_hostile))
+	CHECK_CASE(key_lines_are_read_as_hostile),
+	CHECK_CASE(secrets_of_a_file_are_found_in_passing))

@@ -1,13 +1,17 @@
 #include "tests/check/check.h"
+#include "tests/fake/tls_gen.h"
 #include "tests/unit/net_tell.h"
 
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/io.h"
 #include "base/proc.h"
+#include "net/capture.h"
+#include "net/tls_keys.h"
 #include "net/wire.h"
 
 #include <fcntl.h>
+#include <pcap/dlt.h>
 #include <pthread.h>
 
 #define WAIT_MS 20000
@@ -302,9 +306,131 @@ static void writes_a_file_that_wireshark_reads(void)
 	CHECK_STR(names, "store.rig\n");
 }
 
+/* ---- TLS: frames and secrets come by two ways ---- */
+
+static const struct tls_way tls_ways[] = {
+	{"1.2", false, "ECDHE-ECDSA-AES256-GCM-SHA384", .bare = false},
+	{"1.3", true, "TLS_AES_256_GCM_SHA384", .bare = false},
+};
+
+static void a_delivery_in_tls(struct gen *gen, const struct tls_way *way, struct buf *keys)
+{
+	static const char *const lines[] = {"220 hi\r\n", "EHLO me\r\n", "250 x\r\n",
+		"MAIL FROM:<a@x>\r\n", "250 ok\r\n", "RCPT TO:<b@y>\r\n", "250 ok\r\n", "DATA\r\n",
+		"354 go\r\n", "X-Mailrig-Token: t1\r\n\r\nhi\r\n.\r\n", "250 queued\r\n",
+		"QUIT\r\n", "221 bye\r\n"};
+	struct turn turns[ARRAY_SIZE(lines)];
+	struct talk talk = {MAIL_SMTP, turns, ARRAY_SIZE(lines), ARRAY_SIZE(lines), {0}}, sealed;
+	struct gen_conn conn = gen_conn(1, 25, false);
+
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+		turns[i] = (struct turn){i % 2 ? GEN_CLIENT : GEN_SERVER,
+			{.data = (char *)(uintptr_t)lines[i], .len = strlen(lines[i])}};
+	tls_wrap(&talk, way, &sealed, keys);
+	gen_init(gen, DLT_EN10MB);
+	gen_open(gen, &conn);
+	for (size_t i = 0; i < sealed.count; i++)
+		gen_send(gen, &conn, sealed.turns[i].from, sealed.turns[i].bytes.data,
+			sealed.turns[i].bytes.len);
+	talk_free(&sealed);
+}
+
+static void tell_keys(struct fixture *f, struct buf *keys)
+{
+	for (char *line = strtok(keys->data, "\n"); line; line = strtok(NULL, "\n"))
+		wire_keys(f->wire, line);
+}
+
+static void tells_what_tls_carries_once_the_secrets_come(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(tls_ways); i++) {
+		struct fixture *f = set_up(NULL);
+		auto_free char *before = NULL;
+		auto_free char *after = NULL;
+		auto_buf struct buf keys = {0};
+		struct gen gen;
+
+		a_delivery_in_tls(&gen, &tls_ways[i], &keys);
+		write_head(f);
+		write_frames(f, &gen, 0);
+		wire_keys(f->wire, "CLIENT_RANDOM 00 nonsense");
+		CHECK_INT(wire_flush(f->wire, deadline_in_ms(WAIT_MS)), 0);
+		before = told(f);
+		CHECK_HAS(before, "1 tls\n");
+		CHECK(!strstr(before, "attempt"));
+		tell_keys(f, &keys);
+		CHECK_INT(wire_flush(f->wire, deadline_in_ms(WAIT_MS)), 0);
+		after = told(f);
+		CHECK_HAS(after, "attempt t1 <a@x> to <b@y> 2yz");
+		gen_free(&gen);
+		tear_down(f);
+	}
+}
+
+/* What this file says of mail, by our own reader. */
+static char *read_again(const char *path)
+{
+	struct capture *capture;
+	struct buf out = {0};
+	struct dialogue_set *set = dialogue_set_new(ports, 2, false, tell_event, &out);
+	struct reassembly *reassembly = reassembly_new(&dialogue_reassembly_ops, set);
+	struct decoder *decoder = decoder_new(DLT_EN10MB);
+	struct segment segment;
+	struct frame frame;
+
+	if (CHECK_INT(capture_open_file(&capture, path, NULL), 0)) {
+		dialogue_set_keys(set, capture_keys(capture));
+		while (capture_next(capture, &frame, NULL) == 1)
+			if (decoder_frame(decoder, frame.data, frame.captured, frame.len, &segment))
+				reassembly_segment(reassembly, &segment, frame.ns);
+	}
+	reassembly_finish(reassembly);
+	reassembly_free(reassembly);
+	dialogue_set_free(set);
+	decoder_free(decoder);
+	capture_close(capture);
+	return buf_steal(&out);
+}
+
+static void keeps_the_secrets_in_front_of_the_frames(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(tls_ways); i++) {
+		struct fixture *f = set_up(NULL);
+		auto_free char *path = text_dup(f->file);
+		auto_free char *shown = NULL;
+		auto_free char *ours = NULL;
+		auto_free char *marks = NULL;
+		auto_buf struct buf keys = {0};
+		struct gen gen;
+
+		a_delivery_in_tls(&gen, &tls_ways[i], &keys);
+		write_head(f);
+		write_frames(f, &gen, 0);
+		CHECK_INT(wire_flush(f->wire, deadline_in_ms(WAIT_MS)), 0);
+		tell_keys(f, &keys); /* behind all frames */
+		wire_mark(f->wire, "the end");
+		gen_free(&gen);
+		tear_down(f);
+		ours = read_again(path);
+		CHECK_HAS(ours, "attempt t1 <a@x> to <b@y> 2yz");
+		if (!installed("tshark")) {
+			check_skip("tshark is not installed");
+			return;
+		}
+		shown = run((char *const[]){"tshark", "-r", path, "-Y", "smtp.req.command", "-T",
+			"fields", "-e", "smtp.req.command", NULL});
+		CHECK_STR(shown, "EHLO\nSTAR\nEHLO\nMAIL\nRCPT\nDATA\nQUIT\n");
+		marks = run((char *const[]){"tshark", "-r", path, "-Y", "frame.comment", "-T",
+			"fields", "-e", "frame.comment", NULL});
+		CHECK_STR(marks, "the end\n");
+	}
+}
+
 CHECK_MAIN(CHECK_CASE(tells_dialogues_while_frames_arrive_and_what_is_owed),
 	CHECK_CASE(maps_times_to_the_cell_clock),
 	CHECK_CASE(takes_a_second_writer_after_the_first_is_gone),
 	CHECK_CASE(takes_a_writer_after_one_that_said_nothing),
 	CHECK_CASE(survives_a_writer_of_nonsense), CHECK_CASE(closes_while_the_writer_goes_on),
-	CHECK_CASE(writes_a_file_that_wireshark_reads))
+	CHECK_CASE(writes_a_file_that_wireshark_reads),
+	CHECK_CASE(tells_what_tls_carries_once_the_secrets_come),
+	CHECK_CASE(keeps_the_secrets_in_front_of_the_frames))
