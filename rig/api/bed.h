@@ -250,10 +250,16 @@ struct bed_ops {
 	 * scan.json, tasks.txt, locks.txt. */
 	int (*evidence)(struct bed *bed, const char *dir, struct err *err);
 
-	/* Whether what hangs now ends by itself: the keys of `adjudged` of history.h, found out on a copy
-	 * whose idle time is skipped. The store stands still meanwhile, and so does the cell clock. May
-	 * take minutes. `stopping`: a stop is overdue. What could not be found out is an answer too. */
-	int (*adjudicate)(struct bed *bed, bool stopping, json_t **ret, struct err *err);
+	/* Keep a copy of the store as it hangs now, as NAME: the threads `tids` of `scan` wait, and whom the
+	 * store owes a reply. It stands still for as long as that takes, and so does the cell clock: the keys
+	 * of `branched` of history.h but its name. A negative errno, and why: there is no copy. */
+	int (*branch)(struct bed *bed, const char *name, const json_t *scan, const int *tids,
+		size_t count, json_t **ret, struct err *err);
+	/* Whether what hung in that copy ends by itself: the keys of `adjudged` of history.h, found out by
+	 * skipping its idle time, for at most `host_ms`. The store stands still meanwhile, and so does the
+	 * cell clock. The copy is gone afterwards. What could not be found out is an answer too. */
+	int (*adjudicate)(
+		struct bed *bed, const char *name, int64_t host_ms, json_t **ret, struct err *err);
 
 	/* What the rig left behind: an array of sentences, empty when clean. New reference. */
 	int (*residue)(struct bed *bed, json_t **ret, struct err *err);

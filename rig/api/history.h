@@ -100,10 +100,12 @@
  *		 waiters (roles) want while their holder waits for a client
  *	evidence {name, why}	taken now, into evidence/NAME (run/watch.h)
  *	suspected {name, why, op, age_s}	a hang: its evidence follows, of that name
- *	adjudged {name, recovery, after_guest_s?, event, answer_s?, guest_s, host_s, still_s, branch_bytes}
- *		 a hang (name: of its evidence) was run on in a branch whose idle time is skipped. recovery:
- *		 permanent (as long as guest_s), after_guest_s (since its wait began; event: by what; answer_s:
- *		 from now on until a client is answered), not-judged (event: why)
+ *	branched {name, still_s, branch_bytes}	a hang (name: of its evidence) is kept as a copy of the machine,
+ *		 which stood still for it; "t" leaves that out
+ *	adjudged {name, recovery, after_guest_s?, event, answer_s?, guest_s?, host_s?}
+ *		 that copy was run on, skipping its idle time. recovery: permanent (as long as guest_s),
+ *		 after_guest_s (since its wait began; event: by what; answer_s: from the copy on until a client
+ *		 is answered), not-judged (event: why)
  *	rig	 {trouble, text}	rig trouble: heal-failed residue capture-lost agent-silent panic
  *		 qemu-gone starved timeout set-up interrupted history (a line that could not be recorded)
  *	note	 {text}		for people

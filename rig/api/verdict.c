@@ -66,9 +66,29 @@ const char *hang_class_find(const char *name)
 	return NULL;
 }
 
+bool finding_recovery(const struct finding *finding, struct buf *out)
+{
+	const json_t *r = finding->recovery;
+	const char *recovery = json_get_text(r, "recovery", ""),
+		   *event = json_get_text(r, "recovery_event", "");
+	bool in_force = json_get_bool(r, "recovery_in_force", false);
+
+	if (!strcmp(recovery, "permanent"))
+		buf_addf(out, "permanent%s (searched %lld guest s)",
+			in_force ? " while the fault is in force" : "",
+			(long long)json_get_int(r, "searched_s", 0));
+	else if (!strcmp(recovery, "after_guest_s"))
+		buf_addf(out, "slow, recovers after about %lld guest s by %s",
+			(long long)json_get_int(r, "recovers_after_s", 0), event);
+	else if (*recovery)
+		buf_addf(out, "not judged: %s", event);
+	return *recovery;
+}
+
 void finding_free(struct finding *finding)
 {
 	json_decref(finding->diagnosis);
+	json_decref(finding->recovery);
 	for (size_t i = 0; i < finding->law_count; i++)
 		free(finding->laws[i]);
 	free(finding->laws);
@@ -113,17 +133,20 @@ static json_t *measured(int64_t value)
 
 static json_t *finding_to_json(const struct finding *finding)
 {
-	json_t *laws = json_array(), *lines = json_array();
+	json_t *laws = json_array(), *lines = json_array(), *json;
 
 	for (size_t i = 0; i < finding->law_count; i++)
 		json_array_append_new(laws, json_text(finding->laws[i]));
 	for (size_t i = 0; i < finding->line_count; i++)
 		json_array_append_new(lines, json_integer(finding->lines[i]));
-	return json_pack("{so so so so so sb sb sO*}", "signature",
+	json = json_pack("{so so so so so sb sb sO*}", "signature",
 		text_or_null(finding->signature), "class", text_or_null(finding->hang_class),
 		"laws", laws, "title", text_or_null(finding->title), "lines", lines, "suspect",
 		(int)finding->suspect, "baseline", (int)finding->baseline, "diagnosis",
 		finding->diagnosis);
+	if (finding->recovery)
+		json_object_update_missing(json, finding->recovery);
+	return json;
 }
 
 /* The cell is called after its first finding that rig trouble did not precede, else its first. */
@@ -186,6 +209,21 @@ static char *text_at(const json_t *json, const char *key)
 	return text_dup(json_get_text(json, key, NULL));
 }
 
+static json_t *recovery_from_json(const json_t *json)
+{
+	static const char *const keys[] = {"recovery", "recovery_event", "recovers_after_s",
+		"searched_s", "recovery_in_force", "recovery_from"};
+	json_t *recovery;
+
+	if (!*json_get_text(json, "recovery", ""))
+		return NULL;
+	recovery = json_object();
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (json_object_get(json, keys[i]))
+			json_object_set(recovery, keys[i], json_object_get(json, keys[i]));
+	return recovery;
+}
+
 static void finding_from_json(const json_t *json, struct finding *ret)
 {
 	const json_t *laws = json_object_get(json, "laws"), *lines = json_object_get(json, "lines");
@@ -199,6 +237,7 @@ static void finding_from_json(const json_t *json, struct finding *ret)
 		.suspect = json_get_bool(json, "suspect", false),
 		.baseline = json_get_bool(json, "baseline", false),
 		.diagnosis = json_incref(json_object_get(json, "diagnosis")),
+		.recovery = recovery_from_json(json),
 	};
 	snprintf(
 		ret->signature, sizeof(ret->signature), "%s", json_get_text(json, "signature", ""));

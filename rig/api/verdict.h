@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "base/buf.h"
 #include "base/err.h"
 
 #include <jansson.h>
@@ -46,6 +47,10 @@ struct finding {
 	bool baseline; /* broken without any fault */
 	json_t *diagnosis; /* of a hang or crash, or NULL: as diagnosis_to_json() gives it, and "from" (the
 			      evidence), "onset_s":[not yet, seen]?, "detected_s"? on the cell clock. Owned */
+	json_t *recovery; /* of a hang that was run on in a copy of the machine, or NULL: "recovery",
+			      "recovery_event", "recovers_after_s"?, "searched_s"?: guest time that it was given,
+			      "recovery_in_force": a fault was in force there, "recovery_from": the evidence.
+			      Owned; its keys stand in the finding's own object */
 };
 #define FINDING_LINES_MAX 64
 
@@ -61,7 +66,7 @@ struct result {
 	size_t finding_count;
 	int64_t fired, residue;
 	int64_t detect_ms, recover_ms, drain_ms, wall_ms;
-	int64_t recovers_after_s;
+	int64_t recovers_after_s; /* these three: of the first finding that has them */
 	char *recovery;	      /* "permanent" "after_guest_s" "not-judged", or NULL: nothing hung */
 	char *recovery_event; /* by what, or why not; one clause, or NULL */
 	uint32_t hits, tries; /* "hits":[5,5] */
@@ -74,6 +79,9 @@ struct result {
 			 or NULL */
 };
 
+/* "permanent (searched 21600 guest s)", "slow, recovers after about 9000 guest s by EVENT", "not judged: WHY"; false:
+ * the finding was not run on. The guest's words are in it, not escaped. */
+bool finding_recovery(const struct finding *finding, struct buf *out);
 void finding_free(struct finding *finding); /* what is inside */
 void result_free(struct result *result);
 /* The finding the cell is called after: the first that no rig trouble precedes, else the first; or

@@ -111,27 +111,6 @@ static void tell_lines(const struct finding *finding, struct buf *out)
 	buf_add_str(out, finding->line_count > LINES_SHOWN ? ", ...\n" : "\n");
 }
 
-static void tell_recovery(const struct result *r, struct buf *out)
-{
-	long long seconds = r->recovers_after_s;
-
-	if (!r->recovery)
-		return;
-	buf_add_str(out, "\nDOES IT END?\n  ");
-	if (!strcmp(r->recovery, "after_guest_s"))
-		buf_addf(out, "Yes, by itself, %lld h %lld min %lld s after its wait began.\n  ",
-			seconds / 3600, seconds / 60 % 60, seconds % 60);
-	else if (!strcmp(r->recovery, "permanent"))
-		buf_add_str(out, "Not by itself.\n  ");
-	else
-		buf_add_str(out, "Not judged.\n  ");
-	buf_add_str(out,
-		"A copy of the machine, on a network with nobody else on it, was run on with "
-		"idle time\n  skipped: ");
-	story_plain(out, r->recovery_event ? r->recovery_event : "");
-	buf_addc(out, '\n');
-}
-
 static void tell_sure(const struct result *r, const struct finding *first, struct buf *out)
 {
 	const json_t *d = first->diagnosis, *onset = json_object_get(d, "onset_s");
@@ -219,7 +198,7 @@ static void tell_history(const struct result *r, const struct history *history, 
 			story_causes(&r->findings[i], history, out);
 	if (first)
 		story_clients(first, history, out);
-	tell_recovery(r, out);
+	story_recovery(r, history, out);
 	if (first)
 		tell_sure(r, first, out);
 	story_timeline(history, first, out);

@@ -17,5 +17,8 @@ void story_causes(const struct finding *finding, const struct history *history, 
 void story_clients(const struct finding *finding, const struct history *history, struct buf *out);
 void story_unknown(const struct result *result, struct buf *out);
 
+/* story_recovery.c: whether it ends by itself, of each finding that was run on */
+void story_recovery(const struct result *result, const struct history *history, struct buf *out);
+
 /* story_timeline.c */
 void story_timeline(const struct history *history, const struct finding *finding, struct buf *out);

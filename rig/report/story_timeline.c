@@ -133,8 +133,13 @@ static void tell(struct teller *t, const struct event *event)
 	else if (event_is(event, "suspected"))
 		row(t, event->t, "DETECTED", "%s: %s has taken %.1f s", text_of(event, "why"),
 			text_of(event, "op"), json_get_real(event->data, "age_s", 0));
+	else if (event_is(event, "branched"))
+		row(t, event->t, "copy",
+			"of the machine, for %s; it stood still for %.2f s, "
+			"which this clock leaves out",
+			text_of(event, "name"), json_get_real(event->data, "still_s", 0));
 	else if (event_is(event, "adjudged"))
-		row(t, event->t, "branch", "%s: %s, %s", text_of(event, "name"),
+		row(t, event->t, "copy", "of %s, run on: %s, %s", text_of(event, "name"),
 			text_of(event, "recovery"), text_of(event, "event"));
 	else if (event_is(event, "evidence"))
 		row(t, event->t, "evidence", "evidence/%s/", text_of(event, "name"));

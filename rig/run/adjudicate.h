@@ -19,6 +19,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define ADJUDICATE_HOST_MS \
+	120000 /* host time for all hangs of a cell; what was not seen by then is not judged */
 #define ADJUDICATE_GRACE_S   120	/* guest time between a cause and what comes of it */
 #define ADJUDICATE_FIRST_S   (3 * 3600) /* doubled, up to the limit */
 #define ADJUDICATE_LIMIT_S   (6 * 3600) /* unless the store has longer timers of its own */

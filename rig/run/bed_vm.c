@@ -216,6 +216,7 @@ static void vm_close(struct bed *bed)
 	if (b->recording && vm_power_record(b, &err))
 		log_line("power: %s", err.text);
 	vm_power_close(b);
+	vm_branches_close(b);
 	witness_close(b->witness);
 	legs_close(b->legs);
 	vm_close_machine(b);
@@ -264,6 +265,7 @@ static const struct bed_ops vm_ops = {
 	.evidence = vm_evidence,
 	.stacks = vm_stacks,
 	.core = vm_core,
+	.branch = vm_branch,
 	.adjudicate = vm_adjudicate,
 	.residue = vm_residue,
 	.processes = vm_processes,

@@ -1,4 +1,4 @@
-/* A suspected hang on a branch of the machine: who is watched, and how far it is run on. */
+/* Branches of the machine, each saved at a suspected hang: who is watched there, and how far it is run on. */
 #include "run/adjudicate.h"
 #include "run/bed_vm_core.h"
 
@@ -7,29 +7,29 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "diagnose/diagnose.h"
-#include "run/rig_programs.h"
 #include "vm/warp.h"
 #include "vm/witness_wire.h"
 
 #include <string.h>
 
-#define SCAN_MS	  30000
+#define LOOK_MS	  10000
 #define OPEN_MS	  60000
-#define HOST_MS	  120000 /* for one hang; what was not seen by then is not judged */
 #define TICK_S	  300
 #define OWED_MAX  WATCH_CONNS_MAX
 #define TASKS_MAX CULPRITS_MAX
 
-struct trial {
+/* A branch, and what was known of those who waited when it was saved. */
+struct vm_branch {
+	struct vm_branch *next;
 	struct vm_bed *bed;
+	char *name, *dir;
 	struct adjudication judging;
 	struct owed owed[OWED_MAX];
 	struct warp_conn conns[OWED_MAX];
 	struct warp_task tasks[TASKS_MAX];
 	struct warp_watch watch;
 	json_t *scan, *before; /* before: the machine's own answer to `watch` */
-	char *branch, *dir;
-	int64_t saved_guest_ns, began_ns;
+	int64_t saved_guest_ns;
 	struct branch_size size;
 	double guest_s;
 };
@@ -53,7 +53,7 @@ static bool is_guest(const char *endpoint, uint16_t *ret_port)
 }
 
 /* The replies that the store owes to others. */
-static void find_owed(struct trial *t)
+static void find_owed(struct vm_branch *t)
 {
 	size_t count = wire_owed(t->bed->wire, t->owed, OWED_MAX);
 	int64_t now_ns = vm_bed_clock(t->bed, clock_mono_ns());
@@ -73,18 +73,6 @@ static void find_owed(struct trial *t)
 	t->judging.owed = t->watch.conn_count;
 }
 
-static json_t *owed_json(const struct trial *t)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < t->watch.conn_count; i++)
-		json_array_append_new(
-			list, json_pack("{ss si so sf}", "server", NETWORK_GUEST_ADDRESS, "port",
-				      t->conns[i].port, "client", json_text(t->conns[i].peer),
-				      "age_s", t->judging.owed_s));
-	return list;
-}
-
 static const json_t *scanned(const json_t *scan, int tid)
 {
 	json_t *task;
@@ -96,42 +84,29 @@ static const json_t *scanned(const json_t *scan, int tid)
 	return NULL;
 }
 
-/* Whom the diagnosis of this instant suspects. */
-static void find_tasks(struct trial *t, bool stopping)
+static void take_tasks(struct vm_branch *t, const int *tids, size_t count)
 {
-	auto_json json_t *owed = owed_json(t);
-	const struct diagnose_input input = {.scan = t->scan,
-		.owed = owed,
-		.stopping = stopping,
-		.target = t->bed->bed.target,
-		.ours = rig_programs};
-	struct diagnosis diagnosis = {0};
-
-	diagnose(&input, &diagnosis);
-	for (size_t i = 0; i < diagnosis.culprit_count && i < TASKS_MAX; i++) {
-		const struct culprit *culprit = &diagnosis.culprits[i];
-		const json_t *task = scanned(t->scan, culprit->tid);
+	for (size_t i = 0; i < count && i < TASKS_MAX; i++) {
+		const json_t *task = scanned(t->scan, tids[i]);
 
 		if (task)
-			t->tasks[t->watch.task_count++] = (struct warp_task){.pid = culprit->pid,
-				.tid = culprit->tid,
-				.start = json_get_int(task, "start", 0),
-				.syscall = json_get_text(task, "syscall", NULL)};
+			t->tasks[t->watch.task_count++] =
+				(struct warp_task){.pid = (int)json_get_int(task, "pid", 0),
+					.tid = tids[i],
+					.start = json_get_int(task, "start", 0),
+					.syscall = json_get_text(task, "syscall", NULL)};
 	}
-	diagnosis_free(&diagnosis);
 	t->watch.tasks = t->tasks;
 }
 
-static int look(struct trial *t, bool stopping, struct err *err)
+static int look(struct vm_branch *t, struct err *err)
 {
 	struct witness *witness = t->bed->witness;
-	int64_t deadline_ns = deadline_in_ms(SCAN_MS);
-	int rc = witness_scan_deep(witness, deadline_ns, &t->scan, err);
+	int64_t deadline_ns = deadline_in_ms(LOOK_MS);
+	int rc;
 
-	if (rc)
-		return rc;
-	find_owed(t);
-	find_tasks(t, stopping);
+	if (!t->watch.conn_count && !t->watch.task_count)
+		return err_set(err, -ENODATA, "nothing was found that waits");
 	rc = warp_look(witness, &t->watch, deadline_ns, &t->before, err);
 	if (!rc)
 		rc = witness_ping(witness, deadline_ns, &t->saved_guest_ns, err);
@@ -139,19 +114,85 @@ static int look(struct trial *t, bool stopping, struct err *err)
 	return rc;
 }
 
+/* ---- save ---- */
+
+static void free_branch(struct vm_branch *t)
+{
+	struct err trouble = {0};
+
+	if (fs_remove_tree(t->dir, &trouble))
+		log_line("adjudicate: %s", trouble.text);
+	adjudication_free(&t->judging);
+	json_decref(t->scan);
+	json_decref(t->before);
+	free(t->name);
+	free(t->dir);
+	free(t);
+}
+
+void vm_branches_close(struct vm_bed *b)
+{
+	while (b->branches) {
+		struct vm_branch *next = b->branches->next;
+
+		free_branch(b->branches);
+		b->branches = next;
+	}
+}
+
+static int check_can(struct vm_bed *b, struct err *err)
+{
+	if (b->halted || vm_power_off(b))
+		return err_set(err, -EBUSY, "the machine does not run");
+	if (b->power)
+		return err_set(err, -EOPNOTSUPP, "what the disks take is recorded in this cell");
+	return branch_can(machine_spec(b->machine), BRANCH_WARP, err);
+}
+
+int vm_branch(struct bed *bed, const char *name, const json_t *scan, const int *tids, size_t count,
+	json_t **ret, struct err *err)
+{
+	struct vm_bed *b = (struct vm_bed *)bed;
+	struct vm_branch *t = mem_zero(1, sizeof(*t));
+	auto_free char *saved = NULL;
+	int rc = check_can(b, err);
+
+	t->bed = b;
+	t->name = text_dup(name);
+	t->dir = text_fmt("%s/branch-%s", b->dir, name);
+	t->scan = json_incref((json_t *)scan);
+	saved = path_join(t->dir, "saved");
+	find_owed(t);
+	take_tasks(t, tids, count);
+	if (!rc)
+		rc = look(t, err);
+	if (!rc)
+		rc = branch_save(b->machine, saved, &t->size, err);
+	if (rc) {
+		free_branch(t);
+		return rc;
+	}
+	t->next = b->branches;
+	b->branches = t;
+	*ret = json_pack("{sf sI}", "still_s", seconds(t->size.still_ns), "branch_bytes",
+		(json_int_t)t->size.bytes);
+	return 0;
+}
+
 /* ---- the branch ---- */
 
 static bool on_event(void *arg, const char *name, const json_t *json, int64_t elapsed_ns)
 {
-	struct trial *t = arg;
+	struct vm_branch *t = arg;
 
 	return adjudication_event(&t->judging, name, json, elapsed_ns);
 }
 
 /* NULL: run on to the limit; else why not. Three hours and doubling: most ends of hangs are early. */
-static const char *run_on(struct trial *t, struct warp *warp, double limit_s, struct err *err)
+static const char *run_on(
+	struct vm_branch *t, struct warp *warp, double limit_s, int64_t host_ms, struct err *err)
 {
-	int64_t deadline_ns = deadline_in_ms(HOST_MS);
+	int64_t deadline_ns = deadline_in_ms(host_ms);
 	double until_s = ADJUDICATE_FIRST_S;
 	enum warp_end end;
 
@@ -167,22 +208,23 @@ static const char *run_on(struct trial *t, struct warp *warp, double limit_s, st
 	}
 	if (end == WARP_LATE)
 		err_set(err, -ETIMEDOUT,
-			"only %.0f s of guest time passed in %d s: the guest is not idle",
-			t->guest_s, HOST_MS / 1000);
+			"nothing moved in %.0f s of guest time, and no more passed in %.0f s",
+			t->guest_s, (double)host_ms / 1000);
 	return end == WARP_STOPPED ? NULL : err->text;
 }
 
-static int run_branch(struct trial *t, json_t **ret, struct err *err)
+static int run_branch(struct vm_branch *t, int64_t host_ms, json_t **ret, struct err *err)
 {
+	auto_free char *saved = path_join(t->dir, "saved"), *own = path_join(t->dir, "warp");
 	const struct warp_options options = {.spec = machine_spec(t->bed->machine),
-		.branch = t->branch,
-		.dir = t->dir,
+		.branch = saved,
+		.dir = own,
 		.saved_guest_ns = t->saved_guest_ns,
 		.tick_ns = TICK_S * NS_PER_SEC,
 		.watch = t->watch,
 		.fn = on_event,
 		.arg = t,
-		.deadline_ns = deadline_in_ms(OPEN_MS)};
+		.deadline_ns = deadline_in_ms(host_ms < OPEN_MS ? host_ms : OPEN_MS)};
 	double limit_s = adjudication_limit_s(&t->bed->bed.target->timers);
 	struct warp *warp = NULL;
 	struct err why = {0};
@@ -191,60 +233,42 @@ static int run_branch(struct trial *t, json_t **ret, struct err *err)
 
 	if (rc)
 		return rc;
-	stopped = run_on(t, warp, limit_s, &why);
+	stopped = run_on(t, warp, limit_s, host_ms, &why);
 	*ret = adjudication_result(&t->judging, t->guest_s, stopped);
 	warp_close(warp);
 	return 0;
 }
 
-static int try_it(struct trial *t, bool stopping, json_t **ret, struct err *err)
+static struct vm_branch *take_branch(struct vm_bed *b, const char *name)
 {
-	int rc = branch_can(machine_spec(t->bed->machine), BRANCH_WARP, err);
+	for (struct vm_branch **at = &b->branches; *at; at = &(*at)->next)
+		if (!strcmp((*at)->name, name)) {
+			struct vm_branch *found = *at;
 
-	if (!rc)
-		rc = look(t, stopping, err);
-	if (!rc && !t->watch.conn_count && !t->watch.task_count)
-		rc = err_set(err, -ENODATA, "nothing was found that waits");
-	if (!rc)
-		rc = machine_pause(t->bed->machine, err);
-	if (!rc)
-		rc = branch_save(t->bed->machine, t->branch, &t->size, err);
-	return rc ? rc : run_branch(t, ret, err);
+			*at = found->next;
+			return found;
+		}
+	return NULL;
 }
 
-/* The machine stands still meanwhile: what is judged is this moment, and the cell goes on from it. */
-int vm_adjudicate(struct bed *bed, bool stopping, json_t **ret, struct err *err)
+/* The machine stands still meanwhile: the host's processors are for the branch. */
+int vm_adjudicate(struct bed *bed, const char *name, int64_t host_ms, json_t **ret, struct err *err)
 {
 	struct vm_bed *b = (struct vm_bed *)bed;
-	struct trial *t = mem_zero(1, sizeof(*t));
-	struct err why = {0}, trouble = {0};
-	json_t *result = NULL;
-	bool was_paused = machine_is_paused(b->machine);
+	struct vm_branch *t = take_branch(b, name);
+	int64_t began_ns = clock_mono_ns();
+	bool paused;
 	int rc;
 
-	t->bed = b;
-	t->began_ns = clock_mono_ns();
-	t->branch = path_join(b->dir, "branch");
-	t->dir = path_join(b->dir, "warp");
-	if (try_it(t, stopping, &result, &why))
-		result = json_pack(
-			"{ss so}", "recovery", "not-judged", "event", json_text(why.text));
-	rc = was_paused ? 0 : machine_resume(b->machine, err);
-	json_object_update_new(result,
-		json_pack("{sf sf sf sI}", "guest_s", t->guest_s, "host_s",
-			seconds(clock_mono_ns() - t->began_ns), "still_s",
-			seconds(t->size.still_ns), "branch_bytes", (json_int_t)t->size.bytes));
-	if (rc)
-		json_decref(result);
-	else
-		*ret = result;
-	if (fs_remove_tree(t->branch, &trouble) || fs_remove_tree(t->dir, &trouble))
-		log_line("adjudicate: %s", trouble.text);
-	adjudication_free(&t->judging);
-	json_decref(t->scan);
-	json_decref(t->before);
-	free(t->branch);
-	free(t->dir);
-	free(t);
+	if (!t)
+		return err_set(err, -ENOENT, "there is no branch '%s'", name);
+	paused = !machine_is_paused(b->machine) && !machine_pause(b->machine, NULL);
+	rc = run_branch(t, host_ms, ret, err);
+	if (paused && machine_resume(b->machine, NULL))
+		log_line("adjudicate: the machine does not go on");
+	if (!rc)
+		json_object_update_new(*ret, json_pack("{sf sf}", "guest_s", t->guest_s, "host_s",
+						     seconds(clock_mono_ns() - began_ns)));
+	free_branch(t);
 	return rc;
 }

@@ -38,6 +38,7 @@ struct vm_bed {
 	int64_t clock_offset_ns;    /* guest's wall clock over its monotonic one, before any jump */
 	int64_t paused_ns;	    /* of a machine that is closed already */
 	struct vm_power *power;	    /* NULL: no step of the cell cuts it */
+	struct vm_branch *branches; /* saved and not yet run on */
 };
 
 /* The bed's clock at a moment of CLOCK_MONOTONIC: it stands still while the rig pauses the machine. */
@@ -58,8 +59,6 @@ int vm_fill_disk(
 int vm_hurt_link(struct bed *bed, const struct link_hurt *hurt, struct err *err);
 int vm_cut_link(struct bed *bed, bool cut, struct err *err);
 int vm_shift_clock(struct bed *bed, int64_t shift_ns, struct err *err);
-int vm_adjudicate(
-	struct bed *bed, bool stopping, json_t **ret, struct err *err); /* bed_vm_adjudicate.c */
 int vm_measure(struct bed *bed, json_t **ret, struct err *err);		/* bed_vm_measure.c */
 int vm_files(struct bed *bed, const char *const *globs, bool live,
 	void (*each)(void *arg, const char *path, const char *bytes, size_t len), void *arg,
@@ -83,6 +82,13 @@ void vm_power_close(struct vm_bed *bed); /* before the machine */
 int vm_cut_power(struct bed *bed, const struct power_cut *cut, int64_t *ret_at_ns, struct err *err);
 int vm_restore_power(struct bed *bed, struct power_loss *ret, struct err *err);
 int vm_tail_logs(struct vm_bed *bed, struct err *err); /* bed_vm.c */
+
+/* bed_vm_adjudicate.c */
+int vm_branch(struct bed *bed, const char *name, const json_t *scan, const int *tids, size_t count,
+	json_t **ret, struct err *err);
+int vm_adjudicate(
+	struct bed *bed, const char *name, int64_t host_ms, json_t **ret, struct err *err);
+void vm_branches_close(struct vm_bed *bed);
 
 /* bed_vm_evidence.c */
 int vm_scan(struct bed *bed, bool deep, json_t **ret, struct err *err);

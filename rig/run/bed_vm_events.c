@@ -11,7 +11,7 @@
 
 int64_t vm_bed_clock(struct vm_bed *b, int64_t mono_ns)
 {
-	int64_t paused = b->machine ? machine_paused_ns(b->machine) : b->paused_ns;
+	int64_t paused = b->machine ? machine_paused_before(b->machine, mono_ns) : b->paused_ns;
 
 	return mono_ns - b->origin_ns - paused;
 }

@@ -4,6 +4,7 @@
 #include "base/fs.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "run/adjudicate.h"
 #include "run/campaign_folder.h"
 #include "run/judge.h"
 #include "run/known.h"
@@ -130,7 +131,7 @@ static int64_t plan_limit_ms(const struct plan *plan)
 	int64_t retry = plan->target->timers.retry_longest_ms;
 
 	return plan->scenario->deadline_ms + o.recover_ms + o.drain_ms + (retry > 0 ? retry : 0) +
-	       o.stop_ms + plan->target->ready_within_ms + CELL_SLACK_MS;
+	       o.stop_ms + plan->target->ready_within_ms + ADJUDICATE_HOST_MS + CELL_SLACK_MS;
 }
 
 static void blank_result(
@@ -236,6 +237,7 @@ static void add_follow(struct runner *r, struct task *cell, enum task_kind kind,
 	struct task *task = add_task(r, kind, plan, path_join(cell->dir, name));
 
 	task->cell = cell;
+	plan->again = kind == TASK_AGAIN;
 	free(plan->baseline);
 	plan->baseline = text_fmt("../%s", cell->plan->baseline);
 	cell->open++;

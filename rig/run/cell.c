@@ -309,8 +309,11 @@ static void live(struct cell *cell)
 		hurt(cell);
 	if (!cell_ended(cell))
 		whole = settle(cell);
-	watch_close(cell);
+	watch_stop(cell);
 	close_wire(cell);
+	if (!interrupted)
+		watch_adjudicate(cell);
+	watch_close(cell);
 	if (interrupted)
 		cell_trouble(cell, "interrupted", "the run was interrupted");
 	else if (!cell->broken && whole)

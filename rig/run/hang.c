@@ -86,7 +86,7 @@ static json_t *deaths(const struct history *history, double until)
 {
 	json_t *died = json_array();
 
-	for (size_t i = 0; i < history->count; i++) {
+	for (size_t i = 0; history && i < history->count; i++) {
 		const struct event *event = &history->events[i];
 
 		if (event_is(event, "died") && event->t <= until &&
@@ -116,7 +116,7 @@ static int64_t queued_at(const struct history *history, double t)
 {
 	int64_t depth = 0;
 
-	for (size_t i = 0; i < history->count && history->events[i].t <= t; i++)
+	for (size_t i = 0; history && i < history->count && history->events[i].t <= t; i++)
 		if (event_is(&history->events[i], "queue"))
 			depth = json_get_int(history->events[i].data, "depth", 0);
 	return depth;
@@ -165,6 +165,19 @@ static void diagnose_instant(struct explaining *x, struct instant *at)
 			.ours = rig_programs,
 		},
 		&at->diagnosis);
+}
+
+void hang_diagnose(const struct plan *plan, const char *dir, const char *name,
+	const struct history *history, struct diagnosis *ret)
+{
+	struct explaining x = {.plan = plan, .dir = dir, .history = history};
+	struct instant at = {.name = name, .t = INFINITY};
+
+	x.healthy = load(&x, "healthy", "scan.json");
+	diagnose_instant(&x, &at);
+	*ret = at.diagnosis;
+	json_decref(at.since);
+	json_decref(x.healthy);
 }
 
 /* A store that is whole is no evidence of a hang. */
@@ -375,6 +388,53 @@ static void merge(struct result *result)
 	result->finding_count = count;
 }
 
+/* ---- whether it ends by itself ---- */
+
+static const struct instant *instant_named(const struct explaining *x, const char *name)
+{
+	for (size_t i = 0; i < x->count; i++)
+		if (!strcmp(x->instants[i].name, name))
+			return &x->instants[i];
+	return NULL;
+}
+
+static json_t *recovery_json(const json_t *adjudged, bool in_force)
+{
+	json_t *json = json_pack("{ss ss sb ss}", "recovery",
+		json_get_text(adjudged, "recovery", "not-judged"), "recovery_event",
+		json_get_text(adjudged, "event", ""), "recovery_in_force", (int)in_force,
+		"recovery_from", json_get_text(adjudged, "name", "?"));
+
+	if (json_object_get(adjudged, "after_guest_s"))
+		json_object_set(
+			json, "recovers_after_s", json_object_get(adjudged, "after_guest_s"));
+	if (json_object_get(adjudged, "guest_s"))
+		json_object_set_new(json, "searched_s",
+			json_integer((json_int_t)(json_get_real(adjudged, "guest_s", 0) + 0.5)));
+	return json;
+}
+
+/* Of the copies of this hang the one in which no fault was in force says most. */
+static void set_recovery(const struct explaining *x, struct finding *finding)
+{
+	bool in_force = true;
+
+	for (size_t i = 0; i < x->history->count; i++) {
+		const struct event *event = &x->history->events[i];
+		const struct instant *at;
+
+		if (!event_is(event, "adjudged"))
+			continue;
+		at = instant_named(x, json_get_text(event->data, "name", ""));
+		if (!at || strcmp(at->diagnosis.signature, finding->signature) != 0 ||
+			(finding->recovery && (at->in_force || !in_force)))
+			continue;
+		json_decref(finding->recovery);
+		finding->recovery = recovery_json(event->data, at->in_force);
+		in_force = at->in_force;
+	}
+}
+
 /* From the first moment at which the hang may have begun: an upper bound. */
 static int64_t detect_ms(const struct finding *finding)
 {
@@ -407,6 +467,9 @@ void hang_explain(const struct plan *plan, const char *dir, const struct history
 			explain_hang(x, finding);
 	}
 	merge(result);
+	for (size_t i = 0; i < result->finding_count; i++)
+		if (result->findings[i].diagnosis)
+			set_recovery(x, &result->findings[i]);
 	result->detect_ms = detect_ms(&result->findings[0]);
 	for (size_t i = 0; i < x->count; i++) {
 		diagnosis_free(&x->instants[i].diagnosis);

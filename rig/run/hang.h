@@ -9,6 +9,10 @@
 #include "diagnose/diagnose.h"
 #include "run/plan.h"
 
+/* What evidence/NAME of `dir` says, of which the history (NULL: none) need not tell yet. */
+void hang_diagnose(const struct plan *plan, const char *dir, const char *name,
+	const struct history *history, struct diagnosis *ret);
+
 /* Gives the findings of a result that are hangs or crashes their class, culprits and signature, and makes one
  * finding of those with one cause. */
 void hang_explain(const struct plan *plan, const char *dir, const struct history *history,

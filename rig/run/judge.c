@@ -215,16 +215,16 @@ static int64_t milliseconds(double seconds)
 	return (int64_t)(seconds * 1000.0 + 0.5);
 }
 
-/* The first hang that was run on gives the cell its recovery; a later one is mostly its consequence. */
-static void measure_recovery(const struct event *event, struct result *ret)
+/* A later hang is mostly a consequence of the first. */
+static void measure_recovery(struct result *ret)
 {
-	if (ret->recovery && strcmp(ret->recovery, "not-judged"))
-		return;
-	free(ret->recovery);
-	free(ret->recovery_event);
-	ret->recovery = text_dup(json_get_text(event->data, "recovery", "not-judged"));
-	ret->recovery_event = text_dup(json_get_text(event->data, "event", ""));
-	ret->recovers_after_s = json_get_int(event->data, "after_guest_s", -1);
+	for (size_t i = 0; i < ret->finding_count && !ret->recovery; i++) {
+		const json_t *recovery = ret->findings[i].recovery;
+
+		ret->recovery = text_dup(json_get_text(recovery, "recovery", NULL));
+		ret->recovery_event = text_dup(json_get_text(recovery, "recovery_event", NULL));
+		ret->recovers_after_s = json_get_int(recovery, "recovers_after_s", -1);
+	}
 }
 
 static void measure(struct weighing *w, struct result *ret)
@@ -241,12 +241,11 @@ static void measure(struct weighing *w, struct result *ret)
 			ret->recover_ms = milliseconds(json_get_real(event->data, "took_s", 0));
 		else if (event_is(event, "drained") && json_get_bool(event->data, "empty", false))
 			ret->drain_ms = milliseconds(json_get_real(event->data, "took_s", 0));
-		else if (event_is(event, "adjudged"))
-			measure_recovery(event, ret);
 		else if (event_is(event, "bed") && !ret->accelerator)
 			ret->accelerator =
 				text_dup(json_get_text(event->data, "accelerator", "none"));
 	}
+	measure_recovery(ret);
 	if (ret->detect_ms < 0 && broken >= 0 && in_force >= 0 && broken >= in_force)
 		ret->detect_ms = milliseconds(broken - in_force);
 }

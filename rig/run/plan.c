@@ -75,6 +75,8 @@ json_t *plan_to_json(const struct plan *plan)
 		json_object_set_new(json, "skip", json_string(plan->skip));
 	if (plan->baseline)
 		json_object_set_new(json, "baseline", json_string(plan->baseline));
+	if (plan->again)
+		json_object_set_new(json, "again", json_true());
 	if (plan->target->settings.count)
 		json_object_set_new(json, "settings", words_to_json(&plan->target->settings));
 	return json;
@@ -99,6 +101,7 @@ int plan_from_json(const json_t *json, struct plan **ret, struct err *err)
 	plan->slot = (uint32_t)json_get_int(json, "slot", 1);
 	plan->skip = text_dup(json_get_text(json, "skip", NULL));
 	plan->baseline = text_dup(json_get_text(json, "baseline", NULL));
+	plan->again = json_get_bool(json, "again", false);
 	if (kind < 0)
 		rc = err_set(err, -EINVAL, "a plan needs 'kind': cell, baseline or control");
 	else if (!fs_name_ok(plan->id))

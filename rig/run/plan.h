@@ -31,6 +31,7 @@ struct plan {
 	struct target *target;
 	char *skip;	/* why this target cannot take it, or NULL */
 	char *baseline; /* folder of its baseline, relative to the cell's folder, or NULL */
+	bool again;	/* a cell's repetition: what it finds was found before */
 };
 
 struct plan_list {

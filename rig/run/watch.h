@@ -15,6 +15,10 @@
  *	input.json	{"t","why","owed_limit_s","progressed","stopping","frozen","in_force":[step,..],
  *			"parked":[tid,..],"ops":[{"op","age_s"}],"since":{"tid":[not yet, seen]}}: between
  *			which two moments of the cell clock each thread came into the call it is in
+ * Where that evidence names somebody, the machine is copied then and there (bed.h, `branch`), once for each culprit, and
+ * once more if it still hangs when no fault is in force any more; a tenth of a second, which the cell clock leaves out.
+ * What is to be found out from the copies is found out when the cell is over.
+ *
  * evidence/healthy/scan.json is the healthy one. A judge needs no more: nothing here decides a verdict.
  *
  * All functions may be called from any thread of the cell without its lock, unless they say otherwise.
@@ -30,7 +34,12 @@ struct watch;
 /* Takes the healthy scan, before the cell clock begins; nothing where the bed cannot scan. */
 void watch_open(struct cell *cell);
 void watch_start(struct cell *cell);
+void watch_stop(struct cell *cell); /* nothing is looked at any more */
 void watch_close(struct cell *cell);
+
+/* The cell is over: says of each copy that was kept whether its hang ends by itself (`adjudged` in the history). For
+ * at most ADJUDICATE_HOST_MS (adjudicate.h). After watch_stop(). */
+void watch_adjudicate(struct cell *cell);
 
 /* Saves what the cell looks like now as evidence/NAME; `twice`: two instants. */
 void watch_evidence(struct cell *cell, const char *name, const char *why, bool twice);

@@ -286,6 +286,7 @@ void machine_close(struct machine *m)
 	pthread_mutex_destroy(&m->lock);
 	pthread_mutex_destroy(&m->turn);
 	free(m->capture);
+	free(m->pauses);
 	free(m->dir);
 	free(m);
 }

@@ -125,6 +125,8 @@ int machine_take_witness_fd(struct machine *machine);
 int machine_pause(struct machine *machine, struct err *err);
 int machine_resume(struct machine *machine, struct err *err);
 int64_t machine_paused_ns(struct machine *machine);
+/* The part of it that lies before a moment of the host's clock. */
+int64_t machine_paused_before(struct machine *machine, int64_t mono_ns);
 bool machine_is_paused(struct machine *machine);
 
 /* Press the reset button and let the guest boot again: memory is lost, the disks' contents as QEMU holds them

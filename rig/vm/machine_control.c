@@ -14,8 +14,11 @@ void machine_set_running(struct machine *m)
 	pthread_mutex_lock(&m->lock);
 	if (!m->running_since_ns)
 		m->running_since_ns = now;
-	if (m->still_since_ns)
+	if (m->still_since_ns) {
 		m->paused_ns += now - m->still_since_ns;
+		m->pauses = mem_grow(m->pauses, m->pause_count + 1, sizeof(*m->pauses));
+		m->pauses[m->pause_count++] = (struct machine_pause){m->still_since_ns, now};
+	}
 	m->still_since_ns = 0;
 	pthread_mutex_unlock(&m->lock);
 }
@@ -87,6 +90,24 @@ int64_t machine_paused_ns(struct machine *m)
 	sum = m->paused_ns;
 	if (m->still_since_ns)
 		sum += clock_mono_ns() - m->still_since_ns;
+	pthread_mutex_unlock(&m->lock);
+	return sum;
+}
+
+/* Pauses do not overlap, and each begins after the one before it. */
+int64_t machine_paused_before(struct machine *m, int64_t mono_ns)
+{
+	int64_t sum;
+
+	pthread_mutex_lock(&m->lock);
+	sum = m->paused_ns;
+	for (size_t i = m->pause_count; i-- && m->pauses[i].to_ns > mono_ns;) {
+		const struct machine_pause *pause = &m->pauses[i];
+
+		sum -= pause->to_ns - (pause->from_ns > mono_ns ? pause->from_ns : mono_ns);
+	}
+	if (m->still_since_ns && mono_ns > m->still_since_ns)
+		sum += mono_ns - m->still_since_ns;
 	pthread_mutex_unlock(&m->lock);
 	return sum;
 }

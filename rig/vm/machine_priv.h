@@ -32,7 +32,11 @@ struct machine {
 	bool hung_up;  /* QMP's last event has come */
 	int64_t running_since_ns;
 	int64_t still_since_ns; /* paused or off by the rig since then; 0: not */
-	int64_t paused_ns;	/* pauses that are over */
+	int64_t paused_ns;	/* pauses that are over: the sum of these */
+	struct machine_pause {
+		int64_t from_ns, to_ns;
+	} * pauses;
+	size_t pause_count;
 };
 
 struct machine_launch {

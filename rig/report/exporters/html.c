@@ -91,6 +91,7 @@ static void add_graph(struct buf *out, const struct finding *finding)
 static void add_finding(struct buf *out, const struct result *cell, const struct finding *finding)
 {
 	bool known = cell->state == FINDING_KNOWN;
+	auto_buf struct buf recovery = {0};
 
 	buf_addf(out, "<section%s>\n<h3><code>", known ? " class=\"known\"" : "");
 	markup_add(out, text_or(finding->signature, "?"));
@@ -99,6 +100,11 @@ static void add_finding(struct buf *out, const struct result *cell, const struct
 		finding->baseline ? ", without any fault" : "");
 	markup_add(out, text_or(finding->title, text_or(cell->reason, "")));
 	buf_add_str(out, "</p>\n");
+	if (finding_recovery(finding, &recovery)) {
+		buf_add_str(out, "<p>recovery: ");
+		markup_add(out, buf_text(&recovery));
+		buf_add_str(out, "</p>\n");
+	}
 	add_graph(out, finding);
 	buf_add_str(out, "<p class=\"f\">");
 	markup_add(out, text_or(cell->scenario, "?"));

@@ -94,6 +94,8 @@ static void add_result(struct buf *out, const struct result *cell)
 
 static void add_finding(struct buf *out, const struct finding *finding)
 {
+	auto_buf struct buf recovery = {0};
+
 	buf_add_str(out, "finding: ");
 	markup_add(out, text_or(finding->signature, "?"));
 	if (finding->suspect)
@@ -109,6 +111,11 @@ static void add_finding(struct buf *out, const struct finding *finding)
 	buf_addc(out, '\n');
 	markup_add(out, text_or(finding->title, ""));
 	buf_addc(out, '\n');
+	if (finding_recovery(finding, &recovery)) {
+		buf_add_str(out, "recovery: ");
+		markup_add(out, buf_text(&recovery));
+		buf_addc(out, '\n');
+	}
 }
 
 static void add_output(struct buf *out, const struct result *cell)
