@@ -15,9 +15,9 @@
  *	input.json	{"t","why","owed_limit_s","progressed","stopping","frozen","in_force":[step,..],
  *			"parked":[tid,..],"ops":[{"op","age_s"}],"since":{"tid":[not yet, seen]}}: between
  *			which two moments of the cell clock each thread came into the call it is in
- * Where that evidence names somebody, the machine is copied then and there (bed.h, `branch`), once for each culprit, and
- * once more if it still hangs when no fault is in force any more; a tenth of a second, which the cell clock leaves out.
- * What is to be found out from the copies is found out when the cell is over.
+ * Where that evidence names somebody, the machine is copied then and there (bed.h, `branch`), once for each
+ * culprit, and once more if it still hangs when no fault is in force any more; that takes some tenths of a
+ * second, which the cell clock leaves out. What is to be found out from the copies waits until the cell is over.
  *
  * evidence/healthy/scan.json is the healthy one. A judge needs no more: nothing here decides a verdict.
  *
