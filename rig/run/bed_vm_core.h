@@ -59,7 +59,7 @@ int vm_fill_disk(
 int vm_hurt_link(struct bed *bed, const struct link_hurt *hurt, struct err *err);
 int vm_cut_link(struct bed *bed, bool cut, struct err *err);
 int vm_shift_clock(struct bed *bed, int64_t shift_ns, struct err *err);
-int vm_measure(struct bed *bed, json_t **ret, struct err *err);		/* bed_vm_measure.c */
+int vm_measure(struct bed *bed, json_t **ret, struct err *err); /* bed_vm_measure.c */
 int vm_files(struct bed *bed, const char *const *globs, bool live,
 	void (*each)(void *arg, const char *path, const char *bytes, size_t len), void *arg,
 	struct err *err); /* bed_vm_files.c */
