@@ -1,19 +1,51 @@
 /*
- * The very file that another step holds at a parked call is removed behind the store's back. It cannot be
- * healed: what was removed is gone, which is the point.
+ * Files are removed behind the store's back: the very file that another step holds at a parked call, or all that a
+ * path of the target names. It cannot be healed: what was removed is gone, which is the point.
  */
-#include "api/fault.h"
+#include "api/call_rule.h"
+
+#include <string.h>
+
+#define LIST_MS 30000
+
+static const struct fault_param params[] = {
+	{"path", false,
+		"what: a path name of the target, or a glob (default: the file of the parked "
+		"call)"},
+	{"user", false, "whose (default: anybody's)"},
+	{0},
+};
+
+/* It becomes part of a shell line. */
+static bool is_plain(const char *glob)
+{
+	return !glob[strspn(glob, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				  "_./*?+@,=:{}-")];
+}
 
 static int check(const struct step *step, const struct target *target, struct err *err)
 {
-	(void)target;
-	if (step->trigger.kind != TRIGGER_WHILE)
+	if (!step->path && step->trigger.kind != TRIGGER_WHILE)
+		return err_set(err, -EINVAL,
+			"'unlink' needs 'while:' a park step, whose file it removes, or 'path'");
+	if (!step->path)
+		return 0;
+	if (!is_plain(step->path))
 		return err_set(
-			err, -EINVAL, "'unlink' needs 'while:' a park step, whose file it removes");
+			err, -EINVAL, "'path: %s' has a character that is no file's", step->path);
+	if (step->path[0] != '/' && !target_paths(target, step->path))
+		return err_set(err, -ENOTSUP, "no path '%s'", step->path);
 	return 0;
 }
 
-static int fire(struct fault_run *run, struct err *err)
+static int remove_file(struct fault_run *run, const char *path, struct err *err)
+{
+	const struct deletion deletion = {.file = path};
+
+	return run->remove(run->arg, &deletion, &run->fired, err);
+}
+
+static int remove_held(struct fault_run *run, struct err *err)
 {
 	struct call_status status;
 	int rc;
@@ -25,9 +57,51 @@ static int fire(struct fault_run *run, struct err *err)
 		return rc;
 	if (!status.parked || status.path[0] != '/')
 		return err_set(err, -ENOENT, "no call is parked on a file");
-	rc = run->bed->ops->unlink(run->bed, status.path, err);
-	run->fired += rc == 0;
+	return remove_file(run, status.path, err);
+}
+
+static int list_files(struct fault_run *run, struct buf *ret, struct err *err)
+{
+	struct buf line auto_buf = {0};
+	struct command_result result = {0};
+	char *globs[CALL_GLOBS_MAX];
+	size_t count = call_rule_globs(run, globs);
+	int rc;
+
+	buf_add_str(&line, "for f in");
+	for (size_t i = 0; i < count; i++) {
+		if (is_plain(globs[i]))
+			buf_addf(&line, " %s", globs[i]);
+		free(globs[i]);
+	}
+	buf_add_str(&line, "; do [ -d \"$f\" ] || [ ! -e \"$f\" ] || echo \"$f\"; done");
+	rc = run->bed->ops->run(run->bed, buf_text(&line), NULL, LIST_MS, false, &result, err);
+	if (!rc && result.timed_out)
+		rc = err_set(err, -ETIMEDOUT, "the files to unlink could not be listed");
+	if (!rc)
+		buf_add(ret, buf_text(&result.output), result.output.len);
+	buf_free(&result.output);
 	return rc;
+}
+
+/* What has gone by itself meanwhile is no trouble. */
+static int remove_all(struct fault_run *run, struct err *err)
+{
+	struct buf list auto_buf = {0};
+	char *text, *save = NULL;
+	int rc = list_files(run, &list, err);
+
+	text = buf_steal(&list);
+	for (char *file = strtok_r(text, "\n", &save); file && !rc;
+		file = strtok_r(NULL, "\n", &save))
+		remove_file(run, file, NULL);
+	free(text);
+	return rc;
+}
+
+static int fire(struct fault_run *run, struct err *err)
+{
+	return run->step->path ? remove_all(run, err) : remove_held(run, err);
 }
 
 static int nothing(struct fault_run *run, struct err *err)
@@ -39,10 +113,11 @@ static int nothing(struct fault_run *run, struct err *err)
 
 const struct fault fault_unlink = {
 	.name = "unlink",
-	.summary = "the file that a parked call is about to use is removed",
+	.summary = "files are removed: the one a parked call is about to use, or all of a path",
 	.family = FAMILY_CONCURRENT_DELETE,
 	.is = FAULT_REMOVES,
-	.needs = "while: a park step",
+	.needs = "while: a park step, or path",
+	.params = params,
 	.check = check,
 	.fire = fire,
 	.instant = true,

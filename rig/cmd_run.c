@@ -240,13 +240,14 @@ static void tell_header(struct teller *t)
 	auto_buf struct buf out = {0};
 	struct winsize size;
 
-	plan.seeds = plan.cells / (plan.scenarios * plan.targets); /* a plan is never empty here */
 	if (!ioctl(STDOUT_FILENO, TIOCGWINSZ, &size))
 		t->summary.width = size.ws_col;
 	for (size_t i = 0; i < t->plans->count; i++) {
 		summary_widen(&t->summary, t->plans->at[i]->scenario->name,
 			t->plans->at[i]->target->name);
 		t->summary.slots |= t->plans->at[i]->slot > 1;
+		if (t->plans->at[i]->slot > plan.seeds)
+			plan.seeds = t->plans->at[i]->slot;
 	}
 	summary_header(&plan, &out);
 	fputs(buf_text(&out), stdout);

@@ -49,19 +49,24 @@ static const char *user_of(const struct fault_run *run)
 	return run->about ? run->about->user : NULL;
 }
 
-static void add_globs(const struct fault_run *run, struct call_rule *rule, struct rule_texts *texts)
+size_t call_rule_globs(const struct fault_run *run, char *ret[static CALL_GLOBS_MAX])
 {
 	const struct path_set *set = target_paths(run->target, run->step->path);
 	size_t count = 0;
 
-	if (!set) {
-		texts->globs[0] = texts->owned[0] = text_dup(run->step->path);
-		count = 1;
-	}
-	for (size_t i = 0; set && i < set->globs.count && count < CALL_GLOBS_MAX; i++, count++)
-		texts->globs[count] = texts->owned[count] =
-			fill_user(set->globs.at[i], user_of(run));
-	texts->globs[count] = NULL;
+	if (!set)
+		ret[count++] = text_dup(run->step->path);
+	for (size_t i = 0; set && i < set->globs.count && count < CALL_GLOBS_MAX; i++)
+		ret[count++] = fill_user(set->globs.at[i], user_of(run));
+	return count;
+}
+
+static void add_globs(const struct fault_run *run, struct call_rule *rule, struct rule_texts *texts)
+{
+	size_t count = call_rule_globs(run, texts->owned);
+
+	for (size_t i = 0; i < count; i++)
+		texts->globs[i] = texts->owned[i];
 	rule->globs = texts->globs;
 }
 

@@ -28,6 +28,9 @@
 int call_rule_check(
 	const struct step *step, const struct target *target, bool known, struct err *err);
 
+/* The globs that the step's `path` means, {user} filled in; at most CALL_GLOBS_MAX, each the caller's. Their count. */
+size_t call_rule_globs(const struct fault_run *run, char *ret[static CALL_GLOBS_MAX]);
+
 /* fire, poll and heal of a fault that is one rule of the board. `action`: "park", "fail". */
 int call_rule_fire(struct fault_run *run, const char *action, struct err *err);
 int call_rule_poll(struct fault_run *run, struct err *err);

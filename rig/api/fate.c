@@ -48,7 +48,7 @@ enum fate fate_of(const struct ledger *ledger, const struct ledger *baseline,
 	if (has_copy(ledger, baseline, rcpt, &unsure) || rcpt->queued ||
 		ledger->mails[rcpt->mail].bounces || rcpt->attempts[HOP_OUTBOUND][RESULT_2YZ])
 		return FATE_KEPT;
-	if (rcpt->removed || (who && (who->removed || who->flags & WHO_REMOVED_ALL)))
+	if (rcpt->removed || ledger_may_be_removed(who, ledger->mails[rcpt->mail].line))
 		return FATE_EXCUSED;
 	*ret_why = unsure ? "its one copy has another body and there is no baseline"
 			  : doubt(ledger, target, rcpt);

@@ -39,6 +39,22 @@ struct fault_param {
 	const char *summary; /* with its default */
 };
 
+/*
+ * A deletion that the rig does itself while somebody else is at work, in one of three ways: IMAP commands of a
+ * session of its own, POP3's DELE and QUIT, a command of the target; or a file is removed behind the store's
+ * back. It is told in the history as any client's doings are, with what it removed or may have removed, so that no
+ * law calls that lost. Borrowed for the call.
+ */
+struct deletion {
+	const char *user;	     /* NULL: the target's first; a command: nobody's */
+	const char *mailbox;	     /* the one it is about */
+	const char *const *commands; /* IMAP: in order, ended by NULL; refused ones are passed by */
+	size_t prelude;		     /* the first so many of them remove nothing */
+	const char *numbers;	     /* POP3: a set of message numbers */
+	const char *command;	     /* of the target: its name in target.yaml */
+	const char *file;	     /* whole path */
+};
+
 /* One use of a fault in a cell. */
 struct fault_run {
 	struct bed *bed;
@@ -54,9 +70,14 @@ struct fault_run {
 	uint32_t (*acted)(
 		void *arg, const struct text_list *commands); /* actions so far that ran one of
 									   these, or NULL */
-	void *arg;					      /* of all three */
-	uint64_t fired;					      /* what met the fault; never falls */
+	/* What the store acknowledged as removed is added to `*ret_removed`: messages, mailboxes, entries of the
+	 * queue, files. What it refused is no error. */
+	int (*remove)(
+		void *arg, const struct deletion *deletion, uint64_t *ret_removed, struct err *err);
+	void *arg;	/* of all four */
+	uint64_t fired; /* what met the fault; never falls */
 	uint64_t mark;	/* for the fault's own use between its calls */
+	bool dirty;	/* likewise: there is something to undo */
 	uint64_t seed;	/* of the cell */
 	int64_t due_ns; /* bed's clock: the moment that triggered it; INT64_MAX: none */
 	int64_t at_ns;	/* bed's clock: power cut; what the disks took later never was. -1: none */

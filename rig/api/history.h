@@ -41,6 +41,9 @@
  *	never	 {step, do}	the trigger of this step never came
  *	missed	 {step, window}	a step that was to end while `window` was in force ended later
  *	window	 {step, window, deletions}	acknowledged deletions inside the other side's window
+ *	order	 {wanted[], covered, why?, waited?}	of an order matrix (run/orders.h): the sides as they were to
+ *		 be let go, whether that came about, and if not why; one that was not done when the next was
+ *		 let go
  *	moment	 {name, step, session, source}	the moment that triggered a step; source: client, wire
  *	call	 {slot, what, pid, tid, path}	a call fault: hit parked released failed
  *	recovered {all, took_s, pending}	faults are off and all that was pending came back, or not
@@ -72,8 +75,9 @@
  *	sunk	 {token?, from, to[], sha256, bytes, bounce_of?, failed?, action?, kept}	arrived at the
  *		 rig's sink
  *	sink	 {mails}	the sink was asked for all that it took
- *	excused	 {user, mailbox?, uid?, token?, count?, why}	removed by the rig, or perhaps removed: the
- *		 copy with this token or uid, or so many unknown copies of this user
+ *	excused	 {user, mailbox?, uid?, token?, queue_id?, count?, why}	removed by the rig, or perhaps
+ *		 removed, before this line: the copy with this token or uid, the entry of the queue, or so many
+ *		 unknown copies of this user
  *	pop3	 {session, user, do, ...}	what a POP3 session did, in order; `session` numbers them. do:
  *		 login {since, outcome, in_use?}: since: when the password was sent; in_use: refused, as
  *		 another session has the maildrop · list {items: [{uidl, token?, sha256?}]}: the whole

@@ -146,7 +146,7 @@ struct ledger_who {
 		given_up; /* of them for good: RCPT refused, so that no content says which mail it was */
 	uint32_t doubtful;	     /* the same without a reply: there may be one more */
 	uint32_t unknown[HOP_COUNT]; /* attempts whose token and result a gap hides */
-	uint32_t first_removal_line;
+	uint32_t first_removal_line, last_removal_line;
 };
 
 struct ledger {
@@ -188,6 +188,14 @@ const char *ledger_kind(struct ledger *ledger, const char *kind);
 static inline const char *ledger_text(const struct ledger *ledger, uint32_t id)
 {
 	return intern_text(&ledger->texts, id);
+}
+
+/* May a mail that the history first names in that line be one of those that the rig removed namelessly? Each
+ * removal is told once it is over: what came later was not yet there. */
+static inline bool ledger_may_be_removed(const struct ledger_who *who, uint32_t line)
+{
+	return who && line < who->last_removal_line &&
+	       (who->removed || who->flags & WHO_REMOVED_ALL);
 }
 
 /* NULL where unknown. */

@@ -350,8 +350,12 @@ static void add_excused(struct ledger *ledger, const struct event *event)
 
 	if (!who->first_removal_line)
 		who->first_removal_line = event->line;
+	if (mail == LEDGER_NONE && json_get_text(data, "queue_id", NULL))
+		mail = key_map_get(&ledger->by_queue_id, build_key(ledger, data, "queue_id"));
 	if (mail == LEDGER_NONE && uid > 0)
 		mail = key_map_get(&ledger->by_uid, uid_key(user, uid));
+	if (mail == LEDGER_NONE)
+		who->last_removal_line = event->line;
 	if (mail != LEDGER_NONE)
 		build_rcpt(ledger, mail, user, event->line)->removed++;
 	else if (count >= 0 && count < UINT32_MAX)

@@ -20,7 +20,7 @@ int leg_check(const struct step *step, const struct target *target, struct err *
 	return 0;
 }
 
-static uint64_t met_so_far(const struct fault_run *run)
+uint64_t leg_met(const struct fault_run *run)
 {
 	const struct service *service = leg_service(run->step, run->target);
 	const struct agent *agent =
@@ -36,12 +36,12 @@ static uint64_t met_so_far(const struct fault_run *run)
 
 void leg_mark(struct fault_run *run)
 {
-	run->mark = met_so_far(run);
+	run->mark = leg_met(run);
 }
 
 int leg_poll(struct fault_run *run, struct err *err)
 {
-	uint64_t met = met_so_far(run);
+	uint64_t met = leg_met(run);
 
 	(void)err;
 	if (met - run->mark > run->fired)

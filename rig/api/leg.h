@@ -14,3 +14,4 @@ int leg_pass(struct fault_run *run, enum leg_heal heal, struct err *err);
  * actions that the target says need the agent. */
 int leg_poll(struct fault_run *run, struct err *err);
 void leg_mark(struct fault_run *run);
+uint64_t leg_met(const struct fault_run *run); /* the same since the cell began */

@@ -116,6 +116,7 @@ void result_free(struct result *result)
 	free(result->findings);
 	json_decref(result->laws);
 	json_decref(result->drain);
+	json_decref(result->order);
 	*result = (struct result){0};
 }
 
@@ -199,6 +200,8 @@ json_t *result_to_json(const struct result *result)
 		json_object_set(json, "laws", result->laws);
 	if (result->drain)
 		json_object_set(json, "drain", result->drain);
+	if (result->order)
+		json_object_set(json, "order", result->order);
 	return json;
 }
 
@@ -264,6 +267,7 @@ static void texts_from_json(const json_t *json, struct result *ret)
 	ret->recovery_event = text_at(json, "recovery_event");
 	ret->path = text_at(json, "path");
 	ret->drain = json_deep_copy(json_object_get(json, "drain"));
+	ret->order = json_deep_copy(json_object_get(json, "order"));
 }
 
 static void numbers_from_json(const json_t *json, struct result *ret)

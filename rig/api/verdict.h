@@ -74,7 +74,8 @@ struct result {
 	char *accelerator;
 	bool starved;
 	json_t *drain; /* how the queue was worked off after a disabled agent (run/drain.h), or NULL */
-	char *path;    /* results/<campaign>/<id> */
+	json_t *order; /* of a cell of an order matrix: {"wanted":[..],"covered","why"?,"waited"?}, or NULL */
+	char *path; /* results/<campaign>/<id> */
 	json_t *laws; /* {"S1":{"ruling":"holds|broken|cannot-tell|not-applicable","text":...,"lines":[...]}},
 			 or NULL */
 };

@@ -60,7 +60,7 @@ static void judge_taken(
 			"'%s' was taken for '%s' and has no copy, but the mailbox was not read "
 			"back",
 			token, to);
-	else if (rcpt->removed || who->removed || who->flags & WHO_REMOVED_ALL)
+	else if (rcpt->removed || ledger_may_be_removed(who, pass->ledger->mails[rcpt->mail].line))
 		pass->judgement->excused++;
 	else
 		oracle_breach(pass->context, "L2", pass->judgement, "inner lmtp-message 2yz lost",

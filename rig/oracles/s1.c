@@ -87,10 +87,12 @@ static bool is_excused(const struct pass *pass, const struct ledger_rcpt *rcpt)
 {
 	const struct ledger_who *who = ledger_who(pass->ledger, rcpt->address);
 
-	if (rcpt->removed || (who && who->flags & WHO_REMOVED_ALL))
+	if (rcpt->removed)
 		return true;
-	if (!who || !who->removed)
+	if (!ledger_may_be_removed(who, pass->ledger->mails[rcpt->mail].line))
 		return false;
+	if (who->flags & WHO_REMOVED_ALL)
+		return true;
 	return pass->missing[who - pass->ledger->whos]++ < who->removed;
 }
 

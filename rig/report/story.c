@@ -79,6 +79,34 @@ static void head(const struct result *r, struct buf *out)
 	}
 }
 
+static void tell_order(const json_t *order, struct buf *out)
+{
+	const json_t *wanted = json_object_get(order, "wanted");
+	const char *waited = json_get_text(order, "waited", NULL);
+
+	if (!order)
+		return;
+	buf_add_str(out, "\nORDER  ");
+	for (size_t i = 0; i < json_array_size(wanted); i++) {
+		const char *side = json_string_value(json_array_get(wanted, i));
+
+		buf_add_str(out, i ? ", then " : "");
+		story_plain(out, side ? side : "?");
+	}
+	if (json_get_bool(order, "covered", false)) {
+		buf_add_str(out, ": covered\n");
+	} else {
+		buf_add_str(out, ": NOT REACHED: ");
+		story_plain(out, json_get_text(order, "why", "?"));
+		buf_addc(out, '\n');
+	}
+	if (waited) {
+		buf_add_str(out, "  ");
+		story_plain(out, waited);
+		buf_add_str(out, " was not done before the next was let go\n");
+	}
+}
+
 /* ---- findings and laws ---- */
 
 /* A finding without a hang, or a further one: its law and the lines that break it. */
@@ -226,6 +254,7 @@ int story_write(const char *dir, struct buf *out, struct err *err)
 	if (rc)
 		return rc;
 	head(&result, out);
+	tell_order(result.order, out);
 	if (fs_exists(path))
 		rc = history_load(path, &history, err);
 	if (!rc && history)

@@ -82,6 +82,17 @@ static void add_column(struct buf *out, const char *text, size_t width)
 	add_spaces(out, out->len - before < width ? width - (out->len - before) : 0);
 }
 
+/* "reader, expunge": the order in which the sides were let go. */
+static void add_order(struct buf *out, const struct result *cell)
+{
+	const json_t *wanted = json_object_get(cell->order, "wanted");
+
+	for (size_t i = 0; i < json_array_size(wanted); i++) {
+		buf_add_str(out, i ? ", " : "");
+		add_text(out, text_or(json_string_value(json_array_get(wanted, i)), "?"));
+	}
+}
+
 static void add_tail(struct buf *out, const struct result *cell)
 {
 	const struct finding *finding = result_finding(cell);
@@ -89,6 +100,9 @@ static void add_tail(struct buf *out, const struct result *cell)
 	if (cell->verdict == VERDICT_PASS) {
 		if (cell->fired >= 0)
 			buf_addf(out, "fired %lld", (long long)cell->fired);
+		if (cell->order)
+			buf_add_str(out, "  order ");
+		add_order(out, cell);
 		return;
 	}
 	if (cell->verdict != VERDICT_FAIL || !finding) {
@@ -347,6 +361,61 @@ static void add_fired(struct buf *out, const struct tally *tally)
 	buf_addf(out, "; residue 0 in %zu of %zu\n", tally->clean, tally->ran);
 }
 
+/* ---- order matrices ---- */
+
+static bool same_matrix(const struct result *a, const struct result *b)
+{
+	return a->order && b->order &&
+	       !strcmp(text_or(a->scenario, ""), text_or(b->scenario, "")) &&
+	       !strcmp(text_or(a->target, ""), text_or(b->target, ""));
+}
+
+static bool same_order(const struct result *a, const struct result *b)
+{
+	return same_matrix(a, b) &&
+	       json_equal(json_object_get(a->order, "wanted"), json_object_get(b->order, "wanted"));
+}
+
+/* The line of the matrix whose first cell is `first`. An order counts once, and only if some cell had it. */
+static void add_matrix(struct buf *out, const struct result *cells, size_t count, size_t first)
+{
+	auto_buf struct buf not_reached = {0};
+	size_t orders = 0, covered = 0;
+
+	for (size_t i = first; i < count; i++) {
+		bool seen = !same_matrix(&cells[i], &cells[first]), had = false;
+
+		for (size_t k = first; k < i && !seen; k++)
+			seen = same_order(&cells[k], &cells[i]);
+		for (size_t k = i; k < count && !had; k++)
+			had = same_order(&cells[k], &cells[i]) &&
+			      json_is_true(json_object_get(cells[k].order, "covered"));
+		orders += !seen;
+		covered += !seen && had;
+		if (seen || had)
+			continue;
+		buf_add_str(&not_reached, not_reached.len ? "; " : ", not reached: ");
+		add_order(&not_reached, &cells[i]);
+	}
+	buf_add_str(out, "orders of ");
+	add_text(out, text_or(cells[first].scenario, "?"));
+	buf_add_str(out, " on ");
+	add_text(out, text_or(cells[first].target, "?"));
+	buf_addf(out, ": %zu of %zu covered%s\n", covered, orders, buf_text(&not_reached));
+}
+
+static void add_matrices(struct buf *out, const struct result *cells, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		bool first = cells[i].order != NULL;
+
+		for (size_t k = 0; k < i && first; k++)
+			first = !same_matrix(&cells[k], &cells[i]);
+		if (first)
+			add_matrix(out, cells, count, i);
+	}
+}
+
 /* The finding to look at first: a new one before a known one. */
 static const struct result *to_repeat(const struct result *cells, size_t count)
 {
@@ -379,6 +448,7 @@ void summary_totals(
 		buf_addf(out, "   %zu %s", tally.verdicts[order[i]], verdict_name(order[i]));
 	buf_addf(out, "       %.0f s\n", (double)end->wall_ms / 1000);
 	add_fired(out, &tally);
+	add_matrices(out, cells, count);
 	if (end->path) {
 		add_text(out, end->path);
 		for (const char *const *file = end->files; file && *file; file++)

@@ -60,6 +60,7 @@ static const struct action_key visitors_keys[] = {
 	{"sessions", false, "1", "connections at the same time"},
 	{"messages", false, NULL, "waits in all; until everything else is over"},
 	{"pace", false, NULL, "waits in all; without it a client waits until the end"},
+	{"mailbox", false, NULL, "which instead of INBOX"},
 	{"leave", false, "done", "how a wait ends: done, or drop (the connection just ends)"},
 	{0},
 };

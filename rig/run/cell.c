@@ -250,6 +250,7 @@ static void hurt(struct cell *cell)
 	pthread_mutex_unlock(&cell->lock);
 	line_group_cancel(&cell->sessions);
 	steps_join(cell);
+	order_record(cell);
 }
 
 /* True when everything was read back. A store that does not stop, or does not start again, is left as it is. */

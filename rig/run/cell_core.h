@@ -13,6 +13,7 @@
 #include "mail/imap.h"
 #include "mail/smtp.h"
 #include "run/cell.h"
+#include "run/orders.h"
 
 #include <pthread.h>
 
@@ -60,6 +61,27 @@ struct op_slot {
 	char name[OP_NAME_MAX];
 };
 
+/* One of those whose order is wanted: `step` does the work, `park` holds it at its point. */
+struct order_side {
+	struct step_run *step;
+	struct step_run
+		*park; /* NULL: the rig's own client stands still before it sends the last */
+	bool there;    /* it stands at its point, or stood */
+	bool free;     /* its turn came */
+	int64_t free_ns;
+};
+
+struct order {
+	struct order_side sides[ORDER_SIDES_MAX]; /* in the order wanted */
+	size_t count;				  /* 0: none is wanted */
+	size_t next;				  /* whose turn it is */
+	int64_t first_ns;			  /* when the first stood at its point */
+	bool given_up;	 /* not all came to stand at their points: everybody goes on */
+	char waited[64]; /* a side that was not done when the next was let go, "" none */
+	char late[64];	 /* one that came only after that, "" none */
+	bool told;
+};
+
 struct watch; /* run/watch.h */
 
 struct cell {
@@ -97,6 +119,7 @@ struct cell {
 	uint64_t residue;
 	int64_t stop_began_ns;
 
+	struct order order;	   /* of the sides that meet */
 	struct watch *watch;	   /* NULL: the bed cannot scan */
 	json_t *cores;		   /* "died" events whose cores are yet to be read */
 	pthread_cond_t watch_tick; /* with `lock`: the watch ends */
@@ -162,6 +185,18 @@ void waits_record(struct cell *cell, const char *name, const char *dir); /* of e
 /* ---- cell_files.c ---- */
 void files_look(struct cell *cell, bool running); /* at the mailboxes' files */
 void files_step(struct step_run *step);
+
+/* ---- cell_delete.c ---- */
+/* struct fault_run: remove; `arg` is the step. */
+int deletion_do(
+	void *step, const struct deletion *deletion, uint64_t *ret_removed, struct err *err);
+
+/* ---- cell_order.c: orders: all (run/orders.h) ---- */
+void order_prepare(struct cell *cell);
+bool order_holds(struct step_run *park); /* it is kept parked until its turn; lock held */
+void order_gate(
+	struct step_run *step); /* a side that the rig's own client holds waits for its turn */
+void order_record(struct cell *cell); /* whether the wanted order came about */
 
 /* ---- cell_action.c ---- */
 void action_run(struct step_run *step);

@@ -71,12 +71,13 @@ static void wait_changes(struct session *session, struct imap *imap, struct imap
 	}
 }
 
-static enum mail_outcome select_inbox(struct session *session, struct imap *imap, const char *user)
+static enum mail_outcome select_box(struct session *session, struct imap *imap, const char *user)
 {
 	struct imap_reply reply = {0};
 	uint64_t id = op_begin(session->cell, session->who, "imap-select",
 		json_pack("{ss ss}", "service", "imap", "user", user));
-	enum mail_outcome outcome = imap_select(imap, "INBOX", false, &reply);
+	const char *box = step_param(session->step, "mailbox");
+	enum mail_outcome outcome = imap_select(imap, box ? box : "INBOX", false, &reply);
 
 	op_end(session->cell, id, session->who, "imap-select", outcome, answer(&reply));
 	imap_reply_free(&reply);
@@ -99,7 +100,7 @@ static bool idle_once(struct session *session, struct imap *imap, const char *us
 	bool fresh = !imap->alive, ok = session_login(session, imap, user);
 
 	if (ok && fresh)
-		ok = select_inbox(session, imap, user) == MAIL_OK;
+		ok = select_box(session, imap, user) == MAIL_OK;
 	if (ok)
 		ok = begin_idle(session, imap, user, &reply) == MAIL_OK;
 	if (ok)

@@ -76,18 +76,27 @@ static uint32_t expunged(const struct imap_reply *reply)
 	return count;
 }
 
+static void note_selected(struct session *session, const char *text, enum mail_outcome outcome)
+{
+	const char *name = text + 7 + (text[7] == '"');
+
+	if (outcome == MAIL_OK && !strncasecmp(text, "SELECT ", 7))
+		session->elsewhere = strncasecmp(name, "INBOX", 5) || !strchr("\" ", name[5]);
+}
+
 /* Copies that the rig itself removed, or perhaps removed, are excused from every law about copies. */
 static void record_deletion(
 	struct session *session, const char *user, const char *text, const struct imap_reply *reply)
 {
-	bool uid_form = !strncasecmp(text, "UID EXPUNGE ", 12);
+	bool uid_form = !session->elsewhere && !strncasecmp(text, "UID EXPUNGE ", 12);
 	/* A CLOSE does not say what it removed. */
 	bool maybe = reply->outcome == MAIL_MAYBE || !strncasecmp(text, "CLOSE", 5);
 	uint32_t count = expunged(reply);
 	char *end = NULL;
 	unsigned long uid = uid_form ? strtoul(text + 12, &end, 10) : 0;
 
-	if (!uid_form && strncasecmp(text, "EXPUNGE", 7) && strncasecmp(text, "CLOSE", 5))
+	if (strncasecmp(text, "UID EXPUNGE ", 12) && strncasecmp(text, "EXPUNGE", 7) &&
+		strncasecmp(text, "CLOSE", 5))
 		return;
 	if (reply->outcome == MAIL_NO)
 		return;
@@ -127,6 +136,7 @@ enum mail_outcome imap_do(struct session *session, struct imap *imap, const char
 	if (reply->count)
 		json_object_set_new(end, "fetched", fetched(reply));
 	op_end(session->cell, id, session->who, op, outcome, end);
+	note_selected(session, text, outcome);
 	record_deletion(session, user, text, reply);
 	return outcome;
 }
@@ -145,8 +155,11 @@ static void script(struct session *session, struct imap *imap, const char *user)
 
 	if (!session_login(session, imap, user))
 		return;
-	for (size_t i = 0; i < send->count && imap->alive; i++)
+	for (size_t i = 0; i < send->count && imap->alive; i++) {
+		if (i + 1 == send->count)
+			order_gate(session->run);
 		do_command(session, imap, user, send->at[i]);
+	}
 }
 
 /* Follow the mailbox: what is new since the last round is fetched whole. */

@@ -2,6 +2,8 @@
  * The POP3 workloads: sessions that list and retrieve a maildrop, and sessions that also delete from it and
  * end in each of the ways a session can. What they saw is told in `pop3` events.
  */
+#include "api/uid_set.h"
+#include "base/cleanup.h"
 #include "mail/pop3.h"
 
 #include "base/clock.h"
@@ -284,6 +286,50 @@ void pop3_session(struct session *session)
 			session_pause(session, cell_now(session->cell) + RETRY_MS * NS_PER_MS);
 }
 
+static bool mark_set(struct visit *visit, const char *numbers)
+{
+	cleanup(uid_set_free) struct uid_set set = {0};
+	bool any = false;
+
+	if (uid_set_parse(&set, numbers, (uint32_t)visit->items.count))
+		return false;
+	for (size_t i = 0; i < visit->items.count; i++) {
+		if (!uid_set_has(&set, visit->items.items[i].number))
+			continue;
+		visit->marked[i] = pop3_dele(&visit->pop3, visit->items.items[i].number) != MAIL_NO;
+		any = any || visit->marked[i];
+	}
+	return any && visit->pop3.alive;
+}
+
+uint64_t pop3_delete(struct session *session, const char *user, const char *numbers)
+{
+	struct mail_opts opts = session_opts(session);
+	struct visit visit = {.cell = session->cell, .user = user, .pop3.line.fd = -1};
+	uint64_t before = session->run->deletions;
+	enum mail_outcome outcome = MAIL_NO;
+	uint64_t id = op_begin(session->cell, session->who, "pop3-session",
+		json_pack("{ss ss}", "service", "pop3", "user", user));
+	int fd = session_connect(session, PROTOCOL_POP3);
+
+	if (fd >= 0)
+		outcome = enter(&visit, fd, &opts);
+	if (outcome == MAIL_OK)
+		outcome = look(&visit);
+	if (outcome == MAIL_OK && mark_set(&visit, numbers)) {
+		order_gate(session->run);
+		outcome = quit(&visit, session->run);
+	} else if (visit.id) {
+		cut(&visit, false);
+	}
+	op_end(session->cell, id, session->who, "pop3-session", outcome,
+		json_pack("{so si so}", "text",
+			json_text(*visit.pop3.failure ? visit.pop3.failure : visit.pop3.reply),
+			"messages", (int)visit.items.count, "fetched", fetched(&visit)));
+	visit_free(&visit);
+	return session->run->deletions - before;
+}
+
 /* ---- read back ---- */
 
 static void read_back_user(struct cell *cell, const struct service *service, const char *user)
@@ -311,7 +357,7 @@ static bool used(const struct cell *cell, const char *user)
 	for (size_t i = 0; i < cell->step_count; i++) {
 		const struct step *step = cell->steps[i].step;
 
-		if (strncmp(step->what, "pop3", 4))
+		if (!strstr(step->what, "pop3"))
 			continue;
 		if (step->user ? !strcmp(step->user, user)
 			       : text_list_has(&step->users, user) ||

@@ -253,7 +253,10 @@ static void hold(struct step_run *step)
 		until = step->in_force_ns + step->step->for_ms * NS_PER_MS;
 	if (step->fault->watch)
 		look = step->in_force_ns;
-	while (!step_must_end(step) && !until_came(step) && cell_now(step->cell) < until) {
+	while (!step_must_end(step) &&
+		(step->cell->plan->order.count
+				? order_holds(step)
+				: !until_came(step) && cell_now(step->cell) < until)) {
 		if (cell_now(step->cell) >= look) {
 			watch(step);
 			look = cell_now(step->cell) + WATCH_MS * NS_PER_MS;
@@ -358,20 +361,25 @@ static void run_fault(struct step_run *step)
 	step->failed = rc != 0;
 }
 
-/* An action or workload that was to happen while another step is in force must have ended inside it. */
+/* An action, workload or deletion that was to happen while another step is in force must have ended inside it;
+ * where an order is wanted it has its own say. */
 static void check_window(struct step_run *step)
 {
 	const struct trigger *trigger = &step->step->trigger;
+	bool deletes = step->fault && step->fault->family == FAMILY_CONCURRENT_DELETE &&
+		       step->fault->instant;
 	struct step_run *other;
 
-	if (step->fault || trigger->kind != TRIGGER_WHILE)
+	if ((step->fault && !deletes) || trigger->kind != TRIGGER_WHILE)
 		return;
+	if (deletes)
+		step->deletions = step->run.fired;
 	other = cell_step(step->cell, trigger->label);
-	step->missed = other && other->state != STEP_IN_FORCE;
+	step->missed = other && other->state != STEP_IN_FORCE && !step->cell->plan->order.count;
 	if (step->missed)
 		history_add(step->cell->recorder, "missed", "{ss ss}", "step", step->step->label,
 			"window", trigger->label);
-	else if (step->deletions && other && other->fault)
+	else if (step->deletions && other && other->fault && other->state == STEP_IN_FORCE)
 		history_add(step->cell->recorder, "window", "{ss ss si}", "step", step->step->label,
 			"window", trigger->label, "deletions", (int)step->deletions);
 }
@@ -391,7 +399,9 @@ static void *step_main(void *arg)
 	}
 	step_set(step, STEP_DUE);
 	if (step->fault) {
+		wait_armed(step);
 		run_fault(step);
+		check_window(step);
 	} else {
 		wait_armed(step);
 		step->in_force_ns = cell_now(cell);
@@ -428,6 +438,7 @@ static int prepare_one(struct cell *cell, const struct step *step, bool workload
 		.pending = on_pending,
 		.refused = on_refused,
 		.acted = on_acted,
+		.remove = deletion_do,
 		.arg = run,
 		.seed = cell->plan->seed,
 		.due_ns = INT64_MAX,
@@ -456,6 +467,8 @@ int steps_prepare(struct cell *cell, struct err *err)
 		held = cell_step(cell, cell->steps[i].step->step);
 		cell->steps[i].run.about = held ? held->step : NULL;
 	}
+	if (!rc)
+		order_prepare(cell);
 	return rc;
 }
 

@@ -16,6 +16,7 @@ struct session {
 	uint32_t number;	    /* 1.. */
 	char who[SESSION_NAME_MAX]; /* "writers.1" */
 	struct tracer tracer;	    /* of its IMAP connection */
+	bool elsewhere;		    /* it selected another mailbox than INBOX */
 	pthread_t thread;
 };
 
@@ -47,6 +48,8 @@ void imap_session(struct session *session);
 void mixed_session(struct session *session); /* imap-sessions, imap-moves */
 void idle_session(struct session *session);
 void pop3_session(struct session *session);
+/* A whole session that lists, marks the messages of that set of numbers, and quits: how many that removed. */
+uint64_t pop3_delete(struct session *session, const char *user, const char *numbers);
 void rounds_session(struct session *session);
 uint32_t session_rounds(const struct session *session); /* in all; 0: open-ended */
 void visitors_session(struct session *session);

@@ -20,6 +20,7 @@ struct weighing {
 	const char *unfired;   /* a step whose fault met nothing, or NULL */
 	const char *missed;    /* a step that ended outside its window, or NULL */
 	const char *never;     /* a step that never began, or NULL */
+	const json_t *order;   /* of an order matrix, or NULL */
 	uint64_t fired, residue;
 	bool ended;
 	bool stayed_down; /* after the stop the store was not ready again */
@@ -64,6 +65,8 @@ static void weigh_events(struct weighing *w)
 			weigh_trouble(w, event);
 		else if (event_is(event, "start"))
 			w->stayed_down = !json_get_bool(event->data, "ready", false);
+		else if (event_is(event, "order"))
+			w->order = event->data;
 		else if (event_is(event, "missed") && !w->missed)
 			w->missed = json_get_text(event->data, "step", "?");
 		else if (event_is(event, "never") && !w->never)
@@ -185,7 +188,11 @@ static void weigh(struct weighing *w, struct result *ret)
 				 "back"));
 	else if (!w->ended)
 		decide(ret, VERDICT_BROKEN, text_dup("the history ends before the cell did"));
-	else if (w->unfired)
+	else if (w->order && !json_get_bool(w->order, "covered", false))
+		decide(ret, VERDICT_UNKNOWN,
+			text_fmt("the order was not reached: %s",
+				json_get_text(w->order, "why", "?")));
+	else if (w->unfired && !w->order)
 		decide(ret, VERDICT_UNKNOWN,
 			text_fmt("the fault '%s' met nothing: fired 0", w->unfired));
 	else if (w->never)
@@ -250,6 +257,15 @@ static void measure(struct weighing *w, struct result *ret)
 		ret->detect_ms = milliseconds(broken - in_force);
 }
 
+static json_t *order_of(const json_t *event)
+{
+	json_t *order = json_deep_copy(event);
+
+	json_object_del(order, "t");
+	json_object_del(order, "ev");
+	return order;
+}
+
 static void describe(const struct plan *plan, const char *dir, struct result *ret)
 {
 	*ret = (struct result){
@@ -301,6 +317,8 @@ int judge_cell(const char *dir, struct result *ret, struct err *err)
 		weigh(&w, ret);
 		measure(&w, ret);
 		ret->drain = drain_measure(w.history);
+		if (w.order)
+			ret->order = order_of(w.order);
 		ret->fired = (int64_t)w.fired;
 		ret->residue = (int64_t)w.residue;
 	}

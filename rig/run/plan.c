@@ -29,6 +29,7 @@ void plan_free(struct plan *plan)
 	free(plan->id);
 	free(plan->skip);
 	free(plan->baseline);
+	text_list_free(&plan->order);
 	free(plan);
 }
 
@@ -77,6 +78,8 @@ json_t *plan_to_json(const struct plan *plan)
 		json_object_set_new(json, "baseline", json_string(plan->baseline));
 	if (plan->again)
 		json_object_set_new(json, "again", json_true());
+	if (plan->order.count)
+		json_object_set_new(json, "order", words_to_json(&plan->order));
 	if (plan->target->settings.count)
 		json_object_set_new(json, "settings", words_to_json(&plan->target->settings));
 	return json;
@@ -113,6 +116,8 @@ int plan_from_json(const json_t *json, struct plan **ret, struct err *err)
 		rc = target_from_json(json_object_get(json, "target"), &plan->target, err);
 	if (!rc)
 		words_from_json(json_object_get(json, "settings"), &plan->target->settings);
+	if (!rc)
+		words_from_json(json_object_get(json, "order"), &plan->order);
 	if (rc)
 		plan_free(plan);
 	else
@@ -148,6 +153,13 @@ struct plan *plan_copy(const struct plan *plan)
 }
 
 /* ---- baseline and control ---- */
+
+/* Where faults are taken out nobody meets at a point any more. */
+static void drop_order(struct plan *plan)
+{
+	text_list_free(&plan->order);
+	plan->scenario->orders = ORDERS_AS_WRITTEN;
+}
 
 static void drop_steps(struct scenario *scenario)
 {
@@ -185,6 +197,7 @@ struct plan *plan_baseline(const struct plan *cell)
 	plan->id = baseline_id(cell);
 	free(plan->baseline);
 	plan->baseline = NULL;
+	drop_order(plan);
 	drop_steps(plan->scenario);
 	return plan;
 }
@@ -219,6 +232,7 @@ struct plan *plan_control(const struct plan *cell)
 	size_t kept = 0;
 
 	plan->kind = PLAN_CONTROL;
+	drop_order(plan);
 	/* A chain of faults is no longer than the steps are many. */
 	for (size_t round = 0; round < scenario->step_count; round++)
 		for (size_t i = 0; i < scenario->step_count; i++) {

@@ -29,9 +29,11 @@ struct plan {
 	uint32_t slot;
 	struct scenario *scenario;
 	struct target *target;
-	char *skip;	/* why this target cannot take it, or NULL */
-	char *baseline; /* folder of its baseline, relative to the cell's folder, or NULL */
-	bool again;	/* a cell's repetition: what it finds was found before */
+	struct text_list order; /* in which the sides that meet are let go (run/orders.h); empty: as
+				   written */
+	char *skip;		/* why this target cannot take it, or NULL */
+	char *baseline;		/* folder of its baseline, relative to the cell's folder, or NULL */
+	bool again;		/* a cell's repetition: what it finds was found before */
 };
 
 struct plan_list {

@@ -6,6 +6,7 @@
 #include "base/units.h"
 #include "run/actions.h"
 #include "run/mail_source.h"
+#include "run/orders.h"
 #include "run/scenario_load.h"
 #include "run/target_load.h"
 #include "run/target_reach.h"
@@ -169,8 +170,19 @@ static char *why_not(struct maker *m, const struct scenario *scenario, const str
 	return NULL;
 }
 
+/* SCENARIO.TARGET.SLOT, then the order's number and the turn, where there are several. */
+static char *cell_id(const struct plan *shape, uint32_t order, uint32_t turn)
+{
+	auto_free char *first =
+		text_fmt("%s.%s.%u", shape->scenario->name, shape->target->name, shape->slot);
+	auto_free char *second = order ? text_fmt("%s.order-%u", first, order) : text_dup(first);
+
+	return turn > 1 ? text_fmt("%s.%u", second, turn) : text_dup(second);
+}
+
+/* `order`: the n-th of those that the sides can meet in, from 1; 0: as written. */
 static void add_plan(struct maker *m, const struct scenario *scenario, const struct target *target,
-	uint32_t slot, uint32_t turn)
+	uint32_t slot, uint32_t order, uint32_t turn)
 {
 	struct plan shape = {.kind = PLAN_CELL, .slot = slot};
 	struct plan *plan;
@@ -178,10 +190,11 @@ static void add_plan(struct maker *m, const struct scenario *scenario, const str
 	shape.scenario = (struct scenario *)scenario;
 	shape.target = (struct target *)target;
 	shape.seed = m->request->seed + slot - 1;
-	shape.id = turn > 1 ? text_fmt("%s.%s.%u.%u", scenario->name, target->name, slot, turn)
-			    : text_fmt("%s.%s.%u", scenario->name, target->name, slot);
+	shape.id = cell_id(&shape, order, turn);
 	plan = plan_copy(&shape);
 	plan->skip = why_not(m, scenario, target);
+	if (order)
+		orders_nth(scenario, order - 1, &plan->order);
 	free(shape.id);
 	m->list->at = mem_grow(m->list->at, m->list->count + 1, sizeof(*m->list->at));
 	m->list->at[m->list->count++] = plan;
@@ -202,6 +215,19 @@ static bool wants(
 	return !scenario->targets.count;
 }
 
+/* Every turn of a slot in every order. */
+static void plan_slot(struct maker *m, const struct scenario *scenario, const struct target *target,
+	uint32_t slot)
+{
+	uint32_t turns = m->request->repeat ? m->request->repeat : 1;
+	uint32_t last = scenario->orders == ORDERS_ALL ? orders_count(scenario) : 0;
+
+	for (uint32_t order = last ? 1 : 0; order <= last; order++)
+		for (uint32_t turn = 1; turn <= turns; turn++)
+			if (m->list->count < PLAN_CELLS_MAX)
+				add_plan(m, scenario, target, slot, order, turn);
+}
+
 static void plan_target(struct maker *m, const struct target *target)
 {
 	const struct plan_request *request = m->request;
@@ -215,10 +241,7 @@ static void plan_target(struct maker *m, const struct target *target)
 		if (!wants(scenario, request, target->name))
 			continue;
 		for (uint32_t slot = 1; slot <= seeds; slot++)
-			for (uint32_t turn = 1; turn <= (request->repeat ? request->repeat : 1);
-				turn++)
-				if (m->list->count < PLAN_CELLS_MAX)
-					add_plan(m, scenario, target, slot, turn);
+			plan_slot(m, scenario, target, slot);
 	}
 }
 

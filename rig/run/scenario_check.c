@@ -289,7 +289,8 @@ static bool is_spoken(const struct scenario_source *source, const char *moment)
 		return true;
 	for (size_t i = 0; i < source->count; i++) {
 		const char *what = source->steps[i].step->what;
-		const char *speaks = !strcmp(what, "append") ? "imap" : what;
+		bool imap = !strcmp(what, "append") || !strcmp(what, "idle");
+		const char *speaks = imap ? "imap" : what;
 
 		/* "pop3", and its kin: "pop3-delete" */
 		if (!strncmp(speaks, moment, len) && (!speaks[len] || speaks[len] == '-'))

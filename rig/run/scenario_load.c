@@ -2,6 +2,7 @@
 
 #include "base/fs.h"
 #include "base/json.h"
+#include "run/orders.h"
 #include "run/scenario_parts.h"
 
 #include <string.h>
@@ -237,6 +238,18 @@ static void check_laws(const struct scenario_source *source, const struct node *
 	}
 }
 
+static void check_orders(const struct scenario *scenario, struct yaml_place at)
+{
+	size_t sides = orders_sides(scenario, NULL);
+
+	if (sides < 2 || sides > ORDER_SIDES_MAX)
+		mistakes_add(at.mistakes, node_line_of(at.map, "orders"),
+			"'orders: all' needs 2 to %d sides and there %s %zu: a side is a step that "
+			"a "
+			"park step names with 'step', or one that happens 'while' a park",
+			ORDER_SIDES_MAX, sides == 1 ? "is" : "are", sides);
+}
+
 static struct scenario *take_scenario(const struct raw_scenario *raw, const struct node *root,
 	const struct vocabulary *vocabulary, struct mistakes *mistakes)
 {
@@ -273,6 +286,8 @@ static struct scenario *take_scenario(const struct raw_scenario *raw, const stru
 	scenario_check_labels(&source);
 	scenario_check_triggers(&source);
 	scenario_check_waits(&source);
+	if (orders == ORDERS_ALL && !mistakes->count)
+		check_orders(scenario, at);
 	return scenario;
 }
 

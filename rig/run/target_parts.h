@@ -44,6 +44,7 @@ struct raw_limits {
 	X(user_add)        \
 	X(user_delete)     \
 	X(mailbox_delete)  \
+	X(mailbox_expire)  \
 	X(move_mailbox)    \
 	X(queue_list)      \
 	X(queue_show)      \
@@ -76,6 +77,7 @@ struct raw_limits {
 
 #define TARGET_PATHS(X) \
 	X(message)      \
+	X(unfinished)   \
 	X(mailbox)      \
 	X(index)        \
 	X(queue)        \

@@ -11,7 +11,6 @@
 #define GOLDEN_CYCLE "tests/golden/diagnose/flock-three.json"
 #define GOLDEN_IDLE  "tests/golden/diagnose/idle-store.json"
 #define GOLDEN_MAX   (1u << 20)
-#define FAKE_SLOTS   33 /* of a board, from 1 */
 
 struct fake_bed {
 	struct bed bed;
@@ -22,7 +21,7 @@ struct fake_bed {
 	int64_t origin_ns;
 	uint64_t met;
 	bool refusing;
-	bool armed[FAKE_SLOTS]; /* a rule armed has met something at once */
+	bool armed[FAKE_RULES_MAX]; /* a rule armed has met something at once */
 	bool powerless;
 	bool halted, stopped, slowed, filled, lossy, cut, astray, sink_sick;
 	uint64_t requests;
@@ -193,8 +192,10 @@ static void break_box(struct fake_bed *b, const char *const *globs)
 
 static int bed_arm(struct bed *bed, const struct call_rule *rule, struct err *err)
 {
-	if (!rule->slot || rule->slot >= FAKE_SLOTS)
+	if (!rule->slot || rule->slot >= FAKE_RULES_MAX)
 		return err_set(err, -EINVAL, "there is no slot %u", rule->slot);
+	if (fake_arm(of(bed)->fake, rule->slot, rule->point, rule->hit, rule->calls))
+		return 0;
 	of(bed)->armed[rule->slot] = true;
 	if (rule->errno_name && !rule->globs && !strncmp(rule->point, "posix/io/sync/", 14))
 		fake_fail_sync(of(bed)->fake, true);
@@ -205,8 +206,9 @@ static int bed_arm(struct bed *bed, const struct call_rule *rule, struct err *er
 static int bed_disarm(struct bed *bed, unsigned int slot, struct err *err)
 {
 	(void)err;
-	if (slot < FAKE_SLOTS)
+	if (slot < FAKE_RULES_MAX)
 		of(bed)->armed[slot] = false;
+	fake_disarm(of(bed)->fake, slot);
 	fake_fail_sync(of(bed)->fake, false);
 	fake_break_box(of(bed)->fake, NULL);
 	return 0;
@@ -215,9 +217,12 @@ static int bed_disarm(struct bed *bed, unsigned int slot, struct err *err)
 static int bed_call_status(
 	struct bed *bed, unsigned int slot, struct call_status *ret, struct err *err)
 {
-	bool armed = slot < FAKE_SLOTS && of(bed)->armed[slot];
+	bool armed = slot < FAKE_RULES_MAX && of(bed)->armed[slot];
 
 	(void)err;
+	*ret = (struct call_status){0};
+	if (fake_rule_status(of(bed)->fake, slot, &ret->fired, &ret->parked))
+		return 0;
 	*ret = (struct call_status){.hits = armed, .fired = armed, .parked = armed};
 	if (armed)
 		snprintf(ret->path, sizeof(ret->path), "/srv/mail/u1/1");
@@ -394,7 +399,7 @@ static void add_hurts(const struct fake_bed *b, json_t *ret)
 	for (size_t i = 0; i < ARRAY_SIZE(hurts); i++)
 		if (hurts[i].is)
 			json_array_append_new(ret, json_string(hurts[i].text));
-	for (size_t i = 0; i < FAKE_SLOTS; i++)
+	for (size_t i = 0; i < FAKE_RULES_MAX; i++)
 		if (b->armed[i])
 			json_array_append_new(ret, json_string("a point is still armed"));
 }

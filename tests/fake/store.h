@@ -20,6 +20,7 @@
 #define FAKE_SESSIONS_MAX 64
 #define FAKE_MESSAGE_MAX  (4u << 20)
 #define FAKE_DEATHS_MAX	  16
+#define FAKE_RULES_MAX	  33 /* from 1 */
 
 enum fake_service {
 	FAKE_SMTP,
@@ -49,7 +50,8 @@ enum fake_bug {
 	FAKE_VANISHES_MORE,  /* I15: VANISHED names a UID that never was */
 	FAKE_IDLE_DEAF,	     /* I16: IDLE pushes nothing */
 	FAKE_REPLIES_TWICE,  /* I17: NOOP gets two tagged replies */
-	FAKE_LOSES,	     /* S1: 250 after the dot, nothing kept */
+	FAKE_STALE_FETCH, /* I12: a FETCH that is held reads what stands in the place of its message */
+	FAKE_LOSES,	  /* S1: 250 after the dot, nothing kept */
 	FAKE_KEEPS_REFUSED,  /* S2: 451 after the dot, delivered all the same */
 	FAKE_DUPLICATES,     /* S3: one dot, two copies */
 	FAKE_BOUNCES,	     /* S4: 554, or a bounce, on a transient fault (freeze, hop down) */
@@ -152,6 +154,14 @@ void fake_freeze(struct fake *fake);
 void fake_thaw(struct fake *fake);
 bool fake_frozen(struct fake *fake, unsigned int *ret_waiting); /* operations that wait now */
 bool fake_wait_frozen(struct fake *fake, unsigned int waiting, int64_t deadline_ns);
+
+/* Points of the store's own: "fake/imap/fetch" before a message is read, "fake/imap/expunge" before messages are removed.
+ * From the hit-th on so many that come by stand still, until the rule is taken away. False: no such slot or point. */
+bool fake_arm(
+	struct fake *fake, unsigned int slot, const char *point, uint32_t hit, uint32_t calls);
+void fake_disarm(struct fake *fake, unsigned int slot);
+bool fake_rule_status(struct fake *fake, unsigned int slot, uint64_t *ret_fired,
+	uint32_t *ret_parked); /* false: none */
 
 /* The power is cut: sessions end, and of what was not flushed nothing is lost, all (`lost` 2), or some by the
  * seed (1). A healthy store flushes whatever it acknowledges. */

@@ -34,12 +34,31 @@ static size_t next_in(const struct imap_view *view, const char *set, bool uid, s
 
 /* ---- FETCH ---- */
 
+/* Where the message stands in its mailbox before the session may be held. */
+static size_t place_of(struct imap_view *view, size_t number)
+{
+	struct fake_box *box;
+	size_t place = 0;
+
+	pthread_mutex_lock(&view->fake->lock);
+	box = imap_view_selected(view);
+	while (box && place < box->count && box->mails[place]->uid != view->shown[number - 1].uid)
+		place++;
+	pthread_mutex_unlock(&view->fake->lock);
+	fake_point(view->fake, "fake/imap/fetch");
+	return place;
+}
+
 /* Under the lock. A message that is gone is left out, as RFC 2180, 4.1.3 has it. */
-static struct fake_mail *fetched_mail(struct imap_view *view, size_t number, bool whole)
+static struct fake_mail *fetched_mail(
+	struct imap_view *view, size_t number, size_t place, bool whole)
 {
 	struct fake_box *box = imap_view_selected(view);
 	struct fake_mail *mail = box ? fake_box_mail(box, view->shown[number - 1].uid) : NULL;
 
+	if (whole && box && place < box->count && box->mails[place] != mail &&
+		fake_lasts_locked(view->fake, FAKE_STALE_FETCH))
+		return box->mails[place];
 	if (!mail && whole && box && box->count && fake_lasts_locked(view->fake, FAKE_MIXES_FETCH))
 		return box->mails[0];
 	return mail;
@@ -55,12 +74,13 @@ static void tell_body(struct imap_view *view, struct fake_mail *mail)
 
 static void fetch_one(struct imap_view *view, size_t number, const char *items)
 {
+	size_t place = place_of(view, number);
 	struct fake_mail *mail, shown;
 	bool whole = strcasestr(items, "BODY[]") || strcasestr(items, "BODY.PEEK[]") ||
 		     (strcasestr(items, "RFC822") && !strcasestr(items, "RFC822.SIZE"));
 
 	pthread_mutex_lock(&view->fake->lock);
-	mail = fetched_mail(view, number, whole);
+	mail = fetched_mail(view, number, place, whole);
 	if (mail) {
 		shown = *mail;
 		shown.uid = view->shown[number - 1].uid;
@@ -193,6 +213,7 @@ static int expunge(struct imap_view *view, const char *set)
 
 	if (view->read_only)
 		return imap_view_done(view, "NO [READ-ONLY] examined");
+	fake_point(view->fake, "fake/imap/expunge");
 	if (fake_write_gate(view->fake, &hurt))
 		return -EPIPE;
 	pthread_mutex_lock(&view->fake->lock);

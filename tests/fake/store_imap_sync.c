@@ -22,7 +22,7 @@ const char *fake_imap_bug_name(enum fake_bug bug)
 	static const char *const names[FAKE_LOSES] = {"changes-uid", "rewrites", "lowers-validity",
 		"keeps-uidnext", "miscounts", "expunges-early", "blind", "close-keeps",
 		"adds-refused", "move-loses", "forgets-flags", "mixes-fetch", "repeats-modseq",
-		"resync-forgets", "vanishes-more", "idle-deaf", "replies-twice"};
+		"resync-forgets", "vanishes-more", "idle-deaf", "replies-twice", "stale-fetch"};
 
 	return names[bug];
 }

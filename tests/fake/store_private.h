@@ -66,6 +66,12 @@ struct fake_session {
 	bool used, done;
 };
 
+struct fake_point_rule { /* who comes by `point` stands still; "": nobody */
+	char point[64];
+	uint32_t hit, calls, hits, parked;
+	uint64_t fired;
+};
+
 struct fake {
 	struct fake_opts opts;
 	pthread_mutex_t lock;
@@ -101,6 +107,7 @@ struct fake {
 	size_t unflushed_count;
 	bool sync_fails;
 	bool beyond_help; /* after a power cut */
+	struct fake_point_rule rules[FAKE_RULES_MAX];
 };
 
 int64_t fake_now(const struct fake *fake);
@@ -130,7 +137,8 @@ void fake_boxes_restart(struct fake *fake); /* as the store starts */
 int fake_deliver(struct fake *fake, const char *user, const char *bytes, size_t len);
 
 void fake_enqueue(struct fake *fake, const char *from, char *const *to, size_t to_count,
-	const struct buf *text, const char *token); /* takes the lock */
+	const struct buf *text, const char *token);    /* takes the lock */
+void fake_point(struct fake *fake, const char *point); /* takes the lock */
 /* store_power.c; each takes the lock. What is not flushed is gone after a power cut. */
 void fake_not_flushed(struct fake *fake, const char *token, bool copies_only);
 bool fake_sync_fails(struct fake *fake); /* and the store heeds it */

@@ -22,15 +22,19 @@ static const char target_yaml[] =
 	"  - {name: smtp, protocol: smtp, port: 25}\n"
 	"  - {name: lmtp, protocol: lmtp, port: 24, seen: relay}\n"
 	"  - {name: imap, protocol: imap, port: 143}\n"
+	"  - {name: pop3, protocol: pop3, port: 110}\n"
 	"disks:\n"
 	"  - {name: mail, mount: /srv/mail, size: 64MiB}\n"
 	"commands: {start: fake-start, stop: fake-stop, queue_list: fake-queue, queue_hold: "
 	"fake-hold,\n"
+	"  queue_delete: fake-release,\n"
 	"  queue_release: fake-release, freeze: fake-hold, thaw: fake-release}\n"
 	"agents:\n"
 	"  - {name: delivery, stop: fake-hold, start: fake-release, crash: fake-hold, needed_by: "
 	"[delivery],\n"
 	"     switch_off: fake-hold, switch_on: fake-release}\n"
+	"  - {name: door, stop: fake-hold, start: fake-release, socket: /run/door.sock, needed_by: "
+	"[delivery]}\n"
 	"roles: {deliver: [/usr/bin/deliver]}\n"
 	"paths: {mailbox: ['/srv/mail/{user}/**']}\n"
 	"timers: {retry_first: 1s, retry_longest: 2s}\n";
@@ -40,10 +44,13 @@ static const struct {
 	const char *key, *value, *fault;
 } values[] = {
 	{"point", "posix/io/rw/write", "short"},
+	{"command", "queue-delete", "delete-by-tool"},
+	{"command", "expunge", NULL},
 	{"point", "posix/io/sync/fsync", NULL},
 	{"errno", "EIO", NULL},
 	{"role", "deliver", NULL},
 	{"path", "mail", NULL},
+	{"agent", "door", "unlink-socket"},
 	{"agent", "delivery", NULL},
 	{"by", "-1h", NULL},
 	{"model", "cache-lost", NULL},
@@ -70,6 +77,16 @@ static uint32_t three(void *arg)
 {
 	(void)arg;
 	return 3;
+}
+
+static int removes_one(
+	void *arg, const struct deletion *deletion, uint64_t *ret_removed, struct err *err)
+{
+	(void)arg;
+	(void)err;
+	CHECK(deletion->commands || deletion->numbers || deletion->command || deletion->file);
+	(*ret_removed)++;
+	return 0;
 }
 
 static void hear_nothing(void *arg, enum bed_event event, const json_t *json)
@@ -114,6 +131,7 @@ static void prepare_run(struct use *use, struct fault_run *run, size_t step, uns
 		.slot = slot,
 		.pending = three,
 		.refused = three,
+		.remove = removes_one,
 	};
 }
 
@@ -166,7 +184,7 @@ static void each_fault(void (*body)(struct use *use, const struct fault *fault))
 static bool name_ok(const char *name)
 {
 	for (const char *p = name; *p; p++)
-		if (!islower((unsigned char)*p) && *p != '-')
+		if (!islower((unsigned char)*p) && !isdigit((unsigned char)*p) && *p != '-')
 			return false;
 	return *name && fault_find(name);
 }
