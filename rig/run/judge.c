@@ -20,7 +20,7 @@ struct weighing {
 	const char *unfired;   /* a step whose fault met nothing, or NULL */
 	const char *missed;    /* a step that ended outside its window, or NULL */
 	const char *never;     /* a step that never began, or NULL */
-	const json_t *order;   /* of an order matrix, or NULL */
+	const json_t *order;   /* of an order matrix, or NULL: there it counts that its sides met */
 	uint64_t fired, residue;
 	bool ended;
 	bool stayed_down; /* after the stop the store was not ready again */
