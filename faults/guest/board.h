@@ -37,6 +37,8 @@
 #define BOARD_PARKS_MAX	    512u   /* tasks parked at once */
 #define BOARD_QUESTIONS_MAX 64u	   /* questions open at once */
 #define BOARD_EVENTS_MAX    512u   /* events not yet read; older ones are lost, and counted */
+#define BOARD_KEYS_MAX	    256u   /* TLS secrets not yet read; older ones are lost, and counted */
+#define BOARD_KEY_SIZE	    256u   /* of a key log line, with its NUL */
 #define BOARD_PROCESSES_MAX 32768u /* a table by pid modulo this */
 #define BOARD_ANSWER_MS	    2000   /* a question without an answer by then is given up */
 
@@ -141,6 +143,12 @@ struct board_ring_entry {
 	struct board_event event;
 };
 
+/* A line of a key log (SSLKEYLOGFILE): a secret of a TLS session of the store. */
+struct board_key {
+	_Atomic uint64_t ticket; /* 1 + its number once whole */
+	char line[BOARD_KEY_SIZE];
+};
+
 /* A process that has the board mapped: entry pid % BOARD_PROCESSES_MAX. It is the one that lives if
  * it began before `boot_ns` and its stack begins at `stack`: a program that it has run since by exec
  * has another. */
@@ -166,6 +174,8 @@ struct board {
 	_Atomic uint32_t bell; /* futex of the witness: rung after each event and question */
 	_Atomic uint64_t head; /* events so far */
 	struct board_ring_entry ring[BOARD_EVENTS_MAX];
+	_Atomic uint64_t key_head; /* keys so far; the bell is rung for them too */
+	struct board_key keys[BOARD_KEYS_MAX];
 	struct board_question questions[BOARD_QUESTIONS_MAX];
 	struct board_process processes[BOARD_PROCESSES_MAX];
 };

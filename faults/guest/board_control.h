@@ -60,5 +60,10 @@ int board_control_command(const char *line, char *reply, size_t size);
 int board_control_wait_event(struct board_event *ret, uint64_t *ret_lost, int timeout_ms);
 void board_control_wake(void); /* from any thread */
 
+/* Who is told of TLS secrets, a key log line each, from inside board_control_wait_event(). Set before the first
+ * call of it. */
+typedef void board_key_fn(const char *line);
+void board_control_watch_keys(board_key_fn *fn);
+
 const char *board_event_name(
 	uint32_t what); /* "hit" "parked" "released" "failed" "killed" "shortened" */

@@ -21,6 +21,8 @@
 static uint64_t next_ticket;
 static int64_t stuck_since_ns; /* the entry next_ticket was not whole then; 0: it is */
 static _Atomic uint32_t woken;
+static uint64_t next_key;
+static board_key_fn *on_key;
 
 const char *board_event_name(uint32_t what)
 {
@@ -131,10 +133,39 @@ void board_answer_questions(void)
 	}
 }
 
+/* ---- keys ---- */
+
+void board_control_watch_keys(board_key_fn *fn)
+{
+	on_key = fn;
+}
+
+/* One that is half written is waited for with the next ring of the bell: its writer rings it. */
+static void tell_keys(void)
+{
+	uint64_t head = atomic_load(&board_now->key_head);
+
+	if (head < next_key || head - next_key > BOARD_KEYS_MAX)
+		next_key = head < BOARD_KEYS_MAX ? 0 : head - BOARD_KEYS_MAX; /* or nonsense */
+	for (; next_key < head; next_key++) {
+		struct board_key *key = &board_now->keys[next_key % BOARD_KEYS_MAX];
+		char line[BOARD_KEY_SIZE];
+		uint64_t ticket = atomic_load(&key->ticket);
+
+		if (ticket < next_key + 1 && head - next_key < BOARD_KEYS_MAX / 2)
+			return;
+		memcpy(line, key->line, sizeof(line));
+		line[sizeof(line) - 1] = '\0';
+		if (ticket == next_key + 1 && atomic_load(&key->ticket) == ticket && on_key)
+			on_key(line);
+	}
+}
+
 /* ---- events ---- */
 
 void board_begin_listening(void)
 {
+	next_key = atomic_load(&board_now->key_head);
 	next_ticket = atomic_load(&board_now->head);
 	stuck_since_ns = 0;
 }
@@ -211,6 +242,7 @@ int board_control_wait_event(struct board_event *ret, uint64_t *ret_lost, int ti
 			return -EIO;
 		bell = atomic_load(&board_now->bell);
 		board_answer_questions();
+		tell_keys();
 		r = take_event(ret, ret_lost);
 		if (r > 0)
 			return r;

@@ -24,7 +24,7 @@
  *	attempt	 {hop, conn, token, from, to, result, code, dot_t?, reply_t?, text?, protocol?, extra?}
  *		 from the wire, one per recipient, in their order. hop: edge (client to store), inner (queue
  *		 to delivery agent), outbound (store to next hop). result: not-sent 2yz 4yz 5yz none, unknown
- *		 (a gap hides it); 4yz or
+ *		 (a gap hides it; without `to`: a whole connection in TLS, for anybody); 4yz or
  *		 5yz without dot_t is a refused RCPT. protocol: smtp lmtp (inner: lmtp if left out). extra:
  *		 replies to this dot that no recipient was left for. text: of the reply; its "queued as ID"
  *		 names the entry of the queue

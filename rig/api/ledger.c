@@ -180,7 +180,8 @@ uint32_t ledger_unknown(const struct ledger *ledger, const struct ledger_rcpt *r
 {
 	const struct ledger_who *who = ledger_who(ledger, rcpt->address);
 
-	return rcpt->attempts[hop][RESULT_UNKNOWN] + (who ? who->unknown[hop] : 0);
+	return rcpt->attempts[hop][RESULT_UNKNOWN] + (who ? who->unknown[hop] : 0) +
+	       (ledger->hidden[hop] ? LEDGER_ANY_NUMBER : 0);
 }
 
 /* Was any copy of this mail in the baseline like `sha`? 1 yes, 0 no, -1 the mail was not there. */

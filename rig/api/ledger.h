@@ -17,7 +17,8 @@
 #include "api/history.h"
 #include "api/intern.h"
 
-#define LEDGER_NONE UINT32_MAX /* no index */
+#define LEDGER_NONE	  UINT32_MAX /* no index */
+#define LEDGER_ANY_NUMBER (1u << 24) /* more than could be */
 
 enum hop { HOP_EDGE, HOP_INNER, HOP_OUTBOUND };
 #define HOP_COUNT 3
@@ -165,6 +166,7 @@ struct ledger {
 	size_t shown_count, who_count, starved_count, notice_count;
 	size_t room[10];
 	uint32_t hop_attempts[HOP_COUNT];
+	uint32_t hidden[HOP_COUNT]; /* connections that may have held attempts for anybody */
 	double first_t, last_t;
 	double settle_t; /* the rig waited for pending operations until then */
 	uint32_t intact_copies, altered_copies; /* whole ones, by the hash of what was sent */
@@ -203,7 +205,8 @@ const struct ledger_mail *ledger_mail(const struct ledger *ledger, const char *t
 const struct ledger_who *ledger_who(const struct ledger *ledger, uint32_t address);
 const char *ledger_token(const struct ledger *ledger, const struct ledger_rcpt *rcpt);
 
-/* Attempts for this recipient on that hop whose result is not known: of this mail, or of one that may be it. */
+/* Attempts for this recipient on that hop whose result is not known: of this mail, or of one that may be it.
+ * LEDGER_ANY_NUMBER and more where a whole connection is hidden. */
 uint32_t ledger_unknown(const struct ledger *ledger, const struct ledger_rcpt *rcpt, enum hop hop);
 
 /*

@@ -10,6 +10,10 @@ void build_nameless(struct ledger *ledger, const json_t *data, int hop, int resu
 {
 	struct ledger_who *who;
 
+	if (result == RESULT_UNKNOWN && !*json_get_text(data, "to", "")) {
+		ledger->hidden[hop]++;
+		return;
+	}
 	if (result != RESULT_UNKNOWN && (hop == HOP_EDGE || result == RESULT_2YZ))
 		return;
 	who = build_who(ledger, build_address(ledger, json_get_text(data, "to", NULL)));

@@ -27,11 +27,9 @@ static struct answers answers_of(const struct ledger *ledger, const struct ledge
 
 		if (attempt->hop != HOP_INNER || !attempt->lmtp)
 			continue;
-		if (attempt->result == RESULT_UNKNOWN) {
-			sum.lost++;
-		} else if (isnan(attempt->dot_t)) {
+		if (attempt->result == RESULT_UNKNOWN || isnan(attempt->dot_t))
 			continue;
-		} else if (attempt->result == RESULT_2YZ) {
+		if (attempt->result == RESULT_2YZ) {
 			sum.taken++;
 			sum.taken_line = attempt->line;
 		} else if (attempt->result == RESULT_4YZ || attempt->result == RESULT_5YZ) {
@@ -74,7 +72,7 @@ static void judge_refused(
 {
 	const struct ledger_who *who = ledger_who(pass->ledger, rcpt->address);
 	uint64_t explained = (uint64_t)sum->taken + sum->lost + rcpt->appended +
-			     (who ? who->unknown[HOP_INNER] : 0);
+			     ledger_unknown(pass->ledger, rcpt, HOP_INNER);
 
 	judgement_holds(pass->judgement);
 	if (rcpt->copies <= explained)

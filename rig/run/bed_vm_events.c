@@ -90,6 +90,8 @@ void vm_on_witness(void *arg, const char *name, const json_t *json, int64_t arri
 		b->fn(b->arg, BED_DIED, stamped);
 	} else if (!strcmp(name, "board")) {
 		b->fn(b->arg, BED_CALL, stamped);
+	} else if (!strcmp(name, "key") && b->wire) {
+		wire_keys(b->wire, json_get_text(json, "line", ""));
 	} else if (!strcmp(name, "gone") && !b->closing && !vm_power_off(b)) {
 		tell_gone(b, json_get_text(json, "error", "the witness is gone"));
 	}
@@ -137,6 +139,22 @@ static void tell_attempt(struct vm_bed *b, const struct attempt *attempt, int64_
 	b->fn(b->arg, BED_ATTEMPT, json);
 }
 
+/* What TLS hid may have been any number of attempts, of any mail, for anybody. */
+static void tell_hidden(struct vm_bed *b, const struct dialogue_event *event)
+{
+	const char *hop = hop_of(event->protocol, event->server);
+	auto_json json_t *json = NULL;
+
+	if (!hop || !event->unknown ||
+		(event->protocol != DIALOGUE_PROTOCOL_SMTP &&
+			event->protocol != DIALOGUE_PROTOCOL_LMTP))
+		return;
+	json = json_pack("{ss sI ss ss ss ss si sI}", "hop", hop, "conn", (json_int_t)event->conn,
+		"token", "", "from", "", "to", "", "result", dialogue_attempt_name(ATTEMPT_UNKNOWN),
+		"code", 0, "cell_ns", (json_int_t)event->ns);
+	b->fn(b->arg, BED_ATTEMPT, json);
+}
+
 /* A closed leg: nobody but the wire hears of it. */
 static void count_refused(struct vm_bed *b, const struct dialogue_event *event)
 {
@@ -178,6 +196,8 @@ void vm_on_dialogue(void *arg, const struct dialogue_event *event)
 		tell_wait(b, event);
 	if (event->kind == DIALOGUE_ATTEMPT)
 		tell_attempt(b, event->attempt, event->ns);
+	if (event->kind == DIALOGUE_CLOSED)
+		tell_hidden(b, event);
 	if (event->moment) {
 		auto_json json_t *json = json_pack("{ss sI ss sI}", "moment", event->moment, "conn",
 			(json_int_t)event->conn, "service", dialogue_protocol_name(event->protocol),

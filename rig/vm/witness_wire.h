@@ -77,6 +77,7 @@
  *			that dumps core; core "" if none could be stored
  *	board		{"slot","what":"hit|parked|released|failed","pid","tid","exe","path","call",
  *			"count"}
+ *	key		{"line"}	a secret of a TLS session of the store, as a key log line
  *	broken		{"error"}	the host sent what is no request; nothing is read before the next
  *			reset (no "seq": it belongs to this connection)
  *	left, ended	{"pid","tid","comm","exe","woke_ns","was","now"}	a watched thread left its

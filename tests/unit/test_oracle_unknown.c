@@ -9,6 +9,7 @@
 #define EDGE(result)		      TRY("edge", "m1", "u1@store", result)
 #define INNER(result)		      TRY("inner", "m1", "u1@store", result)
 #define HIDDEN(hop)		      TRY(hop, "", "u1@store", "unknown") /* not even the token was seen */
+#define IN_TLS(hop)		      TRY(hop, "", "", "unknown") /* nor for whom: a whole connection */
 #define MINE			      COPY("m1", "u1")
 #define GOT(result, code, dot, reply) TRY_AT("inner", "m1", "u1@store", result, code, dot, reply)
 
@@ -24,6 +25,10 @@ static void a_hidden_acceptance_is_not_owed(void)
 			RULING_NOT_APPLICABLE},
 		{"hidden without its token", SENT DONE(3, 1, "MAYBE") HIDDEN("edge") READ("u1") END,
 			RULING_CANNOT_TELL, "gap"},
+		{"TLS hides all, and the client knows no more",
+			SENT DONE(3, 1, "MAYBE") IN_TLS("edge") READ("u1") END, RULING_CANNOT_TELL},
+		{"TLS hides all, but the client read OK",
+			SENT DONE(3, 1, "OK") IN_TLS("edge") READ("u1") END, RULING_BROKEN},
 		{"hidden, but the client read OK",
 			SENT DONE(3, 1, "OK") EDGE("unknown") READ("u1") END, RULING_BROKEN},
 		{"refused once, hidden once, and the client read OK",
@@ -53,6 +58,10 @@ static void a_hidden_answer_is_no_refusal(void)
 			RULING_NOT_APPLICABLE},
 		{"refused, and some attempt is hidden",
 			SENT EDGE("4yz") HIDDEN("edge") READ("u1") MINE END, RULING_NOT_APPLICABLE},
+		{"refused, and TLS hides a connection",
+			SENT EDGE("4yz") IN_TLS("edge") READ("u1") MINE END, RULING_NOT_APPLICABLE},
+		{"TLS hides a connection of another hop",
+			SENT EDGE("4yz") IN_TLS("inner") READ("u1") MINE END, RULING_BROKEN},
 		{"another's attempt is hidden",
 			SENT EDGE("4yz") TRY("edge", "", "u2@store", "unknown") READ("u1") MINE END,
 			RULING_BROKEN},
@@ -73,6 +82,9 @@ static void a_hidden_attempt_may_explain_a_copy(void)
 			RULING_NOT_APPLICABLE},
 		{"whose it is is hidden too",
 			SENT EDGE("2yz") INNER("2yz") HIDDEN("inner") MINE MINE END,
+			RULING_NOT_APPLICABLE},
+		{"TLS hides a connection",
+			SENT EDGE("2yz") IN_TLS("edge") INNER("2yz") MINE MINE MINE END,
 			RULING_NOT_APPLICABLE},
 		{"more than hidden attempts explain",
 			SENT EDGE("2yz") INNER("2yz") INNER("unknown") MINE MINE MINE END,
@@ -175,6 +187,9 @@ static void a_hidden_delivery_may_be_one(void)
 			RULING_HOLDS},
 		{"refused, and some delivery is hidden",
 			SENT GOT("4yz", 451, 3, 4) HIDDEN("inner") READ("u1") MINE END,
+			RULING_HOLDS},
+		{"refused, and TLS hides a connection",
+			SENT GOT("4yz", 451, 3, 4) IN_TLS("inner") READ("u1") MINE END,
 			RULING_HOLDS},
 		{"refused beside another's trouble",
 			SENT HURT("u2") GOT("4yz", 451, 3, 4) READ("u1") END, RULING_BROKEN,

@@ -36,6 +36,15 @@ static void send_event(const struct board_event *e, uint64_t lost)
 	event_send(&out, DROP);
 }
 
+static void send_key(const char *line)
+{
+	auto_out out = {0};
+
+	event_begin(&out, "key");
+	out_text(&out, "line", line);
+	event_send(&out, DROP);
+}
+
 static void *board_thread(void *arg)
 {
 	struct board_event event;
@@ -43,6 +52,7 @@ static void *board_thread(void *arg)
 	int rc;
 
 	(void)arg;
+	board_control_watch_keys(send_key);
 	while ((rc = board_control_wait_event(&event, &lost, -1)) >= 0)
 		if (rc)
 			send_event(&event, lost);
