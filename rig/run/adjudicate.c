@@ -61,6 +61,11 @@ static bool take_thread(struct adjudication *a, const char *what, const json_t *
 	return !a->owed;
 }
 
+static bool is_settled(const struct adjudication *a)
+{
+	return a->caused || !json_array_size(a->tasks);
+}
+
 /* The first line of what was sent, without its end. */
 static bool take_answer(struct adjudication *a, const json_t *json, double at_s)
 {
@@ -75,7 +80,7 @@ static bool take_answer(struct adjudication *a, const json_t *json, double at_s)
 	else
 		a->answer = text_fmt("port %lld closes the connection",
 			(long long)json_get_int(json, "port", 0));
-	return true;
+	return is_settled(a);
 }
 
 /* Nobody was served: the thread went from one wait into the next. */
@@ -88,13 +93,25 @@ static void forget_cause(struct adjudication *a, double now_s)
 	a->cause = NULL;
 }
 
+/* That a thread left its wait is told when it sleeps again: mostly after the answer that it gave. */
+static bool take_late(struct adjudication *a, const char *name, const json_t *json, double at_s)
+{
+	bool before = at_s <= a->answer_s && at_s >= a->answer_s - ADJUDICATE_GRACE_S;
+
+	if (before && !strcmp(name, "left"))
+		take_thread(a, "leaves its wait", json, at_s);
+	else if (before && !strcmp(name, "ended"))
+		take_thread(a, "ends", json, at_s);
+	return is_settled(a) || at_s > a->answer_s + ADJUDICATE_LATE_S;
+}
+
 bool adjudication_event(
 	struct adjudication *a, const char *name, const json_t *json, int64_t elapsed_ns)
 {
 	double at_s = (double)elapsed_ns / (double)NS_PER_SEC;
 
 	if (a->answered)
-		return true;
+		return take_late(a, name, json, at_s);
 	forget_cause(a, at_s);
 	if (!strcmp(name, "left"))
 		return take_thread(a, "leaves its wait", json, at_s);

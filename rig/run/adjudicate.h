@@ -21,7 +21,8 @@
 
 #define ADJUDICATE_HOST_MS \
 	120000 /* host time for all hangs of a cell; what was not seen by then is not judged */
-#define ADJUDICATE_GRACE_S   120	/* guest time between a cause and what comes of it */
+#define ADJUDICATE_GRACE_S   120 /* guest time between a cause and what comes of it */
+#define ADJUDICATE_LATE_S    1	 /* after an answer: whoever gave it has gone to sleep by then */
 #define ADJUDICATE_FIRST_S   (3 * 3600) /* doubled, up to the limit */
 #define ADJUDICATE_LIMIT_S   (6 * 3600) /* unless the store has longer timers of its own */
 #define ADJUDICATE_LIMIT_MAX (48 * 3600)

@@ -14,7 +14,7 @@
 
 #define LOOK_MS	  10000
 #define OPEN_MS	  60000
-#define TICK_S	  300
+#define TICK_S	  60
 #define OWED_MAX  WATCH_CONNS_MAX
 #define TASKS_MAX CULPRITS_MAX
 

@@ -14,6 +14,7 @@
 
 struct fake_bed {
 	struct bed bed;
+	struct bed_ops ops;
 	struct fake *fake;
 	struct bed_fake_wish *wish;
 	bed_event_fn fn;
@@ -438,6 +439,67 @@ static int bed_files(struct bed *bed, const char *const *globs, bool live,
 	return 0;
 }
 
+static bool hangs_now(struct fake_bed *b)
+{
+	return b->wish->hangs &&
+	       (fake_bug_fired(b->fake, b->wish->bug) || (b->wish->always_hangs && b->wish->scans));
+}
+
+static int bed_scan(struct bed *bed, bool deep, json_t **ret, struct err *err)
+{
+	struct fake_bed *b = of(bed);
+	auto_free char *path = text_fmt(
+		"tests/golden/diagnose/%s.json", hangs_now(b) ? b->wish->hangs : b->wish->healthy);
+	auto_json json_t *golden = json_load_path(path, GOLDEN_MAX, err);
+
+	if (!golden)
+		return -EIO;
+	b->wish->scans++;
+	b->wish->deep_scans += deep;
+	*ret = json_incref(json_object_get(golden, "scan"));
+	json_object_set_new(*ret, "took_ns", json_integer(b->wish->scan_took_ns));
+	json_object_set_new(*ret, "frozen", json_boolean(fake_frozen(b->fake, NULL)));
+	return 0;
+}
+
+static int bed_watched_evidence(struct bed *bed, const char *dir, struct err *err)
+{
+	auto_free char *path = path_join(dir, "scan.json");
+	auto_json json_t *scan = NULL;
+	int rc = bed_scan(bed, true, &scan, err);
+
+	if (!rc)
+		rc = fs_mkdir_p(dir, err);
+	return rc ? rc : json_save_path(path, scan, err);
+}
+
+static int bed_branch(struct bed *bed, const char *name, const json_t *scan, const int *tids,
+	size_t count, json_t **ret, struct err *err)
+{
+	(void)name;
+	if (of(bed)->wish->branch_fails || !json_object_get(scan, "tasks") || !count || !tids[0])
+		return err_set(err, -ENOSPC, "planted: there is no room for a copy");
+	of(bed)->wish->branches++;
+	*ret = json_pack("{sf sI}", "still_s", 0.125, "branch_bytes", (json_int_t)1 << 20);
+	return 0;
+}
+
+static int bed_adjudicate(
+	struct bed *bed, const char *name, int64_t host_ms, json_t **ret, struct err *err)
+{
+	struct bed_fake_wish *wish = of(bed)->wish;
+
+	(void)name;
+	(void)host_ms;
+	(void)err;
+	wish->adjudged++;
+	*ret = json_pack("{ss ss sf sf}", "recovery", wish->recovery, "event", "planted", "guest_s",
+		21600.0, "host_s", 0.5);
+	if (!strcmp(wish->recovery, "after_guest_s"))
+		json_object_set_new(*ret, "after_guest_s", json_integer(9000));
+	return 0;
+}
+
 /* A scan of real processes, idle ones, or ones that wait for each other. */
 static int bed_evidence(struct bed *bed, const char *dir, struct err *err)
 {
@@ -525,7 +587,14 @@ int bed_fake_open(struct bed **ret, const struct plan *plan, const char *dir, be
 	struct sink_opts sink = {0};
 
 	(void)dir;
-	b->bed = (struct bed){.ops = &fake_ops, .target = plan->target};
+	b->ops = fake_ops;
+	if (wish->healthy) {
+		b->ops.scan = bed_scan;
+		b->ops.evidence = bed_watched_evidence;
+		b->ops.branch = bed_branch;
+		b->ops.adjudicate = bed_adjudicate;
+	}
+	b->bed = (struct bed){.ops = &b->ops, .target = plan->target};
 	b->wish = wish;
 	b->fn = on_event;
 	b->arg = event_arg;

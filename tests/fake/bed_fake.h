@@ -19,7 +19,15 @@ struct bed_fake_wish {
 	bool stops_by_force;
 	bool loses_frames;
 	bool panics_at_freeze;
-	size_t closed; /* counted up by close */
+	/* The watch looks at this store, if it is told what a scan shows: files of tests/golden/diagnose, `hangs` from
+	 * the moment at which the bug has shown itself. */
+	const char *healthy, *hangs;
+	bool always_hangs;    /* ... from the beginning of the workload on */
+	int64_t scan_took_ns; /* each scan says so */
+	bool branch_fails;
+	const char *recovery; /* what a copy shows; after 9000 s, where it is "after_guest_s" */
+	size_t scans, deep_scans, branches, adjudged; /* counted up */
+	size_t closed;				      /* counted up by close */
 };
 
 int bed_fake_open(struct bed **ret, const struct plan *plan, const char *dir, bed_event_fn on_event,

@@ -198,8 +198,67 @@ static void without_evidence_a_law_keeps_its_own_signature(void)
 	close_folder(&f);
 }
 
+#define ADJUDGED(name, rest) \
+	"{\"t\":70.0,\"ev\":\"adjudged\",\"name\":\"" name "\",\"event\":\"seen\"," rest "}\n"
+
+/* hang-1 and hang-2 show one hang, hang-3 another; which copy the finding is told from. */
+static const struct {
+	const char *says, *adjudged;
+	bool in_force[2]; /* hang-1, hang-2 */
+	const char *recovery, *from;
+	int64_t after_s, searched_s;
+} copies[] = {
+	{"nothing was run on", "", {false, false}, NULL, NULL, -1, -1},
+	{"the copy of this hang",
+		ADJUDGED("hang-1", "\"recovery\":\"permanent\",\"guest_s\":21599.7"), {true, false},
+		"permanent", "hang-1", -1, 21600},
+	{"the copy of another hang", ADJUDGED("hang-3", "\"recovery\":\"permanent\",\"guest_s\":3"),
+		{false, false}, NULL, NULL, -1, -1},
+	{"of two the one without a fault in force",
+		ADJUDGED("hang-1", "\"recovery\":\"permanent\",\"guest_s\":3") ADJUDGED("hang-2",
+			"\"recovery\":\"after_guest_s\",\"after_guest_s\":9000,\"guest_s\":8998"),
+		{true, false}, "after_guest_s", "hang-2", 9000, 8998},
+	{"of two alike the first",
+		ADJUDGED("hang-1", "\"recovery\":\"not-judged\"")
+			ADJUDGED("hang-2", "\"recovery\":\"permanent\",\"guest_s\":3"),
+		{false, false}, "not-judged", "hang-1", -1, -1},
+	{"a copy of nothing", ADJUDGED("../x", "\"recovery\":\"permanent\",\"guest_s\":3"),
+		{false, false}, NULL, NULL, -1, -1},
+};
+
+static void a_copy_speaks_for_the_hang_that_it_was_taken_of(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(copies); i++) {
+		auto_free char *text =
+			text_fmt("%s"
+				 "{\"t\":3.0,\"ev\":\"evidence\",\"name\":\"hang-2\"}\n"
+				 "{\"t\":60.6,\"ev\":\"evidence\",\"name\":\"hang-3\"}\n%s",
+				hang_lines, copies[i].adjudged);
+		struct folder f;
+		const json_t *recovery;
+
+		open_folder(&f, text);
+		add_law(&f, "H1", 1, 0);
+		save(&f, "hang-1", "scan.json", crossed());
+		save(&f, "hang-1", "input.json", input(2, 3, copies[i].in_force[0]));
+		save(&f, "hang-2", "scan.json", crossed());
+		save(&f, "hang-2", "input.json", input(2, 3, copies[i].in_force[1]));
+		save(&f, "hang-3", "scan.json", lost());
+		save(&f, "hang-3", "input.json", input(2, 3, false));
+		explain(&f);
+		recovery = f.result.findings[0].recovery;
+		if (!CHECK_STR(json_get_text(recovery, "recovery", NULL), copies[i].recovery))
+			fprintf(stderr, "%s\n", copies[i].says);
+		CHECK_STR(json_get_text(recovery, "recovery_from", NULL), copies[i].from);
+		CHECK_INT(json_get_int(recovery, "recovers_after_s", -1), copies[i].after_s);
+		CHECK_INT(json_get_int(recovery, "searched_s", -1), copies[i].searched_s);
+		close_folder(&f);
+	}
+}
+
 CHECK_MAIN(CHECK_CASE(laws_broken_by_one_cause_are_one_finding),
 	CHECK_CASE(evidence_of_another_time_explains_nothing),
 	CHECK_CASE(what_stands_after_the_heal_explains_h1),
 	CHECK_CASE(deaths_by_a_signal_are_a_crash_and_the_rigs_are_none),
-	CHECK_CASE(without_evidence_a_law_keeps_its_own_signature))
+	CHECK_CASE(without_evidence_a_law_keeps_its_own_signature),
+	CHECK_CASE(a_copy_speaks_for_the_hang_that_it_was_taken_of))

@@ -18,14 +18,20 @@ static const char lines[] =
 	"\"count\":1}\n"
 	"{\"t\":1.4,\"ev\":\"suspected\",\"name\":\"hang-1\",\"why\":\"overdue\",\"op\":"
 	"\"smtp-message\",\"age_s\":0.8}\n"
-	"{\"t\":1.8,\"ev\":\"evidence\",\"name\":\"hang-1\"}\n";
+	"{\"t\":1.8,\"ev\":\"evidence\",\"name\":\"hang-1\"}\n"
+	"{\"t\":1.9,\"ev\":\"branched\",\"name\":\"hang-1\",\"still_s\":0.13}\n"
+	"{\"t\":6.0,\"ev\":\"recovered\",\"all\":false,\"pending\":1}\n"
+	"{\"t\":9.0,\"ev\":\"adjudged\",\"name\":\"hang-1\",\"recovery\":\"after_guest_s\","
+	"\"after_guest_s\":9005,\"event\":\"thread 12 ends\",\"guest_s\":9004.2,\"host_s\":6.5}\n";
 
 static json_t *verdict(const char *title)
 {
-	return json_pack("{ss ss ss ss ss ss s[{ss ss s[sss] s[ii] so so}]}", "id", "a.b.1",
-		"scenario", "a", "target", "b", "verdict", "FAIL", "reason", "H1: late", "control",
-		"PASS", "findings", "signature", "deadlock-01234567", "class", "deadlock", "laws",
-		"H1", "H2", "H3", "lines", 5, 7, "title", json_text(title), "diagnosis",
+	return json_pack("{ss ss ss ss ss ss s[{ss ss s[sss] s[ii] ss si ss ss so so}]}", "id",
+		"a.b.1", "scenario", "a", "target", "b", "verdict", "FAIL", "reason", "H1: late",
+		"control", "PASS", "findings", "signature", "deadlock-01234567", "class",
+		"deadlock", "laws", "H1", "H2", "H3", "lines", 5, 7, "recovery", "after_guest_s",
+		"recovers_after_s", 9005, "recovery_event", "thread 12 ends", "recovery_from",
+		"hang-1", "title", json_text(title), "diagnosis",
 		json_pack("{ss si s[{si si ss ss}] s[s] s[s] ss s[ff] sf}", "class", "deadlock",
 			"behind", 1, "culprits", "pid", 10, "tid", 12, "role", "store", "says",
 			"state S: mutex", "evidence", "a cycle of 2", "unknown",
@@ -58,7 +64,15 @@ static void a_hang_is_told_with_its_cause_its_onset_and_what_is_not_known(void)
 		"     1.200  onset ",
 		"     1.400  DETECTED  overdue: smtp-message has taken 0.8 s\n",
 		"\nNOT KNOWN\n  owner unknown: it has ended\n",
-		"  imap-noop              100 ms x1 "};
+		"  imap-noop              100 ms x1 ",
+		"\nDOES IT END?\n  recovery: slow, recovers after about 9005 guest s by thread 12 "
+		"ends\n"
+		"  That is 2 h 30 min 5 s after its wait began. ",
+		"\n  In this cell the faults were off at 0.90 s: 1 operations were still pending "
+		"at "
+		"6.00 s.\n",
+		"     1.900  copy      of the machine, for hang-1; it stood still for 0.13 s",
+		"     9.000  copy      of hang-1, run on: after_guest_s, thread 12 ends"};
 	auto_free char *story = story_of("A waits for B.");
 
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)

@@ -39,6 +39,44 @@ static void the_published_shape_comes_back_byte_for_byte(void)
 	result_free(&result);
 }
 
+static const struct {
+	const char *json, *says;
+} recoveries[] = {
+	{"{\"recovery\":\"permanent\",\"recovery_event\":\"nothing moved\",\"searched_s\":21600}",
+		"permanent (searched 21600 guest s)"},
+	{"{\"recovery\":\"permanent\",\"recovery_event\":\"nothing moved\",\"searched_s\":21600,"
+	 "\"recovery_in_force\":true}",
+		"permanent while the fault is in force (searched 21600 guest s)"},
+	{"{\"recovery\":\"after_guest_s\",\"recovers_after_s\":9000,"
+	 "\"recovery_event\":\"thread 7 of `store` leaves its wait\"}",
+		"slow, recovers after about 9000 guest s by thread 7 of `store` leaves its wait"},
+	{"{\"recovery\":\"not-judged\",\"recovery_event\":\"no room\"}", "not judged: no room"},
+	{"{\"recovery\":7}", ""},
+	{"{}", ""},
+};
+
+static void a_finding_says_whether_it_ends_by_itself(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(recoveries); i++) {
+		struct finding finding = {
+			.title = (char *)"x", .recovery = json_loads(recoveries[i].json, 0, NULL)};
+		struct result result = {.id = (char *)"a",
+				      .findings = &finding,
+				      .finding_count = 1},
+			      again;
+		auto_buf struct buf text = {0}, back = {0};
+		auto_json json_t *json = result_to_json(&result);
+
+		CHECK_INT(finding_recovery(&finding, &text), *recoveries[i].says != '\0');
+		CHECK_STR(buf_text(&text), recoveries[i].says);
+		CHECK_INT(result_from_json(json, &again, NULL), 0);
+		finding_recovery(&again.findings[0], &back);
+		CHECK_STR(buf_text(&back), recoveries[i].says);
+		result_free(&again);
+		json_decref(finding.recovery);
+	}
+}
+
 static void what_was_not_measured_is_null(void)
 {
 	struct result result = {.id = text_dup("a.b.1"),
@@ -145,6 +183,7 @@ static void names_go_both_ways(void)
 }
 
 CHECK_MAIN(CHECK_CASE(the_published_shape_comes_back_byte_for_byte),
+	CHECK_CASE(a_finding_says_whether_it_ends_by_itself),
 	CHECK_CASE(what_was_not_measured_is_null),
 	CHECK_CASE(a_suspect_finding_does_not_name_the_cell), CHECK_CASE(hostile_text_becomes_json),
 	CHECK_CASE(nonsense_is_refused_or_survived), CHECK_CASE(the_worst_verdict_wins),

@@ -1,0 +1,247 @@
+/*
+ * The watch over a cell, on the fake store: what it suspects and when, what it saves, of which hangs it keeps a copy,
+ * and what comes of the copies. A scan shows what a golden file holds, from the moment on at which the store's bug
+ * has shown itself.
+ */
+#include "tests/unit/cell_fixture.h"
+
+#include "base/clock.h"
+
+static const char target_yaml[] =
+	"summary: the fake store\n"
+	"image: none\n"
+	"ready_within: 20s\n"
+	"users: [u1]\n"
+	"services:\n"
+	"  - {name: smtp, protocol: smtp, port: 25}\n"
+	"  - {name: imap, protocol: imap, port: 143}\n"
+	"disks:\n"
+	"  - {name: mail, mount: /srv/mail, size: 64MiB}\n"
+	"commands: {start: fake-start, stop: fake-stop, queue_list: fake-queue}\n"
+	"timers: {retry_first: 200ms, retry_longest: 200ms}\n"
+	"objectives: {recover: 1s, drain: 1s, stop: 1s, slowdown_floor: 500ms}\n";
+
+#define LONE(steps)                      \
+	"claim: nobody waits for ever\n" \
+	"workload:\n"                    \
+	"  - {as: writers, do: smtp, messages: 4, to: [u1]}\n" steps
+
+static const char plain_yaml[] = "claim: nobody waits for ever\n"
+				 "workload:\n"
+				 "  - {as: writers, do: smtp, messages: 8, pace: 4/s, to: [u1]}\n";
+static const char freeze_yaml[] =
+	LONE("steps:\n  - {as: snapshot, do: freeze-fs, when: smtp/data, for: 200ms}\n");
+static const char long_freeze_yaml[] =
+	LONE("steps:\n  - {as: snapshot, do: freeze-fs, when: smtp/data, for: 1500ms}\n");
+
+struct run {
+	struct bed_fake_wish wish;
+	struct result result;
+	struct history *history;
+	char *dir;
+};
+
+static void begin(struct run *r, struct plan *plan)
+{
+	auto_free char *path = NULL;
+
+	fixture_run_plan(plan, &r->wish, &r->result);
+	r->dir = text_dup(r->result.path);
+	path = path_join(r->dir, "history.jsonl");
+	CHECK_INT(history_load(path, &r->history, NULL), 0);
+}
+
+static void end(struct run *r)
+{
+	history_free(r->history);
+	result_free(&r->result);
+	free(r->dir);
+}
+
+static size_t count(const struct run *r, const char *kind)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->history->count; i++)
+		n += event_is(&r->history->events[i], kind);
+	return n;
+}
+
+/* The n-th event of a kind, from 0; an empty object where there is none. */
+static const json_t *nth(const struct run *r, const char *kind, size_t n)
+{
+	for (size_t i = 0; i < r->history->count; i++)
+		if (event_is(&r->history->events[i], kind) && !n--)
+			return r->history->events[i].data;
+	CHECK(!kind);
+	return NULL;
+}
+
+static bool has_file(const struct run *r, const char *name)
+{
+	auto_free char *path = text_fmt("%s/evidence/%s", r->dir, name);
+
+	return fs_exists(path);
+}
+
+static void a_healthy_store_is_looked_at_and_not_suspected(void)
+{
+	struct run r = {.wish = {.healthy = "idle-store", .hangs = "mutex-abba"}};
+
+	begin(&r, fixture_plan_on(target_yaml, plain_yaml));
+	CHECK_STR(verdict_name(r.result.verdict), "PASS");
+	CHECK(has_file(&r, "healthy/scan.json"));
+	CHECK_INT(count(&r, "suspected") + count(&r, "evidence") + count(&r, "branched"), 0);
+	CHECK_INT(r.wish.branches, 0);
+	/* Two seconds of workload: about one look a second, and the deep ones of the healthy store alone. */
+	CHECK(r.wish.scans >= 3 && r.wish.scans <= 20);
+	end(&r);
+}
+
+/* Baseline and cell: a healthy look each, and one more. It took a second, so the next may be after twenty. */
+static void looking_keeps_within_its_share_of_the_time(void)
+{
+	struct run r = {.wish = {.healthy = "idle-store", .scan_took_ns = NS_PER_SEC}};
+
+	begin(&r, fixture_plan_on(target_yaml, plain_yaml));
+	CHECK_STR(verdict_name(r.result.verdict), "PASS");
+	CHECK_INT(r.wish.scans, 4);
+	end(&r);
+}
+
+static void an_overdue_operation_is_told_kept_once_and_judged(void)
+{
+	struct run r = {.wish = {.bug = FAKE_HANGS_AT_THAW,
+				.nth = 1,
+				.healthy = "idle-store",
+				.hangs = "queue-behind-event",
+				.recovery = "permanent"}};
+	auto_json json_t *once = NULL, *again = NULL;
+	struct result second = {0};
+	double frozen, told;
+
+	begin(&r, fixture_plan_on(target_yaml, freeze_yaml));
+	CHECK_STR(json_get_text(nth(&r, "suspected", 0), "name", ""), "hang-1");
+	CHECK_STR(json_get_text(nth(&r, "suspected", 0), "why", ""), "overdue");
+	/* One second after the heal, and a tick or two. */
+	frozen = json_get_real(nth(&r, "fault", 1), "t", 0);
+	told = json_get_real(nth(&r, "suspected", 0), "t", 0);
+	CHECK(told >= frozen + 1.2);
+	CHECK(has_file(&r, "hang-1/scan.json") && has_file(&r, "hang-1/earlier.json") &&
+		has_file(&r, "hang-1/input.json"));
+	/* The same hang at the end of the workload, and again at the stop. */
+	CHECK(count(&r, "evidence") >= 2);
+	CHECK_INT(count(&r, "branched"), 1);
+	CHECK_INT(r.wish.branches, 1);
+	CHECK_INT(r.wish.adjudged, 1);
+	CHECK_STR(json_get_text(nth(&r, "adjudged", 0), "name", ""), "hang-1");
+	CHECK_STR(verdict_name(r.result.verdict), "FAIL");
+	CHECK_STR(result_finding(&r.result)->hang_class, "lost-wakeup");
+	CHECK_STR(r.result.recovery, "permanent");
+	CHECK_INT(json_get_int(result_finding(&r.result)->recovery, "searched_s", 0), 21600);
+	/* Whoever judges the folder again finds the same. */
+	CHECK_INT(judge_cell(r.dir, &second, NULL), 0);
+	once = result_to_json(&r.result);
+	again = result_to_json(&second);
+	CHECK(json_equal(once, again));
+	result_free(&second);
+	end(&r);
+}
+
+static void a_cycle_is_told_before_anything_is_overdue(void)
+{
+	struct run r = {.wish = {.bug = FAKE_HANGS_AT_THAW,
+				.nth = 1,
+				.healthy = "idle-store",
+				.hangs = "mutex-abba",
+				.recovery = "permanent"}};
+
+	begin(&r, fixture_plan_on(target_yaml, freeze_yaml));
+	CHECK_STR(
+		json_get_text(nth(&r, "suspected", 0), "why", ""), "a cycle in the wait-for graph");
+	CHECK(json_get_real(nth(&r, "suspected", 0), "age_s", 9) < 1.2);
+	CHECK_INT(count(&r, "branched"), 1);
+	CHECK_STR(result_finding(&r.result)->hang_class, "deadlock");
+	end(&r);
+}
+
+/* The scan shows a store that waits for a frozen disk: overdue, and nobody's fault but the freeze's. */
+static void what_only_waits_for_the_fault_is_not_kept(void)
+{
+	struct run r = {.wish = {.healthy = "frozen-store", .recovery = "permanent"}};
+
+	begin(&r, fixture_plan_on(target_yaml, long_freeze_yaml));
+	CHECK_STR(verdict_name(r.result.verdict), "PASS");
+	CHECK(count(&r, "suspected") >= 1);
+	CHECK_INT(count(&r, "branched") + count(&r, "adjudged"), 0);
+	CHECK_INT(r.wish.branches, 0);
+	end(&r);
+}
+
+/* In the freeze and after it: the second copy says more, so the first is not asked. */
+static void what_still_hangs_after_the_heal_is_kept_once_more(void)
+{
+	struct run r = {.wish = {.healthy = "idle-store",
+				.hangs = "queue-behind-event",
+				.bug = FAKE_HANGS_AT_THAW,
+				.nth = 1,
+				.always_hangs = true,
+				.recovery = "after_guest_s"}};
+
+	begin(&r, fixture_plan_on(target_yaml, long_freeze_yaml));
+	CHECK_INT(count(&r, "branched"), 2);
+	CHECK_INT(count(&r, "adjudged"), 1);
+	CHECK_STR(json_get_text(nth(&r, "adjudged", 0), "name", ""), "hang-2");
+	CHECK_STR(r.result.recovery, "after_guest_s");
+	CHECK_INT(r.result.recovers_after_s, 9000);
+	CHECK(!json_get_bool(result_finding(&r.result)->recovery, "recovery_in_force", true));
+	end(&r);
+}
+
+static void a_copy_that_cannot_be_had_is_said(void)
+{
+	struct run r = {.wish = {.bug = FAKE_HANGS_AT_THAW,
+				.nth = 1,
+				.healthy = "idle-store",
+				.hangs = "queue-behind-event",
+				.branch_fails = true}};
+	auto_buf struct buf text = {0};
+
+	begin(&r, fixture_plan_on(target_yaml, freeze_yaml));
+	CHECK_INT(count(&r, "branched"), 0);
+	CHECK_INT(count(&r, "adjudged"), 1);
+	CHECK_STR(verdict_name(r.result.verdict), "FAIL");
+	CHECK_STR(r.result.recovery, "not-judged");
+	CHECK(finding_recovery(result_finding(&r.result), &text));
+	CHECK_STR(buf_text(&text), "not judged: planted: there is no room for a copy");
+	end(&r);
+}
+
+/* A control and a repetition tell what is known already. */
+static void what_is_repeated_is_not_judged_again(void)
+{
+	for (int control = 0; control < 2; control++) {
+		struct run r = {.wish = {.bug = FAKE_HANGS_AT_THAW,
+					.nth = 1,
+					.healthy = "idle-store",
+					.hangs = "mutex-abba",
+					.recovery = "permanent"}};
+		struct plan *plan = fixture_plan_on(target_yaml, freeze_yaml);
+
+		plan->again = !control;
+		plan->kind = control ? PLAN_CONTROL : PLAN_CELL;
+		begin(&r, plan);
+		CHECK_INT(r.wish.branches + r.wish.adjudged, 0);
+		CHECK_INT(count(&r, "adjudged"), 0);
+		end(&r);
+	}
+}
+
+CHECK_MAIN(CHECK_CASE(a_healthy_store_is_looked_at_and_not_suspected),
+	CHECK_CASE(looking_keeps_within_its_share_of_the_time),
+	CHECK_CASE(an_overdue_operation_is_told_kept_once_and_judged),
+	CHECK_CASE(a_cycle_is_told_before_anything_is_overdue),
+	CHECK_CASE(what_only_waits_for_the_fault_is_not_kept),
+	CHECK_CASE(what_still_hangs_after_the_heal_is_kept_once_more),
+	CHECK_CASE(a_copy_that_cannot_be_had_is_said),
+	CHECK_CASE(what_is_repeated_is_not_judged_again))
