@@ -19,7 +19,8 @@ const char usage_image[] =
 	"  list    what is in the cache\n"
 	"  build   build one, unless it is there (--rebuild: although it is)\n"
 	"  verify  hash the files again\n"
-	"  remove  remove one; without a name all images, initrds and downloaded packages\n";
+	"  remove  remove one; without a name all images, initrds, downloaded packages and "
+	"templates\n";
 
 static int list(bool as_json)
 {

@@ -1,4 +1,5 @@
 #include "vm/image_priv.h"
+#include "vm/template_cache.h"
 
 #include "base/clock.h"
 #include "base/fs.h"
@@ -113,6 +114,7 @@ static int empty_folder(const char *root, const char *dir, struct err *err)
 static int remove_all(const char *root, struct err *err)
 {
 	static const char *const names[] = {"images", "initrds", "packages"};
+	auto_free char *templates = image_cache_path("templates");
 	int rc = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(names) && !rc; i++) {
@@ -120,7 +122,7 @@ static int remove_all(const char *root, struct err *err)
 
 		rc = empty_folder(root, path, err);
 	}
-	return rc;
+	return rc ? rc : template_cache_trim(templates, 0, err); /* what stood on the images */
 }
 
 int image_remove(const char *root, const char *which, struct err *err)

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "vm/machine_priv.h"
 #include "vm/qmp.h"
+#include "vm/template_cache.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -25,6 +26,7 @@ struct template
 	char key[HASH_HEX_SIZE];
 	char *dir;
 	json_t *json;
+	int held; /* keeps it from being trimmed */
 	bool built_now;
 };
 
@@ -340,6 +342,21 @@ static int build(const struct template_spec *spec, const char *key, struct err *
 
 /* ---- life --------------------------------------------------------------------------------------------- */
 
+/* What cannot be removed stays; whether there is room is asked before the build. */
+static void make_room(const char *all, uint64_t bytes)
+{
+	template_cache_trim(
+		all, bytes < TEMPLATES_KEEP_BYTES ? TEMPLATES_KEEP_BYTES - bytes : 0, NULL);
+}
+
+static bool take(struct template *tmpl)
+{
+	if (tmpl->held >= 0)
+		close(tmpl->held);
+	tmpl->held = template_hold(tmpl->dir);
+	return tmpl->held >= 0 && usable(tmpl->dir);
+}
+
 static int build_locked(struct template *tmpl, int64_t deadline_ns, struct err *err)
 {
 	auto_free char *all = templates_dir();
@@ -352,12 +369,15 @@ static int build_locked(struct template *tmpl, int64_t deadline_ns, struct err *
 	lock = fs_lock(lock_path, deadline_ns, err);
 	if (lock < 0)
 		return lock;
-	if (usable(tmpl->dir)) /* another rig has just made it */
+	if (take(tmpl)) /* another rig has just made it */
 		return 0;
 	rc = template_forget(tmpl->spec, err);
 	if (rc)
 		return rc;
+	make_room(all, tmpl->spec->machine->memory_bytes);
 	rc = build(tmpl->spec, tmpl->key, err);
+	if (!rc && !take(tmpl))
+		rc = err_set(err, -EIO, "the template '%s' cannot be read back", tmpl->dir);
 	tmpl->built_now = !rc;
 	return rc;
 }
@@ -369,9 +389,10 @@ int template_open(const struct template_spec *spec, int64_t deadline_ns, struct 
 	int rc = 0;
 
 	tmpl->spec = spec;
+	tmpl->held = -1;
 	template_key(spec, tmpl->key);
 	tmpl->dir = key_path("", tmpl->key, "");
-	if (!usable(tmpl->dir))
+	if (!take(tmpl))
 		rc = build_locked(tmpl, deadline_ns, err);
 	if (!rc) {
 		tmpl->json = load_json(tmpl->dir, err);
@@ -389,6 +410,8 @@ void template_close(struct template *tmpl)
 {
 	if (!tmpl)
 		return;
+	if (tmpl->held >= 0)
+		close(tmpl->held);
 	json_decref(tmpl->json);
 	free(tmpl->dir);
 	free(tmpl);
@@ -396,16 +419,11 @@ void template_close(struct template *tmpl)
 
 int template_forget(const struct template_spec *spec, struct err *err)
 {
+	auto_free char *all = templates_dir();
 	char key[HASH_HEX_SIZE];
-	auto_free char *dir = NULL, *gone = NULL;
 
 	template_key(spec, key);
-	dir = key_path("", key, "");
-	gone = key_path(".gone-", key, "");
-	fs_remove_tree(gone, NULL);
-	if (rename(dir, gone))
-		return errno == ENOENT ? 0 : err_sys(err, errno, "cannot remove '%s'", dir);
-	return fs_remove_tree(gone, err);
+	return template_cache_remove(all, key, err);
 }
 
 const char *template_dir(const struct template *tmpl)

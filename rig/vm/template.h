@@ -4,7 +4,8 @@
  * made of: the machine's specification, the caller's parts (image, target, preload ...), QEMU's
  * version, accelerator, network back-end and device list. They are made under a lock in a folder
  * beside, and renamed when complete and on disk: an interrupted build leaves nothing that anybody
- * would use.
+ * would use. Before a build the least recently used ones go that are too many (template_cache.h); an
+ * open template is held and stays.
  *
  * In the folder: ram (the guest's memory, a shared mapping; clones map it privately and never
  * change it), state (QEMU's device state), <disk>.qcow2 (what the template wrote),
