@@ -103,6 +103,16 @@ static struct forwarder_counts counts(struct rig *rig)
 	return now;
 }
 
+/* Nothing but the counts tells that the forwarder's thread has taken a connection, or seen it end. */
+static void wait_open(struct rig *rig, uint64_t open)
+{
+	int64_t until_ns = deadline_in_ms(20000);
+
+	while (counts(rig).open != open && deadline_left_ms(until_ns))
+		sched_yield();
+	CHECK_INT(counts(rig).open, open);
+}
+
 static void bytes_pass_both_ways_and_half_close_too(void)
 {
 	struct rig rig;
@@ -224,6 +234,7 @@ static void silent_heals_in_three_ways(void)
 		forwarder_set_mode(rig.forwarder, FORWARDER_SILENT, NULL);
 		a = client(&rig);
 		say(a, "early");
+		wait_open(&rig, 1);
 		CHECK_INT(reads(a, 50), -ETIMEDOUT);
 		CHECK_INT(counts(&rig).held, 1);
 		CHECK_INT(forwarder_change(rig.forwarder,
@@ -256,18 +267,15 @@ static void silent_heals_in_three_ways(void)
 static void a_held_client_that_goes_frees_its_place(void)
 {
 	struct rig rig;
-	int64_t until_ns = deadline_in_ms(20000);
 	int a;
 
 	start(&rig);
 	forwarder_set_mode(rig.forwarder, FORWARDER_SILENT, NULL);
 	a = client(&rig);
+	wait_open(&rig, 1);
 	CHECK_INT(reads(a, 50), -ETIMEDOUT);
-	CHECK_INT(counts(&rig).open, 1);
 	cleanup_fd(&a);
-	while (counts(&rig).open && deadline_left_ms(until_ns))
-		sched_yield();
-	CHECK_INT(counts(&rig).open, 0);
+	wait_open(&rig, 0);
 	CHECK_INT(counts(&rig).cut, 0);
 	stop(&rig);
 }
@@ -371,8 +379,7 @@ static void more_connections_than_it_serves_wait_in_the_backlog(void)
 	forwarder_set_mode(rig.forwarder, FORWARDER_SILENT, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		fds[i] = client(&rig);
-	while (counts(&rig).open < FORWARDER_CONNECTIONS_MAX && deadline_left_ms(until_ns))
-		sched_yield();
+	wait_open(&rig, FORWARDER_CONNECTIONS_MAX);
 	CHECK_INT(counts(&rig).accepted, FORWARDER_CONNECTIONS_MAX);
 	cleanup_fd(&fds[0]);
 	while (counts(&rig).accepted <= FORWARDER_CONNECTIONS_MAX && deadline_left_ms(until_ns))
