@@ -146,6 +146,15 @@ static const char *blame_deleter(
 		       : ": it used memory that another of its threads had freed";
 }
 
+static void say_times(struct diagnosing *d, const char *role, int64_t signal, size_t count)
+{
+	if (count > 1)
+		say_evidence(d, "`%s` ended by a signal %zu times, first by %lld", role, count,
+			(long long)signal);
+	else
+		say_evidence(d, "`%s` ended by signal %lld", role, (long long)signal);
+}
+
 bool find_crash(struct diagnosing *d)
 {
 	size_t count;
@@ -163,8 +172,7 @@ bool find_crash(struct diagnosing *d)
 	signal = json_get_int(died, "signal", 0);
 	buf_addf(&part, "%s: signal %lld", role, (long long)signal);
 	add_frames(&part, own ? own : json_object_get(died, "frames"));
-	say_evidence(
-		d, "%s ended by signal %lld, %zu times in all", role, (long long)signal, count);
+	say_times(d, role, signal, count);
 	say_core(d, died);
 	*culprit = (struct culprit){.pid = (int)json_get_int(died, "pid", 0),
 		.tid = (int)json_get_int(died, "tid", json_get_int(died, "pid", 0)),

@@ -248,9 +248,12 @@ static struct suspect judge_task(const struct diagnosing *d, size_t task)
 	const struct task *t = &d->now.tasks[task];
 	struct suspect s = {.task = task};
 
-	if (t->mine || t->wait.kind == WAIT_ENDED || t->wait.kind == WAIT_UNKNOWN)
+	if (t->mine || t->wait.kind == WAIT_ENDED)
 		return s;
 	judge_spinning(d, t, &s);
+	/* Caught on its way in or out of a call: what it burns is known, what it waits for is not. */
+	if (t->wait.kind == WAIT_UNKNOWN)
+		return s;
 	if (!s.weight && !graph_is_idle(t))
 		judge_by_table(t, &s);
 	soften(d, t, &s);

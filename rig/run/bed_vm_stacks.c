@@ -7,7 +7,7 @@
 int vm_stacks(struct bed *bed, json_t *scan, const int *tids, size_t count, struct err *err)
 {
 	struct vm_bed *b = (struct vm_bed *)bed;
-	const struct stack_source source = {b->witness, b->spec};
+	const struct stack_source source = {.witness = b->witness, .spec = b->spec};
 
 	if (b->halted)
 		return err_set(err, -EBUSY, "the machine is halted and no stack can be read");
@@ -18,7 +18,7 @@ int vm_stacks(struct bed *bed, json_t *scan, const int *tids, size_t count, stru
 int vm_core(struct bed *bed, const char *path, json_t **ret, struct err *err)
 {
 	struct vm_bed *b = (struct vm_bed *)bed;
-	const struct stack_source source = {b->witness, b->spec};
+	const struct stack_source source = {.witness = b->witness, .spec = b->spec};
 
 	return core_read(&source, path, ret, err);
 }

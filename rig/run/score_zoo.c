@@ -181,7 +181,8 @@ static void clear(const struct zoo_cell *cell, const struct zoo_outcome *o)
 static int run_cell(struct scoring *s, const struct zoo_truth *truth, struct err *err)
 {
 	auto_free char *dir = text_fmt("%s/%04u-%s", s->options->dir, ++s->number, truth->name);
-	const struct zoo_cell cell = {.template = s->template,
+	const struct zoo_cell cell = {.spec = s->spec,
+		.template = s->template,
 		.disk = zoo_disk.name,
 		.mount = zoo_disk.mount,
 		.dir = dir,

@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "base/log.h"
+#include "run/stacks.h"
 #include "vm/clone.h"
 #include "vm/qmp.h"
 #include "vm/witness.h"
@@ -22,6 +24,7 @@
 #define OWED_LATE  5.0 /* seconds that a reply is owed for when something is wrong */
 #define OWED_SOON  0.3
 #define PROGRAM	   "/run/rig/target/zoo"
+#define COPIES	   "/run/zoo/" /* the program under the names of its roles */
 
 static const char *const ours[] = {"/run/rig/", "/usr/sbin/qemu-ga", NULL};
 
@@ -185,6 +188,51 @@ static void ask(const struct running *r, struct diagnosis *ret)
 	diagnose(&input, ret);
 }
 
+/* ---- functions ---- */
+
+/* As the watch of a cell does: what is suspected is looked at once more, with its functions. */
+static void add_stacks(const struct running *r, const struct stack_source *source)
+{
+	struct diagnosis diagnosis;
+	int tids[BED_STACKS_MAX];
+
+	ask(r, &diagnosis);
+	stacks_add(source, r->now, tids, stacks_wanted(&diagnosis, r->now, tids));
+	diagnosis_free(&diagnosis);
+}
+
+static void add_cores(const struct running *r, const struct stack_source *source)
+{
+	json_t *died;
+	size_t i;
+
+	json_array_foreach (r->died, i, died) {
+		json_t *core = NULL;
+		struct err err = {0};
+
+		if (!*json_get_text(died, "core", ""))
+			continue;
+		if (core_read(source, json_get_text(died, "core", ""), &core, &err))
+			log_line("zoo: %s", err.text);
+		json_object_update_missing(died, core);
+		json_decref(core);
+	}
+}
+
+static void look_closer(const struct running *r)
+{
+	auto_free char *program = text_fmt("%s/build/targets/zoo/zoo", r->cell->spec->root);
+	const struct stack_source source = {.witness = r->witness,
+		.spec = r->cell->spec,
+		.copies = COPIES,
+		.copies_of = program};
+
+	if (r->cell->truth->deaths)
+		add_cores(r, &source);
+	else
+		add_stacks(r, &source);
+}
+
 static bool is_to_blame(const struct running *r, int tid)
 {
 	const json_t *culprits = json_object_get(r->planted, "culprits");
@@ -242,8 +290,10 @@ int zoo_cell_run(const struct zoo_cell *cell, struct zoo_outcome *ret, struct er
 	rc = open_clone(&r, err);
 	if (!rc)
 		rc = gather(&r, err);
-	if (!rc)
+	if (!rc) {
+		look_closer(&r);
 		judge(&r, ret);
+	}
 	witness_close(r.witness);
 	machine_close(r.machine);
 	json_decref(r.died);

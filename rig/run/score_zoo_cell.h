@@ -4,6 +4,7 @@
 #pragma once
 
 #include "diagnose/diagnose.h"
+#include "run/bed_spec.h"
 #include "run/score_zoo.h"
 #include "vm/template.h"
 
@@ -16,6 +17,7 @@ struct zoo_truth {
 };
 
 struct zoo_cell {
+	const struct bed_spec *spec; /* of the machine */
 	const struct template *template;
 	const char *disk;  /* name of the disk that cases hurt */
 	const char *mount; /* where the guest has it */

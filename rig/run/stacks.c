@@ -64,7 +64,9 @@ static char *host_copy(const struct stack_source *source, const char *path)
 
 	if (!stack_path_is_plain(path))
 		return NULL;
-	if (!strncmp(path, PROGRAMS_DIR, strlen(PROGRAMS_DIR)))
+	if (source->copies && !strncmp(path, source->copies, strlen(source->copies)))
+		copy = text_dup(source->copies_of);
+	else if (!strncmp(path, PROGRAMS_DIR, strlen(PROGRAMS_DIR)))
 		copy = text_fmt("%s/build/targets/%s/%s", source->spec->root,
 			source->spec->target->name, path + strlen(PROGRAMS_DIR));
 	else if (!strncmp(path, "/run/rig/", strlen("/run/rig/")))
@@ -185,6 +187,40 @@ static void add_frames(
 	add_object(task, syscall, files);
 	json_decref(frames);
 	json_decref(own);
+}
+
+/* ---- whose ---- */
+
+static size_t add_tid(int tid, int tids[BED_STACKS_MAX], size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (tids[i] == tid)
+			return count;
+	if (count < BED_STACKS_MAX)
+		tids[count++] = tid;
+	return count;
+}
+
+/* What else runs in that process: who should have woken the culprit is told by its stack. */
+static size_t add_process(const json_t *scan, int pid, int tids[BED_STACKS_MAX], size_t count)
+{
+	json_t *task;
+	size_t i;
+
+	json_array_foreach (json_object_get(scan, "tasks"), i, task)
+		if (json_get_int(task, "pid", 0) == pid)
+			count = add_tid((int)json_get_int(task, "tid", 0), tids, count);
+	return count;
+}
+
+size_t stacks_wanted(
+	const struct diagnosis *diagnosis, const json_t *scan, int tids[BED_STACKS_MAX])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < diagnosis->culprit_count; i++)
+		count = add_tid(diagnosis->culprits[i].tid, tids, count);
+	return count ? add_process(scan, diagnosis->culprits[0].pid, tids, count) : 0;
 }
 
 void stacks_add(const struct stack_source *source, json_t *scan, const int *tids, size_t count)

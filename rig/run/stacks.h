@@ -7,6 +7,7 @@
 #pragma once
 
 #include "api/bed.h"
+#include "diagnose/diagnose.h"
 #include "run/bed_spec.h"
 #include "vm/core_file.h"
 #include "vm/unwind.h"
@@ -15,7 +16,14 @@
 struct stack_source {
 	struct witness *witness;
 	const struct bed_spec *spec; /* whose programs they are */
+	const char *copies;	     /* programs whose paths begin so are all ... NULL: none */
+	const char *copies_of;	     /* ... this file of the host */
 };
+
+/* The threads of a scan whose stacks are worth the time, by what is said of it without them: its culprits, and who
+ * else runs in the first one's process. Returns how many. */
+size_t stacks_wanted(
+	const struct diagnosis *diagnosis, const json_t *scan, int tids[BED_STACKS_MAX]);
 
 /* Gives the tasks of a scan that are among `tids` their "frames", where they can be had. */
 void stacks_add(const struct stack_source *source, json_t *scan, const int *tids, size_t count);

@@ -298,6 +298,39 @@ static void a_parked_pool_is_spent_if_others_wait_behind_it(void)
 	diagnosis_free(&got);
 }
 
+/* A thread that was on its way out of a call when it was looked at: what it waits for is not known, but what it
+ * burns is. Ticks are 10 ms, the instants 500 ms apart. */
+static json_t *spinning_at(int64_t ns, int ticks, const char *syscall)
+{
+	json_t *spins = task(20, 20, "/x/relay", "S", syscall);
+
+	json_object_set_new(spins, "utime", json_integer(ticks));
+	json_object_set_new(spins, "stime", json_integer(0));
+	return json_pack("{sI ss s[oo]}", "guest_ns", (json_int_t)ns, "locks", "", "tasks",
+		task(10, 10, "/x/client", "S", "0 0x3 0x0 0x0 0x0 0x0 0x0 0x1 0x2"), spins);
+}
+
+static void who_burns_the_processor_is_the_cause_though_its_call_could_not_be_read(void)
+{
+	static const struct {
+		int ticks;
+		const char *role;
+	} rows[] = {{48, "relay"}, {2, "client"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		auto_json json_t *earlier = spinning_at(0, 0, "running"),
+				 *now = spinning_at(500000000, rows[i].ticks, "running"),
+				 *owed = json_pack("[{sf}]", "age_s", 5.0);
+		struct diagnosis got;
+
+		diagnose(&(struct diagnose_input){.scan = now, .earlier = earlier, .owed = owed},
+			&got);
+		CHECK_STR(got.hang_class, i ? "lost-wakeup" : "livelock");
+		CHECK_STR(got.culprits[0].role, rows[i].role);
+		diagnosis_free(&got);
+	}
+}
+
 static void deaths_are_a_crash_and_many_a_loop(void)
 {
 	auto_json json_t *died = json_array();
@@ -444,6 +477,7 @@ CHECK_MAIN(CHECK_CASE(a_line_of_proc_locks_is_read),
 	CHECK_CASE(an_owner_that_the_scan_does_not_name_is_said_to_be_unknown),
 	CHECK_CASE(a_pool_that_waits_as_when_healthy_is_not_spent),
 	CHECK_CASE(a_parked_pool_is_spent_if_others_wait_behind_it),
+	CHECK_CASE(who_burns_the_processor_is_the_cause_though_its_call_could_not_be_read),
 	CHECK_CASE(deaths_are_a_crash_and_many_a_loop),
 	CHECK_CASE(who_freed_what_a_crash_stumbles_over_is_a_culprit_too),
 	CHECK_CASE(what_a_guest_writes_is_escaped),

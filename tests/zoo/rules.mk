@@ -1,13 +1,15 @@
 # The zoo as a program of a guest: static, nothing of rig/. `mailrig score` finds it as it finds what a target
-# brings (rig/run/bed_spec.c).
+# brings (rig/run/bed_spec.c). No preload reaches a static program, so it has the free journal built in.
 ZOO_OBJ := $(patsubst %.c,$(BUILD)/static/%.o,\
-	$(filter-out tests/zoo/scan.c,$(wildcard tests/zoo/*.c)) tests/zoo/program/main.c)
+	$(filter-out tests/zoo/scan.c,$(wildcard tests/zoo/*.c)) $(wildcard tests/zoo/program/*.c) \
+	faults/guest/rig_frees.c faults/guest/rig_sys.c)
+ZOO_WRAP := malloc calloc realloc free
 
 GUEST_BIN += $(BUILD)/targets/zoo/zoo
 
 $(BUILD)/targets/zoo/zoo: $(ZOO_OBJ)
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
-	$(Q)$(CC) -static -pthread -o $@ $^
+	$(Q)$(CC) -static -pthread $(ZOO_WRAP:%=-Wl,--wrap=%) -o $@ $^
 
 -include $(ZOO_OBJ:.o=.d)

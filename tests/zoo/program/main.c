@@ -9,6 +9,7 @@
  * A case runs as a copy of this program under its role's name, so that the scan sees several programs.
  */
 #include "tests/zoo/parts_private.h"
+#include "tests/zoo/program/frees.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -128,6 +129,7 @@ static int lead(const char *name, const char *seed, const char *dir)
 	if (!zoo || !board)
 		return fail(dir);
 	detach();
+	zoo_frees_begin();
 	zoo_lead(zoo, board, dir, (unsigned int)strtoul(seed, NULL, 10));
 }
 
