@@ -67,8 +67,9 @@ static void head(const struct result *r, struct buf *out)
 	buf_addf(out, "  %s, ", r->id);
 	for (const char *p = text_or(r->accelerator, "no accelerator"); *p; p++)
 		buf_addc(out, (char)toupper((unsigned char)*p));
-	buf_addf(out, "\n%s%s%s, seed %llu, fired %lld, residue %lld\n", text_or(r->target, "?"),
-		r->target_version ? " " : "", text_or(r->target_version, ""),
+	buf_addf(out, "\n%s%s%s%s%.8s, seed %llu, fired %lld, residue %lld\n",
+		text_or(r->target, "?"), r->target_version ? " " : "",
+		text_or(r->target_version, ""), r->image ? ", image " : "", text_or(r->image, ""),
 		(unsigned long long)r->seed, (long long)r->fired, (long long)r->residue);
 	if (first && first->diagnosis) {
 		buf_add_str(out, "\n  ");
@@ -139,21 +140,37 @@ static void tell_lines(const struct finding *finding, struct buf *out)
 	buf_add_str(out, finding->line_count > LINES_SHOWN ? ", ...\n" : "\n");
 }
 
-static void tell_sure(const struct result *r, const struct finding *first, struct buf *out)
+static bool lost_frames(const struct history *history)
 {
-	const json_t *d = first->diagnosis, *onset = json_object_get(d, "onset_s");
+	for (size_t i = 0; i < history->count; i++)
+		if (event_is(&history->events[i], "rig") &&
+			!strcmp(json_get_text(history->events[i].data, "trouble", ""),
+				"capture-lost"))
+			return true;
+	return false;
+}
 
-	if (!d && !r->tries && !r->control)
-		return;
-	buf_add_str(out, "\nHOW SURE\n");
+/* Again, and without the faults: whether it comes from what this cell did. */
+static void tell_again(const struct result *r, struct buf *out)
+{
 	if (r->tries)
 		buf_addf(out, "  same seed again            %u of %u give this signature\n",
 			r->hits, r->tries);
-	if (r->control) {
-		buf_add_str(out, "  same seed, without faults  ");
-		story_plain(out, r->control);
-		buf_addc(out, '\n');
-	}
+	else
+		buf_add_str(out, "  same seed again            not tried\n");
+	buf_add_str(out, "  same seed, without faults  ");
+	story_plain(out, r->control ? r->control : "not tried");
+	buf_addc(out, '\n');
+}
+
+static void tell_sure(const struct result *r, const struct finding *first,
+	const struct history *history, struct buf *out)
+{
+	const json_t *d = first->diagnosis, *onset = json_object_get(d, "onset_s");
+	size_t unknown = json_array_size(json_object_get(d, "unknown"));
+
+	buf_add_str(out, "\nHOW SURE\n");
+	tell_again(r, out);
 	if (json_array_size(onset) == 2)
 		buf_addf(out, "  onset                      between %.2f s and %.2f s\n",
 			json_number_value(json_array_get(onset, 0)),
@@ -161,14 +178,19 @@ static void tell_sure(const struct result *r, const struct finding *first, struc
 	if (json_object_get(d, "detected_s"))
 		buf_addf(out, "  reported                   at %.2f s\n",
 			json_get_real(d, "detected_s", 0));
-	if (d)
-		buf_addf(out, "  what could not be told     %zu (see NOT KNOWN)\n",
-			json_array_size(json_object_get(d, "unknown")));
+	if (d && unknown)
+		buf_addf(out, "  what could not be told     %zu (see NOT KNOWN)\n", unknown);
+	else if (d)
+		buf_add_str(out, "  what could not be told     nothing\n");
+	buf_addf(out, "  frames lost to the capture %s\n", lost_frames(history) ? "some" : "none");
+	if (r->starved)
+		buf_add_str(out, "  the host                   was starved: times say little\n");
 }
 
 static void tell_laws(
 	const json_t *laws, const char *ruling, const char *title, bool why, struct buf *out)
 {
+	auto_buf struct buf names = {0};
 	const char *law;
 	json_t *one;
 	bool any = false;
@@ -177,17 +199,19 @@ static void tell_laws(
 		if (strcmp(json_get_text(one, "ruling", ""), ruling))
 			continue;
 		if (!any)
-			buf_addf(out, "\n%s\n%s", title, why ? "" : " ");
+			buf_addf(out, "\n%s\n", title);
 		any = true;
 		if (why) {
 			buf_addf(out, "  %-3s ", law);
 			story_wrap(out, json_get_text(one, "text", ""), 6, 6);
 		} else {
-			buf_addf(out, " %s", law);
+			buf_addf(&names, " %s", law);
 		}
 	}
-	if (any && !why)
-		buf_addc(out, '\n');
+	if (any && !why) {
+		buf_add_str(out, "  ");
+		story_wrap(out, buf_text(&names), 2, 2);
+	}
 }
 
 static void tell_drain(const json_t *drain, struct buf *out)
@@ -228,7 +252,7 @@ static void tell_history(const struct result *r, const struct history *history, 
 		story_clients(first, history, out);
 	story_recovery(r, history, out);
 	if (first)
-		tell_sure(r, first, out);
+		tell_sure(r, first, history, out);
 	story_timeline(history, first, out);
 	tell_drain(r->drain, out);
 	tell_laws(r->laws, "broken", "BREAKS", true, out);

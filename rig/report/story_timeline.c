@@ -5,6 +5,15 @@
 #include <string.h>
 
 #define TIMELINE_MAX 400 /* lines; the history has the rest */
+#define ALIKE_MAX    3	 /* answers of one kind in a phase that are told one by one */
+#define KINDS_MAX    16
+
+/* Answers that say the same of the same operation. */
+struct alike {
+	const char *outcome, *op, *text;
+	size_t count;
+	double last;
+};
 
 struct teller {
 	struct buf *out;
@@ -12,6 +21,10 @@ struct teller {
 	const json_t *diagnosis; /* of the finding the cell is called after, or NULL */
 	bool onset_told;
 	int lines;
+	double read_at; /* of mailboxes that were read back and not yet told */
+	int64_t readers, mailboxes, messages;
+	struct alike alike[KINDS_MAX];
+	size_t alike_count;
 };
 
 static void row(struct teller *t, double at, const char *what, const char *fmt, ...)
@@ -28,6 +41,8 @@ static void row(struct teller *t, double at, const char *what, const char *fmt, 
 	buf_addv(&text, fmt, ap);
 	va_end(ap);
 	buf_addf(t->out, "  %8.3f  %-9s ", at, what);
+	while (text.len && text.data[text.len - 1] == ' ')
+		text.data[--text.len] = '\0';
 	story_plain(t->out, buf_text(&text));
 	buf_addc(t->out, '\n');
 }
@@ -41,6 +56,8 @@ static void tell_fault(struct teller *t, const struct event *event)
 {
 	const char *state = text_of(event, "state");
 
+	if (!strcmp(state, "healing"))
+		return; /* what it healed is told at its end */
 	if (!strcmp(state, "healed"))
 		row(t, event->t, "HEAL", "%s: %s; fired %lld", text_of(event, "step"),
 			text_of(event, "fault"), (long long)json_get_int(event->data, "count", 0));
@@ -49,12 +66,46 @@ static void tell_fault(struct teller *t, const struct event *event)
 			text_of(event, "fault"), state, text_of(event, "text"));
 }
 
+static struct alike *alike_of(struct teller *t, const struct event *event)
+{
+	const struct alike one = {
+		text_of(event, "outcome"), text_of(event, "op"), text_of(event, "text"), 0, 0};
+
+	for (size_t i = 0; i < t->alike_count; i++)
+		if (!strcmp(t->alike[i].outcome, one.outcome) && !strcmp(t->alike[i].op, one.op) &&
+			!strcmp(t->alike[i].text, one.text))
+			return &t->alike[i];
+	if (t->alike_count == KINDS_MAX)
+		return NULL;
+	t->alike[t->alike_count] = one;
+	return &t->alike[t->alike_count++];
+}
+
 static void tell_end(struct teller *t, const struct event *event)
 {
+	struct alike *alike;
+
 	if (!strcmp(text_of(event, "outcome"), "OK"))
 		return;
+	alike = alike_of(t, event);
+	if (alike) {
+		alike->last = event->t;
+		if (++alike->count > ALIKE_MAX)
+			return;
+	}
 	row(t, event->t, text_of(event, "outcome"), "%s %s %s %s", text_of(event, "who"),
 		text_of(event, "op"), text_of(event, "token"), text_of(event, "text"));
+}
+
+/* What was not told one by one. */
+static void tell_alike(struct teller *t)
+{
+	for (size_t i = 0; i < t->alike_count; i++)
+		if (t->alike[i].count > ALIKE_MAX)
+			row(t, t->alike[i].last, t->alike[i].outcome,
+				"%zu more of %s like these, the last here",
+				t->alike[i].count - ALIKE_MAX, t->alike[i].op);
+	t->alike_count = 0;
 }
 
 static void tell_stop(struct teller *t, const struct event *event)
@@ -84,10 +135,23 @@ static void tell_figures(struct teller *t, const struct event *event)
 		row(t, event->t, "start", "%s after %.1f s",
 			json_get_bool(event->data, "ready", false) ? "ready" : "not ready",
 			json_get_real(event->data, "took_s", 0));
-	else if (event_is(event, "read"))
-		row(t, event->t, "read back", "%s: %lld messages in %lld mailboxes",
-			text_of(event, "user"), (long long)json_get_int(event->data, "copies", 0),
-			(long long)json_get_int(event->data, "mailboxes", 0));
+}
+
+/* Users are read back one after the other: one line for all of them. */
+static void tell_read(struct teller *t)
+{
+	if (t->readers)
+		row(t, t->read_at, "read back", "%lld messages in %lld mailboxes of %lld users",
+			(long long)t->messages, (long long)t->mailboxes, (long long)t->readers);
+	t->readers = t->mailboxes = t->messages = 0;
+}
+
+static void note_read(struct teller *t, const struct event *event)
+{
+	t->read_at = event->t;
+	t->readers++;
+	t->mailboxes += json_get_int(event->data, "mailboxes", 0);
+	t->messages += json_get_int(event->data, "copies", 0);
 }
 
 static void tell_death(struct teller *t, const struct event *event)
@@ -105,6 +169,14 @@ static void tell_death(struct teller *t, const struct event *event)
 
 static void tell(struct teller *t, const struct event *event)
 {
+	if (event_is(event, "read")) {
+		note_read(t, event);
+		return;
+	}
+	if (event_is(event, "phase")) {
+		tell_read(t);
+		tell_alike(t);
+	}
 	if (event_is(event, "phase"))
 		row(t, event->t, "phase", "%s", text_of(event, "name"));
 	else if (event_is(event, "fault"))
@@ -159,8 +231,7 @@ static void tell_onset(struct teller *t, double until)
 	if (t->onset_told || json_array_size(onset) != 2 || seen > until)
 		return;
 	t->onset_told = true;
-	row(t, seen, "onset", "all who make the hang stand; not yet at %.3f          <- onset",
-		not_yet);
+	row(t, seen, "onset", "all who make the hang stand; not yet at %.3f", not_yet);
 }
 
 void story_timeline(const struct history *history, const struct finding *finding, struct buf *out)
@@ -174,6 +245,8 @@ void story_timeline(const struct history *history, const struct finding *finding
 			tell_onset(&teller, history->events[i].t);
 		tell(&teller, &history->events[i]);
 	}
+	tell_read(&teller);
+	tell_alike(&teller);
 	if (teller.lines > TIMELINE_MAX)
 		buf_addf(out, "  ... %d more in history.jsonl\n", teller.lines - TIMELINE_MAX);
 }
