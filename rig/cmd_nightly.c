@@ -174,6 +174,13 @@ static const struct score_row *canary_row(const char *scenario)
 	return NULL;
 }
 
+/* A verdict alone says little: the class must be right, and who causes it. */
+static bool is_found(const struct score_row *row, const struct score_found *found)
+{
+	return found->verdict == VERDICT_FAIL && found->hang_class && row->expected.hang_class &&
+	       !strcmp(found->hang_class, row->expected.hang_class) && found->culprit;
+}
+
 /* True when the planted hang was found. */
 static bool canary_lives(const struct night *night, const char *root, const struct score_row *row)
 {
@@ -195,7 +202,7 @@ static bool canary_lives(const struct night *night, const char *root, const stru
 		return false;
 	}
 	if (score.count && score.answers[0].count)
-		found = score.answers[0].found[0].verdict == VERDICT_FAIL;
+		found = is_found(row, &score.answers[0].found[0]);
 	if (!night->run.json)
 		printf("canary: a planted %s %s   %s\n\n", row->expected.hang_class,
 			found ? "was found" : "was NOT found", score.path);

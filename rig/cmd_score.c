@@ -12,8 +12,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TIMES_MAX 1000
-#define JOBS_MAX  64
+#define TIMES_MAX   1000
+#define JOBS_MAX    64
+#define HEALTHY_MAX 60000
 
 const char usage_score[] =
 	"usage: mailrig score [OPTION...]\n\n"
@@ -24,21 +25,34 @@ const char usage_score[] =
 	"  --times N            each so often (default 1)\n"
 	"  --only GLOB          of the failures, those with such a name: 'F4/*', '*/shipped'\n"
 	"  --part failures|zoo  only this half\n"
+	"  --held-out           of the zoo, only what was written after the diagnosis\n"
+	"  --healthy N          of the zoo, at least so many healthy cells\n"
 	"  --jobs N             cells of the failures at the same time (default 2)\n"
 	"  --results DIR        where campaigns go (default: results)\n"
 	"  --json               print one JSON object at the end instead of lines\n\n"
 	"exit: 0 all as expected, 1 not, 16 rig trouble, 64 usage, 130 interrupted\n";
 
 struct score_options {
-	uint64_t times, jobs;
+	uint64_t times, jobs, healthy;
 	const char *only, *part, *results;
-	bool json;
+	bool json, held_out;
 };
 
-enum { OPT_TIMES = 256, OPT_JOBS, OPT_ONLY, OPT_PART, OPT_RESULTS, OPT_JSON };
+enum {
+	OPT_TIMES = 256,
+	OPT_HELD_OUT,
+	OPT_HEALTHY,
+	OPT_JOBS,
+	OPT_ONLY,
+	OPT_PART,
+	OPT_RESULTS,
+	OPT_JSON
+};
 
 static const struct option long_options[] = {
 	{"times", required_argument, NULL, OPT_TIMES},
+	{"held-out", no_argument, NULL, OPT_HELD_OUT},
+	{"healthy", required_argument, NULL, OPT_HEALTHY},
 	{"jobs", required_argument, NULL, OPT_JOBS},
 	{"only", required_argument, NULL, OPT_ONLY},
 	{"part", required_argument, NULL, OPT_PART},
@@ -54,6 +68,11 @@ static int take_option(void *arg, int option, const char *value, struct err *err
 	switch (option) {
 	case OPT_TIMES:
 		return parse_count("--times", value, TIMES_MAX, &o->times, err);
+	case OPT_HELD_OUT:
+		o->held_out = true;
+		return 0;
+	case OPT_HEALTHY:
+		return parse_count("--healthy", value, HEALTHY_MAX, &o->healthy, err);
 	case OPT_JOBS:
 		return parse_count("--jobs", value, JOBS_MAX, &o->jobs, err);
 	case OPT_ONLY:
@@ -117,7 +136,9 @@ static void tell_difference(const struct score_row *row, const struct score_foun
 		buf_addf(&out, " %s", want->law);
 	add_figures(&out, &want->at_least);
 	if (!found->culprit)
-		buf_addf(&out, "; %zu x `%s` among the culprits", want->culprits, want->culprit);
+		buf_addf(&out, "; %zu x `%s` among the culprits%s%s", want->culprits, want->culprit,
+			want->first ? ", the first of them in " : "",
+			want->first ? want->first : "");
 	if (!found->words) {
 		buf_addf(&out, "; named:");
 		for (size_t i = 0; want->words[i]; i++)
@@ -234,6 +255,8 @@ static int run_zoo(const struct score_options *o, const char *root, json_t *out,
 		.root = root,
 		.dir = dir,
 		.times = (unsigned int)o->times,
+		.held_out = o->held_out,
+		.healthy = (unsigned int)o->healthy,
 		.seed = 1,
 		.cancel_fd = -1,
 		.say = say_zoo,

@@ -224,10 +224,11 @@ static json_t *expected_json(const struct score_expected *expected)
 
 	for (size_t i = 0; expected->words[i]; i++)
 		json_array_append_new(words, json_string(expected->words[i]));
-	json = json_pack("{ss so so so sI so}", "verdict", verdict_name(expected->verdict), "class",
-		text_or_null(expected->hang_class), "law", text_or_null(expected->law), "culprit",
-		text_or_null(expected->culprit), "culprits", (json_int_t)expected->culprits,
-		"names", words);
+	json = json_pack("{ss so so so sI so so}", "verdict", verdict_name(expected->verdict),
+		"class", text_or_null(expected->hang_class), "law", text_or_null(expected->law),
+		"culprit", text_or_null(expected->culprit), "culprits",
+		(json_int_t)expected->culprits, "first", text_or_null(expected->first), "names",
+		words);
 	put_figures(json, &expected->at_least);
 	return json;
 }

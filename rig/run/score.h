@@ -11,7 +11,7 @@
 #include "run/campaign.h"
 #include "run/plan.h"
 
-#define SCORE_WORDS_MAX	   4
+#define SCORE_WORDS_MAX	   8
 #define SCORE_SETTINGS_MAX 4
 #define SCORE_NO_FIGURE	   (-1)
 
@@ -29,8 +29,10 @@ struct score_expected {
 	const char *law;	/* that is broken, where no hang is: "H8", or NULL */
 	const char *culprit;	/* program named among the culprits, or NULL */
 	size_t culprits;	/* threads of it, at least */
-	const char *words[SCORE_WORDS_MAX + 1]; /* functions that the diagnosis names */
-	struct score_figures at_least;		/* recovers_after_s: within a minute above */
+	const char *first;	/* what is said of the first culprit has this, or NULL */
+	const char
+		*words[SCORE_WORDS_MAX + 1]; /* functions, locks, events that the diagnosis names */
+	struct score_figures at_least;	     /* recovers_after_s: within a minute above */
 };
 
 struct score_row {

@@ -65,9 +65,12 @@ static bool figures_fit(const struct score_figures *want, const struct score_fig
 
 static bool names_culprits(const struct score_expected *want, const json_t *diagnosis)
 {
+	const json_t *first = json_array_get(json_object_get(diagnosis, "culprits"), 0);
 	json_t *culprit;
 	size_t i, count = 0;
 
+	if (want->first && !strstr(json_get_text(first, "says", ""), want->first))
+		return false;
 	if (!want->culprit)
 		return true;
 	json_array_foreach (json_object_get(diagnosis, "culprits"), i, culprit)

@@ -19,15 +19,16 @@
 #define LOOP_ENDS  3	/* from which on it is a crash loop */
 #define STOP_HANGS 1
 
-#define F4_SHOWS                                                                              \
-	{                                                                                     \
-		.verdict = VERDICT_FAIL, .hang_class = "exhaustion", .culprit = STORE,        \
-		.culprits = POOL, .words = {"mta_request", "flush_in_transit"}, .at_least = { \
-			WAIT_S,                                                               \
-			SCORE_NO_FIGURE,                                                      \
-			1,                                                                    \
-			SCORE_NO_FIGURE                                                       \
-		}                                                                             \
+#define F4_SHOWS                                                                       \
+	{                                                                              \
+		.verdict = VERDICT_FAIL, .hang_class = "exhaustion", .culprit = STORE, \
+		.culprits = POOL, .first = "flush_in_transit",                         \
+		.words = {"mta_request", "mta.sock", "s are left"}, .at_least = {      \
+			WAIT_S,                                                        \
+			SCORE_NO_FIGURE,                                               \
+			1,                                                             \
+			SCORE_NO_FIGURE                                                \
+		}                                                                      \
 	}
 
 const struct score_row score_rows[] = {
@@ -37,7 +38,8 @@ const struct score_row score_rows[] = {
 			.hang_class = "lost-wakeup",
 			.culprit = STORE,
 			.culprits = 1,
-			.words = {"wal_commit"},
+			.first = "wal_commit",
+			.words = {"wal.flushed", "log_flusher", "db_dismount"},
 			.at_least = {SCORE_NO_FIGURE, SCORE_NO_FIGURE, SCORE_NO_FIGURE,
 				STOP_HANGS}}},
 	{"F1", "hotfixed", "freeze-commit-dismount", {NULL}, PASSES},
@@ -50,7 +52,8 @@ const struct score_row score_rows[] = {
 			.hang_class = "deadlock",
 			.culprit = STORE,
 			.culprits = 2,
-			.words = {"convert_in", "convert_out"},
+			.words = {"convert_in", "convert_out", "convert.names_lock",
+				"convert.scratch_lock"},
 			.at_least = {SCORE_NO_FIGURE, SCORE_NO_FIGURE, SCORE_NO_FIGURE,
 				STOP_HANGS}}},
 	{"F2", "hotfixed", "conversion-lock-cycle", {NULL}, PASSES},
@@ -85,7 +88,7 @@ const struct score_row score_rows[] = {
 			.hang_class = "crash-loop",
 			.culprit = SMTP,
 			.culprits = 1,
-			.words = {"message_properties", "track"},
+			.words = {"message_properties", "track_one", "tracker"},
 			.at_least = {SCORE_NO_FIGURE, LOOP_ENDS, SCORE_NO_FIGURE,
 				SCORE_NO_FIGURE}}},
 	{"F5", "hotfixed", "tracking-during-delivery", {NULL}, PASSES},
