@@ -127,11 +127,13 @@ static bool is_named_after(const struct task *t)
 	return !strncmp(t->comm, slash ? slash + 1 : t->exe, COMM_MAX);
 }
 
-/* An event is what its waiters wait in; which of the operations behind it came to wait is chance.
- * Who waits for a lock is told with its caller. */
+/* An event is what its waiters wait in, and a lock with a name is known by it; which of the
+ * operations behind it came to wait is chance. */
 static size_t frames_that_count(const struct task *t)
 {
-	return wait_is_event(t->wait.kind) ? 1 : wait_is_lock(t->wait.kind) ? 2 : FRAMES_KEPT;
+	if (wait_is_event(t->wait.kind) || (wait_is_lock(t->wait.kind) && t->object[0]))
+		return 1;
+	return wait_is_lock(t->wait.kind) ? 2 : FRAMES_KEPT;
 }
 
 char *part_of(const struct diagnosing *d, size_t task)

@@ -63,13 +63,29 @@ static int queue_depth(struct cell *cell, uint64_t *ret)
 	return rc;
 }
 
+/* Under a freeze whoever asks is one more that waits. */
+static bool may_ask_queue(struct cell *cell)
+{
+	bool may = !cell->broken && !cell->dark;
+
+	pthread_mutex_lock(&cell->lock);
+	for (size_t i = 0; i < cell->step_count; i++) {
+		const struct step_run *step = &cell->steps[i];
+
+		if (step->fault && !step->fault->instant && step->state == STEP_IN_FORCE)
+			may &= step->fault->waits || step->fault->family == FAMILY_DISABLED_MTA;
+	}
+	pthread_mutex_unlock(&cell->lock);
+	return may;
+}
+
 void cell_queue_depth(struct cell *cell)
 {
 	const char *line = target_command(cell->target, "queue_list");
 	struct command_result result = {0};
 	int rc;
 
-	if (!line || cell->broken)
+	if (!line || !may_ask_queue(cell))
 		return;
 	rc = cell->bed->ops->run(cell->bed, line, NULL, DEPTH_MS, false, &result, NULL);
 	if (!rc && !result.timed_out && !result.status)

@@ -317,8 +317,7 @@ static void heal_fault(struct step_run *step)
 		lighten(step, !rc);
 }
 
-/* Lock held on entry and exit. What the store looks like just before the heal is kept;
- * its queue not under a freeze, where asking would be one more that waits. */
+/* Lock held on entry and exit. What the store and its queue look like just before the heal is kept. */
 static void stay_in_force(struct step_run *step)
 {
 	auto_free char *name = text_fmt("%s-before-heal", step->step->label);
@@ -330,8 +329,7 @@ static void stay_in_force(struct step_run *step)
 		return;
 	hold(step);
 	pthread_mutex_unlock(&step->cell->lock);
-	if (step->fault->waits || step->fault->family == FAMILY_DISABLED_MTA)
-		cell_queue_depth(step->cell);
+	cell_queue_depth(step->cell);
 	watch_evidence(step->cell, name, "just before the heal", false);
 	pthread_mutex_lock(&step->cell->lock);
 }

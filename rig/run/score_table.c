@@ -12,12 +12,14 @@
 	{                                                       \
 		.verdict = VERDICT_PASS, .at_least = NO_FIGURES \
 	}
-#define STORE	   "refstore-store"
-#define SMTP	   "refstore-smtp"
-#define WAIT_S	   9000 /* 150 minutes */
-#define POOL	   8	/* task threads, and mailboxes moved */
-#define LOOP_ENDS  3	/* from which on it is a crash loop */
-#define STOP_HANGS 1
+#define STORE	     "refstore-store"
+#define SMTP	     "refstore-smtp"
+#define WAIT_S	     9000 /* 150 minutes */
+#define POOL	     8	  /* task threads, and mailboxes moved */
+#define LOOP_ENDS    3	  /* from which on it is a crash loop */
+#define STOP_HANGS   1
+#define QUEUE_STANDS 1 /* entries */
+#define QUEUE_GROWS  5
 
 #define F4_SHOWS                                                                       \
 	{                                                                              \
@@ -54,8 +56,7 @@ const struct score_row score_rows[] = {
 			.culprits = 2,
 			.words = {"convert_in", "convert_out", "convert.names_lock",
 				"convert.scratch_lock"},
-			.at_least = {SCORE_NO_FIGURE, SCORE_NO_FIGURE, SCORE_NO_FIGURE,
-				STOP_HANGS}}},
+			.at_least = {SCORE_NO_FIGURE, SCORE_NO_FIGURE, QUEUE_STANDS, STOP_HANGS}}},
 	{"F2", "hotfixed", "conversion-lock-cycle", {NULL}, PASSES},
 	{"F2", "one-conversion-thread", "conversion-lock-cycle",
 		{"f2=shipped", "conversion_threads=1"}, PASSES},
@@ -65,8 +66,9 @@ const struct score_row score_rows[] = {
 		{.verdict = VERDICT_FAIL,
 			.hang_class = "crash",
 			.culprit = STORE,
-			.culprits = 1,
-			.words = {"push_to_client", "scan_outstanding", "task_run"},
+			.culprits = 2, /* who pushed, and who had freed it */
+			.words = {"push_to_client", "scan_outstanding", "task_run",
+				"notify_unsubscribe"},
 			.at_least = NO_FIGURES}},
 	{"F3", "shipped-leak", "rounds-of-connections", {"f3=shipped"},
 		{.verdict = VERDICT_FAIL, .law = "H8", .at_least = NO_FIGURES}},
@@ -87,10 +89,9 @@ const struct score_row score_rows[] = {
 		{.verdict = VERDICT_FAIL,
 			.hang_class = "crash-loop",
 			.culprit = SMTP,
-			.culprits = 1,
-			.words = {"message_properties", "track_one", "tracker"},
-			.at_least = {SCORE_NO_FIGURE, LOOP_ENDS, SCORE_NO_FIGURE,
-				SCORE_NO_FIGURE}}},
+			.culprits = 2, /* the tracker, and the deliverer that removed it */
+			.words = {"message_properties", "track_one", "tracker", "remove_message"},
+			.at_least = {SCORE_NO_FIGURE, LOOP_ENDS, QUEUE_GROWS, SCORE_NO_FIGURE}}},
 	{"F5", "hotfixed", "tracking-during-delivery", {NULL}, PASSES},
 	{"F5", "tracking-off", "tests/score/delivery-without-tracking.yaml",
 		{"f5=shipped", "tracking=0"}, PASSES},

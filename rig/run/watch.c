@@ -90,6 +90,7 @@ static void suspect(struct watch *w, const struct oldest *oldest, const char *wh
 			watch_seconds(now - oldest->began_ns)));
 	if (watch_save(cell, name, why, w->deep, true))
 		watch_branch(w, name);
+	cell_queue_depth(cell); /* what waits is told beside it; not part of what is judged */
 }
 
 static bool has_cycle(struct watch *w)

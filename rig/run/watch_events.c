@@ -23,6 +23,7 @@ void watch_read_cores(struct cell *cell)
 				core, "pid", json_integer(json_get_int(died, "pid", 0)));
 			history_add_at(cell->recorder, cell_now(cell), "core", core);
 		}
+		cell_queue_depth(cell); /* of a service that is back */
 		pthread_mutex_lock(&cell->lock);
 	}
 }
