@@ -195,6 +195,10 @@ static const char *list(struct imap_session *session, struct imap_args *args)
 
 	if (args->count != 4 || strlen(args->at[3]) > 64)
 		return IMAP_BAD;
+	if (!*args->at[3]) { /* RFC 3501, 6.3.8: the delimiter is asked for */
+		bytes_addf(&session->out, "* LIST (\\Noselect) \"/\" \"\"\r\n");
+		return "OK LIST completed";
+	}
 	if (db_begin())
 		return IMAP_UNAVAILABLE;
 	db_mailbox_list(session->user, list_one, &listing);

@@ -9,7 +9,8 @@
 #include <strings.h>
 #include <time.h>
 
-#define ITEMS_MAX 32
+#define ITEMS_MAX   32
+#define SECTION_MAX 512 /* a list of header fields */
 
 enum item_kind {
 	ITEM_FLAGS,
@@ -21,8 +22,8 @@ enum item_kind {
 
 struct item {
 	enum item_kind kind;
-	char name[128];	   /* as it is answered: "BODY[HEADER]" */
-	char section[128]; /* between the brackets */
+	char name[SECTION_MAX + 32]; /* as it is answered: "BODY[HEADER]" */
+	char section[SECTION_MAX];   /* between the brackets */
 	bool peek, partial;
 	unsigned long first, count;
 };
@@ -57,9 +58,9 @@ static bool add_body(struct items *items, const char *word)
 	memcpy(item->section, section, sizeof(section));
 	item->partial = sscanf(close + 1, "<%lu.%lu>", &item->first, &item->count) == 2;
 	if (item->partial)
-		snprintf(item->name, sizeof(item->name), "BODY[%.90s]<%lu>", section, item->first);
+		snprintf(item->name, sizeof(item->name), "BODY[%s]<%lu>", section, item->first);
 	else
-		snprintf(item->name, sizeof(item->name), "BODY[%.110s]", section);
+		snprintf(item->name, sizeof(item->name), "BODY[%s]", section);
 	items->bodies = true;
 	items->seen |= !item->peek;
 	return !*item->section || !strcasecmp(item->section, "HEADER") ||
