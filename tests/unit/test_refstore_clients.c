@@ -146,6 +146,52 @@ static void swaks_is_told_what_is_taken_and_what_is_not(void)
 	stop();
 }
 
+#define MUTT_RC                                                                    \
+	"set imap_user=u1 imap_pass=u1 ssl_starttls=no ssl_force_tls=no\n"         \
+	"set quit=yes delete=yes copy=no mark_old=no wait_key=no move=no\n"        \
+	"push \"<tag-pattern>~A<enter><tag-prefix><pipe-message>cat >>read<enter>" \
+	"<delete-pattern>~A<enter><sync-mailbox><quit>\"\n"
+
+/* Its keys come from the file; the FIFO is a keyboard that nobody touches. */
+static void mutt_run(const char *dir)
+{
+	auto_free char *rc = path_join(dir, "muttrc");
+	auto_free char *line = text_fmt("cd '%s' && mkfifo keys && HOME=. TERM=vt100 timeout 60 "
+					"script -qec 'mutt -n -F muttrc -f "
+					"imap://u1@127.0.0.1:%d/INBOX' /dev/null <>keys",
+		dir, 143 + offset);
+	auto_buf struct buf out = {0};
+
+	CHECK_INT(fs_write_atomic(rc, MUTT_RC, strlen(MUTT_RC), NULL), 0);
+	CHECK_INT(shell(&out, line), 0);
+}
+
+/* Headers of all at once, a whole message each, flags by UID, EXPUNGE, CLOSE. */
+static void mutt_reads_all_mail_and_deletes_it(void)
+{
+	auto_free char *file = NULL, *url = NULL, *list = NULL, *read = NULL;
+	auto_buf struct buf out = {0}, text = {0};
+	const char *dir = check_dir();
+
+	if (!have("mutt") || !have("script"))
+		return;
+	fresh_store();
+	file = mail_file();
+	url = text_fmt("imap://127.0.0.1:%d/INBOX?ALL", 143 + offset);
+	list = text_fmt("curl -sS -u u1:u1 '%s'", url);
+	read = path_join(dir, "read");
+	curl_over_smtp(file);
+	curl_fetches(url, "SEARCH 1");
+	mutt_run(dir);
+	CHECK_INT(fs_read(read, 1 << 20, &text, NULL), 0);
+	CHECK_HAS(buf_text(&text), "Subject: from outside");
+	CHECK_HAS(buf_text(&text), "a line\n..two dots\nthe end");
+	CHECK_INT(shell(&out, list), 0);
+	CHECK(!strstr(buf_text(&out), "SEARCH 1"));
+	stop();
+}
+
 CHECK_MAIN(CHECK_CASE(curl_sends_mail_and_reads_it_by_imap_and_pop3),
 	CHECK_CASE(curl_appends_lists_and_deletes_by_imap), CHECK_CASE(curl_reads_the_web_page),
+	CHECK_CASE(mutt_reads_all_mail_and_deletes_it),
 	CHECK_CASE(swaks_is_told_what_is_taken_and_what_is_not))
