@@ -103,7 +103,8 @@
  *		 of evidence/NAME shows of locks: threads that wait for each other, and exclusive locks that
  *		 waiters (roles) want while their holder waits for a client
  *	evidence {name, why}	taken now, into evidence/NAME (run/watch.h)
- *	suspected {name, why, op, age_s}	a hang: its evidence follows, of that name
+ *	suspected {name, why, op, age_s, limit_s}	a hang: its evidence follows, of that name. op: the oldest
+ *		 that is under way, for so long, and when it is overdue
  *	branched {name, still_s, branch_bytes}	a hang (name: of its evidence) is kept as a copy of the machine,
  *		 which stood still for it; "t" leaves that out
  *	adjudged {name, recovery, after_guest_s?, event, answer_s?, guest_s?, host_s?}

@@ -8,14 +8,16 @@
 
 #include <string.h>
 
-#define TICK_MS 100
-#define OVERDUE_MS \
-	250 /* an operation that takes longer, and longer than those before it, is looked at */
+#define TICK_MS	       50
+#define OVERDUE_MS     250 /* an operation that takes longer is looked at, deep */
+#define DEEP_MS	       300 /* from the begin of a deep look to the next, while one is */
 #define SAMPLE_MS      1000
 #define HANGS_MAX      4 /* evidence folders that the watch makes of its own */
 #define BUDGET_PERCENT 4
+#define OVERDUE_PERCENT \
+	15 /* more, of the time in which one takes longer than those before it: it is the rest that \
+	      must not suffer */
 #define BUDGET_FREE_MS 200 /* that may be spent at once */
-#define SCAN_MAX       (64u << 20)
 
 /* ---- what is under way; the cell's lock held ---- */
 
@@ -72,7 +74,9 @@ static bool find_oldest(struct watch *w, struct oldest *ret)
 
 static bool may_spend(const struct watch *w, int64_t now_ns)
 {
-	return w->spent_ns <= now_ns / 100 * BUDGET_PERCENT + BUDGET_FREE_MS * NS_PER_MS;
+	return w->spent_ns <= now_ns / 100 * BUDGET_PERCENT +
+				      w->overdue_ns / 100 * OVERDUE_PERCENT +
+				      BUDGET_FREE_MS * NS_PER_MS;
 }
 
 /* ---- a hang ---- */
@@ -86,8 +90,9 @@ static void suspect(struct watch *w, const struct oldest *oldest, const char *wh
 	w->about = oldest->id;
 	snprintf(name, sizeof(name), "hang-%u", ++w->hangs);
 	history_add_at(cell->recorder, now, "suspected",
-		json_pack("{ss ss ss sf}", "name", name, "why", why, "op", oldest->name, "age_s",
-			watch_seconds(now - oldest->began_ns)));
+		json_pack("{ss ss ss sf sf}", "name", name, "why", why, "op", oldest->name, "age_s",
+			watch_seconds(now - oldest->began_ns), "limit_s",
+			watch_seconds(oldest->limit_ns - oldest->began_ns)));
 	if (watch_save(cell, name, why, w->deep, true))
 		watch_branch(w, name);
 	cell_queue_depth(cell); /* what waits is told beside it; not part of what is judged */
@@ -108,14 +113,12 @@ static bool has_cycle(struct watch *w)
 	return found;
 }
 
-/* A deep look; the gap to the next one grows as long as nothing gets on. */
+/* A cycle is to be told within half a second: the gap, a tick, the look itself and what it takes to see it in it. */
 static void look_deep(struct watch *w, const struct oldest *oldest, int64_t now_ns)
 {
 	json_t *deep;
 
-	w->gap_ms = w->gap_ms ? w->gap_ms * 2 : OVERDUE_MS;
-	w->gap_ms = w->gap_ms < SAMPLE_MS ? w->gap_ms : SAMPLE_MS;
-	w->deep_ns = now_ns + w->gap_ms * NS_PER_MS;
+	w->deep_ns = now_ns + DEEP_MS * NS_PER_MS;
 	deep = watch_scan(w, true);
 	if (!deep)
 		return;
@@ -134,14 +137,15 @@ static void look(struct watch *w, const struct oldest *oldest, bool any)
 	int64_t early = oldest->usual_ns > OVERDUE_MS * NS_PER_MS ? oldest->usual_ns
 								  : OVERDUE_MS * NS_PER_MS;
 
-	if (!any || age < early)
-		w->gap_ms = 0;
+	if (any && age >= early)
+		w->overdue_ns += now - w->looked_ns;
+	w->looked_ns = now;
 	if (any && oldest->id != w->about && now >= oldest->limit_ns && w->hangs < HANGS_MAX) {
 		w->deep_ns = 0;
 		look_deep(w, oldest, now);
 		if (oldest->id != w->about)
 			suspect(w, oldest, "overdue");
-	} else if (any && age >= early && now >= w->deep_ns && may_spend(w, now)) {
+	} else if (age >= OVERDUE_MS * NS_PER_MS && now >= w->deep_ns && may_spend(w, now)) {
 		look_deep(w, oldest, now);
 	} else if (now >= w->sample_ns && may_spend(w, now)) {
 		w->sample_ns = now + SAMPLE_MS * NS_PER_MS;

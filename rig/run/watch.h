@@ -2,10 +2,11 @@
  * The watch over a cell: dates the onset of a hang, notices one while the machine still runs, and saves the evidence
  * from which rig/diagnose/ says who causes it.
  *
- * A thread of its own looks ten times a second at the operations under way, which costs the guest nothing. It scans
- * the guest once before anything is hurt (`healthy`), about once a second, and sooner once an operation takes
- * longer than those before it; all scans together may take BUDGET_PERCENT of the time. The healthy scan, and both
- * of a hang, are deep. Never while the machine is halted.
+ * A thread of its own looks twenty times a second at the operations under way, which costs the guest nothing. It
+ * scans the guest once before anything is hurt (`healthy`), about once a second, and three times a second, deep, once
+ * an operation takes a quarter of a second; all scans together may take BUDGET_PERCENT of the time, and some more of
+ * the time in which an operation takes longer than those before it. The healthy scan, and both of a hang, are deep.
+ * Never while the machine is halted.
  *
  * A hang is suspected when a cycle of waits is seen, or when an operation or the stop is overdue. Evidence is a folder
  * evidence/NAME of the cell:

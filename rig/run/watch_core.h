@@ -28,8 +28,9 @@ struct watch {
 	bool end;	      /* the cell's lock */
 	json_t *healthy, *deep;
 	json_t *since;
-	int64_t noted_ns;		    /* the last look */
-	int64_t sample_ns, deep_ns, gap_ms; /* when the next is due */
+	int64_t noted_ns;	       /* the last look */
+	int64_t sample_ns, deep_ns;    /* when the next is due */
+	int64_t looked_ns, overdue_ns; /* the last turn; time with an operation overdue */
 	int64_t spent_ns;
 	int64_t in_force_ns; /* a fault was last seen in force */
 	bool was_in_force;
