@@ -116,6 +116,7 @@ void result_free(struct result *result)
 	free(result->findings);
 	json_decref(result->laws);
 	json_decref(result->drain);
+	json_decref(result->symptoms);
 	json_decref(result->order);
 	*result = (struct result){0};
 }
@@ -202,6 +203,8 @@ json_t *result_to_json(const struct result *result)
 		json_object_set(json, "drain", result->drain);
 	if (result->order)
 		json_object_set(json, "order", result->order);
+	if (result->symptoms)
+		json_object_set(json, "symptoms", result->symptoms);
 	return json;
 }
 
@@ -267,6 +270,7 @@ static void texts_from_json(const json_t *json, struct result *ret)
 	ret->recovery_event = text_at(json, "recovery_event");
 	ret->path = text_at(json, "path");
 	ret->drain = json_deep_copy(json_object_get(json, "drain"));
+	ret->symptoms = json_deep_copy(json_object_get(json, "symptoms"));
 	ret->order = json_deep_copy(json_object_get(json, "order"));
 }
 

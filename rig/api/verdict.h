@@ -75,6 +75,7 @@ struct result {
 	bool starved;
 	json_t *drain; /* how the queue was worked off after a disabled agent (run/drain.h), or NULL */
 	json_t *order; /* of a cell of an order matrix: {"wanted":[..],"covered","why"?,"waited"?}, or NULL */
+	json_t *symptoms; /* of a cell with a finding: what is noticed from outside (api/symptoms.h), or NULL */
 	char *path; /* results/<campaign>/<id> */
 	json_t *laws; /* {"S1":{"ruling":"holds|broken|cannot-tell|not-applicable","text":...,"lines":[...]}},
 			 or NULL */

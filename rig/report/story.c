@@ -233,6 +233,19 @@ static void tell_drain(const json_t *drain, struct buf *out)
 		(long long)json_get_int(drain, "reordered", 0));
 }
 
+static void tell_symptoms(const json_t *symptoms, struct buf *out)
+{
+	json_t *line;
+	size_t i;
+
+	if (json_array_size(symptoms))
+		buf_add_str(out, "\nSYMPTOMS   what is noticed from outside; guest seconds\n");
+	json_array_foreach ((json_t *)symptoms, i, line) {
+		buf_add_str(out, "  ");
+		story_wrap(out, json_is_string(line) ? json_string_value(line) : "?", 4, 2);
+	}
+}
+
 static int load_result(const char *dir, json_t **ret_json, struct result *ret, struct err *err)
 {
 	auto_free char *path = path_join(dir, "verdict.json");
@@ -248,6 +261,7 @@ static void tell_history(const struct result *r, const struct history *history, 
 	for (size_t i = 0; i < r->finding_count; i++)
 		if (r->findings[i].diagnosis)
 			story_causes(&r->findings[i], history, out);
+	tell_symptoms(r->symptoms, out);
 	if (first)
 		story_clients(first, history, out);
 	story_recovery(r, history, out);

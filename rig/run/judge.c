@@ -2,6 +2,7 @@
 
 #include "api/fault.h"
 #include "api/oracle.h"
+#include "api/symptoms.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "diagnose/signature.h"
@@ -317,6 +318,7 @@ int judge_cell(const char *dir, struct result *ret, struct err *err)
 		weigh(&w, ret);
 		measure(&w, ret);
 		ret->drain = drain_measure(w.history);
+		ret->symptoms = ret->finding_count ? symptoms_of(w.history) : NULL;
 		if (w.order)
 			ret->order = order_of(w.order);
 		ret->fired = (int64_t)w.fired;

@@ -88,6 +88,23 @@ static void add_graph(struct buf *out, const struct finding *finding)
 			 "red: who causes it</figcaption></figure>\n");
 }
 
+/* What is noticed from outside, once a cell. */
+static void add_symptoms(struct buf *out, const struct result *cell)
+{
+	json_t *line;
+	size_t i;
+
+	if (!json_array_size(cell->symptoms))
+		return;
+	buf_add_str(out, "<ul class=\"f\">\n");
+	json_array_foreach (cell->symptoms, i, line) {
+		buf_add_str(out, "<li>");
+		markup_add(out, json_is_string(line) ? json_string_value(line) : "?");
+		buf_add_str(out, "</li>\n");
+	}
+	buf_add_str(out, "</ul>\n");
+}
+
 static void add_finding(struct buf *out, const struct result *cell, const struct finding *finding)
 {
 	bool known = cell->state == FINDING_KNOWN;
@@ -105,6 +122,8 @@ static void add_finding(struct buf *out, const struct result *cell, const struct
 		markup_add(out, buf_text(&recovery));
 		buf_add_str(out, "</p>\n");
 	}
+	if (finding == cell->findings)
+		add_symptoms(out, cell);
 	add_graph(out, finding);
 	buf_add_str(out, "<p class=\"f\">");
 	markup_add(out, text_or(cell->scenario, "?"));
