@@ -9,14 +9,19 @@
 
 #define LINES_MAX 4
 
-/* %b the mailbox, %s the set, %i where to. The first `prelude` lines remove nothing. */
+/* %b the mailbox, %s the set, %i where to. The first `prelude` lines remove nothing; a FETCH among them tells the
+ * history which messages it is about. */
 static const struct sequence {
 	const char *name;
 	size_t prelude;
 	const char *lines[LINES_MAX];
 } sequences[] = {
-	{"expunge", 2, {"SELECT %b", "UID STORE %s +FLAGS.SILENT (\\Deleted)", "UID EXPUNGE %s"}},
-	{"close", 2, {"SELECT %b", "UID STORE %s +FLAGS.SILENT (\\Deleted)", "CLOSE"}},
+	{"expunge", 3,
+		{"SELECT %b", "UID FETCH %s (BODY.PEEK[])",
+			"UID STORE %s +FLAGS.SILENT (\\Deleted)", "UID EXPUNGE %s"}},
+	{"close", 3,
+		{"SELECT %b", "UID FETCH %s (BODY.PEEK[])",
+			"UID STORE %s +FLAGS.SILENT (\\Deleted)", "CLOSE"}},
 	{"move", 2, {"CREATE %i", "SELECT %b", "UID MOVE %s %i"}},
 	{"rename", 0, {"RENAME %b %i"}},
 	{"delete", 0, {"DELETE %b"}},

@@ -55,13 +55,43 @@ static uint64_t told_gone(const struct imap_reply *reply)
 	return count;
 }
 
+/* The tokens of the messages that the session has seen and is about to remove; "" of one that has none. */
+static void note_seen(json_t *seen, const struct imap_reply *reply)
+{
+	for (size_t i = 0; i < reply->count; i++)
+		if (reply->events[i].kind == IMAP_FETCH && reply->events[i].body)
+			json_array_append_new(seen, json_text(reply->events[i].body->token));
+}
+
+static void excuse_seen(
+	struct step_run *step, const char *user, const char *mailbox, json_t *seen, bool maybe)
+{
+	json_t *token;
+	size_t i;
+
+	json_array_foreach (seen, i, token) {
+		json_t *line = json_pack("{ss so}", "user", user, "mailbox", json_text(mailbox));
+
+		if (json_string_length(token))
+			json_object_set(line, "token", token);
+		else
+			json_object_set_new(line, "count", json_integer(1));
+		excuse(step, line, maybe ? "perhaps expunged" : "expunged");
+	}
+	json_array_clear(seen);
+}
+
 /* What one command removed: messages that it told gone, or a mailbox. */
 static uint64_t say(struct session *session, struct imap *imap, const struct deletion *d,
-	const char *user, const char *line)
+	const char *user, const char *line, json_t *seen)
 {
 	struct imap_reply reply auto_imap_reply = {0};
 	enum mail_outcome outcome = imap_do(session, imap, user, line, &reply);
 
+	if (is_verb(line, "UID FETCH"))
+		note_seen(seen, &reply);
+	if (outcome != MAIL_NO && (is_verb(line, "UID EXPUNGE") || is_verb(line, "CLOSE")))
+		excuse_seen(session->run, user, d->mailbox, seen, outcome != MAIL_OK);
 	if (outcome != MAIL_NO && is_verb(line, "DELETE"))
 		excuse_mailbox(session->run, user, d->mailbox);
 	if (outcome != MAIL_OK)
@@ -75,8 +105,10 @@ static uint64_t by_imap(struct session *session, const struct deletion *d, const
 {
 	struct imap imap = {.line.fd = -1};
 	struct imap_reply reply auto_imap_reply = {0};
+	auto_json json_t *seen = json_array();
 	uint64_t removed = 0;
 
+	session->excuses = true;
 	if (!session_login(session, &imap, user)) {
 		imap_close(&imap);
 		return 0;
@@ -84,7 +116,7 @@ static uint64_t by_imap(struct session *session, const struct deletion *d, const
 	for (size_t i = 0; d->commands[i]; i++) {
 		if (i == d->prelude)
 			order_gate(session->run);
-		removed += say(session, &imap, d, user, d->commands[i]);
+		removed += say(session, &imap, d, user, d->commands[i], seen);
 	}
 	if (imap.alive)
 		imap_logout(&imap, &reply);

@@ -98,7 +98,7 @@ static void record_deletion(
 	if (strncasecmp(text, "UID EXPUNGE ", 12) && strncasecmp(text, "EXPUNGE", 7) &&
 		strncasecmp(text, "CLOSE", 5))
 		return;
-	if (reply->outcome == MAIL_NO)
+	if (reply->outcome == MAIL_NO || session->excuses)
 		return;
 	if (uid_form && end && !*end && uid)
 		history_add(session->cell->recorder, "excused", "{ss ss sI ss}", "user", user,

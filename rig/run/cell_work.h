@@ -17,6 +17,7 @@ struct session {
 	char who[SESSION_NAME_MAX]; /* "writers.1" */
 	struct tracer tracer;	    /* of its IMAP connection */
 	bool elsewhere;		    /* it selected another mailbox than INBOX */
+	bool excuses;		    /* it tells itself what it removes */
 	pthread_t thread;
 };
 

@@ -1,5 +1,11 @@
 #include "tests/unit/oracle_table.h"
 
+/* The store's reply to the dot named the entry of its queue. */
+#define QUEUED_AS(token, id)                                                                       \
+	"{\"t\":2,\"ev\":\"attempt\",\"hop\":\"edge\",\"conn\":1,\"token\":" Q(                    \
+		token) ",\"to\":"                                                                  \
+		       "\"u1@store\",\"result\":\"2yz\",\"code\":250,\"text\":\"2.0.0 Ok: queued " \
+		       "as " id "\"}\n"
 #define ACCEPTED \
 	WORK SEND(1, "m1", "u1@store") DONE(3, 1, "OK") TRY("edge", "m1", "u1@store", "2yz")
 #define ELSEWHERE WORK SEND(1, "m1", "x@sink.rig") TRY("edge", "m1", "x@sink.rig", "2yz")
@@ -79,6 +85,14 @@ static void what_is_accepted_and_nowhere_is_lost(void)
 			ACCEPTED READ("u1") "{\"t\":5,\"ev\":\"excused\",\"user\":\"u1\","
 					    "\"mailbox\":\"Trash\"}\n" END,
 			RULING_BROKEN},
+		{"it came only after everything had been removed",
+			"{\"t\":0,\"ev\":\"excused\",\"user\":\"u1\"}\n" ACCEPTED READ("u1") END,
+			RULING_BROKEN},
+		{"another entry of the queue was deleted",
+			ACCEPTED QUEUED_AS("m1", "4Xa") READ(
+				"u1") "{\"t\":5,\"ev\":\"excused\",\"user\":\"u2\",\"queue_id\":"
+				      "\"4Xb\"}\n" END,
+			RULING_BROKEN},
 	};
 
 	CHECK_TABLE("S1", rows);
@@ -109,6 +123,11 @@ static void what_the_rig_removed_is_excused(void)
 				      "\"token\":\"m5\"}]}\n{\"t\":5,\"ev\":\"excused\",\"user\":"
 				      "\"u1\",\"uid\":7}\n" READ("u1") END,
 			RULING_BROKEN},
+		{"an entry of the queue, by its ID",
+			ACCEPTED QUEUED_AS("m1", "4Xa") READ(
+				"u1") "{\"t\":5,\"ev\":\"excused\",\"user\":\"u1\",\"queue_id\":"
+				      "\"4Xa\"}\n" END,
+			RULING_HOLDS, .excused = 1},
 		{"the whole user",
 			ACCEPTED READ("u1") "{\"t\":5,\"ev\":\"excused\",\"user\":\"u1\"}\n" END,
 			RULING_HOLDS, .excused = 1},
