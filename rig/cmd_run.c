@@ -154,6 +154,8 @@ static int parse_arguments(struct run_options *o, int argc, char **argv, struct 
 static void print_cell(const struct plan *plan)
 {
 	printf("cell %s  seed %llu", plan->id, (unsigned long long)plan->seed);
+	for (size_t i = 0; i < plan->order.count; i++)
+		printf("%s%s", i ? ", " : "  order ", plan->order.at[i]);
 	for (size_t i = 0; i < plan->target->settings.count; i++)
 		printf("  %s", plan->target->settings.at[i]);
 	printf("%s%s\n", plan->skip ? "  SKIP: " : "", plan->skip ? plan->skip : "");

@@ -39,16 +39,25 @@ static const struct alarm *alarm_of(const struct pass *pass, const json_t *log, 
 	return NULL;
 }
 
-/* Numbers, queue IDs and times change from run to run: a word with a digit in it is one mark. */
+/* "<Vh4V/NhgucEKAAIC>": the bytes of what stands in angle brackets, with them; 0: none does. */
+static size_t bracketed(const char *at)
+{
+	size_t len = *at == '<' ? strcspn(at, "> \t") : 0;
+
+	return len && at[len] == '>' ? len + 1 : 0;
+}
+
+/* Numbers, queue IDs and times change from run to run: a word with a digit in it is one mark, and so is what stands
+ * in angle brackets: sessions, message IDs. */
 static size_t plain(char *line)
 {
 	size_t out = 0;
 
 	for (size_t i = 0; line[i];) {
-		size_t len = 0;
-		bool digit = false;
+		size_t len = bracketed(line + i);
+		bool digit = len;
 
-		while (isalnum((unsigned char)line[i + len])) {
+		while (!bracketed(line + i) && isalnum((unsigned char)line[i + len])) {
 			digit = digit || isdigit((unsigned char)line[i + len]);
 			len++;
 		}

@@ -57,6 +57,14 @@ static void an_alarm_the_baseline_lacks_is_blamed(void)
 			.target = &target, .baseline = WORK},
 		{"the pattern is none", ALARM, RULING_CANNOT_TELL, "regular expression",
 			.target = &broken},
+		{"the same of another session",
+			LOG("/var/log/mail", "imap<xY/zq+WC>: stopped with force"), RULING_HOLDS,
+			.target = &target,
+			.baseline = LOG("/var/log/mail", "imap<E7PK6dh/Zw>: stopped with force")},
+		{"the same of another program",
+			LOG("/var/log/mail", "pop<xY/zq+WC>: stopped with force"), RULING_BROKEN,
+			.target = &target,
+			.baseline = LOG("/var/log/mail", "imap<xY/zq+WC>: stopped with force")},
 		{"no log at all", WORK END, RULING_NOT_APPLICABLE, .target = &target},
 	};
 
