@@ -173,8 +173,10 @@ struct bed_ops {
 	int (*frozen)(struct bed *bed, uint32_t *ret_blocked_tasks,
 		struct err *err); /* mounts frozen now; tasks stuck on them */
 
-	/* Call faults. Disarm is idempotent and lets go whoever is parked. */
-	int (*arm)(struct bed *bed, const struct call_rule *rule, struct err *err);
+	/* Call faults. Disarm is idempotent and lets go whoever is parked. The rule was in the guest at
+	 * `*ret_at_ns` of the bed's clock, before it was asked whether it reaches everybody it means. */
+	int (*arm)(
+		struct bed *bed, const struct call_rule *rule, int64_t *ret_at_ns, struct err *err);
 	int (*disarm)(struct bed *bed, unsigned int slot, struct err *err);
 	int (*call_status)(
 		struct bed *bed, unsigned int slot, struct call_status *ret, struct err *err);

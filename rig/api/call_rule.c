@@ -113,7 +113,7 @@ int call_rule_fire(struct fault_run *run, const char *action, struct err *err)
 	int rc;
 
 	make_rule(run, action, &rule, &texts);
-	rc = run->bed->ops->arm(run->bed, &rule, err);
+	rc = run->bed->ops->arm(run->bed, &rule, &run->in_guest_ns, err);
 	for (size_t i = 0; i < CALL_GLOBS_MAX; i++)
 		free(texts.owned[i]);
 	return rc;

@@ -74,12 +74,13 @@ struct fault_run {
 	 * queue, files. What it refused is no error. */
 	int (*remove)(
 		void *arg, const struct deletion *deletion, uint64_t *ret_removed, struct err *err);
-	void *arg;	/* of all four */
-	uint64_t fired; /* what met the fault; never falls */
-	uint64_t mark;	/* for the fault's own use between its calls */
-	bool dirty;	/* likewise: there is something to undo */
-	uint64_t seed;	/* of the cell */
-	int64_t due_ns; /* bed's clock: the moment that triggered it; INT64_MAX: none */
+	void *arg;	     /* of all four */
+	uint64_t fired;	     /* what met the fault; never falls */
+	uint64_t mark;	     /* for the fault's own use between its calls */
+	bool dirty;	     /* likewise: there is something to undo */
+	uint64_t seed;	     /* of the cell */
+	int64_t due_ns;	     /* bed's clock: the moment that triggered it; INT64_MAX: none */
+	int64_t in_guest_ns; /* bed's clock: fire had its effect then, and did more; 0: at its end */
 	int64_t at_ns;	/* bed's clock: power cut; what the disks took later never was. -1: none */
 	char text[160]; /* what it wants to be remembered by, with its heal */
 };

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define WITHIN_DEFAULT_MS 100
+
 /* What starts a step. */
 enum trigger_kind {
 	TRIGGER_AT,	/* at: time on the cell clock */
@@ -29,6 +31,7 @@ struct trigger {
 	uint32_t nth;	  /* 1-based */
 	uint32_t session; /* 1-based, 0 = any */
 	int64_t delay_ms;
+	int64_t within_ms; /* of a moment that the wire tells: what is later than that is too late */
 	bool implied; /* none was written: after the step above, or while it, if that is a fault */
 };
 

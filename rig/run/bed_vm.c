@@ -103,10 +103,12 @@ static int vm_frozen(struct bed *bed, uint32_t *ret, struct err *err)
 	return guest_blocked_tasks(of(bed)->witness, ret, err);
 }
 
-static int vm_arm(struct bed *bed, const struct call_rule *rule, struct err *err)
+static int vm_arm(
+	struct bed *bed, const struct call_rule *rule, int64_t *ret_at_ns, struct err *err)
 {
 	int rc = guest_arm(of(bed)->witness, rule, err);
 
+	*ret_at_ns = vm_clock(bed);
 	/* Afterwards, so that it costs the rule no time: a scan takes ten times as long as the arming. */
 	if (!rc && rule->programs)
 		rc = guest_check_board(of(bed)->witness, rule->programs, err);

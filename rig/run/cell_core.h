@@ -43,6 +43,8 @@ struct step_run {
 	bool is_workload;
 	uint32_t moments_seen;
 	bool triggered; /* by a moment or a log line */
+	bool by_wire;	/* ... of which only the wire tells: nobody stands still in it */
+	bool too_late;	/* its fault was in force too long after it: what it met counts nothing */
 	bool missed;	/* waited `while:` a step that was over before this one ended */
 	bool failed;
 	int64_t in_force_ns; /* cell clock */

@@ -6,6 +6,8 @@
 #include <regex.h>
 #include <string.h>
 
+#define FOLLOW_MS 2000 /* for the wire to tell what a client has read */
+
 static bool moment_matches(const struct step_run *step, uint32_t session, const char *name)
 {
 	const struct trigger *trigger = &step->step->trigger;
@@ -30,6 +32,7 @@ static struct step_run *moment_trigger(
 			continue;
 		step->triggered = true;
 		step->moment_ns = at_ns;
+		step->by_wire = !strcmp(source, "wire");
 		hit = step;
 		history_add(cell->recorder, "moment", "{ss ss si ss}", "name", name, "step",
 			step->step->label, "session", (int)session, "source", source);
@@ -39,33 +42,76 @@ static struct step_run *moment_trigger(
 	return hit;
 }
 
+/* What a server says, and whatever the store's own client does, is told by the wire alone; the rest by the rig's own
+ * clients, and exactly. Nothing is told twice. The wire reads no HTTP. */
+static bool told_by_wire(const struct cell *cell, const char *name)
+{
+	size_t len = strlen(name), end = strlen("/reply");
+
+	if (!strncmp(name, "lmtp/", 5))
+		return true;
+	return bed_has(cell->bed, wire_flush) && strncmp(name, "http/", 5) != 0 && len > end &&
+	       !strcmp(name + len - end, "/reply");
+}
+
+/* An armed call fault waits for the very work that stands still here: armed is enough. Lock held. */
+static void stand_still(struct cell *cell, const struct step_run *step)
+{
+	while (!step_is_over(step) && step->state < STEP_ARMED &&
+		!step_must_end((struct step_run *)step))
+		cell_wait(cell, CLOCK_NEVER);
+}
+
+/* Lock held. A step that is to begin, or has just begun, by such a moment; NULL: none. */
+static struct step_run *begins_by(struct cell *cell, const char *name)
+{
+	for (size_t i = 0; i < cell->step_count; i++) {
+		struct step_run *step = &cell->steps[i];
+
+		if (step->step->trigger.kind == TRIGGER_MOMENT && step->state < STEP_ARMED &&
+			!strcmp(step->step->trigger.moment, name))
+			return step;
+	}
+	return NULL;
+}
+
+/* The client has read what the wire tells of, and says nothing more until the fault it triggers is there. */
+static void follow_wire(struct cell *cell, const char *name)
+{
+	struct step_run *step;
+	struct err err = {0};
+
+	pthread_mutex_lock(&cell->lock);
+	step = begins_by(cell, name);
+	pthread_mutex_unlock(&cell->lock);
+	if (!step || cell->bed->ops->wire_flush(cell->bed, deadline_in_ms(FOLLOW_MS), &err))
+		return;
+	pthread_mutex_lock(&cell->lock);
+	if (step->triggered)
+		stand_still(cell, step);
+	pthread_mutex_unlock(&cell->lock);
+}
+
 void moment_exact(struct cell *cell, uint32_t session, const char *name)
 {
 	struct step_run *step;
 
+	if (told_by_wire(cell, name)) {
+		follow_wire(cell, name);
+		return;
+	}
 	pthread_mutex_lock(&cell->lock);
 	step = moment_trigger(cell, session, name, "client", cell_now(cell));
-	/* An armed call fault waits for the very work that stands still here: armed is enough. */
-	while (step && !step_is_over(step) && step->state < STEP_ARMED && !step_must_end(step))
-		cell_wait(cell, CLOCK_NEVER);
+	if (step)
+		stand_still(cell, step);
 	pthread_mutex_unlock(&cell->lock);
-}
-
-/* The rig's own clients tell these themselves, and exactly; the wire would count them twice. */
-static bool told_by_client(const char *name, const char *service)
-{
-	const char *moment = strchr(name, '/');
-
-	if (!strcmp(service, "lmtp"))
-		return false;
-	return !moment || strcmp(moment, "/reply");
 }
 
 void moment_seen(struct cell *cell, const json_t *event)
 {
 	const char *name = json_get_text(event, "moment", "");
 
-	if (told_by_client(name, json_get_text(event, "service", "")))
+	if (!told_by_wire(cell, name))
 		return;
 	pthread_mutex_lock(&cell->lock);
 	moment_trigger(cell, 0, name, "wire", json_get_int(event, "cell_ns", 0) - cell->origin_ns);

@@ -51,12 +51,21 @@ static void say_call(const struct step *step, json_t *line)
 }
 
 /* How long after its moment the fault was in the guest. A client of the rig's own stands still meanwhile. */
+static int64_t late_ns(const struct step_run *step)
+{
+	int64_t there = step->run.in_guest_ns ? step->run.in_guest_ns - step->cell->origin_ns
+					      : cell_now(step->cell);
+
+	return there - step->moment_ns - step->step->trigger.delay_ms * NS_PER_MS;
+}
+
 static void say_late(const struct step_run *step, json_t *line)
 {
-	if (step->step->trigger.kind == TRIGGER_MOMENT && step->triggered)
-		json_object_set_new(line, "late_s",
-			json_real((double)(cell_now(step->cell) - step->moment_ns) /
-				  (double)NS_PER_SEC));
+	if (step->moment_ns == INT64_MAX)
+		return;
+	json_object_set_new(line, "late_s", json_real((double)late_ns(step) / (double)NS_PER_SEC));
+	if (step->too_late)
+		json_object_set_new(line, "too_late", json_true());
 }
 
 static void record_fault(struct step_run *step, const char *state, const char *text)
@@ -66,7 +75,8 @@ static void record_fault(struct step_run *step, const char *state, const char *t
 
 	fault_is_say(step->fault->is, line);
 	if (!strcmp(state, "healed") || !strcmp(state, "in-force"))
-		json_object_set_new(line, "count", json_integer((json_int_t)step->run.fired));
+		json_object_set_new(line, "count",
+			json_integer(step->too_late ? 0 : (json_int_t)step->run.fired));
 	if (!strcmp(state, "armed")) {
 		say_call(step->step, line);
 		say_late(step, line);
@@ -290,6 +300,9 @@ static int set_up_fault(struct step_run *step, struct err *err)
 	rc = step->fault->fire(&step->run, err);
 	if (!rc && step->fault->darkens)
 		darken(step);
+	/* A cut of the power is of the very moment, however late it is made. */
+	step->too_late = !rc && step->by_wire && step->run.at_ns < 0 &&
+			 late_ns(step) > step->step->trigger.within_ms * NS_PER_MS;
 	if (!rc) {
 		record_fault(step, "armed", NULL);
 		mark(step, "fault");

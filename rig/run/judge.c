@@ -18,10 +18,12 @@ struct weighing {
 	uint32_t trouble_line; /* first rig trouble, 0: none */
 	const char *trouble;   /* its text */
 	bool interrupted;      /* by whoever runs the rig: no trouble of the rig, and no result */
-	const char *unfired;   /* a step whose fault met nothing, or NULL */
-	const char *missed;    /* a step that ended outside its window, or NULL */
-	const char *never;     /* a step that never began, or NULL */
-	const json_t *order;   /* of an order matrix, or NULL: there it counts that its sides met */
+	const char *late;      /* a step whose fault came too late for its moment, or NULL */
+	double late_s;
+	const char *unfired; /* a step whose fault met nothing, or NULL */
+	const char *missed;  /* a step that ended outside its window, or NULL */
+	const char *never;   /* a step that never began, or NULL */
+	const json_t *order; /* of an order matrix, or NULL: there it counts that its sides met */
 	uint64_t fired, residue;
 	bool ended;
 	bool stayed_down; /* after the stop the store was not ready again */
@@ -33,6 +35,10 @@ static void weigh_fault(struct weighing *w, const json_t *data)
 {
 	int64_t count = json_get_int(data, "count", -1);
 
+	if (json_get_bool(data, "too_late", false)) {
+		w->late = json_get_text(data, "step", "?");
+		w->late_s = json_get_real(data, "late_s", 0);
+	}
 	if (strcmp(json_get_text(data, "state", ""), "healed") || count < 0)
 		return;
 	w->fired += (uint64_t)count;
@@ -189,6 +195,10 @@ static void weigh(struct weighing *w, struct result *ret)
 				 "back"));
 	else if (!w->ended)
 		decide(ret, VERDICT_BROKEN, text_dup("the history ends before the cell did"));
+	else if (w->late)
+		decide(ret, VERDICT_UNKNOWN,
+			text_fmt("the fault '%s' came %.0f ms after its moment: too late to count",
+				w->late, w->late_s * 1000));
 	else if (w->order && !json_get_bool(w->order, "covered", false))
 		decide(ret, VERDICT_UNKNOWN,
 			text_fmt("the order was not reached: %s",

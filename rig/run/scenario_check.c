@@ -13,8 +13,8 @@
 /* ---- keys ---- */
 
 static const char *const trigger_keys[] = {"at", "when", "log", "while", "after", NULL};
-static const char *const every_step[] = {
-	"as", "do", "at", "when", "nth", "session", "log", "while", "after", "delay", NULL};
+static const char *const every_step[] = {"as", "do", "at", "when", "nth", "session", "log", "while",
+	"after", "delay", "within", NULL};
 static const char *const every_fault[] = {"for", "until", NULL};
 
 static bool in_names(const char *const *names, const char *name)
@@ -309,6 +309,11 @@ static void check_reach(const struct scenario_source *source, const struct step_
 			"'session' counts the rig's own clients, and 'when: %s' is seen on the "
 			"wire",
 			moment);
+	if (has(step, "within") && (!told_by_wire(moment) || !step->fault))
+		mistakes_add(source->mistakes, line_of(step, "within"),
+			"'within' is for a fault at a moment that the wire tells (a reply, lmtp/); "
+			"in 'when: %s' nothing races",
+			moment);
 	if (!is_spoken(source, moment))
 		mistakes_add(source->mistakes, line_of(step, "when"),
 			"'when: %s' can never come: no workload or step speaks %.*s", moment,
@@ -327,6 +332,9 @@ static void check_moment(const struct scenario_source *source, const struct step
 	if (has(step, "nth") && !has(step, "when") && !has(step, "log"))
 		mistakes_add(source->mistakes, line_of(step, "nth"),
 			"%s has 'nth' and neither 'when' nor 'log' to count", title);
+	if (has(step, "within") && !has(step, "when"))
+		mistakes_add(source->mistakes, line_of(step, "within"),
+			"%s has 'within' and no 'when'", title);
 	if (has(step, "session") && !has(step, "when"))
 		mistakes_add(source->mistakes, line_of(step, "session"),
 			"%s has 'session' and no 'when'", title);

@@ -133,7 +133,9 @@ static void take_trigger(struct yaml_place at, const struct raw_step *raw, struc
 	trigger->at_ms = 0;
 	trigger->nth = 1;
 	take_duration(at, "at", raw->at, &trigger->at_ms);
+	trigger->within_ms = WITHIN_DEFAULT_MS;
 	take_duration(at, "delay", raw->delay, &trigger->delay_ms);
+	take_duration(at, "within", raw->within, &trigger->within_ms);
 	take_count(at, "nth", raw->nth, 1, NTH_MAX, &trigger->nth);
 	take_count(at, "session", raw->session, 1, SESSIONS_MAX, &trigger->session);
 	take_text(raw->when, &trigger->moment);

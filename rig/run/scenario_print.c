@@ -35,6 +35,8 @@ static void put_trigger(json_t *json, const struct step *step)
 		put_text(json, "when", trigger->moment);
 		put_count(json, "nth", trigger->nth);
 		put_count(json, "session", trigger->session);
+		if (trigger->within_ms != WITHIN_DEFAULT_MS)
+			put_duration(json, "within", trigger->within_ms);
 		break;
 	case TRIGGER_LOG:
 		put_text(json, "log", trigger->log);

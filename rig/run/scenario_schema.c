@@ -23,6 +23,7 @@ const cyaml_schema_field_t step_fields[] = {
 	TEXT("while", raw_step, during),
 	TEXT("after", raw_step, after),
 	TEXT("delay", raw_step, delay),
+	TEXT("within", raw_step, within),
 	TEXT("for", raw_step, heal_after),
 	TEXT("until", raw_step, until),
 	TEXT("role", raw_step, role),

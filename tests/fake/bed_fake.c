@@ -45,6 +45,14 @@ static int64_t bed_clock(struct bed *bed)
 	return now(of(bed));
 }
 
+static void tell_reply(struct fake_bed *b)
+{
+	auto_json json_t *json = json_pack("{ss ss sI}", "moment", "smtp/reply", "service", "smtp",
+		"cell_ns", (json_int_t)(now(b) - b->wish->wire_late_ms * NS_PER_MS));
+
+	b->fn(b->arg, BED_WIRE, json);
+}
+
 static void on_attempt(void *arg, const struct fake_attempt *attempt)
 {
 	struct fake_bed *b = arg;
@@ -60,6 +68,17 @@ static void on_attempt(void *arg, const struct fake_attempt *attempt)
 		json_object_set_new(
 			json, "reply_t", json_real((double)attempt->reply_ns / (double)NS_PER_SEC));
 	b->fn(b->arg, BED_ATTEMPT, json);
+	if (!strcmp(attempt->hop, "edge") && attempt->reply_ns >= 0)
+		tell_reply(b);
+}
+
+/* All has been told by then: the callbacks run before the reply goes out. */
+static int bed_wire_flush(struct bed *bed, int64_t deadline_ns, struct err *err)
+{
+	(void)bed;
+	(void)deadline_ns;
+	(void)err;
+	return 0;
 }
 
 static void on_death(void *arg, const struct fake_death *death)
@@ -191,8 +210,10 @@ static void break_box(struct fake_bed *b, const char *const *globs)
 		fake_break_box(b->fake, user);
 }
 
-static int bed_arm(struct bed *bed, const struct call_rule *rule, struct err *err)
+static int bed_arm(
+	struct bed *bed, const struct call_rule *rule, int64_t *ret_at_ns, struct err *err)
 {
+	*ret_at_ns = bed_clock(bed);
 	if (!rule->slot || rule->slot >= FAKE_RULES_MAX)
 		return err_set(err, -EINVAL, "there is no slot %u", rule->slot);
 	if (fake_arm(of(bed)->fake, rule->slot, rule->point, rule->hit, rule->calls))
@@ -563,6 +584,7 @@ static const struct bed_ops fake_ops = {
 	.sunk = bed_sunk,
 	.watch_kills = bed_watch_kills,
 	.frames_lost = bed_frames_lost,
+	.wire_flush = bed_wire_flush,
 	.measure = bed_measure,
 	.evidence = bed_evidence,
 	.files = bed_files,

@@ -31,6 +31,14 @@ static const char refuse_yaml[] =
 	"steps:\n"
 	"  - {as: gone, do: mta-refuses, when: smtp/data, nth: 3, for: 200ms}\n";
 
+static const char reply_yaml[] =
+	"steps:\n"
+	"  - {as: snapshot, do: freeze-fs, when: smtp/reply, nth: 3, for: 200ms}\n";
+
+static const char patient_yaml[] =
+	"steps:\n"
+	"  - {as: snapshot, do: freeze-fs, when: smtp/reply, nth: 3, within: 20s, for: 200ms}\n";
+
 static const char never_yaml[] = "steps:\n"
 				 "  - {as: snapshot, do: freeze-fs, when: smtp/data, nth: 500}\n";
 
@@ -87,6 +95,15 @@ static void a_healthy_store_passes_a_freeze(void)
 static void a_healthy_store_passes_a_dead_delivery_agent(void)
 {
 	expect(refuse_yaml, (struct bed_fake_wish){0}, VERDICT_PASS, "");
+}
+
+static void a_fault_too_late_for_its_moment_on_the_wire_counts_as_not_fired(void)
+{
+	struct bed_fake_wish late = {.wire_late_ms = 5000};
+
+	expect(reply_yaml, late, VERDICT_UNKNOWN, "after its moment");
+	expect(patient_yaml, late, VERDICT_PASS, "");
+	expect(reply_yaml, (struct bed_fake_wish){0}, VERDICT_PASS, "");
 }
 
 static void a_healthy_store_passes_without_any_fault(void)
@@ -263,6 +280,7 @@ static void a_control_has_no_fault_left(void)
 
 CHECK_MAIN(CHECK_CASE(a_healthy_store_passes_a_freeze),
 	CHECK_CASE(a_healthy_store_passes_a_dead_delivery_agent),
+	CHECK_CASE(a_fault_too_late_for_its_moment_on_the_wire_counts_as_not_fired),
 	CHECK_CASE(a_healthy_store_passes_without_any_fault),
 	CHECK_CASE(a_lost_mail_is_a_finding_of_s1),
 	CHECK_CASE(a_kept_refused_mail_is_a_finding_of_s2),

@@ -101,19 +101,20 @@ void hello_begin(struct out *out);
 
 /* ---- the verbs that have a file of their own; each runs in a thread of its own ---- */
 
-void verb_scan(const struct request *request);	 /* witness_scan.c */
-void verb_run(const struct request *request);	 /* witness_run.c */
-void verb_start(const struct request *request);	 /* witness_run.c */
-void verb_read(const struct request *request);	 /* witness_worker.c */
-void verb_board(const struct request *request);	 /* witness_board.c */
-void verb_tail(const struct request *request);	 /* witness_tail.c */
-void verb_untail(const struct request *request); /* witness_tail.c */
-void verb_freeze(const struct request *request); /* witness_mount.c */
-void verb_thaw(const struct request *request);	 /* witness_mount.c */
-void verb_mounts(const struct request *request); /* witness_mount.c */
-void verb_exits(const struct request *request);	 /* witness_exits.c */
-void verb_skip(const struct request *request);	 /* witness_skip.c */
-void verb_watch(const struct request *request);	 /* witness_watch.c */
+void verb_scan(const struct request *request);	    /* witness_scan.c */
+void verb_run(const struct request *request);	    /* witness_run.c */
+void verb_start(const struct request *request);	    /* witness_run.c */
+void verb_read(const struct request *request);	    /* witness_worker.c */
+void verb_board(const struct request *request);	    /* witness_board.c */
+bool board_is_quick(const struct request *request); /* need not have a thread of its own */
+void verb_tail(const struct request *request);	    /* witness_tail.c */
+void verb_untail(const struct request *request);    /* witness_tail.c */
+void verb_freeze(const struct request *request);    /* witness_mount.c */
+void verb_thaw(const struct request *request);	    /* witness_mount.c */
+void verb_mounts(const struct request *request);    /* witness_mount.c */
+void verb_exits(const struct request *request);	    /* witness_exits.c */
+void verb_skip(const struct request *request);	    /* witness_skip.c */
+void verb_watch(const struct request *request);	    /* witness_watch.c */
 
 /* What each part left behind: sentences added to the array that is open in `out`. */
 void run_residue(struct out *out);

@@ -365,7 +365,7 @@ static void *job_thread(void *arg)
 
 static void dispatch(struct job *job)
 {
-	if (!job->verb->waits) {
+	if (!job->verb->waits || (job->verb->run == verb_board && board_is_quick(&job->request))) {
 		job->verb->run(&job->request);
 		job_free(job);
 		return;
