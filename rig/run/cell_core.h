@@ -169,6 +169,10 @@ void moment_exact(struct cell *cell, uint32_t session, const char *name);
 void moment_seen(struct cell *cell, const json_t *event); /* on the wire; never blocks */
 void log_seen(struct cell *cell, const char *line);
 
+/* ---- cell_say_fault.c ---- */
+int64_t fault_late_ns(const struct step_run *step); /* after its moment; it has one */
+void fault_record(struct step_run *step, const char *state, const char *text);
+
 /* ---- cell_reach.c ---- */
 const char *fault_agent(const struct step_run *step); /* the agent it takes away, or NULL */
 const char *fault_user(const struct step_run *step);  /* whose files alone it touches, or NULL */

@@ -33,67 +33,6 @@ bool step_is_over(const struct step_run *step)
 	return step->state == STEP_OVER || step->state == STEP_NEVER;
 }
 
-/* What a call fault does to whom: law U2 asks what could not be flushed. */
-static void say_call(const struct step *step, json_t *line)
-{
-	const struct {
-		const char *key, *value;
-	} words[] = {{"point", step->point}, {"errno", step->errno_name}, {"role", step->role},
-		{"path", step->path}};
-
-	for (size_t i = 0; step->point && i < ARRAY_SIZE(words); i++)
-		if (words[i].value)
-			json_object_set_new(line, words[i].key, json_text(words[i].value));
-	if (step->point)
-		json_object_set_new(line, "calls", json_integer(step->calls ? step->calls : 1));
-	if (step->point && step->hit > 1)
-		json_object_set_new(line, "hit", json_integer(step->hit));
-}
-
-/* How long after its moment the fault was in the guest. A client of the rig's own stands still meanwhile. */
-static int64_t late_ns(const struct step_run *step)
-{
-	int64_t there = step->run.in_guest_ns ? step->run.in_guest_ns - step->cell->origin_ns
-					      : cell_now(step->cell);
-
-	return there - step->moment_ns - step->step->trigger.delay_ms * NS_PER_MS;
-}
-
-static void say_late(const struct step_run *step, json_t *line)
-{
-	if (step->moment_ns == INT64_MAX)
-		return;
-	json_object_set_new(line, "late_s", json_real((double)late_ns(step) / (double)NS_PER_SEC));
-	if (step->too_late)
-		json_object_set_new(line, "too_late", json_true());
-}
-
-static void record_fault(struct step_run *step, const char *state, const char *text)
-{
-	json_t *line = json_pack("{ss ss ss}", "step", step->step->label, "fault",
-		step->fault->name, "state", state);
-
-	fault_is_say(step->fault->is, line);
-	if (!strcmp(state, "healed") || !strcmp(state, "in-force"))
-		json_object_set_new(line, "count",
-			json_integer(step->too_late ? 0 : (json_int_t)step->run.fired));
-	if (!strcmp(state, "armed")) {
-		say_call(step->step, line);
-		say_late(step, line);
-	}
-	if (!strcmp(state, "in-force") && step->run.at_ns >= 0)
-		json_object_set_new(line, "at_t",
-			json_real((double)(step->run.at_ns - step->cell->origin_ns) /
-				  (double)NS_PER_SEC));
-	if (text && *text)
-		json_object_set_new(line, "text", json_text(text));
-	if (fault_agent(step))
-		json_object_set_new(line, "agent", json_string(fault_agent(step)));
-	if (fault_user(step))
-		json_object_set_new(line, "user", json_string(fault_user(step)));
-	history_add_at(step->cell->recorder, cell_now(step->cell), "fault", line);
-}
-
 /* ---- what faults call back ---- */
 
 static uint32_t on_pending(void *arg)
@@ -302,9 +241,9 @@ static int set_up_fault(struct step_run *step, struct err *err)
 		darken(step);
 	/* A cut of the power is of the very moment, however late it is made. */
 	step->too_late = !rc && step->by_wire && step->run.at_ns < 0 &&
-			 late_ns(step) > step->step->trigger.within_ms * NS_PER_MS;
+			 fault_late_ns(step) > step->step->trigger.within_ms * NS_PER_MS;
 	if (!rc) {
-		record_fault(step, "armed", NULL);
+		fault_record(step, "armed", NULL);
 		mark(step, "fault");
 	}
 	return rc;
@@ -319,9 +258,9 @@ static void heal_fault(struct step_run *step)
 		cell_trouble(step->cell, "heal-failed", "cannot count what met '%s': %s",
 			step->step->label, err.text);
 	if (step->step->point)
-		record_fault(step, "healing", NULL);
+		fault_record(step, "healing", NULL);
 	rc = step->fault->heal(&step->run, &err);
-	record_fault(step, rc ? "heal-failed" : "healed", rc ? err.text : step->run.text);
+	fault_record(step, rc ? "heal-failed" : "healed", rc ? err.text : step->run.text);
 	mark(step, rc ? "heal failed" : "healed");
 	if (rc)
 		cell_trouble(step->cell, "heal-failed", "'%s' could not be healed: %s",
@@ -336,7 +275,7 @@ static void stay_in_force(struct step_run *step)
 	auto_free char *name = text_fmt("%s-before-heal", step->step->label);
 
 	step->in_force_ns = cell_now(step->cell);
-	record_fault(step, "in-force", NULL);
+	fault_record(step, "in-force", NULL);
 	step_set(step, STEP_IN_FORCE);
 	if (step->fault->instant)
 		return;
