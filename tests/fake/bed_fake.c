@@ -90,6 +90,15 @@ static void on_death(void *arg, const struct fake_death *death)
 	b->fn(b->arg, BED_DIED, json);
 }
 
+static void on_log(void *arg, const char *line)
+{
+	struct fake_bed *b = arg;
+	auto_json json_t *json = json_pack("{ss ss sI}", "path", "/var/log/fake.log", "line", line,
+		"cell_ns", (json_int_t)now(b));
+
+	b->fn(b->arg, BED_LOG, json);
+}
+
 static void on_wait(void *arg, int64_t waited_ns, bool answered)
 {
 	struct fake_bed *b = arg;
@@ -602,6 +611,7 @@ int bed_fake_open(struct bed **ret, const struct plan *plan, const char *dir, be
 		.clock_ns = now,
 		.on_attempt = on_attempt,
 		.on_death = on_death,
+		.on_log = on_log,
 		.on_wait = on_wait,
 		.outbound = to_sink,
 		.arg = b,

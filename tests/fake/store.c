@@ -24,7 +24,8 @@ const char *fake_bug_name(enum fake_bug bug)
 		"uidl-changes", "uidl-shared", "autologout", "no-bounce", "bounces-null",
 		"bounces-twice", "lies", "keeps-deferred", "spreads", "stalls", "leaks",
 		"acks-early", "lets-go-early", "ignores-sync", "needs-operator", "partial-file",
-		"name-reused", "flags-double", "flags-lose", "litter", "lock-cycle", "no-limit"};
+		"name-reused", "flags-double", "flags-lose", "litter", "lock-cycle", "no-limit",
+		"skips-reply", "alarms"};
 
 	return bug < FAKE_LOSES ? fake_imap_bug_name(bug) : names[bug - FAKE_LOSES];
 }

@@ -86,8 +86,10 @@ enum fake_bug {
 	FAKE_FLAGS_DOUBLE,   /* M3: a change of flags leaves the file twice */
 	FAKE_FLAGS_LOSE,     /* M3: a change of flags removes the file */
 	FAKE_LITTER,	     /* M4: a process dies and leaves half a message in new/ */
-	FAKE_LOCK_CYCLE, /* H6: three processes wait for each other (seen in the evidence alone) */
-	FAKE_NO_LIMIT,	 /* H4: the queue waits for a silent agent without its limit */
+	FAKE_LOCK_CYCLE,  /* H6: three processes wait for each other (seen in the evidence alone) */
+	FAKE_NO_LIMIT,	  /* H4: the queue waits for a silent agent without its limit */
+	FAKE_SKIPS_REPLY, /* L1: the delivery agent leaves out a reply, and goes on */
+	FAKE_ALARMS,	  /* H9: a line of panic in the log */
 	FAKE_BUGS,
 };
 
@@ -123,6 +125,7 @@ struct fake_opts {
 	/* The queue waited so long for a silent agent, and got on (answered) or gave up. May be NULL. */
 	void (*on_wait)(void *arg, int64_t waited_ns, bool answered);
 	void (*on_death)(void *arg, const struct fake_death *death); /* may be NULL */
+	void (*on_log)(void *arg, const char *line);		     /* likewise */
 	void *arg;
 };
 

@@ -131,6 +131,9 @@ int fake_deliver(struct fake *fake, const char *user, const char *bytes, size_t 
 	litters = fake_fires(fake, FAKE_LITTER, hurt);
 	if (litters)
 		fake_die(fake, "/usr/lib/fake/deliver");
+	if (fake->opts.on_log)
+		fake->opts.on_log(fake->opts.arg,
+			fake_fires(fake, FAKE_ALARMS, hurt) ? "panic: planted" : "info: delivered");
 	if (is_broken(fake, user) || fake_sync_fails(fake))
 		return 451;
 	if (fake_fires(fake, FAKE_LIES, hurt))

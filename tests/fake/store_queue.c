@@ -115,6 +115,16 @@ static int inside(
 			   ? -ECONNREFUSED
 			   : fake_deliver(fake, user, entry->text.data, entry->text.len);
 
+	if (code == 250 && fake_fires(fake, FAKE_SKIPS_REPLY, false)) {
+		fake_tell_attempt(fake, &(struct fake_attempt){.hop = "inner",
+						.token = entry->token,
+						.from = entry->from,
+						.to = to,
+						.result = "none",
+						.dot_ns = dot_ns,
+						.reply_ns = MAIL_NOT_REACHED});
+		return -ETIMEDOUT;
+	}
 	if (code == 250 && fake_fires(fake, FAKE_LETS_GO_EARLY, false))
 		fake_not_flushed(fake, entry->token, true);
 	if (code > 0)

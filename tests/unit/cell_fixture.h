@@ -31,6 +31,8 @@ static const char fixture_target[] =
 	"  - {name: delivery, stop: fake-hold, start: fake-release, needed_by: [delivery]}\n"
 	"paths:\n"
 	"  mailbox: ['/srv/mail/{user}/Maildir/**']\n"
+	"logs:\n"
+	"  - {path: /var/log/fake.log, alarm: 'panic: '}\n"
 	"timers: {retry_first: 1s, retry_longest: 2s, agent_silent: 500ms}\n"
 	"objectives: {recover: 2s, drain: 4s, stop: 2s}\n";
 

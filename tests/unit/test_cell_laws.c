@@ -46,14 +46,59 @@ static const char rounds_yaml[] =
 	"workload:\n"
 	"  - {as: rounds, do: rounds, messages: 4, sessions: 8, user: u1}\n";
 
+static const char mail_yaml[] =
+	"claim: mail is answered, delivered as it is, and to whom it is for\n"
+	"objectives: {reply: 400ms, recover: 1s}\n"
+	"workload:\n"
+	"  - {as: writers, do: smtp, sessions: 2, messages: 8, pace: 10/s, to: [u1]}\n";
+
+static const char thaw_yaml[] =
+	"claim: trouble that passes is not answered for good\n"
+	"workload:\n"
+	"  - {as: writers, do: smtp, sessions: 2, messages: 8, to: [u1, u2]}\n"
+	"steps:\n"
+	"  - {as: snapshot, do: freeze-fs, when: smtp/data, nth: 3, for: 200ms}\n";
+
 static void a_healthy_store_keeps_them(void)
 {
+	expect_holds(mail_yaml, "S1 S3 S5 S8 S9 L1 H5 H9");
+	expect_holds(thaw_yaml, "S4 H1 H2");
 	expect_holds(rounds_yaml, "H8");
 	expect_holds(bounce_yaml, "S6 L2");
 	expect_holds(null_path_yaml, "S6");
 	expect_holds(broken_box_yaml, "L2 H6");
 	expect_holds(bystander_yaml, "H3");
 	expect_holds(silent_yaml, "H4");
+}
+
+static void a_refusal_for_good_in_a_freeze_is_a_finding_of_s4(void)
+{
+	expect_broken(thaw_yaml, FAKE_BOUNCES, 1, "S4");
+}
+
+static void a_dot_without_a_reply_is_a_finding_of_s5(void)
+{
+	expect_broken(mail_yaml, FAKE_NO_REPLY, 2, "S5");
+}
+
+static void an_altered_body_is_a_finding_of_s8(void)
+{
+	expect_broken(mail_yaml, FAKE_CORRUPTS, 2, "S8");
+}
+
+static void a_copy_in_anothers_mailbox_is_a_finding_of_s9(void)
+{
+	expect_broken(mail_yaml, FAKE_MIXES_USERS, 2, "S9");
+}
+
+static void a_reply_that_is_left_out_is_a_finding_of_l1(void)
+{
+	expect_broken(mail_yaml, FAKE_SKIPS_REPLY, 2, "L1");
+}
+
+static void an_alarm_in_the_log_is_a_finding_of_h9(void)
+{
+	expect_broken(mail_yaml, FAKE_ALARMS, 2, "H9");
 }
 
 static void a_missing_bounce_is_a_finding_of_s6(void)
@@ -106,7 +151,14 @@ static void a_bystander_that_waits_is_a_finding_of_h3(void)
 	expect_broken(bystander_yaml, FAKE_STALLS, 1, "H3");
 }
 
-CHECK_MAIN(CHECK_CASE(a_healthy_store_keeps_them), CHECK_CASE(a_missing_bounce_is_a_finding_of_s6),
+CHECK_MAIN(CHECK_CASE(a_healthy_store_keeps_them),
+	CHECK_CASE(a_refusal_for_good_in_a_freeze_is_a_finding_of_s4),
+	CHECK_CASE(a_dot_without_a_reply_is_a_finding_of_s5),
+	CHECK_CASE(an_altered_body_is_a_finding_of_s8),
+	CHECK_CASE(a_copy_in_anothers_mailbox_is_a_finding_of_s9),
+	CHECK_CASE(a_reply_that_is_left_out_is_a_finding_of_l1),
+	CHECK_CASE(an_alarm_in_the_log_is_a_finding_of_h9),
+	CHECK_CASE(a_missing_bounce_is_a_finding_of_s6),
 	CHECK_CASE(a_second_bounce_is_a_finding_of_s6),
 	CHECK_CASE(a_bounce_without_return_path_is_a_finding_of_s6),
 	CHECK_CASE(a_promise_without_a_copy_is_a_finding_of_l2),
