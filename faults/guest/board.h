@@ -65,22 +65,24 @@ enum board_kind { /* what a descriptor is; a call without one is BOARD_KIND_NONE
 };
 
 struct board_slot {
-	_Atomic uint32_t epoch;	   /* odd: in force */
-	_Atomic uint32_t releases; /* how often `release` was said */
-	uint32_t point;		   /* index into armed[] */
-	uint32_t action;	   /* enum board_action */
-	int32_t value;		   /* errno, signal or bytes */
-	int32_t pid, tid;	   /* only this process, this thread; 0: any */
-	uint32_t kinds;		   /* bit 1 << enum board_kind each; 0: any */
-	uint32_t hit;		   /* acts from the hit-th matching call on, 1.. */
-	uint32_t calls;		   /* ... on so many of them; 0: on all */
-	char exe[BOARD_RULE_SIZE]; /* globs of programs, between commas; "": any */
+	_Atomic uint32_t epoch;	      /* odd: in force */
+	_Atomic uint32_t releases;    /* how often `release` was said */
+	uint32_t point;		      /* index into armed[] */
+	uint32_t action;	      /* enum board_action */
+	int32_t value;		      /* errno, signal or bytes */
+	int32_t pid, tid;	      /* only this process, this thread; 0: any */
+	uint32_t kinds;		      /* bit 1 << enum board_kind each; 0: any */
+	uint32_t hit;		      /* acts from the hit-th matching call on, 1.. */
+	uint32_t calls;		      /* ... on so many of them; 0: on all */
+	char caller[BOARD_NAME_SIZE]; /* only calls made inside this function; "": any */
+	char exe[BOARD_RULE_SIZE];    /* globs of programs, between commas; "": any */
 	char path[BOARD_RULE_SIZE];
 
-	_Atomic uint64_t met;	 /* calls of a matching process */
-	_Atomic uint64_t hits;	 /* ... on a matching path and descriptor, that could do it */
-	_Atomic uint64_t fired;	 /* ... that were parked, failed, killed, cut short or told */
-	_Atomic uint64_t missed; /* should have fired, and could not: no room, or no answer */
+	_Atomic uint64_t met;	    /* calls of a matching process */
+	_Atomic uint64_t hits;	    /* ... on a matching path and descriptor, that could do it */
+	_Atomic uint64_t fired;	    /* ... that were parked, failed, killed, cut short or told */
+	_Atomic uint64_t strangers; /* ... of a process in which no object exports the caller */
+	_Atomic uint64_t missed;    /* should have fired, and could not: no room, or no answer */
 	_Atomic int64_t first_ns, last_ns; /* CLOCK_MONOTONIC */
 	_Atomic int32_t first_pid, first_tid;
 	_Atomic uint32_t first_path_set; /* 1 once first_path is whole */

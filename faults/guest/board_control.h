@@ -11,20 +11,22 @@
  * Commands, one line each; values cannot hold blanks, %XX is a byte. The reply is JSON.
  *
  * arm slot=1 point=posix/io/sync/fsync action=park exe=/usr/lib/dovecot/lmtp,/usr/sbin/x
- *     path=/srv/a,/srv/b hit=3 calls=1 errno=EIO signal=SIGKILL bytes=10 kind=file,socket pid=1 tid=1
+ *     path=/srv/a,/srv/b hit=3 calls=1 errno=EIO signal=SIGKILL bytes=10 kind=file,socket pid=1 tid=1 caller=f
  *	{"slot":1,"point":"..."}. Required: slot (1..32), point, and what the action needs:
  *	action=park|fail|kill|short|watch (default park; fail if errno is given), errno for fail,
  *	signal for kill, bytes (>= 1) for short. hit: from the n-th matching call on (default 1);
  *	calls: on so many of them (default 1; calls=all). exe, path: lists of globs, any if absent;
  *	`*` stays within a component, `**` does not, `?` is one byte but '/'. A slot in force is
- *	disarmed first. A point outside posix/ and libc/ is the store's own (fiu_fail()).
+ *	disarmed first. caller: only calls that this function makes itself, exported by the program or by
+ *	a library that it was started with. A point outside posix/ and libc/ is the store's own (fiu_fail()).
  * disarm slot=1
  *	{"released":2}. Idempotent; whoever is parked goes on, later hits pass.
  * release slot=1
  *	{"released":2}. Whoever is parked now goes on; the rule stays.
  * status [slot=1]
  *	{"slots":[...],"cut":false}, or with slot= the one object: {"slot","armed","point","action",
- *	"met" (calls by matching programs), "hits" (on a matching path too), "fired", "missed" (should
+ *	"met" (calls by matching programs), "hits" (on a matching path too), "fired", "strangers" (by
+ *	programs in which nobody exports the caller), "missed" (should
  *	have, but could not), "first_ns","last_ns", "pid","tid","path" (of the first that fired),
  *	"parked" (how many now), "tasks":[{"pid","tid","start","since_ns","call","exe","path"}]}
  * points

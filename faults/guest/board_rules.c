@@ -19,11 +19,12 @@ struct rule {
 	int32_t value, pid, tid;
 	int point; /* index into armed[]; -1: `name` has none yet */
 	char name[BOARD_NAME_SIZE];
+	char caller[BOARD_NAME_SIZE];
 	char exe[BOARD_RULE_SIZE], path[BOARD_RULE_SIZE];
 };
 
 static const char *const arm_keys[] = {"slot", "point", "action", "exe", "path", "hit", "calls",
-	"errno", "signal", "bytes", "kind", "pid", "tid", NULL};
+	"errno", "signal", "bytes", "kind", "pid", "tid", "caller", NULL};
 static const char *const slot_keys[] = {"slot", NULL};
 
 static const struct {
@@ -231,6 +232,20 @@ static int read_globs(
 	return -EINVAL;
 }
 
+/* A name as a symbol table has it. */
+static int read_caller(const char *line, struct rule *rule, char *why, size_t size)
+{
+	static const char bytes[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789_.$@";
+	int there = board_line_value(line, "caller", rule->caller, sizeof(rule->caller));
+
+	if (!there || (there > 0 && rule->caller[0] && !rule->caller[strspn(rule->caller, bytes)]))
+		return 0;
+	snprintf(why, size, "'caller' must be the name of a function, %u bytes at most",
+		BOARD_NAME_SIZE - 1);
+	return -EINVAL;
+}
+
 static int read_rule(const char *line, struct rule *rule, char *why, size_t size)
 {
 	char word[64];
@@ -246,6 +261,7 @@ static int read_rule(const char *line, struct rule *rule, char *why, size_t size
 		(r = read_value(line, rule, why, size)) ||
 		(r = read_kinds(line, rule, why, size)) ||
 		(r = read_numbers(line, rule, why, size)) ||
+		(r = read_caller(line, rule, why, size)) ||
 		(r = read_globs(line, "exe", rule->exe, why, size)))
 		return r;
 	return read_globs(line, "path", rule->path, why, size);
@@ -329,11 +345,13 @@ static void write_rule(const struct rule *rule)
 	slot->kinds = rule->kinds;
 	slot->hit = rule->hit;
 	slot->calls = rule->calls;
+	memcpy(slot->caller, rule->caller, sizeof(slot->caller));
 	memcpy(slot->exe, rule->exe, sizeof(slot->exe));
 	memcpy(slot->path, rule->path, sizeof(slot->path));
 	atomic_store(&slot->met, 0);
 	atomic_store(&slot->hits, 0);
 	atomic_store(&slot->fired, 0);
+	atomic_store(&slot->strangers, 0);
 	atomic_store(&slot->missed, 0);
 	atomic_store(&slot->first_ns, 0);
 	atomic_store(&slot->last_ns, 0);

@@ -98,6 +98,7 @@ static void add_slot(struct board_reply *reply, uint32_t index)
 	board_put_int(reply, "met", (int64_t)atomic_load(&slot->met));
 	board_put_int(reply, "hits", (int64_t)atomic_load(&slot->hits));
 	board_put_int(reply, "fired", (int64_t)atomic_load(&slot->fired));
+	board_put_int(reply, "strangers", (int64_t)atomic_load(&slot->strangers));
 	board_put_int(reply, "missed", (int64_t)atomic_load(&slot->missed));
 	board_put_int(reply, "first_ns", atomic_load(&slot->first_ns));
 	board_put_int(reply, "last_ns", atomic_load(&slot->last_ns));

@@ -12,20 +12,21 @@ long rig_no_such_call(void)
 	return -1;
 }
 
-#define CALL(type, function, params, args, at_point, on_error, after, ...)                   \
-	static _Atomic(void *) next_of_##function;                                           \
-	EXPORT type function params                                                          \
-	{                                                                                    \
-		uint32_t point = (at_point);                                                 \
-                                                                                             \
-		if (rig_is_armed(point)) {                                                   \
-			struct call call = {.name = #function, .point = point, __VA_ARGS__}; \
-                                                                                             \
-			if (rig_meet(&call))                                                 \
-				return on_error;                                             \
-			after;                                                               \
-		}                                                                            \
-		return NEXT(function) args;                                                  \
+#define CALL(type, function, params, args, at_point, on_error, after, ...)                     \
+	static _Atomic(void *) next_of_##function;                                             \
+	EXPORT type function params                                                            \
+	{                                                                                      \
+		uint32_t point = (at_point);                                                   \
+                                                                                               \
+		if (rig_is_armed(point)) {                                                     \
+			struct call call = {                                                   \
+				.name = #function, .point = point, .from = FROM, __VA_ARGS__}; \
+                                                                                               \
+			if (rig_meet(&call))                                                   \
+				return on_error;                                               \
+			after;                                                                 \
+		}                                                                              \
+		return NEXT(function) args;                                                    \
 	}
 
 #include "faults/guest/calls.h"

@@ -22,26 +22,28 @@ static bool takes_mode(int flags)
 }
 
 /* Read without a mode too, as glibc does: its value is not used then. */
-#define OPEN(function, params, last, at, ...)                                               \
-	static _Atomic(void *) next_of_##function;                                          \
-	EXPORT int function params                                                          \
-	{                                                                                   \
-		mode_t mode = 0;                                                            \
-		va_list ap;                                                                 \
-                                                                                            \
-		if (takes_mode(flags)) {                                                    \
-			va_start(ap, last);                                                 \
-			mode = va_arg(ap, mode_t);                                          \
-			va_end(ap);                                                         \
-		}                                                                           \
-		if (rig_is_armed(POINT_OPEN)) {                                             \
-			struct call call = {                                                \
-				.name = #function, .point = POINT_OPEN, PATH_AT(at, path)}; \
-                                                                                            \
-			if (rig_meet(&call))                                                \
-				return -1;                                                  \
-		}                                                                           \
-		return NEXT(function)(__VA_ARGS__, mode);                                   \
+#define OPEN(function, params, last, at, ...)                  \
+	static _Atomic(void *) next_of_##function;             \
+	EXPORT int function params                             \
+	{                                                      \
+		mode_t mode = 0;                               \
+		va_list ap;                                    \
+                                                               \
+		if (takes_mode(flags)) {                       \
+			va_start(ap, last);                    \
+			mode = va_arg(ap, mode_t);             \
+			va_end(ap);                            \
+		}                                              \
+		if (rig_is_armed(POINT_OPEN)) {                \
+			struct call call = {.name = #function, \
+				.point = POINT_OPEN,           \
+				.from = FROM,                  \
+				PATH_AT(at, path)};            \
+                                                               \
+			if (rig_meet(&call))                   \
+				return -1;                     \
+		}                                              \
+		return NEXT(function)(__VA_ARGS__, mode);      \
 	}
 
 OPEN(open, (const char *path, int flags, ...), flags, AT_FDCWD, path, flags)
@@ -77,6 +79,7 @@ static bool sets_lock(int command, void *arg, bool *ret_dontwait)
 		if (rig_is_armed(POINT_FCNTL_LOCK) && sets_lock(command, arg, &dontwait)) { \
 			struct call call = {.name = #function,                              \
 				.point = POINT_FCNTL_LOCK,                                  \
+				.from = FROM,                                               \
 				FD(fd),                                                     \
 				.waits = WAITS_RESTARTABLE,                                 \
 				.dontwait = dontwait};                                      \
@@ -90,9 +93,9 @@ static bool sets_lock(int command, void *arg, bool *ret_dontwait)
 FCNTL(fcntl)
 FCNTL(fcntl64)
 
-static bool removal_fails(uint32_t point, const char *path)
+static bool removal_fails(uint32_t point, const char *path, const void *from)
 {
-	struct call call = {.name = "remove", .point = point, PATH(path)};
+	struct call call = {.name = "remove", .point = point, .from = from, PATH(path)};
 
 	return rig_is_armed(point) && rig_meet(&call);
 }
@@ -101,7 +104,9 @@ static bool removal_fails(uint32_t point, const char *path)
 static _Atomic(void *) next_of_remove;
 EXPORT int remove(const char *path)
 {
-	if (removal_fails(POINT_REMOVE, path) || removal_fails(POINT_UNLINK, path))
+	const void *from = FROM;
+
+	if (removal_fails(POINT_REMOVE, path, from) || removal_fails(POINT_UNLINK, path, from))
 		return -1;
 	return NEXT(remove)(path);
 }

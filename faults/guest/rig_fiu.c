@@ -27,13 +27,14 @@ static int ask_libfiu_itself(const char *name)
 	return fail ? fail(name) : 0;
 }
 
-static __attribute__((cold)) bool named_point_fails(const char *name)
+static __attribute__((cold)) bool named_point_fails(const char *name, const void *from)
 {
 	uint32_t hash = board_hash(name);
 
 	for (uint32_t i = 0; i < BOARD_NAMES_MAX; i++) {
 		const struct board_name *known = &rig_board->names[i];
-		struct call call = {.name = "fiu_fail", .point = BOARD_FIRST_NAME + i};
+		struct call call = {
+			.name = "fiu_fail", .point = BOARD_FIRST_NAME + i, .from = from};
 
 		if (!rig_is_armed(call.point) || atomic_load(&known->hash) != hash ||
 			strncmp(known->name, name, BOARD_NAME_SIZE) != 0)
@@ -51,7 +52,7 @@ EXPORT int fiu_fail(const char *name)
 {
 	if (rig_is_armed(BOARD_ANY_NAME)) {
 		int keep = errno;
-		bool fails = named_point_fails(name);
+		bool fails = named_point_fails(name, FROM);
 
 		errno = keep;
 		if (fails)

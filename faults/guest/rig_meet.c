@@ -66,11 +66,26 @@ static __attribute__((noinline)) bool means_path(struct meeting *meeting)
 	return matches > 0;
 }
 
+static __attribute__((noinline)) bool means_caller(const struct meeting *meeting)
+{
+	char name[BOARD_NAME_SIZE];
+	int inside;
+
+	memcpy(name, meeting->slot->caller, sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	inside = rig_is_inside(name, meeting->call->from);
+	if (inside < 0)
+		atomic_fetch_add(&meeting->slot->strangers, 1);
+	return inside > 0;
+}
+
 static bool means_call(struct meeting *meeting)
 {
 	struct board_slot *slot = meeting->slot;
 	struct call *call = meeting->call;
 
+	if (slot->caller[0] && !means_caller(meeting))
+		return false;
 	meeting->kind = call->has_fd ? rig_kind(call->fd) : BOARD_KIND_NONE;
 	if (slot->kinds && !(slot->kinds & 1u << meeting->kind))
 		return false;

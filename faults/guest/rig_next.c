@@ -111,3 +111,25 @@ void *rig_next(const char *name)
 	}
 	return NULL;
 }
+
+int rig_is_inside(const char *name, const void *at)
+{
+	uint32_t hash = gnu_hash(name);
+	ElfW(Addr) here = (ElfW(Addr))at;
+	int found = -1;
+
+	for (const struct link_map *map = _r_debug.r_map; map && found <= 0; map = map->l_next) {
+		struct object object;
+		const ElfW(Sym) *symbol = NULL;
+		ElfW(Addr) from;
+
+		if (map->l_ld != _DYNAMIC && object_read(map, &object))
+			symbol = object_find(&object, name, hash);
+		if (!symbol || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC)
+			continue;
+		from = map->l_addr + symbol->st_value;
+		/* A call that is the last of its function returns to the byte behind it. */
+		found = here > from && here <= from + symbol->st_size;
+	}
+	return found;
+}

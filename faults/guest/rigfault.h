@@ -18,6 +18,7 @@
 #include <time.h>
 
 #define EXPORT	    __attribute__((visibility("default")))
+#define FROM	    __builtin_return_address(0) /* in an exported function alone */
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define RIG_TLS	    static __thread __attribute__((tls_model("initial-exec")))
 
@@ -48,6 +49,7 @@ struct call {
 	bool keeps_errno;     /* the value on error is the errno; errno itself is left alone */
 	bool counted;	      /* `count` is a number of bytes that may be made smaller */
 	size_t count;
+	const void *from; /* where it returns to: inside the function that makes it */
 
 	int err;      /* for the value on error */
 	bool expired; /* parked until the call's own time limit */
@@ -81,6 +83,10 @@ static inline bool rig_is_armed(uint32_t point)
 /* The function of this name behind this library in the order of loading; NULL: none. As
  * dlsym(RTLD_NEXT), but without its lock and its memory. */
 void *rig_next(const char *name);
+
+/* Does `at` lie in a function that an object loaded at start exports under this name? 1: it does; 0: elsewhere; -1:
+ * there is no such function. */
+int rig_is_inside(const char *name, const void *at);
 
 /* ---- rig_subject.c: who and what is it ---- */
 

@@ -35,6 +35,8 @@ $(BUILD)/tests/test_board: $(BOARD_CONTROL_OBJ)
 $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_preload*.c)): \
 	$(BOARD_CONTROL_OBJ) | $(PRELOAD)
 
+$(BUILD)/tests/test_preload: LDFLAGS += -Wl,--export-dynamic-symbol=sync_as_commit
+
 # What a point costs, armed and not: run by make bench.
 $(BUILD)/bench/preload_cost: tests/bench/preload_cost.c $(BOARD_CONTROL_OBJ) | $(PRELOAD)
 	@mkdir -p $(@D)

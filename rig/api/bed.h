@@ -111,15 +111,17 @@ struct call_rule {
 	const char *const *programs; /* whole paths, NULL-terminated; NULL: any */
 	const char *const *globs;    /* paths acted on, NULL-terminated; NULL: any */
 	const char *errno_name;	     /* "EIO", or NULL */
+	const char *caller;	     /* the function that makes the call, or NULL: any */
 	uint32_t hit, calls;
 };
 
 struct call_status {
-	uint64_t hits;	  /* calls that matched the filters */
-	uint64_t fired;	  /* calls that were parked or failed */
-	uint32_t parked;  /* now */
-	int32_t pid, tid; /* of the first that fired, 0 if none */
-	char path[1024];  /* it acted on, "" if unknown */
+	uint64_t hits;	    /* calls that matched the filters */
+	uint64_t strangers; /* calls by programs that export no function of the caller's name */
+	uint64_t fired;	    /* calls that were parked or failed */
+	uint32_t parked;    /* now */
+	int32_t pid, tid;   /* of the first that fired, 0 if none */
+	char path[1024];    /* it acted on, "" if unknown */
 };
 
 struct command_result {

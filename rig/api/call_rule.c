@@ -1,5 +1,6 @@
 #include "api/call_rule.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct rule_texts { /* what the rule's pointers point to */
@@ -16,11 +17,21 @@ static bool of_target(const char *point, const struct target *target)
 	return strlen(target->name) == len && !strncmp(point, target->name, len);
 }
 
+static bool function_name(const char *name)
+{
+	static const char bytes[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789_.$@";
+
+	return *name && strlen(name) < CALL_NAME_MAX && !name[strspn(name, bytes)];
+}
+
 int call_rule_check(
 	const struct step *step, const struct target *target, bool known, struct err *err)
 {
 	if (!known && (!strncmp(step->point, "posix/", 6) || !strncmp(step->point, "libc/", 5)))
 		return err_set(err, -EINVAL, "'point: %s' does not exist", step->point);
+	if (step->caller && !function_name(step->caller))
+		return err_set(err, -EINVAL, "'caller: %s' is no name of a function", step->caller);
 	if (step->role && !target_role(target, step->role))
 		return err_set(err, -ENOTSUP, "no role '%s'", step->role);
 	if (!known && !of_target(step->point, target))
@@ -98,6 +109,7 @@ static void make_rule(const struct fault_run *run, const char *action, struct ca
 		.point = step->point,
 		.action = action,
 		.errno_name = step->errno_name,
+		.caller = step->caller,
 		.hit = step->hit,
 		.calls = step->calls,
 	};
@@ -126,6 +138,10 @@ int call_rule_poll(struct fault_run *run, struct err *err)
 
 	if (!rc && status.fired > run->fired)
 		run->fired = status.fired;
+	if (!rc && !run->fired && status.strangers)
+		snprintf(run->text, sizeof(run->text),
+			"%llu calls by programs that export no function '%.80s'",
+			(unsigned long long)status.strangers, run->step->caller);
 	return rc;
 }
 

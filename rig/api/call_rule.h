@@ -7,6 +7,7 @@
 #include "api/fault.h"
 
 #define CALL_GLOBS_MAX	  16
+#define CALL_NAME_MAX	  128 /* of a function, with its NUL */
 #define CALL_PROGRAMS_MAX 64
 
 /* The keys that every fault on a call takes beside its `point`, for a table of params: they stand last. */
@@ -17,6 +18,7 @@
 	{"user", false, "whose path (default: that of the step named by `step`, else anybody's)"},  \
 	{"hit", false, "the n-th matching call (default 1)"},                                       \
 	{"calls", false, "how many calls from there on (default 1)"},                               \
+	{"caller", false, "the function that makes the call, exported (default: any)"},             \
 	{"step", false, "armed before that step begins"},                                           \
 	{0},
 /* clang-format on */

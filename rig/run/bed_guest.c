@@ -131,6 +131,10 @@ int guest_arm(struct witness *witness, const struct call_rule *rule, struct err 
 		buf_add_str(&line, " errno=");
 		add_escaped(&line, rule->errno_name);
 	}
+	if (rule->caller) {
+		buf_add_str(&line, " caller=");
+		add_escaped(&line, rule->caller);
+	}
 	if (!strcmp(rule->action, "kill"))
 		buf_add_str(&line, " signal=SIGKILL");
 	if (!strcmp(rule->action, "short"))
@@ -215,6 +219,7 @@ int guest_call_status(
 	if (rc)
 		return rc;
 	ret->hits = (uint64_t)json_get_int(json, "hits", 0);
+	ret->strangers = (uint64_t)json_get_int(json, "strangers", 0);
 	ret->fired = (uint64_t)json_get_int(json, "fired", 0);
 	ret->parked = (uint32_t)json_get_int(json, "parked", 0);
 	ret->pid = (int32_t)json_get_int(json, "pid", 0);

@@ -142,6 +142,7 @@ static void a_wrong_line_is_refused_and_named(void)
 		{"arm slot=1", -EINVAL, "'point'"},
 		{"arm slot=1 point=posix/io/sync/fsink", -ENOENT, "posix/io/sync/fsink"},
 		{"arm slot=1 point=posix/*", -EINVAL, "'point'"},
+		{"arm slot=1 point=posix/io/sync/fsync caller=a-b", -EINVAL, "'caller'"},
 		{"arm slot=1 point=posix/io/sync/fsync nth=2", -EINVAL, "'nth=2'"},
 		{"arm slot=1 point=posix/io/sync/fsync action=melt", -EINVAL, "'action'"},
 		{"arm slot=1 point=posix/io/sync/fsync action=fail", -EINVAL, "'errno'"},

@@ -32,6 +32,25 @@ static int sync_once(const char *dir)
 	return VICTIM_OK;
 }
 
+/* Exported, as a library's functions are; see rules.mk. */
+int sync_as_commit(const char *dir, const char *name);
+__attribute__((noinline)) int sync_as_commit(const char *dir, const char *name)
+{
+	int fd = open_file(dir, name), rc = fsync(fd);
+
+	close(fd);
+	return rc;
+}
+
+static int sync_in_and_out(const char *dir)
+{
+	for (int i = 0; i < 3; i++) {
+		tell("out %d", fsync_file(dir, "mail1"));
+		tell("in %d", sync_as_commit(dir, "mail1"));
+	}
+	return VICTIM_OK;
+}
+
 static int sync_relative(const char *dir)
 {
 	EXPECT(!chdir(dir) && !mkdir("sub", 0700));
@@ -77,8 +96,9 @@ static _Noreturn int open_for_ever(const char *dir)
 }
 
 static const struct victim_kind kinds[] = {{"sync_five", sync_five}, {"sync_once", sync_once},
-	{"sync_relative", sync_relative}, {"sync_until_failed", sync_until_failed},
-	{"write_ten", write_ten}, {"remove_it", remove_it}, {"open_for_ever", open_for_ever}};
+	{"sync_in_and_out", sync_in_and_out}, {"sync_relative", sync_relative},
+	{"sync_until_failed", sync_until_failed}, {"write_ten", write_ten},
+	{"remove_it", remove_it}, {"open_for_ever", open_for_ever}};
 
 /* ---- cases ---- */
 
@@ -199,6 +219,24 @@ static void a_park_and_then_an_errno_make_one_slow_failure(void)
 	CHECK_INT(victim_end(&victim), VICTIM_OK);
 }
 
+static void only_calls_of_the_named_function_are_meant(void)
+{
+	static const char *const lines[] = {"out 0", "in 0", "out 0", "in -1", "out 0", "in 0"};
+
+	fresh_board();
+	say("arm slot=1 point=posix/io/sync/fsync errno=EIO caller=sync_as_commit hit=2");
+	say("arm slot=2 point=posix/io/sync/fsync errno=EIO caller=no_such_function");
+	struct victim victim = victim_start("sync_in_and_out", work);
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+		CHECK_STR(victim_line(&victim), lines[i]);
+	CHECK_INT(victim_end(&victim), VICTIM_OK);
+	CHECK_INT(count_of("hits", 1), 3);
+	CHECK_INT(count_of("fired", 1), 1);
+	CHECK_INT(count_of("strangers", 1), 0);
+	CHECK_INT(count_of("hits", 2), 0);
+	CHECK_INT(count_of("strangers", 2), 5); /* not of the call that had failed by then */
+}
+
 static void remove_is_an_unlink_too(void)
 {
 	fresh_board();
@@ -254,6 +292,7 @@ int main(int argc, char **argv)
 		CHECK_CASE(a_relative_path_is_matched_whole),
 		CHECK_CASE(an_errno_comes_at_the_nth_call),
 		CHECK_CASE(a_park_and_then_an_errno_make_one_slow_failure),
+		CHECK_CASE(only_calls_of_the_named_function_are_meant),
 		CHECK_CASE(remove_is_an_unlink_too), CHECK_CASE(a_write_can_be_short),
 		CHECK_CASE(a_process_can_be_killed_at_a_point),
 		CHECK_CASE(without_a_board_everything_works)};
