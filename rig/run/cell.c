@@ -246,6 +246,8 @@ static void hurt(struct cell *cell)
 			cell, "not-recovered", "operations are pending after the heal", true);
 		pthread_mutex_lock(&cell->lock);
 	}
+	while (cell->asks_queue) /* it has a deadline of its own */
+		cell_wait(cell, CLOCK_NEVER);
 	cell->cut = true;
 	pthread_mutex_unlock(&cell->lock);
 	line_group_cancel(&cell->sessions);

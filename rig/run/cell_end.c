@@ -66,17 +66,27 @@ static int queue_depth(struct cell *cell, uint64_t *ret)
 /* Under a freeze whoever asks is one more that waits. */
 static bool may_ask_queue(struct cell *cell)
 {
-	bool may = !cell->broken && !cell->dark;
+	bool may;
 
 	pthread_mutex_lock(&cell->lock);
+	may = !cell->broken && !cell->dark && !cell->faults_off && !cell->asks_queue;
 	for (size_t i = 0; i < cell->step_count; i++) {
 		const struct step_run *step = &cell->steps[i];
 
 		if (step->fault && !step->fault->instant && step->state == STEP_IN_FORCE)
 			may &= step->fault->waits || step->fault->family == FAMILY_DISABLED_MTA;
 	}
+	cell->asks_queue |= may;
 	pthread_mutex_unlock(&cell->lock);
 	return may;
+}
+
+static void asked_queue(struct cell *cell)
+{
+	pthread_mutex_lock(&cell->lock);
+	cell->asks_queue = false;
+	pthread_cond_broadcast(&cell->changed);
+	pthread_mutex_unlock(&cell->lock);
 }
 
 void cell_queue_depth(struct cell *cell)
@@ -92,6 +102,7 @@ void cell_queue_depth(struct cell *cell)
 		history_add(cell->recorder, "queue", "{sI}", "depth",
 			(json_int_t)count_lines(buf_text(&result.output)));
 	buf_free(&result.output);
+	asked_queue(cell);
 }
 
 void cell_drain(struct cell *cell)

@@ -45,7 +45,7 @@ enum free_match {
 };
 
 /* The block that `value` lies in and that was not handed out again, or was freed while a thread was held: the
- * likeliest and latest of them, or NULL. `is_fault`: the value is the address of the fault itself. */
+ * likeliest of them, or NULL. `is_fault`: the value is the address of the fault itself. */
 const struct free_record *free_journal_find(const struct free_journal *journal, uint64_t value,
 	bool is_fault, enum free_match *ret_match);
 /* A block that was freed twice, the latest, or NULL. */

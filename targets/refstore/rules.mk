@@ -2,8 +2,8 @@
 # the preload reaches them; the same ones whatever the rig itself is built with.
 
 REFSTORE := build/targets/refstore
-# No inlining and no sibling calls: a stack shows the functions as they are written.
-REFSTORE_CFLAGS := -std=gnu17 -O2 -g -D_GNU_SOURCE -fno-omit-frame-pointer -fno-inline \
+# No inlining, no sibling calls, no other parameters: a stack shows the functions as they are written.
+REFSTORE_CFLAGS := -std=gnu17 -O2 -g -D_GNU_SOURCE -fno-omit-frame-pointer -fno-inline -fno-ipa-sra \
 	-fno-optimize-sibling-calls $(WARN) $(if $(CI),-Werror)
 REFSTORE_STORE := store control move notify convert task wal db db_state db_ops \
 	imap imap_parse imap_fetch imap_change pop3

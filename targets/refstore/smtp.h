@@ -12,7 +12,7 @@ struct message { /* one queue entry */
 	struct properties *properties;
 	unsigned int refs; /* the queue's, and one for each who works with it */
 	bool busy, local;
-	int64_t due_ms, since_ms;
+	int64_t due_ms;
 	int64_t retry_ms;
 	uint32_t id;
 };
@@ -20,6 +20,7 @@ struct message { /* one queue entry */
 struct properties {
 	char rcpt[ADDRESS_MAX];
 	char from[ADDRESS_MAX];
+	int64_t since_ms;
 };
 
 /* ---- smtp_store.c: the store, over its control socket ---- */

@@ -100,7 +100,7 @@ static struct message *message_new(uint32_t id, const char *rcpt, const char *fr
 	message->id = id;
 	message->refs = 1;
 	message->local = local_user(rcpt, user);
-	message->since_ms = message->due_ms = now_ms();
+	message->properties->since_ms = message->due_ms = now_ms();
 	message->retry_ms = RETRY_FIRST_MS;
 	return message;
 }
@@ -212,7 +212,7 @@ static void deliver(struct message *message)
 
 	handling_begin();
 	code = message->local ? deliver_local(message) : deliver_remote(message);
-	if (code / 100 != 2 && now_ms() - message->since_ms > GIVE_UP_MS)
+	if (code / 100 != 2 && now_ms() - message->properties->since_ms > GIVE_UP_MS)
 		code = bounce(message, "it could not be delivered for five days");
 	handling_end();
 	if (code / 100 == 2)

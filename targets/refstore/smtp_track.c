@@ -62,11 +62,17 @@ static struct entry *take(void)
 	return entry;
 }
 
+static int64_t message_since(const struct message *message)
+{
+	return message->properties->since_ms;
+}
+
 static void message_properties(const struct message *message, struct bytes *line)
 {
-	const struct properties *properties = message->properties;
+	int64_t since_ms = message_since(message);
 
-	bytes_addf(line, " to=<%s> from=<%s>\n", properties->rcpt, properties->from);
+	bytes_addf(line, " since=%lld to=<%s> from=<%s>\n", (long long)since_ms,
+		message->properties->rcpt, message->properties->from);
 }
 
 static void track_one(int log, const struct entry *entry)

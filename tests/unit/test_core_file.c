@@ -239,10 +239,23 @@ static void of_two_blocks_the_surer_and_then_the_later_counts(void)
 	free_journal_free(&journal);
 }
 
+/* Freed by 2 when a thread was held; then 3 got a larger block there, and freed that. */
+static void of_what_was_freed_while_a_thread_was_held_the_first_counts(void)
+{
+	struct free_journal journal;
+	enum free_match match;
+
+	read_text("free f00 1024 3 0 0 1 5 1 1 1 \nfree 1000 48 2 0 1 1 900 1 1 1 \n", &journal);
+	CHECK_INT(free_journal_find(&journal, 0x1000, false, &match)->tid, 2);
+	CHECK_INT(match, FREE_HELD);
+	free_journal_free(&journal);
+}
+
 CHECK_MAIN(CHECK_CASE(the_first_thread_of_a_core_is_the_one_that_died),
 	CHECK_CASE(only_a_fault_has_an_address),
 	CHECK_CASE(a_core_that_was_cut_anywhere_is_read_as_far_as_it_goes),
 	CHECK_CASE(a_file_of_the_maps_stands_where_its_first_byte_is),
 	CHECK_CASE(a_line_of_the_journal_is_a_record),
 	CHECK_CASE(a_freed_block_is_found_by_what_points_into_it),
-	CHECK_CASE(of_two_blocks_the_surer_and_then_the_later_counts))
+	CHECK_CASE(of_two_blocks_the_surer_and_then_the_later_counts),
+	CHECK_CASE(of_what_was_freed_while_a_thread_was_held_the_first_counts))
