@@ -223,6 +223,7 @@ static void faults_off(struct cell *cell)
 	limit = began + recover_ms(cell) * NS_PER_MS;
 	while (cell->pending && cell_now(cell) < limit && !cell_ended(cell))
 		cell_wait(cell, limit);
+	cell->all_back = cell->pending == 0;
 	history_add(cell->recorder, "recovered", "{sb sf si}", "all", (int)(cell->pending == 0),
 		"took_s", (double)(cell_now(cell) - began) / (double)NS_PER_SEC, "pending",
 		(int)cell->pending);
