@@ -23,6 +23,9 @@ int cmd_list(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_nightly(int argc, char **argv);
 int cmd_show(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
+int cmd_shell(int argc, char **argv);
+int cmd_minimise(int argc, char **argv);
 int cmd_repro(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
@@ -33,7 +36,8 @@ int cmd_sweep(int argc, char **argv);
 int cmd_worker(int argc, char **argv);
 
 extern const char usage_list[], usage_run[], usage_show[], usage_repro[], usage_export[],
-	usage_score[], usage_nightly[], usage_doctor[], usage_image[], usage_wire[], usage_sweep[];
+	usage_score[], usage_nightly[], usage_doctor[], usage_image[], usage_wire[], usage_sweep[],
+	usage_diff[], usage_shell[], usage_minimise[];
 
 /* Print "mailrig: SENTENCE" and return `code`. */
 int cmd_fail(int code, const struct err *err);
@@ -80,7 +84,7 @@ struct campaign;
 struct campaign_results cmd_results(const struct campaign *campaign);
 
 /*
- * The folder of a cell: a path, a number or a unique beginning of an id in results/latest, or (NULL) the
- * latest finding. Caller frees; NULL with err.
+ * The folder of a cell: a path, a number or a unique beginning of an id in results/latest (CELL/PART: a cell
+ * inside its folder), or (NULL) the latest finding. Caller frees; NULL with err.
  */
 char *cmd_cell_dir(const char *word, const char *results, struct err *err);

@@ -8,6 +8,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,6 +76,22 @@ static char *search(const char *latest, const char *word, struct err *err)
 	return hits && (hits == 1 || !word) ? path_join(latest, found) : NULL;
 }
 
+/* "5/control": a cell in the folder of another. */
+static char *part_of(const char *word, const char *results, struct err *err)
+{
+	const char *slash = strchr(word, '/');
+	auto_free char *cell = text_dup_n(word, (size_t)(slash - word));
+	auto_free char *dir = fs_name_ok(slash + 1) ? cmd_cell_dir(cell, results, err) : NULL;
+	char *part = dir ? path_join(dir, slash + 1) : NULL;
+
+	if (part && is_cell(part))
+		return part;
+	free(part);
+	if (!err->text[0])
+		err_set(err, -ENOENT, "no cell '%s'", word);
+	return NULL;
+}
+
 char *cmd_cell_dir(const char *word, const char *results, struct err *err)
 {
 	auto_free char *link = path_join(results, "latest");
@@ -82,6 +99,8 @@ char *cmd_cell_dir(const char *word, const char *results, struct err *err)
 
 	if (word && is_cell(word))
 		return text_dup(word);
+	if (word && *word != '/' && strchr(word, '/'))
+		return part_of(word, results, err);
 	latest = realpath(link, NULL);
 	if (!latest) {
 		err_set(err, -ENOENT, "no results in '%s' yet", results);
@@ -113,6 +132,27 @@ static int print_json(const char *dir, struct err *err)
 	json_dumpf(json, stdout, JSON_INDENT(2));
 	putchar('\n');
 	return 0;
+}
+
+/* What to do with it: the words as they can be pasted. */
+static void print_next(const char *dir, const char *word, const char *results)
+{
+	auto_free char *verdict = path_join(dir, "verdict.json");
+	auto_free char *control = path_join(dir, "control");
+	auto_json json_t *json = json_load_path(verdict, RESULTS_MAX, NULL);
+	auto_free char *where = strcmp(results, "results") != 0 && !(word && is_cell(word))
+					? text_fmt(" --results %s", results)
+					: text_dup("");
+	const char *cell = word ? word : dir;
+
+	printf("\nNEXT\n  mailrig repro %s --times 20%s\n", cell, where);
+	if (!strcmp(json_get_text(json, "verdict", ""), "FAIL")) {
+		printf("  mailrig shell %s --at onset%s\n", cell, where);
+		printf("  mailrig minimise %s%s\n", cell, where);
+	}
+	if (is_cell(control))
+		printf("  mailrig diff %s %s/control%s\n", cell, cell, where);
+	printf("  files: %s/\n", dir);
 }
 
 int cmd_show(int argc, char **argv)
@@ -147,7 +187,9 @@ int cmd_show(int argc, char **argv)
 		rc = json ? print_json(dir, &err) : story_write(dir, &story, &err);
 	if (rc)
 		return cmd_fail(EXIT_TROUBLE, &err);
-	if (!json)
-		printf("%s\nfiles: %s/\n", buf_text(&story), dir);
+	if (!json) {
+		fputs(buf_text(&story), stdout);
+		print_next(dir, word, results);
+	}
 	return EXIT_OK;
 }
