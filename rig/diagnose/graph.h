@@ -58,6 +58,9 @@ size_t graph_next(const struct graph *graph, size_t task);
 /* Waits for work, or for somebody outside: accept, poll of several descriptors, sleep, any child. */
 bool graph_is_idle(const struct task *task);
 
+/* The listening socket in whose queue its connection stands, not accepted, or NULL. */
+const struct socket_end *graph_door(const struct graph *graph, size_t task);
+
 /* What a thread waits for, in words that are the same in every run ("flock on queue/#/lock"); the
  * longest is WHAT_MAX. */
 #define WHAT_MAX 192

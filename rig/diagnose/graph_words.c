@@ -70,14 +70,22 @@ static void what_of_lock(const struct graph *g, size_t task, char out[WHAT_MAX])
 		class);
 }
 
-static void what_of_end(const struct graph *g, size_t task, char out[WHAT_MAX])
+const struct socket_end *graph_door(const struct graph *g, size_t task)
 {
 	const struct task *t = &g->e->tasks[task];
 	const struct open_fd *fd =
 		evidence_fd(g->e, t->pid, t->wait.kind == WAIT_POLL ? t->only_fd : t->wait.fd);
 	const struct socket_end *end = fd && fd->socket ? evidence_socket(g->e, fd->ino) : NULL;
-	const struct socket_end *door =
-		end && end->accept ? evidence_socket(g->e, end->accept) : NULL;
+
+	return end && end->accept ? evidence_socket(g->e, end->accept) : NULL;
+}
+
+static void what_of_end(const struct graph *g, size_t task, char out[WHAT_MAX])
+{
+	const struct task *t = &g->e->tasks[task];
+	const struct open_fd *fd =
+		evidence_fd(g->e, t->pid, t->wait.kind == WAIT_POLL ? t->only_fd : t->wait.fd);
+	const struct socket_end *door = graph_door(g, task);
 	size_t peer = graph_next(g, task);
 	char class[WHAT_MAX / 2];
 

@@ -19,19 +19,50 @@ static void point(struct buf *out, size_t number, const char *text)
 	story_wrap(out, text, NUMBER_COLUMN, NUMBER_COLUMN);
 }
 
-/* A culprit that no evidence line speaks of. */
-static void tell_culprit(struct buf *out, size_t number, const json_t *culprit)
+/* The same but for numbers: how long each has waited, and will. */
+static bool alike(const json_t *a, const json_t *b)
+{
+	static const char numbers[] = "0123456789.";
+	const char *one = json_get_text(a, "says", ""), *two = json_get_text(b, "says", "");
+
+	if (json_get_int(a, "pid", 0) != json_get_int(b, "pid", 0))
+		return false;
+	while (*one && *two) {
+		one += strspn(one, numbers);
+		two += strspn(two, numbers);
+		if (*one != *two)
+			return false;
+		one += *one != '\0';
+		two += *two != '\0';
+	}
+	return *one == *two;
+}
+
+/* A culprit that no evidence line speaks of, and the threads that stand just as it does: those of `rest` that are
+ * like it become null. */
+static void tell_culprit(struct buf *out, size_t number, const json_t *culprit, json_t *rest)
 {
 	long long pid = (long long)json_get_int(culprit, "pid", 0),
 		  tid = (long long)json_get_int(culprit, "tid", 0);
-	auto_free char *text =
-		pid == tid ? text_fmt("`%s`, process %lld: %s", json_get_text(culprit, "role", "?"),
-				     pid, json_get_text(culprit, "says", ""))
-			   : text_fmt("`%s`, thread %lld of process %lld: %s",
-				     json_get_text(culprit, "role", "?"), tid, pid,
-				     json_get_text(culprit, "says", ""));
+	auto_buf struct buf text = {0};
+	auto_buf struct buf more = {0};
+	json_t *other;
+	size_t i;
 
-	point(out, number, text);
+	json_array_foreach (rest, i, other) {
+		if (!json_is_object(other) || !alike(culprit, other))
+			continue;
+		buf_addf(&more, ", %lld", (long long)json_get_int(other, "tid", 0));
+		json_array_set_new(rest, i, json_null());
+	}
+	buf_addf(&text, "`%s`, ", json_get_text(culprit, "role", "?"));
+	if (pid == tid)
+		buf_addf(&text, "process %lld", pid);
+	else
+		buf_addf(&text, "thread%s %lld%s of process %lld", more.len ? "s" : "", tid,
+			buf_text(&more), pid);
+	buf_addf(&text, ": %s", json_get_text(culprit, "says", ""));
+	point(out, number, buf_text(&text));
 }
 
 static void tell_class(const char *hang_class, struct buf *out)
@@ -86,6 +117,7 @@ static void tell_evidence(const json_t *diagnosis, struct buf *out)
 {
 	const json_t *lines = json_object_get(diagnosis, "evidence"),
 		     *culprits = json_object_get(diagnosis, "culprits");
+	auto_json json_t *rest = json_array();
 	size_t number = 0, i;
 	json_t *one;
 
@@ -93,7 +125,14 @@ static void tell_evidence(const json_t *diagnosis, struct buf *out)
 		point(out, ++number, json_is_string(one) ? json_string_value(one) : "?");
 	json_array_foreach ((json_t *)culprits, i, one)
 		if (!told_by_evidence(lines, one))
-			tell_culprit(out, ++number, one);
+			json_array_append(rest, one);
+	json_array_foreach (rest, i, one)
+		if (json_is_object(one)) {
+			auto_json json_t *culprit = json_incref(one);
+
+			json_array_set_new(rest, i, json_null());
+			tell_culprit(out, ++number, culprit, rest);
+		}
 }
 
 /* Broken while a fault was in force: the last one that came into force before the evidence was taken and was not

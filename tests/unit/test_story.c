@@ -40,19 +40,25 @@ static json_t *verdict(const char *title)
 			"detected_s", 1.4));
 }
 
-/* The story of a folder with this title; caller frees. */
-static char *story_with(const char *events, const char *title)
+/* The story of a folder with this verdict; caller frees. */
+static char *story_told(const char *events, json_t *json)
 {
 	const char *dir = check_dir();
 	auto_free char *history = path_join(dir, "history.jsonl");
 	auto_free char *path = path_join(dir, "verdict.json");
-	auto_json json_t *json = verdict(title);
 	struct buf out = {0};
 
 	CHECK_INT(fs_write_atomic(history, events, strlen(events), NULL), 0);
 	CHECK_INT(json_save_path(path, json, NULL), 0);
 	CHECK_INT(story_write(dir, &out, NULL), 0);
 	return buf_steal(&out);
+}
+
+static char *story_with(const char *events, const char *title)
+{
+	auto_json json_t *json = verdict(title);
+
+	return story_told(events, json);
 }
 
 static char *story_of(const char *title)
@@ -142,7 +148,27 @@ static void long_text_is_wrapped_at_the_edge(void)
 		CHECK(strncmp(line, "  word", 6) != 0 || strlen(line) <= 80);
 }
 
-CHECK_MAIN(CHECK_CASE(a_hang_is_told_with_its_cause_its_onset_and_what_is_not_known),
+/* Seven workers in one wait are one line; what another of them does is another. */
+static void threads_that_stand_alike_are_told_together(void)
+{
+	static const char *const says[] = {"state S: poll, of which 8.1 to 9 s are left",
+		"state S: poll, of which 8.25 to 9 s are left", "state S: read"};
+	auto_json json_t *json = verdict("a title");
+	auto_free char *story = NULL;
+	json_t *culprits = json_object_get(
+		json_object_get(json_array_get(json_object_get(json, "findings"), 0), "diagnosis"),
+		"culprits");
+
+	for (int i = 0; i < 3; i++)
+		json_array_append_new(culprits, json_pack("{si si ss ss}", "pid", 10, "tid", 20 + i,
+							"role", "store", "says", says[i]));
+	story = story_told(lines, json);
+	CHECK_HAS(story, "threads 20, 21 of process 10: state S: poll");
+	CHECK_HAS(story, "thread 22 of process 10: state S: read");
+}
+
+CHECK_MAIN(CHECK_CASE(threads_that_stand_alike_are_told_together),
+	CHECK_CASE(a_hang_is_told_with_its_cause_its_onset_and_what_is_not_known),
 	CHECK_CASE(the_timeline_says_each_thing_once),
 	CHECK_CASE(bytes_of_a_guest_do_not_reach_the_terminal),
 	CHECK_CASE(long_text_is_wrapped_at_the_edge))
