@@ -36,6 +36,18 @@ const struct trace_command *walk_command(
 	return &walk->trace->commands[item->command];
 }
 
+size_t view_set_first(const struct view *view, const struct uid_set *set, bool uid)
+{
+	if (!set->count || (uid && view->unknown))
+		return 0;
+	return uid ? view_lower_bound(view, set->ranges[0].from) : set->ranges[0].from - 1;
+}
+
+bool view_set_over(const struct view *view, const struct uid_set *set, uint32_t number)
+{
+	return set->count && !view->unknown && number > set->ranges[set->count - 1].to;
+}
+
 static void follow(struct imap_walk *walk, const struct trace_item *item)
 {
 	struct view *view = walk_view(walk, item);

@@ -111,6 +111,8 @@ struct box {
 	uint32_t removers; /* EXPUNGE and CLOSE commands pending */
 	uint32_t *mails;   /* indices, in the order of their first mention */
 	size_t mail_count, mail_room;
+	uint32_t *live; /* of them, those that were not told gone when the list was last cleared */
+	size_t live_count;
 	struct change *changes;
 	size_t change_count, change_room;
 };
@@ -144,6 +146,12 @@ struct view_pending *view_pending(struct view *view, uint32_t tag); /* NULL: nob
 const char *view_forbids_expunge(const struct view *view);
 /* The slot of a UID, or NULL. Linear only while UIDs are unknown. */
 struct view_slot *view_find(const struct view *view, uint32_t uid);
+/* The first slot whose UID is not below `uid`, where no UID is unknown. */
+size_t view_lower_bound(const struct view *view, uint32_t uid);
+/* The slot at which a set of UIDs, or of numbers, begins at the earliest; and whether it is over before that number:
+ * known UIDs stand in order, numbers always do. */
+size_t view_set_first(const struct view *view, const struct uid_set *set, bool uid);
+bool view_set_over(const struct view *view, const struct uid_set *set, uint32_t number);
 uint32_t view_last_uid(const struct view *view); /* what `*` means in a UID set */
 
 uint32_t walk_box(struct imap_walk *walk, uint32_t user, uint32_t mailbox, uint32_t uidvalidity);

@@ -67,9 +67,22 @@ static uint32_t mail_index(struct imap_walk *walk, uint32_t box, uint32_t uid)
 	if (owner->mail_count == owner->mail_room) {
 		owner->mail_room = owner->mail_room ? owner->mail_room * 2 : 64;
 		owner->mails = mem_grow(owner->mails, owner->mail_room, sizeof(*owner->mails));
+		owner->live = mem_grow(owner->live, owner->mail_room, sizeof(*owner->live));
 	}
 	owner->mails[owner->mail_count++] = index;
+	owner->live[owner->live_count++] = index;
 	return index;
+}
+
+/* Nobody comes back from being gone: of a mailbox through which much passes only what is there is looked at. */
+static void clear_live(const struct imap_walk *walk, struct box *box)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < box->live_count; i++)
+		if (walk->mails[box->live[i]].presence != PRESENCE_GONE)
+			box->live[kept++] = box->live[i];
+	box->live_count = kept;
 }
 
 struct mail *walk_mail(struct imap_walk *walk, uint32_t box, uint32_t uid)
@@ -83,6 +96,7 @@ void truth_free(struct imap_walk *walk)
 {
 	for (size_t i = 0; i < walk->box_count; i++) {
 		free(walk->boxes[i].mails);
+		free(walk->boxes[i].live);
 		free(walk->boxes[i].changes);
 	}
 	free(walk->boxes);
@@ -166,14 +180,15 @@ static void touch(
 static void touch_others(struct imap_walk *walk, struct view *view, struct view_pending *pending,
 	const struct uid_set *set, enum effect effect)
 {
-	const struct box *box = &walk->boxes[view->box];
+	struct box *box = &walk->boxes[view->box];
 
-	for (size_t i = 0; i < box->mail_count; i++) {
-		const struct mail *mail = &walk->mails[box->mails[i]];
+	clear_live(walk, box);
+	for (size_t i = 0; i < box->live_count; i++) {
+		const struct mail *mail = &walk->mails[box->live[i]];
 
-		if (mail->presence != PRESENCE_GONE && (!set || uid_set_has(set, mail->uid)) &&
+		if ((!set || uid_set_has(set, mail->uid)) &&
 			(!view->sure || !view_find(view, mail->uid)))
-			touch(walk, pending, box->mails[i], effect);
+			touch(walk, pending, box->live[i], effect);
 	}
 }
 
@@ -192,9 +207,11 @@ static void touch_set(
 	}
 	if (!all && uid_set_parse(&set, text, uid ? view_last_uid(view) : (uint32_t)view->count))
 		return;
-	for (size_t i = 0; i < view->count; i++) {
+	for (size_t i = all ? 0 : view_set_first(view, &set, uid); i < view->count; i++) {
 		const struct view_slot *slot = &view->slots[i];
 
+		if (!all && view_set_over(view, &set, uid ? slot->uid : (uint32_t)i + 1))
+			break;
 		if (slot->uid && (all || uid_set_has(&set, uid ? slot->uid : (uint32_t)i + 1)))
 			touch(walk, pending, mail_index(walk, view->box, slot->uid), effect);
 	}
@@ -438,14 +455,18 @@ void truth_gone(
 
 void truth_lost(struct imap_walk *walk, const struct view *view)
 {
-	const struct box *box;
+	struct box *box;
 
 	if (view->box == TRACE_NONE)
 		return;
 	box = &walk->boxes[view->box];
-	for (size_t i = 0; i < box->mail_count; i++)
-		if (!view_find(view, walk->mails[box->mails[i]].uid))
-			walk->mails[box->mails[i]].doubt = true;
+	clear_live(walk, box);
+	for (size_t i = 0; i < box->live_count; i++) {
+		struct mail *mail = &walk->mails[box->live[i]];
+
+		if (!mail->doubt && !view_find(view, mail->uid))
+			mail->doubt = true;
+	}
 }
 
 void truth_shown(struct imap_walk *walk, struct view *view, const struct view_slot *slot,

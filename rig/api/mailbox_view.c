@@ -38,7 +38,7 @@ static void slot_remove(struct view *view, size_t at)
 }
 
 /* The first slot whose UID is not below `uid`; all UIDs are known. */
-static size_t lower_bound(const struct view *view, uint32_t uid)
+size_t view_lower_bound(const struct view *view, uint32_t uid)
 {
 	size_t from = 0, to = view->count;
 
@@ -60,7 +60,7 @@ struct view_slot *view_find(const struct view *view, uint32_t uid)
 	if (!uid || !view->count)
 		return NULL;
 	if (!view->unknown) {
-		at = lower_bound(view, uid);
+		at = view_lower_bound(view, uid);
 		return at < view->count && view->slots[at].uid == uid ? &view->slots[at] : NULL;
 	}
 	for (at = view->count; at-- > 0;)
@@ -344,7 +344,7 @@ static struct view_slot *resync_slot(struct view *view, const struct trace_item 
 
 	if (slot || !item->uid || view->count == VIEW_MESSAGES_MAX)
 		return slot;
-	slot = slot_insert(view, lower_bound(view, item->uid));
+	slot = slot_insert(view, view_lower_bound(view, item->uid));
 	slot->uid = item->uid;
 	return slot;
 }

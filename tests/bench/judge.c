@@ -1,19 +1,28 @@
 /*
- * How fast a history is loaded and judged, and that it is linear: the same cell at a quarter, a half and
- * the whole of N messages (default 1,000,000), each an operation, an edge and an inner attempt, a
- * reply and a copy. Prints seconds and microseconds a message.
+ * How fast a history is judged, and that it is linear: N messages of SMTP (default 1,000,000: an operation, an
+ * edge and an inner attempt, a reply and a copy each), and N / 10 rounds of IMAP sessions in mailboxes of a
+ * hundred messages (APPEND, two STOREs and an EXPUNGE each, seen by a second session), both at a tenth and
+ * whole (`judge N imap`: the sessions alone). Prints seconds of the wall and of the processor; fails where a
+ * million messages need more than JUDGE_MAX_S of the processor, or an event costs more than RATIO_MAX times as
+ * much among ten times as many.
  */
 #include "api/ledger.h"
 #include "api/oracle.h"
 #include "base/clock.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
-#define MESSAGES 1000000u
-#define USERS	 50u
+#define MESSAGES    1000000u
+#define USERS	    50u
+#define KEPT	    100u /* messages in each mailbox of the IMAP sessions */
+#define JUDGE_MAX_S 5.0
+#define RATIO_MAX   1.5 /* of the cost of an event, at ten times as many: caches, and a busy host */
+#define SMALL_S	    0.05 /* too little to make a ratio of */
 
 static void write_message(FILE *file, uint32_t i)
 {
@@ -71,27 +80,142 @@ static void write_history(FILE *file, uint32_t messages)
 	fputs("{\"t\":2001,\"ev\":\"phase\",\"name\":\"end\"}\n", file);
 }
 
-static double seconds_since(int64_t began_ns)
+/* ---- IMAP: for each user one session that changes INBOX, and one that looks on ---- */
+
+static void say(FILE *file, double t, uint32_t session, uint32_t tag, const char *command)
 {
-	return (double)(clock_mono_ns() - began_ns) / (double)NS_PER_SEC;
+	fprintf(file, "{\"t\":%.6f,\"ev\":\"imap\",\"s\":%u,\"sent\":\"r%u\",\"command\":\"%s\"}\n",
+		t, session, tag, command);
 }
 
-static int measure(const char *path, uint32_t messages)
+static void told(FILE *file, double t, uint32_t session, const char *list)
+{
+	fprintf(file, "{\"t\":%.6f,\"ev\":\"imap\",\"s\":%u,\"told\":[%s]}\n", t, session, list);
+}
+
+static void done(FILE *file, double t, uint32_t session, uint32_t tag, const char *more)
+{
+	fprintf(file,
+		"{\"t\":%.6f,\"ev\":\"imap\",\"s\":%u,\"done\":\"r%u\",\"status\":\"OK\"%s}\n", t,
+		session, tag, more);
+}
+
+static void open_session(FILE *file, uint32_t session, uint32_t user)
+{
+	fprintf(file,
+		"{\"t\":1,\"ev\":\"imap\",\"s\":%u,\"open\":{\"who\":\"m.%u\",\"user\":\"u%u\"}}\n",
+		session, session, user);
+	say(file, 1, session, 1, "SELECT INBOX");
+	told(file, 1, session,
+		"{\"exists\":0},{\"code\":\"UIDVALIDITY 7\"},{\"code\":\"UIDNEXT 1\"},"
+		"{\"code\":\"HIGHESTMODSEQ 1\"}");
+	done(file, 1, session, 1, "");
+}
+
+/* The other session is told what happened, and asks for what it does not know, as the rig's clients do. */
+static void look_on(
+	FILE *file, uint32_t session, uint32_t n, uint32_t count, uint32_t uid, double t)
+{
+	uint32_t tag = 2 + 2 * n, number = n < KEPT ? count : count - 1;
+	char text[512];
+
+	say(file, t, session, tag, "NOOP");
+	snprintf(
+		text, sizeof(text), "{\"exists\":%u}%s", count, n < KEPT ? "" : ",{\"expunge\":1}");
+	told(file, t, session, text);
+	done(file, t, session, tag, "");
+	snprintf(text, sizeof(text), "FETCH %u (UID FLAGS)", number);
+	say(file, t, session, tag + 1, text);
+	snprintf(text, sizeof(text), "{\"fetch\":%u,\"uid\":%u,\"flags\":\"\\\\Seen\"}", number,
+		uid);
+	told(file, t, session, text);
+	done(file, t, session, tag + 1, "");
+}
+
+/* The n-th round of that user: a message comes, is marked, and the oldest goes. */
+static void imap_round(FILE *file, uint32_t user, uint32_t n, double t)
+{
+	uint32_t session = 2 * user + 1, tag = 2 + 4 * n, uid = n + 1;
+	uint32_t count = n < KEPT ? n + 1 : KEPT + 1, modseq = 2 + 4 * n;
+	char text[512];
+
+	say(file, t, session, tag, "APPEND INBOX");
+	fprintf(file,
+		"{\"t\":%.6f,\"ev\":\"imap\",\"s\":%u,\"sent\":\"r%u\",\"token\":\"%08x%024x\","
+		"\"sha256\":\"%064x\",\"bytes\":99}\n",
+		t, session, tag, user, n, n);
+	snprintf(text, sizeof(text), "{\"exists\":%u}", count);
+	told(file, t, session, text);
+	snprintf(text, sizeof(text), ",\"code\":\"APPENDUID 7 %u\"", uid);
+	done(file, t, session, tag, text);
+	snprintf(text, sizeof(text), "UID STORE %u +FLAGS (\\\\Seen)", uid);
+	say(file, t, session, tag + 1, text);
+	snprintf(text, sizeof(text),
+		"{\"fetch\":%u,\"uid\":%u,\"flags\":\"\\\\Seen\",\"modseq\":%u}", count, uid,
+		modseq);
+	told(file, t, session, text);
+	done(file, t, session, tag + 1, "");
+	if (n >= KEPT) {
+		snprintf(text, sizeof(text), "UID STORE %u +FLAGS (\\\\Deleted)", uid - KEPT);
+		say(file, t, session, tag + 2, text);
+		snprintf(text, sizeof(text),
+			"{\"fetch\":1,\"uid\":%u,\"flags\":\"\\\\Seen \\\\Deleted\",\"modseq\":%u}",
+			uid - KEPT, modseq + 1);
+		told(file, t, session, text);
+		done(file, t, session, tag + 2, "");
+		snprintf(text, sizeof(text), "UID EXPUNGE %u", uid - KEPT);
+		say(file, t, session, tag + 3, text);
+		told(file, t, session, "{\"expunge\":1}");
+		done(file, t, session, tag + 3, "");
+	}
+	look_on(file, session + 1, n, count, uid, t);
+}
+
+static void write_imap(FILE *file, uint32_t rounds)
+{
+	fputs("{\"t\":0,\"ev\":\"phase\",\"name\":\"workload\"}\n", file);
+	for (uint32_t user = 0; user < USERS; user++) {
+		open_session(file, 2 * user + 1, user);
+		open_session(file, 2 * user + 2, user);
+	}
+	for (uint32_t i = 0; i < rounds; i++)
+		imap_round(file, i % USERS, i / USERS, 2 + i / 1000.0);
+	fputs("{\"t\":2001,\"ev\":\"phase\",\"name\":\"end\"}\n", file);
+}
+
+/* ---- measuring ---- */
+
+struct cost {
+	double wall_s, cpu_s;
+	int64_t began_ns, cpu_began_ns;
+};
+
+static int64_t cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	return now.tv_sec * NS_PER_SEC + now.tv_nsec;
+}
+
+static struct cost cost_begin(void)
+{
+	return (struct cost){.began_ns = clock_mono_ns(), .cpu_began_ns = cpu_ns()};
+}
+
+static void cost_end(struct cost *cost)
+{
+	cost->wall_s = (double)(clock_mono_ns() - cost->began_ns) / (double)NS_PER_SEC;
+	cost->cpu_s = (double)(cpu_ns() - cost->cpu_began_ns) / (double)NS_PER_SEC;
+}
+
+/* How many laws hold; a law that does more than hold is told, and -1. */
+static int judge_all(const struct history *history, struct cost *ret)
 {
 	struct oracle_context context = {.objectives = objectives_resolve(NULL, NULL)};
-	struct history *history = NULL;
-	size_t held = 0, wrong = 0;
-	double load_s, judge_s;
-	struct err err = {{0}};
-	struct rusage usage;
-	int64_t began = clock_mono_ns();
+	int held = 0, wrong = 0;
 
-	if (history_load(path, &history, &err)) {
-		fprintf(stderr, "%s\n", err.text);
-		return 1;
-	}
-	load_s = seconds_since(began);
-	began = clock_mono_ns();
+	*ret = cost_begin();
 	for (const struct oracle *const *oracle = oracles; *oracle; oracle++) {
 		struct judgement got;
 
@@ -101,33 +225,77 @@ static int measure(const char *path, uint32_t messages)
 		if (got.ruling > RULING_HOLDS)
 			fprintf(stderr, "%s: %s\n", (*oracle)->law, got.text);
 	}
-	judge_s = seconds_since(began);
+	cost_end(ret);
+	return wrong ? -1 : held;
+}
+
+/* Negative: it could not be loaded, or a law was broken. Else the seconds of the processor; of an event in `each`. */
+static double measure(const char *path, const char *what, uint32_t count, double *ret_each)
+{
+	struct cost load = cost_begin(), judge;
+	struct history *history = NULL;
+	struct err err = {{0}};
+	struct rusage usage;
+	int held;
+
+	if (history_load(path, &history, &err)) {
+		fprintf(stderr, "%s\n", err.text);
+		return -1;
+	}
+	cost_end(&load);
+	held = judge_all(history, &judge);
 	getrusage(RUSAGE_SELF, &usage);
-	printf("judge %8u messages, %zu events: load %6.2f s, judge %5.2f s (%.2f us a message), "
-	       "%zu laws hold, %ld MiB\n",
-		messages, history->count, load_s, judge_s, judge_s * 1e6 / messages, held,
-		usage.ru_maxrss / 1024);
+	printf("judge %8u %s, %zu events: judge %5.2f s (processor %5.2f s, %.2f us each), load "
+	       "%6.2f s (processor %6.2f s), %d laws hold, %ld MiB\n",
+		count, what, history->count, judge.wall_s, judge.cpu_s, judge.cpu_s * 1e6 / count,
+		load.wall_s, load.cpu_s, held, usage.ru_maxrss / 1024);
+	*ret_each = judge.cpu_s / (double)history->count;
 	history_free(history);
-	return wrong ? 1 : 0;
+	return held < 0 ? -1 : judge.cpu_s;
+}
+
+static double write_and_measure(const char *path, const char *what,
+	void (*write)(FILE *file, uint32_t n), uint32_t count, double *ret_each)
+{
+	FILE *file = fopen(path, "we");
+
+	if (!file)
+		return -1;
+	write(file, count);
+	return fclose(file) ? -1 : measure(path, what, count, ret_each);
+}
+
+/* A tenth, then the whole: 0 if it is fast enough (`max_s`) and linear. */
+static int compare(const char *path, const char *what, void (*write)(FILE *file, uint32_t n),
+	uint32_t count, double max_s)
+{
+	double each[2] = {0};
+	double tenth = write_and_measure(path, what, write, count / 10, &each[0]);
+	double whole = write_and_measure(path, what, write, count, &each[1]);
+	double ratio = each[0] > 0 ? each[1] / each[0] : 0;
+	bool ok = tenth >= 0 && whole >= 0 && whole <= max_s;
+
+	ok = ok && (tenth < SMALL_S || ratio <= RATIO_MAX);
+	printf("judge ten times as many %s: an event costs %.2f us instead of %.2f us, %.2f times "
+	       "as "
+	       "much%s\n",
+		what, each[1] * 1e6, each[0] * 1e6, ratio, ok ? "" : ": FAILED");
+	return ok ? 0 : 1;
 }
 
 int main(int argc, char **argv)
 {
 	uint32_t messages = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : MESSAGES;
+	double max_s = JUDGE_MAX_S * messages / MESSAGES;
 	char path[] = "/tmp/mailrig-bench.XXXXXX";
-	int fd = mkstemp(path), rc = 0;
+	int fd = mkstemp(path), rc;
 
 	if (fd < 0)
 		return 1;
 	close(fd);
-	for (uint32_t part = 4; part && !rc; part /= 2) {
-		FILE *file = fopen(path, "we");
-
-		if (!file)
-			return 1;
-		write_history(file, messages / part);
-		rc = fclose(file) ? 1 : measure(path, messages / part);
-	}
+	max_s = max_s > 1 ? max_s : 1;
+	rc = argc > 2 ? 0 : compare(path, "messages", write_history, messages, max_s);
+	rc |= compare(path, "IMAP rounds", write_imap, messages / 10, max_s);
 	unlink(path);
 	return rc;
 }
