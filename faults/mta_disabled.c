@@ -32,9 +32,13 @@ static int fire(struct fault_run *run, struct err *err)
 {
 	const struct agent *agent = target_agent(run->target, run->step->agent);
 	bool crash = crashes(run->step);
-	int rc = store_command(
-		run, crash ? agent->crash : agent->stop, crash ? "crash" : "stop", true, err);
+	int rc;
 
+	if (run->dirty) /* a command to stop what does not run is an error */
+		return 0;
+	run->dirty = true;
+	rc = store_command(
+		run, crash ? agent->crash : agent->stop, crash ? "crash" : "stop", true, err);
 	leg_mark(run);
 	return rc;
 }
@@ -67,8 +71,12 @@ static int poll_met(struct fault_run *run, struct err *err)
 
 static int heal(struct fault_run *run, struct err *err)
 {
-	return store_command(
-		run, target_agent(run->target, run->step->agent)->start, "start", true, err);
+	int rc = run->dirty ? store_command(run, target_agent(run->target, run->step->agent)->start,
+				      "start", true, err)
+			    : 0;
+
+	run->dirty = run->dirty && rc;
+	return rc;
 }
 
 #define AGENT_FAULT(fault_name, text, wants)                                              \

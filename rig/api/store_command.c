@@ -34,13 +34,26 @@ int store_command(
 	return rc;
 }
 
-/* A line is ID STATE RECIPIENT... */
+/* A line is ID STATE RECIPIENT...; one without a blank has no state, whatever the next one has. */
 static bool has_state(const char *line, const char *state)
 {
-	const char *word = strchr(line, ' ');
+	const char *word = line + strcspn(line, " \n");
 	size_t len = strlen(state);
 
-	return word && !strncmp(word + 1, state, len) && strchr(" \n", word[1 + len]);
+	return *word == ' ' && !strncmp(word + 1, state, len) && strchr(" \n", word[1 + len]);
+}
+
+uint64_t store_count_state(const char *listing, const char *state)
+{
+	uint64_t count = 0;
+
+	for (const char *at = listing; *at;) {
+		const char *end = strchr(at, '\n');
+
+		count += has_state(at, state);
+		at = end ? end + 1 : at + strlen(at);
+	}
+	return count;
 }
 
 int store_queued(struct fault_run *run, const char *state, uint64_t *ret, struct err *err)
@@ -49,13 +62,7 @@ int store_queued(struct fault_run *run, const char *state, uint64_t *ret, struct
 	struct command_result result = {0};
 	int rc = run_line(run, line, "queue_list", false, &result, err);
 
-	*ret = 0;
-	for (const char *at = rc ? "" : buf_text(&result.output); *at;) {
-		const char *end = strchr(at, '\n');
-
-		*ret += has_state(at, state);
-		at = end ? end + 1 : at + strlen(at);
-	}
+	*ret = rc ? 0 : store_count_state(buf_text(&result.output), state);
 	buf_free(&result.output);
 	return rc;
 }

@@ -15,3 +15,6 @@ int store_command(
 
 /* How many entries of the queue (command queue_list) are in that state: "hold", "deferred" ... */
 int store_queued(struct fault_run *run, const char *state, uint64_t *ret, struct err *err);
+
+/* The same in what that command printed. */
+uint64_t store_count_state(const char *listing, const char *state);

@@ -4,6 +4,7 @@
  */
 #include "run/bed_vm_core.h"
 
+#include "api/store_command.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "vm/qmp.h"
@@ -316,6 +317,26 @@ static int disks_residue(struct vm_bed *b, json_t *ret, struct err *err)
 	return rc;
 }
 
+/* A store whose queue can be put on hold is asked for what nobody released. One that does not run has its say later. */
+static int queue_residue(struct vm_bed *b, json_t *ret, struct err *err)
+{
+	const char *line = target_command(b->bed.target, "queue_list");
+	struct command_result result = {0};
+	uint64_t held = 0;
+	int rc;
+
+	if (!line || !target_command(b->bed.target, "queue_hold"))
+		return 0;
+	rc = b->bed.ops->run(&b->bed, line, NULL, ASK_MS, false, &result, err);
+	if (!rc && !result.timed_out && !result.status)
+		held = store_count_state(buf_text(&result.output), "hold");
+	buf_free(&result.output);
+	if (held)
+		add_sentence(ret, text_fmt("%llu messages are still on hold in the queue",
+					  (unsigned long long)held));
+	return rc;
+}
+
 int vm_hurt_residue(struct vm_bed *b, json_t *ret, struct err *err)
 {
 	bool running = true, up = true, hurt = false;
@@ -339,6 +360,8 @@ int vm_hurt_residue(struct vm_bed *b, json_t *ret, struct err *err)
 		rc = link_is_hurt(b, &hurt, err);
 	if (!rc && hurt)
 		add_sentence(ret, text_dup("the link still delays or loses packets"));
+	if (!rc)
+		rc = queue_residue(b, ret, err);
 	if (!rc && b->clock_known)
 		rc = clock_astray(b, 0, &astray, err);
 	if (!rc && llabs(astray) > CLOCK_SLACK_NS)

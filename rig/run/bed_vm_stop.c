@@ -134,7 +134,7 @@ static int find_groups(struct vm_bed *b, const char *const *programs, struct err
 	struct command_result result = {0};
 	int rc = pids_of(b, programs, &pids, err);
 
-	if (rc)
+	if (rc || !pids.len) /* nobody to stop is no error, as for single processes */
 		return rc;
 	line = text_fmt(
 		"ps -o pgid= -p $(echo %s | tr ' ' ,) | awk '$1 > 1 { print $1 }' | sort -u "

@@ -1,0 +1,357 @@
+/*
+ * Every fault keeps the contract of api/fault.h on a real clone: healed unarmed, armed twice and healed twice, and
+ * healed after what it was aimed at was killed, it leaves nothing, and the store serves afterwards. The fake bed has
+ * the same walk (tests/unit/test_faults.c). All of them take minutes: without CHECK_LONG one of each mechanism.
+ */
+#include "tests/check/check.h"
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "run/bed_vm.h"
+#include "run/scenario_load.h"
+#include "vm/relay.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ALARM_S	   1500
+#define COMMAND_MS 60000
+#define SLOT	   2
+
+/* Of the programs that faults here are aimed at; their masters start others. */
+#define KILL_TARGETS                                                                    \
+	"for p in /proc/[0-9]*; do case $(readlink $p/exe) in "                         \
+	"/usr/lib/dovecot/lmtp|/usr/lib/dovecot/imap|/usr/lib/postfix/sbin/smtpd|"      \
+	"/usr/lib/postfix/sbin/cleanup|/usr/lib/postfix/sbin/trivial-rewrite) kill -9 " \
+	"${p#/proc/};; esac; done 2>/dev/null; :"
+
+static const char *const sample[] = {"park", "freeze-process", "freeze-fs", "mta-silent", NULL};
+
+/* A value for each key that a fault requires; the last column where one fault wants its own. */
+static const struct {
+	const char *key, *value, *fault;
+} values[] = {
+	{"point", "posix/io/rw/write", "short"},
+	{"point", "posix/io/sync/fsync", NULL},
+	{"errno", "EIO", NULL},
+	{"role", "lookup", "freeze-thread"}, /* of which some always live */
+	{"role", "lookup", "freeze-process"},
+	{"role", "lookup", "freeze-group"},
+	{"role", "deliver", NULL},
+	{"path", "mail", NULL},
+	{"agent", "mta", "mta-crashed"},
+	{"agent", "delivery", NULL},
+	{"by", "-1h", NULL},
+	{"model", "cache-lost", NULL},
+	{"mode", "busy", NULL},
+};
+
+static struct plan_list plans;
+static struct bed *bed;
+
+static const char *value_of(const char *key, const char *fault)
+{
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+		if (!strcmp(values[i].key, key) &&
+			(!values[i].fault || !strcmp(values[i].fault, fault)))
+			return values[i].value;
+	return "";
+}
+
+static void hear_nothing(void *arg, enum bed_event event, const json_t *json)
+{
+	(void)arg;
+	(void)event;
+	(void)json;
+}
+
+/* ---- the bed ---- */
+
+static bool open_bed(const char *scenario)
+{
+	const char *const scenarios[] = {scenario, NULL};
+	const char *const targets[] = {"postfix-dovecot", NULL};
+	struct plan_request request = {
+		.scenarios = scenarios, .targets = targets, .seed = 1, .repeat = 1};
+	auto_buf struct buf complaints = {0};
+	struct err err = {0};
+	auto_free char *root = plan_root(&err);
+	int rc;
+
+	request.root = root;
+	signal(SIGPIPE, SIG_IGN);
+	rc = plan_make(&request, &plans, &complaints, &err);
+	if (!rc)
+		rc = bed_vm_prepare(plans.at[0]->target, NULL, NULL, &err);
+	if (!rc)
+		rc = bed_vm_open(&bed, plans.at[0], check_dir(), hear_nothing, NULL, NULL, &err);
+	if (!CHECK_INT(rc, 0))
+		fprintf(stderr, "%s%s\n", buf_text(&complaints), err.text);
+	return !rc;
+}
+
+static void close_bed(void)
+{
+	if (bed)
+		bed->ops->close(bed);
+	bed = NULL;
+	plan_list_free(&plans);
+}
+
+/* The store greets: what was done to it is gone. */
+static void it_serves(const char *fault)
+{
+	struct err err = {0};
+	int64_t deadline_ns = deadline_in_ms(COMMAND_MS);
+	int fd = bed->ops->connect(bed, &bed->target->services[0], deadline_ns, &err);
+	char first = 0;
+
+	if (fd >= 0)
+		io_read(fd, &first, 1, deadline_ns);
+	if (!CHECK(first == '2'))
+		fprintf(stderr, "after %s: no greeting %s\n", fault, err.text);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void nothing_is_left(const char *fault, const char *life)
+{
+	auto_json json_t *left = NULL;
+	struct err err = {0};
+	int rc = bed->ops->residue(bed, &left, &err);
+
+	if (CHECK_INT(rc, 0) && CHECK_INT(json_array_size(left), 0))
+		return;
+	fprintf(stderr, "%s, %s: %s%s\n", fault, life, err.text,
+		left ? json_string_value(json_array_get(left, 0)) : "");
+}
+
+/* Seeded: what is in force is found by the very search that must find nothing afterwards. */
+static void something_is_left(const struct fault *fault)
+{
+	static const char *const seen_elsewhere[] = {"freeze-machine", /* nobody there answers */
+		"mta-disabled", "mta-crashed",
+		"mta-switched-off", /* the store's own start and setting */
+		"mta-held",	    /* has a case of its own: the queue is empty here */
+		"unlink-socket", NULL};
+	auto_json json_t *left = NULL;
+	struct err err = {0};
+
+	for (size_t i = 0; seen_elsewhere[i]; i++)
+		if (!strcmp(seen_elsewhere[i], fault->name))
+			return;
+	if (CHECK_INT(bed->ops->residue(bed, &left, &err), 0) && CHECK(json_array_size(left) > 0))
+		return;
+	fprintf(stderr, "%s is in force, and the audit does not see it: %s\n", fault->name,
+		err.text);
+}
+
+/* ---- one use ---- */
+
+static uint32_t none(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+static uint32_t none_acted(void *arg, const struct text_list *commands)
+{
+	(void)arg;
+	(void)commands;
+	return 0;
+}
+
+static struct scenario *scenario_of(const struct fault *fault)
+{
+	auto_buf struct buf text = {0}, complaints = {0};
+	struct scenario *scenario = NULL;
+	struct err err = {0};
+
+	buf_addf(&text,
+		"claim: x\nworkload:\n  - {do: smtp, to: [u1]}\nsteps:\n  - {as: it, do: %s, at: "
+		"0s",
+		fault->name);
+	for (const struct fault_param *p = fault->params; p && p->key; p++)
+		if (p->required)
+			buf_addf(&text, ", %s: '%s'", p->key, value_of(p->key, fault->name));
+	buf_add_str(&text, "}\n");
+	if (!CHECK_INT(scenario_parse("test.yaml", text.data, text.len, &plan_vocabulary,
+			       &complaints, &scenario, &err),
+		    0))
+		fprintf(stderr, "%s: %s%s\n", fault->name, buf_text(&complaints), err.text);
+	return scenario;
+}
+
+typedef int (*fault_fn)(struct fault_run *run, struct err *err);
+
+static void does(const char *fault, const char *what, fault_fn fn, struct fault_run *run)
+{
+	struct err err = {0};
+
+	if (!CHECK_INT(fn(run, &err), 0))
+		fprintf(stderr, "%s, %s: %s\n", fault, what, err.text);
+}
+
+static void kill_targets(const struct fault *fault)
+{
+	struct command_result result = {0};
+	struct err err = {0};
+
+	if (!CHECK_INT(bed->ops->run(bed, KILL_TARGETS, NULL, COMMAND_MS, true, &result, &err), 0))
+		fprintf(stderr, "%s, kill: %s\n", fault->name, err.text);
+	buf_free(&result.output);
+}
+
+static void live(const struct fault *fault, struct fault_run *run)
+{
+	const char *name = fault->name;
+
+	does(name, "heal unarmed", fault->heal, run);
+	nothing_is_left(name, "healed unarmed");
+	does(name, "arm", fault->fire, run);
+	does(name, "arm again", fault->fire, run);
+	something_is_left(fault);
+	does(name, "count", fault->poll, run);
+	does(name, "heal", fault->heal, run);
+	does(name, "heal again", fault->heal, run);
+	nothing_is_left(name, "armed and healed twice");
+	it_serves(name);
+	if (!strcmp(name, "freeze-machine")) /* nobody there can be told to kill */
+		return;
+	does(name, "arm", fault->fire, run);
+	kill_targets(fault);
+	does(name, "count after the kill", fault->poll, run);
+	does(name, "heal after the kill", fault->heal, run);
+	nothing_is_left(name, "healed after its target was killed");
+	it_serves(name);
+}
+
+static void walk(const struct fault *fault)
+{
+	struct scenario *scenario = scenario_of(fault);
+	struct fault_run run = {.bed = bed,
+		.target = bed->target,
+		.slot = SLOT,
+		.pending = none,
+		.refused = none,
+		.acted = none_acted,
+		.due_ns = INT64_MAX,
+		.at_ns = -1};
+	int64_t began_ns = clock_mono_ns();
+	struct err err = {0};
+	int rc;
+
+	if (!scenario)
+		return;
+	run.step = &scenario->steps[0];
+	rc = fault->check(run.step, bed->target, &err);
+	if (rc == -ENOTSUP)
+		printf("%-20s not taken: %s\n", fault->name, err.text);
+	else if (CHECK_INT(rc, 0))
+		live(fault, &run);
+	if (!rc)
+		printf("%-20s %lld ms\n", fault->name,
+			(long long)((clock_mono_ns() - began_ns) / NS_PER_MS));
+	fflush(stdout);
+	scenario_free(scenario);
+}
+
+/* What only removes arms nothing: it is gone, which is the point. The power has a bed of its own. */
+static bool is_walked(const struct fault *fault)
+{
+	if (fault->family == FAMILY_CONCURRENT_DELETE || fault->is & FAULT_CUTS_POWER)
+		return false;
+	if (getenv("CHECK_LONG"))
+		return true;
+	for (size_t i = 0; sample[i]; i++)
+		if (!strcmp(sample[i], fault->name))
+			return true;
+	return false;
+}
+
+static void says(const char *line)
+{
+	struct command_result result = {0};
+	struct err err = {0};
+
+	if (!CHECK_INT(bed->ops->run(bed, line, NULL, COMMAND_MS, true, &result, &err), 0) ||
+		!CHECK_INT(result.status, 0))
+		fprintf(stderr, "%s: %s\n%s\n", line, err.text, buf_text(&result.output));
+	buf_free(&result.output);
+}
+
+static void mail_left_on_hold_is_residue(void)
+{
+	auto_json json_t *left = NULL;
+	struct err err = {0};
+
+	if (!getenv("CHECK_LONG")) {
+		check_skip("half a minute: CHECK_LONG=1");
+		return;
+	}
+	check_alarm(ALARM_S);
+	if (open_bed("freeze-fs-during-delivery")) {
+		says("./defer lmtp smtp; printf 'Subject: x\\n\\nx\\n' | sendmail -f a@sink.rig "
+		     "u1@store; postqueue -f; postsuper -h ALL");
+		CHECK_INT(bed->ops->residue(bed, &left, &err), 0);
+		CHECK_HAS(json_string_value(json_array_get(left, 0)), "still on hold");
+		says("postsuper -H ALL; ./defer");
+		nothing_is_left("a hold", "released");
+	}
+	close_bed();
+}
+
+static void armed_and_healed_in_every_way_a_fault_leaves_nothing(void)
+{
+	check_alarm(ALARM_S);
+	if (open_bed("freeze-fs-during-delivery"))
+		for (const struct fault *const *at = faults; *at; at++)
+			if (is_walked(*at))
+				walk(*at);
+	close_bed();
+}
+
+static void the_power_is_cut_and_restored_twice_and_nothing_is_left(void)
+{
+	const struct fault *fault = fault_find("power-cut");
+	struct scenario *scenario = NULL;
+	struct fault_run run = {.slot = SLOT, .due_ns = INT64_MAX, .at_ns = -1};
+
+	if (!getenv("CHECK_LONG")) {
+		check_skip("takes a cold boot: CHECK_LONG=1");
+		return;
+	}
+	check_alarm(ALARM_S);
+	scenario = scenario_of(fault);
+	if (scenario && open_bed("power-cut-guest-dies")) {
+		run.bed = bed;
+		run.target = bed->target;
+		run.step = &scenario->steps[0];
+		does(fault->name, "heal unarmed", fault->heal, &run);
+		does(fault->name, "arm", fault->fire, &run);
+		does(fault->name, "arm again", fault->fire, &run);
+		does(fault->name, "heal", fault->heal, &run);
+		does(fault->name, "heal again", fault->heal, &run);
+		nothing_is_left(fault->name, "cut and restored twice");
+		CHECK_INT(run.fired, 1);
+	}
+	close_bed();
+	scenario_free(scenario);
+}
+
+/* QEMU's relay is this program again. */
+int main(int argc, char **argv)
+{
+	static const struct check_case cases[] = {
+		CHECK_CASE(armed_and_healed_in_every_way_a_fault_leaves_nothing),
+		CHECK_CASE(mail_left_on_hold_is_residue),
+		CHECK_CASE(the_power_is_cut_and_restored_twice_and_nothing_is_left),
+	};
+
+	if (argc > 1 && !strcmp(argv[1], "relay"))
+		return cmd_relay(argc - 1, argv + 1);
+	return check_main(__FILE__, cases, sizeof(cases) / sizeof(cases[0]), argc, argv);
+}
