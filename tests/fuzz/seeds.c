@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "tests/fake/nasty_gen.h"
 #include "tests/fake/tls_gen.h"
+#include "tests/fuzz/seeds.h"
 #include "vm/witness_frame.h"
 #include "vm/witness_wire.h"
 
@@ -119,19 +120,59 @@ static void save_frames(const char *path)
 	save(&out, path);
 }
 
+/* Texts that are seeds as they are. */
 static void save_texts(const char *dir)
 {
-	static const char *const texts[] = {
-		"\1"
-		"55d0c0000000-55d0c0001000 r--p 00000000 fe:00 12   /usr/lib/store\n",
-		"\2"
-		"free 55d0c1000010 48 7 0 0 1 2500 55d0c0000500 7ffc10 7ffc80 00ff10\n"};
+	static const struct {
+		const char *fuzzer, *text;
+	} texts[] = {
+		{"fuzz_core",
+			"\1"
+			"55d0c0000000-55d0c0001000 r--p 00000000 fe:00 12   /usr/lib/store\n"},
+		{"fuzz_core",
+			"\2"
+			"free 55d0c1000010 48 7 0 0 1 2500 55d0c0000500 7ffc10 7ffc80 00ff10\n"},
+		{"fuzz_history",
+			"{\"t\":0,\"ev\":\"phase\",\"name\":\"workload\"}\n"
+			"{\"t\":1,\"ev\":\"begin\",\"id\":1,\"who\":\"w.1\",\"op\":\"smtp-"
+			"message\","
+			"\"token\":\"m1\",\"from\":\"w@sink.rig\",\"to\":[\"u1@store\"],\"sha256\":"
+			"\"aa\"}\n"
+			"{\"t\":2,\"ev\":\"attempt\",\"hop\":\"edge\",\"conn\":1,\"token\":\"m1\","
+			"\"to\":"
+			"\"u1@store\",\"result\":\"2yz\",\"code\":250,\"dot_t\":1,\"reply_t\":2}\n"
+			"{\"t\":2,\"ev\":\"end\",\"id\":1,\"op\":\"smtp-message\",\"outcome\":"
+			"\"OK\"}\n"
+			"{\"t\":3,\"ev\":\"fault\",\"step\":\"f\",\"fault\":\"freeze-fs\","
+			"\"state\":"
+			"\"in-force\"}\n"
+			"{\"t\":8,\"ev\":\"copy\",\"user\":\"u1\",\"mailbox\":\"INBOX\",\"uid\":1,"
+			"\"token\":\"m1\",\"sha256\":\"aa\",\"whole\":true}\n"
+			"{\"t\":9,\"ev\":\"phase\",\"name\":\"end\"}\n"},
+		{"fuzz_history",
+			"{\"t\":1,\"ev\":\"imap\",\"s\":1,\"open\":{\"who\":\"m\",\"user\":\"u1\"}}"
+			"\n"
+			"{\"t\":1,\"ev\":\"imap\",\"s\":1,\"sent\":\"r2\",\"command\":\"SELECT "
+			"INBOX\"}"
+			"\n"
+			"{\"t\":1,\"ev\":\"imap\",\"s\":1,\"told\":[{\"exists\":3},{\"code\":"
+			"\"UIDVALIDITY "
+			"7\"},{\"fetch\":1,\"uid\":1,\"flags\":\"\",\"modseq\":10}]}\n"
+			"{\"t\":1,\"ev\":\"imap\",\"s\":1,\"done\":\"r2\",\"status\":\"OK\"}\n"
+			"{\"t\":2,\"ev\":\"imap\",\"s\":1,\"sent\":\"r3\",\"command\":\"UID STORE "
+			"1:* "
+			"+FLAGS (\\\\Deleted)\"}\n"
+			"{\"t\":2,\"ev\":\"imap\",\"s\":1,\"told\":[{\"expunge\":1},{\"vanished\":"
+			"\"2:3\"}]}\n"
+			"{\"t\":2,\"ev\":\"imap\",\"s\":1,\"done\":\"r3\",\"status\":\"OK\"}\n"},
+		{"fuzz_file_list", "\20/srv/mail/u1/a 5\naGVsbG8="},
+	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(texts); i++) {
-		auto_free char *path = place(dir, "fuzz_core", i);
+		auto_free char *path = place(dir, texts[i].fuzzer, i);
 		auto_buf struct buf out = {0};
 
-		buf_add_str(&out, texts[i]);
+		buf_add_str(&out, texts[i].text);
 		save(&out, path);
 	}
 }
@@ -143,29 +184,25 @@ static const struct tls_way tls_ways[] = {
 	{"1.3 another group", true, "TLS_AES_128_GCM_SHA256", .bare = true, .retry = true},
 };
 
-int main(int argc, char **argv)
+void make_seeds(const char *dir)
 {
 	struct rng rng = rng_stream(1, "fuzz.seeds");
-	auto_free char *frames = NULL;
+	auto_free char *frames = place(dir, "fuzz_witness", 0);
 
-	if (argc != 2)
-		return 64;
-	frames = place(argv[1], "fuzz_witness", 0);
 	save_frames(frames);
-	save_texts(argv[1]);
+	save_texts(dir);
 	for (unsigned int n = 0; n < CAPTURES * MAIL_PROTOCOLS; n++) {
 		struct talk talk = talk_make(&rng, (enum mail_protocol)(n / CAPTURES));
-		auto_free char *capture = place(argv[1], "fuzz_net_capture", n);
-		auto_free char *records = place(argv[1], "fuzz_net_dialogue", n);
+		auto_free char *capture = place(dir, "fuzz_net_capture", n);
+		auto_free char *records = place(dir, "fuzz_net_dialogue", n);
 
 		save_capture(&talk, capture, n, &rng);
 		save_records(&talk, records);
 		if (n < ARRAY_SIZE(tls_ways)) {
-			auto_free char *tls = place(argv[1], "fuzz_net_tls", n);
+			auto_free char *tls = place(dir, "fuzz_net_tls", n);
 
 			save_tls(&talk, &tls_ways[n], tls);
 		}
 		talk_free(&talk);
 	}
-	return 0;
 }
