@@ -164,6 +164,17 @@ static void tell_row(void *arg, const struct score_row *row, const struct score_
 	fflush(stdout);
 }
 
+/* The same reports as of any campaign. */
+static void write_reports(void *arg, const struct campaign *campaign)
+{
+	struct campaign_results results = cmd_results(campaign);
+	struct err err = {0};
+
+	(void)arg;
+	if (exporter_write_all(&results, campaign->dir, &err))
+		cmd_fail(EXIT_TROUBLE, &err);
+}
+
 static void tell_answers(const struct score *score)
 {
 	size_t right = 0;
@@ -201,6 +212,7 @@ static int run_failures(
 		.jobs = (unsigned int)o->jobs,
 		.seed = 1,
 		.say = tell_row,
+		.done = write_reports,
 		.arg = (void *)o,
 	};
 	auto_buf struct buf complaints = {0};

@@ -165,6 +165,8 @@ int score_run(const struct score_request *request, struct score *ret, struct buf
 		ret->wall_ms = campaign.wall_ms;
 		ret->interrupted = campaign.interrupted;
 		settle(ret);
+		if (request->done)
+			request->done(request->arg, &campaign);
 	}
 	campaign_free(&campaign);
 	plan_list_free(&s.plans);

@@ -75,6 +75,8 @@ struct score_request {
 	unsigned int times, jobs;
 	uint64_t seed; /* of every repetition: they are to be alike */
 	void (*say)(void *arg, const struct score_row *row, const struct score_found *found);
+	void (*done)(
+		void *arg, const struct campaign *campaign); /* or NULL: borrowed for the call */
 	void *arg;
 };
 
