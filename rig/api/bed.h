@@ -146,6 +146,12 @@ enum bed_event {
 };
 typedef void (*bed_event_fn)(void *arg, enum bed_event event, const json_t *json);
 
+/* How long something may take on the host, and whether it is still wanted: asked about once a second. */
+struct bed_patience {
+	int64_t host_ms;
+	bool (*over)(void);
+};
+
 struct bed_ops {
 	const char *name; /* "vm", "fake" */
 
@@ -260,10 +266,10 @@ struct bed_ops {
 	int (*branch)(struct bed *bed, const char *name, const json_t *scan, const int *tids,
 		size_t count, json_t **ret, struct err *err);
 	/* Whether what hung in that copy ends by itself: the keys of `adjudged` of history.h, found out by
-	 * skipping its idle time, for at most `host_ms`. The store stands still meanwhile, and so does the
+	 * skipping its idle time, for at most the patience. The store stands still meanwhile, and so does the
 	 * cell clock. The copy is gone afterwards. What could not be found out is an answer too. */
-	int (*adjudicate)(
-		struct bed *bed, const char *name, int64_t host_ms, json_t **ret, struct err *err);
+	int (*adjudicate)(struct bed *bed, const char *name, const struct bed_patience *patience,
+		json_t **ret, struct err *err);
 
 	/* What the rig left behind: an array of sentences, empty when clean. New reference. */
 	int (*residue)(struct bed *bed, json_t **ret, struct err *err);

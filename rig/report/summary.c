@@ -1,5 +1,7 @@
 #include "report/summary.h"
 
+#include "base/json.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -239,6 +241,16 @@ static void add_again(struct buf *out, const struct result *cell)
 	buf_addc(out, '\n');
 }
 
+/* Of the first finding that was run on, as the cell's own recovery. */
+static bool while_in_force(const struct result *cell)
+{
+	for (size_t i = 0; i < cell->finding_count; i++)
+		if (cell->findings[i].recovery)
+			return json_get_bool(
+				cell->findings[i].recovery, "recovery_in_force", false);
+	return false;
+}
+
 static void add_ends(struct buf *out, const struct result *cell)
 {
 	long long seconds = cell->recovers_after_s;
@@ -249,7 +261,8 @@ static void add_ends(struct buf *out, const struct result *cell)
 	else if (seconds >= 0)
 		buf_addf(out, "        ends     by itself after %lld s (guest time)\n", seconds);
 	else if (!strcmp(text_or(cell->recovery, ""), "permanent")) {
-		buf_add_str(out, "        ends     not by itself: ");
+		buf_addf(out, "        ends     not by itself%s: ",
+			while_in_force(cell) ? " while the fault is in force" : "");
 		add_text(out, text_or(cell->recovery_event, "nothing moved"));
 		buf_addc(out, '\n');
 	}

@@ -10,6 +10,9 @@
 #define BED_VM_DISKS_MAX 12
 #define BED_VM_VIEWS	 "views.json" /* beside the machine's logs of writes */
 
+#define BED_VM_BRANCHES \
+	"branches" /* in the cell's folder: copies of the machine; gone when the bed is closed */
+
 /* What a bed is opened for beside a plain cell: the arg of bed_vm_open(), NULL for nothing. */
 struct bed_vm_wish {
 	/* Log what the disks take. States that all of them had at one instant go to BED_VM_VIEWS, an

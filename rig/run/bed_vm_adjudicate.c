@@ -1,5 +1,6 @@
 /* Branches of the machine, each saved at a suspected hang: who is watched there, and how far it is run on. */
 #include "run/adjudicate.h"
+#include "run/bed_vm.h"
 #include "run/bed_vm_core.h"
 
 #include "base/clock.h"
@@ -14,6 +15,7 @@
 
 #define LOOK_MS	  10000
 #define OPEN_MS	  60000
+#define SLICE_MS  1000
 #define TICK_S	  60
 #define OWED_MAX  WATCH_CONNS_MAX
 #define TASKS_MAX CULPRITS_MAX
@@ -132,12 +134,17 @@ static void free_branch(struct vm_branch *t)
 
 void vm_branches_close(struct vm_bed *b)
 {
+	auto_free char *dir = path_join(b->dir, BED_VM_BRANCHES);
+	struct err trouble = {0};
+
 	while (b->branches) {
 		struct vm_branch *next = b->branches->next;
 
 		free_branch(b->branches);
 		b->branches = next;
 	}
+	if (fs_remove_tree(dir, &trouble))
+		log_line("adjudicate: %s", trouble.text);
 }
 
 static int check_can(struct vm_bed *b, struct err *err)
@@ -159,7 +166,7 @@ int vm_branch(struct bed *bed, const char *name, const json_t *scan, const int *
 
 	t->bed = b;
 	t->name = text_dup(name);
-	t->dir = text_fmt("%s/branch-%s", b->dir, name);
+	t->dir = text_fmt("%s/" BED_VM_BRANCHES "/%s", b->dir, name);
 	t->scan = json_incref((json_t *)scan);
 	saved = path_join(t->dir, "saved");
 	find_owed(t);
@@ -188,17 +195,36 @@ static bool on_event(void *arg, const char *name, const json_t *json, int64_t el
 	return adjudication_event(&t->judging, name, json, elapsed_ns);
 }
 
-/* NULL: run on to the limit; else why not. Three hours and doubling: most ends of hangs are early. */
-static const char *run_on(
-	struct vm_branch *t, struct warp *warp, double limit_s, int64_t host_ms, struct err *err)
+/* In slices, so that an interrupt is noticed. */
+static enum warp_end run_until(struct warp *warp, double until_s, int64_t deadline_ns,
+	const struct bed_patience *patience, struct err *err)
 {
-	int64_t deadline_ns = deadline_in_ms(host_ms);
+	enum warp_end end;
+
+	do {
+		int64_t slice_ns = deadline_in_ms(SLICE_MS);
+
+		if (patience->over()) {
+			err_set(err, -EINTR, "the run was interrupted");
+			return WARP_ENDED;
+		}
+		end = warp_run(warp, (int64_t)(until_s * (double)NS_PER_SEC),
+			slice_ns < deadline_ns ? slice_ns : deadline_ns, err);
+	} while (end == WARP_LATE && clock_mono_ns() < deadline_ns);
+	return end;
+}
+
+/* NULL: run on to the limit; else why not. Three hours and doubling: most ends of hangs are early. */
+static const char *run_on(struct vm_branch *t, struct warp *warp, double limit_s,
+	const struct bed_patience *patience, struct err *err)
+{
+	int64_t deadline_ns = deadline_in_ms(patience->host_ms);
 	double until_s = ADJUDICATE_FIRST_S;
 	enum warp_end end;
 
 	for (;;) {
 		until_s = until_s < limit_s ? until_s : limit_s;
-		end = warp_run(warp, (int64_t)(until_s * (double)NS_PER_SEC), deadline_ns, err);
+		end = run_until(warp, until_s, deadline_ns, patience, err);
 		t->guest_s = seconds(warp_elapsed_ns(warp));
 		if (end != WARP_REACHED)
 			break;
@@ -209,11 +235,12 @@ static const char *run_on(
 	if (end == WARP_LATE)
 		err_set(err, -ETIMEDOUT,
 			"nothing moved in %.0f s of guest time, and no more passed in %.0f s",
-			t->guest_s, (double)host_ms / 1000);
+			t->guest_s, (double)patience->host_ms / 1000);
 	return end == WARP_STOPPED ? NULL : err->text;
 }
 
-static int run_branch(struct vm_branch *t, int64_t host_ms, json_t **ret, struct err *err)
+static int run_branch(
+	struct vm_branch *t, const struct bed_patience *patience, json_t **ret, struct err *err)
 {
 	auto_free char *saved = path_join(t->dir, "saved"), *own = path_join(t->dir, "warp");
 	const struct warp_options options = {.spec = machine_spec(t->bed->machine),
@@ -224,7 +251,8 @@ static int run_branch(struct vm_branch *t, int64_t host_ms, json_t **ret, struct
 		.watch = t->watch,
 		.fn = on_event,
 		.arg = t,
-		.deadline_ns = deadline_in_ms(host_ms < OPEN_MS ? host_ms : OPEN_MS)};
+		.deadline_ns =
+			deadline_in_ms(patience->host_ms < OPEN_MS ? patience->host_ms : OPEN_MS)};
 	double limit_s = adjudication_limit_s(&t->bed->bed.target->timers);
 	struct warp *warp = NULL;
 	struct err why = {0};
@@ -233,9 +261,9 @@ static int run_branch(struct vm_branch *t, int64_t host_ms, json_t **ret, struct
 
 	if (rc)
 		return rc;
-	stopped = run_on(t, warp, limit_s, host_ms, &why);
+	stopped = run_on(t, warp, limit_s, patience, &why);
+	warp_close(warp); /* no events any more */
 	*ret = adjudication_result(&t->judging, t->guest_s, stopped);
-	warp_close(warp);
 	return 0;
 }
 
@@ -252,7 +280,8 @@ static struct vm_branch *take_branch(struct vm_bed *b, const char *name)
 }
 
 /* The machine stands still meanwhile: the host's processors are for the branch. */
-int vm_adjudicate(struct bed *bed, const char *name, int64_t host_ms, json_t **ret, struct err *err)
+int vm_adjudicate(struct bed *bed, const char *name, const struct bed_patience *patience,
+	json_t **ret, struct err *err)
 {
 	struct vm_bed *b = (struct vm_bed *)bed;
 	struct vm_branch *t = take_branch(b, name);
@@ -263,7 +292,7 @@ int vm_adjudicate(struct bed *bed, const char *name, int64_t host_ms, json_t **r
 	if (!t)
 		return err_set(err, -ENOENT, "there is no branch '%s'", name);
 	paused = !machine_is_paused(b->machine) && !machine_pause(b->machine, NULL);
-	rc = run_branch(t, host_ms, ret, err);
+	rc = run_branch(t, patience, ret, err);
 	if (paused && machine_resume(b->machine, NULL))
 		log_line("adjudicate: the machine does not go on");
 	if (!rc)

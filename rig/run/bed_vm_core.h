@@ -86,8 +86,8 @@ int vm_tail_logs(struct vm_bed *bed, struct err *err); /* bed_vm.c */
 /* bed_vm_adjudicate.c */
 int vm_branch(struct bed *bed, const char *name, const json_t *scan, const int *tids, size_t count,
 	json_t **ret, struct err *err);
-int vm_adjudicate(
-	struct bed *bed, const char *name, int64_t host_ms, json_t **ret, struct err *err);
+int vm_adjudicate(struct bed *bed, const char *name, const struct bed_patience *patience,
+	json_t **ret, struct err *err);
 void vm_branches_close(struct vm_bed *bed);
 
 /* bed_vm_evidence.c */

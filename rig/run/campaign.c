@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "run/adjudicate.h"
+#include "run/bed_vm.h"
 #include "run/campaign_folder.h"
 #include "run/judge.h"
 #include "run/known.h"
@@ -165,8 +166,9 @@ static int read_verdict(const char *dir, struct result *ret)
 /* What a worker left; a cell that started and left no verdict is BROKEN. */
 static void collect(struct task *task, const struct job_end *end)
 {
-	auto_free char *reason = NULL;
+	auto_free char *reason = NULL, *branches = path_join(task->dir, BED_VM_BRANCHES);
 
+	fs_remove_tree(branches, NULL); /* of a worker that was killed: hundreds of MB */
 	if (!read_verdict(task->dir, &task->result)) {
 		task->result.wall_ms = end->wall_ms;
 	} else {

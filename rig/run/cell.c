@@ -17,6 +17,11 @@ void cell_interrupt(void)
 	interrupted = 1;
 }
 
+bool cell_interrupted(void)
+{
+	return interrupted;
+}
+
 int64_t cell_now(struct cell *cell)
 {
 	return cell->bed ? cell->bed->ops->clock_ns(cell->bed) - cell->origin_ns : 0;
@@ -315,8 +320,7 @@ static void live(struct cell *cell)
 		whole = settle(cell);
 	watch_stop(cell);
 	close_wire(cell);
-	if (!interrupted)
-		watch_adjudicate(cell);
+	watch_adjudicate(cell);
 	watch_close(cell);
 	if (interrupted)
 		cell_trouble(cell, "interrupted", "the run was interrupted");

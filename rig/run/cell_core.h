@@ -137,6 +137,7 @@ void cell_wait(struct cell *cell, int64_t until_ns);
 void cell_trouble(struct cell *cell, const char *trouble, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void cell_phase(struct cell *cell, const char *name);
+bool cell_interrupted(void);	    /* by whoever runs the rig */
 bool cell_ended(struct cell *cell); /* broken or interrupted; lock held */
 
 /* ---- cell_after.c ---- */

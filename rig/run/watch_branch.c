@@ -109,13 +109,14 @@ void watch_branch(struct watch *w, const char *name)
 
 static void run_on(struct watch *w, const struct watch_branch *branch, int64_t host_ms)
 {
+	const struct bed_patience patience = {.host_ms = host_ms, .over = cell_interrupted};
 	struct bed *bed = w->cell->bed;
 	json_t *adjudged = NULL;
 	struct err err = {0};
 
 	if (host_ms <= 0)
 		err_set(&err, -ETIMEDOUT, "the time for it was spent on the hangs before");
-	if (host_ms <= 0 || bed->ops->adjudicate(bed, branch->name, host_ms, &adjudged, &err))
+	if (host_ms <= 0 || bed->ops->adjudicate(bed, branch->name, &patience, &adjudged, &err))
 		tell_not_judged(w, branch->name, &err);
 	else
 		tell(w, branch->name, adjudged);

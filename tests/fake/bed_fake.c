@@ -514,14 +514,14 @@ static int bed_branch(struct bed *bed, const char *name, const json_t *scan, con
 	return 0;
 }
 
-static int bed_adjudicate(
-	struct bed *bed, const char *name, int64_t host_ms, json_t **ret, struct err *err)
+static int bed_adjudicate(struct bed *bed, const char *name, const struct bed_patience *patience,
+	json_t **ret, struct err *err)
 {
 	struct bed_fake_wish *wish = of(bed)->wish;
 
 	(void)name;
-	(void)host_ms;
-	(void)err;
+	if (patience->over() || patience->host_ms <= 0)
+		return err_set(err, -EINTR, "planted: no patience");
 	wish->adjudged++;
 	*ret = json_pack("{ss ss sf sf}", "recovery", wish->recovery, "event", "planted", "guest_s",
 		21600.0, "host_s", 0.5);

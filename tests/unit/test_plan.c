@@ -40,9 +40,11 @@ static void settings_are_kept_in_a_saved_plan(void)
 	if (!CHECK_INT(plans.count, 1))
 		return;
 	CHECK_STR(plans.at[0]->skip ? plans.at[0]->skip : "", "");
+	plans.at[0]->again = true;
 	CHECK_INT(plan_save(plans.at[0], dir, &err), 0);
 	if (!CHECK_INT(plan_load(dir, &loaded, &err), 0))
 		return;
+	CHECK(loaded->again);
 	if (CHECK_INT(loaded->target->settings.count, 2)) {
 		CHECK_STR(loaded->target->settings.at[0], "f1=shipped");
 		CHECK_STR(loaded->target->settings.at[1], "tracking=0");
