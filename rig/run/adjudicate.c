@@ -61,6 +61,19 @@ static bool take_thread(struct adjudication *a, const char *what, const json_t *
 	return !a->owed;
 }
 
+bool adjudication_informs(const char *text)
+{
+	bool any = false;
+
+	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		if (strncasecmp(line, "* OK ", 5) != 0 && strncasecmp(line, "* NO ", 5) != 0 &&
+			strncasecmp(line, "* BAD ", 6) != 0)
+			return false;
+		any = true;
+	}
+	return any;
+}
+
 static bool is_settled(const struct adjudication *a)
 {
 	return a->caused || !json_array_size(a->tasks);

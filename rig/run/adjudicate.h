@@ -43,6 +43,10 @@ void adjudication_free(struct adjudication *a); /* what it holds */
 /* Guest seconds from the save that are worth trying: the store's own timers, and a fifth more. */
 double adjudication_limit_s(const struct timers *timers);
 
+/* Whether a server that said this has answered nobody: untagged OK, NO and BAD of IMAP tell how it is (RFC 3501,
+ * 7.1), the command's own reply is still to come. Not for a greeting. */
+bool adjudication_informs(const char *text);
+
 /* True once nothing more needs to be known. */
 bool adjudication_event(
 	struct adjudication *a, const char *name, const json_t *json, int64_t elapsed_ns);

@@ -13,12 +13,14 @@
 
 #include <string.h>
 
-#define LOOK_MS	  10000
-#define OPEN_MS	  60000
-#define SLICE_MS  1000
-#define TICK_S	  60
-#define OWED_MAX  WATCH_CONNS_MAX
-#define TASKS_MAX CULPRITS_MAX
+#define LOOK_MS	      10000
+#define OPEN_MS	      60000
+#define SLICE_MS      1000
+#define CRAWL_MS      30000 /* of the host, after which less than CRAWL_GUEST_S are no idle guest */
+#define CRAWL_GUEST_S 300
+#define TICK_S	      60
+#define OWED_MAX      WATCH_CONNS_MAX
+#define TASKS_MAX     CULPRITS_MAX
 
 /* A branch, and what was known of those who waited when it was saved. */
 struct vm_branch {
@@ -28,6 +30,7 @@ struct vm_branch {
 	struct adjudication judging;
 	struct owed owed[OWED_MAX];
 	struct warp_conn conns[OWED_MAX];
+	bool greetings[OWED_MAX]; /* what that connection is owed is the banner */
 	struct warp_task tasks[TASKS_MAX];
 	struct warp_watch watch;
 	json_t *scan, *before; /* before: the machine's own answer to `watch` */
@@ -64,9 +67,12 @@ static void find_owed(struct vm_branch *t)
 		struct warp_conn *conn = &t->conns[t->watch.conn_count];
 		double age_s = seconds(now_ns - t->owed[i].since_ns);
 
-		if (!is_guest(t->owed[i].server, &conn->port))
+		/* A client that idles waits for work. */
+		if (!is_guest(t->owed[i].server, &conn->port) ||
+			!strcasecmp(t->owed[i].verb, "IDLE"))
 			continue;
 		conn->peer = t->owed[i].client;
+		t->greetings[t->watch.conn_count] = !t->owed[i].verb[0];
 		t->watch.conn_count++;
 		if (age_s > t->judging.owed_s)
 			t->judging.owed_s = age_s;
@@ -188,16 +194,36 @@ int vm_branch(struct bed *bed, const char *name, const json_t *scan, const int *
 
 /* ---- the branch ---- */
 
+/* Where the greeting is owed, it is the answer. */
+static bool owes_greeting(const struct vm_branch *t, const char *peer)
+{
+	for (size_t i = 0; i < t->watch.conn_count; i++)
+		if (!strcmp(t->conns[i].peer, peer))
+			return t->greetings[i];
+	return false;
+}
+
 static bool on_event(void *arg, const char *name, const json_t *json, int64_t elapsed_ns)
 {
 	struct vm_branch *t = arg;
 
+	if (!strcmp(name, "sent") && json_get_int(json, "bytes", 0) > 0 &&
+		adjudication_informs(json_get_text(json, "text", "")) &&
+		!owes_greeting(t, json_get_text(json, "peer", "")))
+		return false;
 	return adjudication_event(&t->judging, name, json, elapsed_ns);
 }
 
+/* A guest that is not idle will not get far, however long it is given. */
+static bool crawls(struct warp *warp, int64_t began_ns)
+{
+	return clock_mono_ns() - began_ns > CRAWL_MS * NS_PER_MS &&
+	       warp_elapsed_ns(warp) < CRAWL_GUEST_S * NS_PER_SEC;
+}
+
 /* In slices, so that an interrupt is noticed. */
-static enum warp_end run_until(struct warp *warp, double until_s, int64_t deadline_ns,
-	const struct bed_patience *patience, struct err *err)
+static enum warp_end run_until(struct warp *warp, double until_s, int64_t began_ns,
+	int64_t deadline_ns, const struct bed_patience *patience, struct err *err)
 {
 	enum warp_end end;
 
@@ -210,7 +236,7 @@ static enum warp_end run_until(struct warp *warp, double until_s, int64_t deadli
 		}
 		end = warp_run(warp, (int64_t)(until_s * (double)NS_PER_SEC),
 			slice_ns < deadline_ns ? slice_ns : deadline_ns, err);
-	} while (end == WARP_LATE && clock_mono_ns() < deadline_ns);
+	} while (end == WARP_LATE && clock_mono_ns() < deadline_ns && !crawls(warp, began_ns));
 	return end;
 }
 
@@ -218,13 +244,13 @@ static enum warp_end run_until(struct warp *warp, double until_s, int64_t deadli
 static const char *run_on(struct vm_branch *t, struct warp *warp, double limit_s,
 	const struct bed_patience *patience, struct err *err)
 {
-	int64_t deadline_ns = deadline_in_ms(patience->host_ms);
+	int64_t began_ns = clock_mono_ns(), deadline_ns = deadline_in_ms(patience->host_ms);
 	double until_s = ADJUDICATE_FIRST_S;
 	enum warp_end end;
 
 	for (;;) {
 		until_s = until_s < limit_s ? until_s : limit_s;
-		end = run_until(warp, until_s, deadline_ns, patience, err);
+		end = run_until(warp, until_s, began_ns, deadline_ns, patience, err);
 		t->guest_s = seconds(warp_elapsed_ns(warp));
 		if (end != WARP_REACHED)
 			break;
@@ -235,7 +261,7 @@ static const char *run_on(struct vm_branch *t, struct warp *warp, double limit_s
 	if (end == WARP_LATE)
 		err_set(err, -ETIMEDOUT,
 			"nothing moved in %.0f s of guest time, and no more passed in %.0f s",
-			t->guest_s, (double)patience->host_ms / 1000);
+			t->guest_s, seconds(clock_mono_ns() - began_ns));
 	return end == WARP_STOPPED ? NULL : err->text;
 }
 

@@ -20,11 +20,12 @@ static bool wanted(const struct watch *w)
 	       cell->plan->kind != PLAN_CONTROL && !cell->plan->again;
 }
 
-/* What stands still hangs, and somebody makes it so: neither a crash nor what the fault alone holds up. */
+/* What stands still hangs, and somebody makes it so: neither a crash nor what the fault alone holds up. Of what burns
+ * the processor no time can be skipped. */
 static bool is_worth_it(const struct diagnosis *d)
 {
 	static const char *const hangs[] = {
-		"deadlock", "lost-wakeup", "exhaustion", "livelock", "stopped", NULL};
+		"deadlock", "lost-wakeup", "exhaustion", "stopped", NULL};
 
 	if (!d->finding || !d->culprit_count || !d->hang_class)
 		return false;

@@ -82,8 +82,8 @@
  *			reset (no "seq": it belongs to this connection)
  *	left, ended	{"pid","tid","comm","exe","woke_ns","was","now"}	a watched thread left its
  *			wait (was, now: `syscall` of a scan) or ended; woke_ns: when it ran first
- *	sent		{"port","peer","bytes","end","text"}	the first bytes of an answer on a watched
- *			connection, at most 200 of them in text; end: the guest closed it
+ *	sent		{"port","peer","bytes","end","text"}	something new was sent on a watched connection
+ *			(WATCH_SENT_MAX times), at most its first 200 bytes in text; end: the guest closed it
  *	watched		{}	tick_ms are over, again
  *	kernel		{"line","level"}	from /dev/kmsg: oops, segfault, hung task, out of memory
  */
@@ -103,6 +103,7 @@
 #define WITNESS_TAILS_MAX   16u
 #define WITNESS_RUNS_MAX    16u /* commands at the same time */
 #define WATCH_TASKS_MAX	    256u
+#define WATCH_SENT_MAX	    16u /* of one connection */
 #define WATCH_CONNS_MAX	    256u
 
 #define WITNESS_RESET_BYTE  0xff

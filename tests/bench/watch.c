@@ -1,8 +1,9 @@
 /*
  * What the watch over a cell costs the workload, and how soon it tells of a hang.
  *
- * Cost: pairs of cells on one target, one with the watch and one without, in turn first; a workload without pace, and
- * how long it takes. Prints the ratio of each pair, what the looks took, and the accelerator.
+ * Cost: pairs of cells on one target, one with the watch and one without, in turn first; a workload without pace: how
+ * long it takes, and how much processor time QEMU uses for it, which a busy host changes less. Prints the ratio of each
+ * pair, what the looks took, and the accelerator.
  *
  * Latency: cells of the reference store that hang as two of its defects make it. A cycle: from the end of the fault that
  * lets it close, which is before its onset, until it is told. Others: from the moment at which the objective is
@@ -15,6 +16,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "run/bed_vm.h"
+#include "run/bed_vm_core.h"
 #include "run/cell.h"
 #include "tests/bench/spread.h"
 #include "vm/relay.h"
@@ -90,6 +92,27 @@ static int counted_scan(struct bed *bed, bool deep, json_t **ret, struct err *er
 }
 
 static char accelerator[32] = "none";
+static clockid_t qemu_clock;
+static int64_t cpu_began_ns, cpu_used_ns; /* of QEMU: until the first command after the workload */
+
+static int64_t cpu_ns(void)
+{
+	struct timespec ts = {0};
+
+	clock_gettime(qemu_clock, &ts);
+	return ts.tv_sec * NS_PER_SEC + ts.tv_nsec;
+}
+
+static int (*real_run)(struct bed *bed, const char *line, const char *const *env,
+	int64_t timeout_ms, bool daemons, struct command_result *ret, struct err *err);
+
+static int clocked_run(struct bed *bed, const char *line, const char *const *env,
+	int64_t timeout_ms, bool daemons, struct command_result *ret, struct err *err)
+{
+	if (!cpu_used_ns)
+		cpu_used_ns = cpu_ns() - cpu_began_ns;
+	return real_run(bed, line, env, timeout_ms, daemons, ret, err);
+}
 
 static int open_bed(struct bed **ret, const struct plan *plan, const char *dir, bed_event_fn fn,
 	void *arg, void *watched, struct err *err)
@@ -101,7 +124,12 @@ static int open_bed(struct bed **ret, const struct plan *plan, const char *dir, 
 	own_ops = *(*ret)->ops;
 	real_scan = own_ops.scan;
 	own_ops.scan = *(const bool *)watched ? counted_scan : NULL;
+	real_run = own_ops.run;
+	own_ops.run = clocked_run;
 	(*ret)->ops = &own_ops;
+	if (!rc && !clock_getcpuclockid(machine_pid(((struct vm_bed *)*ret)->machine), &qemu_clock))
+		cpu_began_ns = cpu_ns();
+	cpu_used_ns = 0;
 	if (!rc)
 		snprintf(accelerator, sizeof(accelerator), "%s", own_ops.describe(*ret));
 	return rc;
@@ -160,23 +188,26 @@ static int measure_once(
 
 static int measure_cost(struct plan *plan, const char *top, size_t pairs, struct err *err)
 {
-	static struct values ratios, with;
+	static struct values ratios, with, cpu;
 	int rc = 0;
 
 	for (size_t i = 0; i < pairs && !rc; i++) {
-		double s[2] = {0};
+		double s[2] = {0}, cpu_s[2] = {0};
 
 		for (size_t k = 0; k < 2 && !rc; k++) {
 			bool watched = (i + k) % 2;
 
 			rc = measure_once(plan, top, watched, &s[watched], err);
+			cpu_s[watched] = (double)cpu_used_ns / (double)NS_PER_SEC;
 		}
 		if (rc)
 			return rc;
 		add(&ratios, s[1] / s[0]);
 		add(&with, s[1]);
+		add(&cpu, cpu_s[1] / cpu_s[0]);
 	}
 	print_row("400 mails, with the watch over without", accelerator, "", &ratios);
+	print_row("processor time of QEMU, likewise", accelerator, "", &cpu);
 	print_row("400 mails, with the watch", accelerator, "s", &with);
 	print_row("a look", accelerator, "ms", &shallow_ms);
 	print_row("a deep look", accelerator, "ms", &deep_ms);

@@ -125,5 +125,31 @@ static void a_store_with_longer_timers_is_given_more_time(void)
 		CHECK(adjudication_limit_s(&limits[i].timers) == limits[i].want_s);
 }
 
-CHECK_MAIN(CHECK_CASE(the_first_recovery_is_told_with_its_cause),
+static void what_tells_how_it_is_answers_nobody(void)
+{
+	static const struct {
+		const char *text;
+		bool informs;
+	} texts[] = {
+		{"* OK Waiting for authentication process to respond..\r\n", true},
+		{"* OK still here\r\n* no [ALERT] soon\r\n", true},
+		{"* BAD you\r\n* OK\r\n", false}, /* the second is cut short: who knows */
+		{"* OK Waiting\r\na1 OK logged in\r\n", false},
+		{"* BYE too late\r\n", false},
+		{"* 5 EXISTS\r\n", false},
+		{"a1 NO no\r\n", false},
+		{"250 ok\r\n", false},
+		{"+OK\r\n", false},
+		{"+ go on\r\n", false},
+		{"\r\n", false},
+		{"", false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		if (!CHECK_INT(adjudication_informs(texts[i].text), texts[i].informs))
+			fprintf(stderr, "%s\n", texts[i].text);
+}
+
+CHECK_MAIN(CHECK_CASE(what_tells_how_it_is_answers_nobody),
+	CHECK_CASE(the_first_recovery_is_told_with_its_cause),
 	CHECK_CASE(a_store_with_longer_timers_is_given_more_time))

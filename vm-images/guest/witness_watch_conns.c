@@ -1,6 +1,6 @@
 /*
- * The connections of a watch (witness_watch.c): a packet socket sees what the guest sends, and the first
- * bytes of an answer, or the end, are told.
+ * The connections of a watch (witness_watch.c): a packet socket sees what the guest sends; what is new of it, or
+ * the end, is told.
  */
 #include "witness.h"
 
@@ -24,9 +24,10 @@
 struct watched_conn {
 	uint16_t port, peer_port;
 	struct in_addr peer;
-	uint32_t unacked; /* bytes that may be sent once more, from `base` on */
-	uint32_t base;
-	bool based, known, answered, closed;
+	uint32_t unacked; /* bytes that may be sent once more, from the first packet on */
+	uint32_t next;	  /* sequence number up to which nothing is news, once `based` */
+	bool based, known, closed;
+	unsigned int told;
 };
 
 static struct {
@@ -106,9 +107,9 @@ static void tell_sent(struct watched_conn *conn, const char *payload, size_t len
 	char peer[64], text[INET_ADDRSTRLEN];
 	auto_out out = {0};
 
-	if ((len ? conn->answered : true) && (end ? conn->closed : true))
+	if ((len ? conn->told >= WATCH_SENT_MAX : true) && (end ? conn->closed : true))
 		return;
-	conn->answered |= len > 0;
+	conn->told += len > 0;
 	conn->closed |= end;
 	inet_ntop(AF_INET, &conn->peer, text, sizeof(text));
 	snprintf(peer, sizeof(peer), "%s:%u", text, conn->peer_port);
@@ -121,15 +122,18 @@ static void tell_sent(struct watched_conn *conn, const char *payload, size_t len
 	event_send(&out, WAIT);
 }
 
-/* What was sent before the watch began comes again, as nobody acknowledges it: that is no news. */
+/* What was sent before comes again, as nobody acknowledges it: that is no news. */
 static bool is_news(struct watched_conn *conn, uint32_t seq, size_t len)
 {
-	if (!conn->unacked)
-		return true;
+	uint32_t end = seq + (uint32_t)len;
+
 	if (!conn->based)
-		conn->base = seq;
+		conn->next = seq + conn->unacked;
 	conn->based = true;
-	return seq + (uint32_t)len - conn->base > conn->unacked;
+	if ((int32_t)(end - conn->next) <= 0)
+		return false;
+	conn->next = end;
+	return true;
 }
 
 static void look_at_packet(const char *bytes, size_t size)
