@@ -165,7 +165,6 @@ static void save_texts(const char *dir)
 			"{\"t\":2,\"ev\":\"imap\",\"s\":1,\"told\":[{\"expunge\":1},{\"vanished\":"
 			"\"2:3\"}]}\n"
 			"{\"t\":2,\"ev\":\"imap\",\"s\":1,\"done\":\"r3\",\"status\":\"OK\"}\n"},
-		{"fuzz_file_list", "\20/srv/mail/u1/a 5\naGVsbG8="},
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(texts); i++) {
@@ -175,6 +174,20 @@ static void save_texts(const char *dir)
 		buf_add_str(&out, texts[i].text);
 		save(&out, path);
 	}
+}
+
+/* The first byte, a digit, is both where the list ends and the size of its first file. */
+static void save_file_list(const char *dir)
+{
+	auto_free char *path = place(dir, "fuzz_file_list", 0);
+	auto_buf struct buf out = {0};
+
+	buf_add_str(&out, "5 /srv/mail/u1/a");
+	buf_addc(&out, '\0');
+	buf_addf(&out, "6 /srv/mail/u1/%*s", '5' - 17 - 16, "b");
+	buf_addc(&out, '\0');
+	buf_add_str(&out, "aGVsbG8=hello");
+	save(&out, path);
 }
 
 static const struct tls_way tls_ways[] = {
@@ -191,6 +204,7 @@ void make_seeds(const char *dir)
 
 	save_frames(frames);
 	save_texts(dir);
+	save_file_list(dir);
 	for (unsigned int n = 0; n < CAPTURES * MAIL_PROTOCOLS; n++) {
 		struct talk talk = talk_make(&rng, (enum mail_protocol)(n / CAPTURES));
 		auto_free char *capture = place(dir, "fuzz_net_capture", n);
