@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "diagnose/diagnose.h"
 #include "run/bed_vm.h"
+#include "run/bed_vm_core.h"
 #include "run/rig_programs.h"
 #include "run/stacks.h"
 #include "run/target_load.h"
@@ -52,6 +53,8 @@ struct asked {
 	size_t command_count;
 	enum visit_at at;
 };
+
+static const char *dump_dir; /* where .dump puts its file */
 
 /* ---- what can be asked inside ---- */
 
@@ -168,6 +171,18 @@ static void start_gdb(const struct visit_place *place)
 			port);
 }
 
+static void dump_memory(const struct visit_place *place)
+{
+	auto_free char *path = text_fmt("%s/memory-%d.kdump", dump_dir, (int)getpid());
+	struct err err = {0};
+
+	if (vm_dump_memory(place->machine, path, &err)) {
+		printf("mailrig: %s\n", err.text);
+		return;
+	}
+	printf("%s   (for crash(8))\n", path);
+}
+
 static void tell_tasks(const struct visit_place *place)
 {
 	run_line(place,
@@ -187,6 +202,7 @@ static const struct {
 		tell_tasks},
 	{".wire", "replies that were owed when the copy was made", tell_wire},
 	{".gdb", "let gdb in, on a port of 127.0.0.1", start_gdb},
+	{".dump", "write the machine's memory to a file", dump_memory},
 	{".exit", "leave, as the end of input does; the machine is gone then", NULL},
 };
 
@@ -363,6 +379,7 @@ int cmd_shell(int argc, char **argv)
 	if (argc - optind > 1)
 		return cmd_misused("shell", "it takes one cell or target");
 	asked.word = argv[optind];
+	dump_dir = asked.results;
 	root = plan_root(&err);
 	if (!root)
 		return cmd_fail(EXIT_TROUBLE, &err);

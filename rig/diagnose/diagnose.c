@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "diagnose/dot_lock.h"
 #include "diagnose/futex.h"
 #include "diagnose/picture.h"
 
@@ -168,6 +169,8 @@ void diagnose(const struct diagnose_input *input, struct diagnosis *ret)
 	weigh_work(&d);
 	say_work(&d);
 	judge(&d);
+	if (ret->hang_class && !d.in->died)
+		say_dot_locks(&d);
 	say_unread(&d);
 	if (ret->hang_class)
 		ret->graph = picture_of(&d);

@@ -34,6 +34,7 @@ struct diagnose_input {
 	size_t parked_count;
 	const json_t *
 		died; /* array of the witness's "died" events that the rig did not cause, or NULL */
+	const json_t *dot_locks;     /* as dot_locks_read() gives them, or NULL */
 	const struct target *target; /* roles; NULL: file names */
 	const char *const
 		*ours; /* beginnings of program paths that are the rig's, NULL-terminated */

@@ -90,6 +90,15 @@ int vm_adjudicate(struct bed *bed, const char *name, const struct bed_patience *
 	json_t **ret, struct err *err);
 void vm_branches_close(struct vm_bed *bed);
 
+void vm_add_root(struct buf *line, const char *glob); /* bed_vm_files.c: " PLACE" to search from */
+
+/* bed_vm_around.c: what stands around a hang, into files of `dir`: dot-locks, what the kernel says is blocked. */
+int vm_around(struct vm_bed *bed, const char *dir, const json_t *scan, struct err *err);
+/* ... and what can be had of a machine whose witness does not answer: registers, and memory if asked for. */
+void vm_beyond_help(struct vm_bed *bed, const char *dir);
+/* The whole memory as kdump-zlib, which crash(8) reads: as big as what the guest uses. The machine stands still. */
+int vm_dump_memory(struct machine *machine, const char *path, struct err *err);
+
 /* bed_vm_evidence.c */
 int vm_scan(struct bed *bed, bool deep, json_t **ret, struct err *err);
 int vm_evidence(struct bed *bed, const char *dir, struct err *err);

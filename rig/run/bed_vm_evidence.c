@@ -90,5 +90,10 @@ int vm_evidence(struct bed *bed, const char *dir, struct err *err)
 	if (rc || b->halted || vm_power_off(b))
 		return rc;
 	rc = vm_scan(bed, true, &scan, err);
-	return rc ? rc : save_scan(dir, scan, err);
+	if (rc) {
+		vm_beyond_help(b, dir);
+		return rc;
+	}
+	rc = save_scan(dir, scan, err);
+	return rc ? rc : vm_around(b, dir, scan, err);
 }

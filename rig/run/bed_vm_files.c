@@ -17,7 +17,7 @@
 #define DATA_FILE   "/run/rig-files.data"
 
 /* A glob of the target as a place to search from: any user, any depth. */
-static void add_root(struct buf *line, const char *glob)
+void vm_add_root(struct buf *line, const char *glob)
 {
 	static const char mark[] = "{user}";
 	const char *user = strstr(glob, mark);
@@ -55,7 +55,7 @@ static int copy(struct bed *bed, const char *const *globs, bool live, struct err
 
 	buf_add_str(&line, ": >" LIST_FILE "; find");
 	for (; *globs; globs++)
-		add_root(&line, *globs);
+		vm_add_root(&line, *globs);
 	buf_addf(&line,
 		" -type f '(' -path '*/new/*' -o -path '*/cur/*' ')' -fprintf " LIST_FILE
 		" '%%s %%p\\0' -print0 2>/dev/null | xargs -0 -r cat | head -c %u >" DATA_FILE,

@@ -1,5 +1,6 @@
 #include "run/hang.h"
 
+#include "api/ledger.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -14,7 +15,8 @@
 #define PARKED_MAX   64
 #define OWED_LIMIT \
 	0.9 /* of what the cell held to be overdue: the two clocks are read one after the other */
-#define BEFORE_S 0.5 /* evidence so long before the event that a law names still belongs to it */
+#define STARVED_BEFORE_S 1.0
+#define BEFORE_S	 0.5 /* evidence so long before the event that a law names still belongs to it */
 
 /* Laws that a hang breaks; the others are broken by what a hang leads to. */
 static const char *const hang_laws[] = {"H1", "H2", "H3", "H4", "H6", NULL};
@@ -133,11 +135,19 @@ static size_t read_parked(const json_t *input, int parked[PARKED_MAX])
 	return count;
 }
 
+/* Just now: who is late for longer is not late for that. */
+static bool was_starved(const struct history *history, double t)
+{
+	return history && history->ledger &&
+	       ledger_starved(history->ledger, t - STARVED_BEFORE_S, t);
+}
+
 static void diagnose_instant(struct explaining *x, struct instant *at)
 {
 	auto_json json_t *scan = load(x, at->name, "scan.json");
 	auto_json json_t *earlier = load(x, at->name, "earlier.json");
 	auto_json json_t *input = load(x, at->name, "input.json");
+	auto_json json_t *around = load(x, at->name, "around.json");
 	auto_json json_t *wire = load(x, at->name, "owed.json");
 	auto_json json_t *owed = all_owed(wire, json_object_get(input, "ops"));
 	auto_json json_t *died = deaths(x->history, at->t);
@@ -161,6 +171,8 @@ static void diagnose_instant(struct explaining *x, struct instant *at)
 			.parked = parked,
 			.parked_count = read_parked(input, parked),
 			.died = json_array_size(died) ? died : NULL,
+			.starved = was_starved(x->history, at->t),
+			.dot_locks = json_object_get(around, "dot_locks"),
 			.target = x->plan->target,
 			.ours = rig_programs,
 		},

@@ -1,4 +1,5 @@
 /* What the cell looks like now: scans, and what is saved of them beside what the rig itself knows. */
+#include "run/evidence_keep.h"
 #include "run/watch_core.h"
 
 #include "base/clock.h"
@@ -182,13 +183,22 @@ static int save_instants(struct cell *cell, const char *dir, const char *why, js
 	return rc;
 }
 
+static int finish(const struct cell *cell, const char *dir, struct err *err)
+{
+	auto_free char *logs = path_join(cell->dir, "logs");
+	uint64_t bytes;
+	int rc = evidence_log_tail(logs, dir, err);
+
+	return rc ? rc : evidence_bound(dir, EVIDENCE_BYTES_MAX, &bytes, err);
+}
+
 bool watch_save(struct cell *cell, const char *name, const char *why, json_t *first, bool twice)
 {
 	auto_free char *base = path_join(cell->dir, "evidence");
 	auto_free char *dir = path_join(base, name);
 	struct err err = {0};
 
-	if (save_instants(cell, dir, why, first, twice, &err)) {
+	if (save_instants(cell, dir, why, first, twice, &err) || finish(cell, dir, &err)) {
 		history_add(cell->recorder, "note", "{ss so}", "evidence", name, "text",
 			json_text(err.text));
 		return false;

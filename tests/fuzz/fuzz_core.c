@@ -1,7 +1,8 @@
 /*
- * What a hostile guest may leave of a death: the head of a core, its maps, and what it says was freed
- * (rig/vm/core_file.h, rig/vm/free_journal.h). The first byte chooses.
+ * What a hostile guest may leave of a death: the head of a core, its maps, what it says was freed,
+ * and its dot-locks (rig/vm/core_file.h, rig/vm/free_journal.h, rig/diagnose/dot_lock.h). The first byte chooses.
  */
+#include "diagnose/dot_lock.h"
 #include "vm/core_file.h"
 #include "vm/free_journal.h"
 
@@ -52,6 +53,14 @@ static void journal(const char *text, size_t len)
 	free_journal_free(&freed);
 }
 
+static void dot_locks(const char *text, size_t len)
+{
+	json_t *locks = dot_locks_read(text, len);
+
+	assert(json_array_size(locks) <= DOT_LOCKS_MAX);
+	json_decref(locks);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	char *copy;
@@ -61,12 +70,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	copy = malloc(len); /* so that a byte too far is seen */
 	memcpy(copy, bytes + 1, len - 1);
 	copy[len - 1] = '\0';
-	if (bytes[0] % 3 == 0)
+	if (bytes[0] % 4 == 0)
 		core(copy, len - 1);
-	else if (bytes[0] % 3 == 1)
+	else if (bytes[0] % 4 == 1)
 		maps(copy);
-	else
+	else if (bytes[0] % 4 == 2)
 		journal(copy, len - 1);
+	else
+		dot_locks(copy, len - 1);
 	free(copy);
 	return 0;
 }
