@@ -13,6 +13,6 @@
 
 /* The last lines of each file of `logs` (a folder; none: no error) into DIR/log-tail.txt. */
 int evidence_log_tail(const char *logs, const char *dir, struct err *err);
-/* Takes away what says the same in other words, then the earlier instant, until the folder is small enough; what went is
- * written to DIR/left-out.txt. `ret_bytes`: how big it is now. */
+/* Takes away what says the same in other words, then the earlier instant, until the folder is small enough; what
+ * went is written to DIR/left-out.txt. `ret_bytes`: how big it is now. */
 int evidence_bound(const char *dir, uint64_t max_bytes, uint64_t *ret_bytes, struct err *err);
