@@ -228,7 +228,6 @@ static void faults_off(struct cell *cell)
 	limit = began + recover_ms(cell) * NS_PER_MS;
 	while (cell->pending && cell_now(cell) < limit && !cell_ended(cell))
 		cell_wait(cell, limit);
-	cell->all_back = cell->pending == 0;
 	history_add(cell->recorder, "recovered", "{sb sf si}", "all", (int)(cell->pending == 0),
 		"took_s", (double)(cell_now(cell) - began) / (double)NS_PER_SEC, "pending",
 		(int)cell->pending);
@@ -320,12 +319,12 @@ static void live(struct cell *cell)
 		whole = settle(cell);
 	watch_stop(cell);
 	close_wire(cell);
-	watch_adjudicate(cell);
-	watch_close(cell);
 	if (interrupted)
 		cell_trouble(cell, "interrupted", "the run was interrupted");
 	else if (!cell->broken && whole)
 		cell_phase(cell, "end");
+	watch_adjudicate(cell);
+	watch_close(cell);
 }
 
 /* What is left of a life that was cut short by a power cut. */

@@ -111,7 +111,6 @@ struct cell {
 	int64_t progress_ns;	     /* an operation ended or a step changed last then */
 	size_t running_finite;	     /* finite workload sessions not yet done */
 	bool faults_off;	     /* steps heal now */
-	bool all_back;		     /* nothing was pending once they had */
 	bool asks_queue;	     /* somebody looks at the queue in passing */
 	bool enough;		     /* open-ended workload ends now */
 	bool cut;		     /* sessions are being cut: what is pending never came back */

@@ -38,8 +38,8 @@ void watch_start(struct cell *cell);
 void watch_stop(struct cell *cell); /* nothing is looked at any more */
 void watch_close(struct cell *cell);
 
-/* The cell is over: says of each copy that was kept whether its hang ends by itself (`adjudged` in the history). For
- * at most ADJUDICATE_HOST_MS (adjudicate.h). After watch_stop(). */
+/* The cell is over: says of each copy that was kept of what is a finding whether that hang ends by itself
+ * (`adjudged` in the history). For at most ADJUDICATE_HOST_MS (adjudicate.h). After watch_stop(). */
 void watch_adjudicate(struct cell *cell);
 
 /* Saves what the cell looks like now as evidence/NAME; `twice`: two instants. */

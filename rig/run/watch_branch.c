@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "run/adjudicate.h"
 #include "run/hang.h"
+#include "run/judge.h"
 
 #include <string.h>
 
@@ -133,28 +134,31 @@ static bool is_superseded(const struct watch *w, const struct watch_branch *bran
 	return false;
 }
 
-static bool takes_an_agent(const struct cell *cell)
+/* What was suspected while a fault was in force, and went on after it, is mostly no finding. */
+static bool is_found(const struct result *result, const struct watch_branch *branch)
 {
-	for (size_t i = 0; i < cell->step_count; i++)
-		if (cell->steps[i].fault && cell->steps[i].fault->family == FAMILY_DISABLED_MTA)
+	for (size_t i = 0; i < result->finding_count; i++)
+		if (!strcmp(result->findings[i].signature, branch->signature))
 			return true;
 	return false;
-}
-
-/* What stood still under a fault and came back at its end is no finding, unless the fault was one that those who stood
- * still do not need (H3). */
-static bool is_needed(const struct cell *cell, const struct watch_branch *branch)
-{
-	return !branch->in_force || !cell->all_back || takes_an_agent(cell);
 }
 
 void watch_adjudicate(struct cell *cell)
 {
 	struct watch *w = cell->watch;
 	int64_t deadline_ns = deadline_in_ms(ADJUDICATE_HOST_MS);
+	struct result result = {0};
+	struct err err = {0};
 
-	for (size_t i = 0; w && i < w->branch_count; i++)
-		if (w->branches[i].saved && is_needed(cell, &w->branches[i]) &&
-			!is_superseded(w, &w->branches[i]))
+	if (!w || !w->branch_count || cell_interrupted())
+		return;
+	if (judge_cell(cell->dir, &result, &err)) {
+		log_line("watch: %s", err.text);
+		return;
+	}
+	for (size_t i = 0; i < w->branch_count; i++)
+		if (w->branches[i].saved && !is_superseded(w, &w->branches[i]) &&
+			is_found(&result, &w->branches[i]))
 			run_on(w, &w->branches[i], (deadline_ns - clock_mono_ns()) / NS_PER_MS);
+	result_free(&result);
 }

@@ -178,6 +178,22 @@ static void what_only_waits_for_the_fault_is_not_kept(void)
 	end(&r);
 }
 
+/* The same scan, but the store goes on after the freeze: there is no finding that the copy could speak for. */
+static void a_copy_of_what_is_no_finding_is_not_asked(void)
+{
+	struct run r = {.wish = {.healthy = "idle-store",
+				.hangs = "queue-behind-event",
+				.always_hangs = true,
+				.recovery = "permanent"}};
+
+	begin(&r, fixture_plan_on(target_yaml, long_freeze_yaml));
+	CHECK_STR(verdict_name(r.result.verdict), "PASS");
+	CHECK_INT(r.wish.branches, 1);
+	CHECK_INT(r.wish.adjudged, 0);
+	CHECK(!r.result.recovery);
+	end(&r);
+}
+
 /* In the freeze and after it: the second copy says more, so the first is not asked. */
 static void what_still_hangs_after_the_heal_is_kept_once_more(void)
 {
@@ -242,6 +258,7 @@ CHECK_MAIN(CHECK_CASE(a_healthy_store_is_looked_at_and_not_suspected),
 	CHECK_CASE(an_overdue_operation_is_told_kept_once_and_judged),
 	CHECK_CASE(a_cycle_is_told_before_anything_is_overdue),
 	CHECK_CASE(what_only_waits_for_the_fault_is_not_kept),
+	CHECK_CASE(a_copy_of_what_is_no_finding_is_not_asked),
 	CHECK_CASE(what_still_hangs_after_the_heal_is_kept_once_more),
 	CHECK_CASE(a_copy_that_cannot_be_had_is_said),
 	CHECK_CASE(what_is_repeated_is_not_judged_again))
