@@ -91,12 +91,17 @@ void files_look(struct cell *cell, bool running)
 	struct look look = {.cell = cell, .set = target_paths(cell->target, "mailbox")};
 	const char *globs[GLOBS_MAX + 1] = {0};
 	struct err err = {0};
+	size_t count = 0;
 	int rc;
 
 	if (!look.set || !bed_has(cell->bed, files))
 		return;
-	for (size_t i = 0; i < look.set->globs.count && i < GLOBS_MAX; i++)
-		globs[i] = look.set->globs.at[i];
+	/* A file that is no user's own, of a database that has all mail, says nothing of a mailbox. */
+	for (size_t i = 0; i < look.set->globs.count && count < GLOBS_MAX; i++)
+		if (strstr(look.set->globs.at[i], "{user}"))
+			globs[count++] = look.set->globs.at[i];
+	if (!count)
+		return;
 	look.id = history_new_id(cell->recorder);
 	rc = cell->bed->ops->files(cell->bed, globs, running, on_file, &look, &err);
 	if (rc)
