@@ -73,8 +73,8 @@ static bool may_ask_queue(struct cell *cell)
 	for (size_t i = 0; i < cell->step_count; i++) {
 		const struct step_run *step = &cell->steps[i];
 
-		if (step->fault && !step->fault->instant && step->state == STEP_IN_FORCE)
-			may &= step->fault->waits || step->fault->family == FAMILY_DISABLED_MTA;
+		if (step->fault && step->state == STEP_IN_FORCE)
+			may &= !(step->fault->is & FAULT_HALTS);
 	}
 	cell->asks_queue |= may;
 	pthread_mutex_unlock(&cell->lock);

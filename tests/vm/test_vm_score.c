@@ -89,7 +89,7 @@ static void every_variant_of_the_five_failures_gets_its_verdict(void)
 		if (starved(found))
 			continue;
 		if (!CHECK_STR(json_get_text(found, "verdict", "none"), want) ||
-			!(json_get_bool(row, "as_expected", false) || is_not_judged(found)))
+			!CHECK(json_get_bool(row, "as_expected", false) || is_not_judged(found)))
 			tell(row);
 		else if (!strcmp(want, "FAIL"))
 			check_ending(json_get_text(row, "id", ""), found);
