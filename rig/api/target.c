@@ -139,6 +139,7 @@ void target_free(struct target *target)
 	free(target->dir);
 	free(target->summary);
 	free(target->image);
+	free(target->capture);
 	text_list_free(&target->users);
 	text_list_free(&target->survives_power_cut);
 	text_list_free(&target->settings);

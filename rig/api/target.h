@@ -105,6 +105,7 @@ struct target {
 	char *image; /* folder of vm-images/ */
 	uint64_t memory_bytes;
 	uint32_t cpus;
+	char *capture; /* BPF expression: which frames of the NIC the rig looks at and keeps; NULL: all */
 	int64_t ready_within_ms;
 	struct text_list users; /* address USER@store, password = USER */
 	struct disk *disks;

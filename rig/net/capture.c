@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pcap/dlt.h>
 #include <pcap/pcap.h>
 #include <poll.h>
 #include <stdbool.h>
@@ -210,6 +211,20 @@ int capture_filter(struct capture *capture, const char *expression, struct err *
 		rc = err_set(
 			err, -EINVAL, "filter '%s': %s", expression, pcap_geterr(capture->pcap));
 	pcap_freecode(&program);
+	return rc;
+}
+
+int capture_check_filter(const char *expression, struct err *err)
+{
+	pcap_t *nothing = pcap_open_dead(DLT_EN10MB, LIVE_SNAPLEN);
+	struct bpf_program program;
+	int rc = 0;
+
+	if (pcap_compile(nothing, &program, expression, 1, PCAP_NETMASK_UNKNOWN))
+		rc = err_set(err, -EINVAL, "filter '%s': %s", expression, pcap_geterr(nothing));
+	else
+		pcap_freecode(&program);
+	pcap_close(nothing);
 	return rc;
 }
 

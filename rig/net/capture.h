@@ -31,6 +31,9 @@ void capture_close(struct capture *capture);
 /* Let only what the BPF expression selects through ("tcp port 25"). */
 int capture_filter(struct capture *capture, const char *expression, struct err *err);
 
+/* Whether it could be one for Ethernet: 0 or -EINVAL. */
+int capture_check_filter(const char *expression, struct err *err);
+
 /* The TLS secrets that the file holds, as far as it was read; none of a stream or an interface. Owned by the
  * capture; more may be added. capture_found_keys() is true once after more were found. */
 struct tls_keys *capture_keys(struct capture *capture);

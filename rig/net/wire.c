@@ -141,6 +141,8 @@ static void drain_one_writer(struct wire *wire)
 	setvbuf(file, NULL, _IOFBF, READ_BUFFER);
 	if (capture_open_stream(&capture, file, wire->fifo_path, NULL))
 		return;
+	if (wire->config.filter)
+		capture_filter(capture, wire->config.filter, NULL); /* wire_open() has checked it */
 	while (capture_next(capture, &frame, NULL) == 1) {
 		atomic_fetch_add(&wire->frames, 1);
 		frame_queue_put(wire->queue, RECORD_FRAME, wire->read_ns, frame.data,
@@ -333,7 +335,10 @@ static int start_threads(struct wire *wire, struct err *err)
 int wire_open(struct wire **ret, const struct wire_config *config, struct err *err)
 {
 	struct wire *wire = wire_new(config);
-	int rc = open_files(wire, err);
+	int rc = config->filter ? capture_check_filter(config->filter, err) : 0;
+
+	if (!rc)
+		rc = open_files(wire, err);
 
 	if (!rc)
 		rc = start_threads(wire, err);

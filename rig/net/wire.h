@@ -40,7 +40,8 @@ struct wire_config {
 	const char *capture_path;	   /* pcapng; NULL: none */
 	const struct dialogue_port *ports; /* borrowed until wire_close() */
 	size_t port_count;
-	bool only_ports; /* other ports are in the file alone */
+	bool only_ports;    /* other ports are in the file alone */
+	const char *filter; /* BPF; borrowed: other frames are neither told nor kept. NULL: none */
 	dialogue_fn fn;
 	void *arg;
 	/* Maps CLOCK_MONOTONIC to the clock of the events, called in the second

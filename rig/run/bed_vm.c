@@ -300,6 +300,7 @@ static int open_wire(struct vm_bed *b, const char *comment, char **ret_fifo, str
 		.ports = b->spec->wire_ports,
 		.port_count = b->spec->wire_port_count,
 		.only_ports = true,
+		.filter = b->bed.target->capture,
 		.fn = vm_on_dialogue,
 		.arg = b,
 		.clock_ns = wire_clock,

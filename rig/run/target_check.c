@@ -1,5 +1,6 @@
 /* What only the whole target can judge: names that are given twice, references, paths, scripts. */
 #include "base/fs.h"
+#include "net/capture.h"
 #include "run/target_parts.h"
 
 #include <string.h>
@@ -246,7 +247,11 @@ static void check_survives(const struct target_source *source)
 void target_check(const struct target_source *source)
 {
 	const struct target *target = source->target;
+	struct err err = {0};
 
+	if (target->capture && capture_check_filter(target->capture, &err))
+		mistakes_add(source->mistakes, node_line_of(source->root, "capture"),
+			"'capture' is no BPF expression: %s", err.text);
 	if (target->image && !fs_name_ok(target->image))
 		mistakes_add(source->mistakes, node_line_of(source->root, "image"),
 			"'image: %s' is no folder of vm-images", target->image);

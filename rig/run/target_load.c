@@ -199,6 +199,7 @@ static void take_target(const struct target_source *source, const struct raw_tar
 
 	take_text(raw->summary, &target->summary);
 	take_text(raw->image, &target->image);
+	take_text(raw->capture, &target->capture);
 	target->memory_bytes = MEMORY_DEFAULT;
 	target->cpus = 1;
 	target->ready_within_ms = READY_DEFAULT_MS;

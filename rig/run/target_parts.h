@@ -104,7 +104,7 @@ struct raw_paths {
 };
 
 struct raw_target {
-	char *summary, *image, *memory, *cpus, *ready_within;
+	char *summary, *image, *memory, *cpus, *ready_within, *capture;
 	char **users, **survives_power_cut;
 	unsigned int users_count, survives_power_cut_count;
 	struct raw_disk *disks;

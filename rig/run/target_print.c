@@ -133,6 +133,7 @@ json_t *target_to_json(const struct target *target)
 	put_size(json, "memory", target->memory_bytes);
 	put_count(json, "cpus", target->cpus);
 	put_duration(json, "ready_within", target->ready_within_ms);
+	put_text(json, "capture", target->capture);
 	put_words(json, "users", target->users.at, target->users.count);
 	put_machine(json, target);
 	put_commands(json, target);

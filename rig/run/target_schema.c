@@ -96,6 +96,7 @@ static const cyaml_schema_field_t target_fields[] = {
 	TEXT("memory", raw_target, memory),
 	TEXT("cpus", raw_target, cpus),
 	TEXT("ready_within", raw_target, ready_within),
+	TEXT("capture", raw_target, capture),
 	WORDS("users", raw_target, users),
 	ENTRIES("disks", disks, &disk_schema),
 	ENTRIES("services", services, &service_schema),

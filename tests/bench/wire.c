@@ -5,7 +5,7 @@
  *
  *	wire MAILRIG [MB] [SLICE_MB]		default 512 and 32
  *
- * Prints one line per measure, the last one of the live reader. The files are in $TMPDIR (or /tmp) and are removed.
+ * Prints one line per measure, the last two of the live reader: as fast as it goes, and paced. The files are in $TMPDIR (or /tmp) and are removed.
  */
 #include "base/buf.h"
 #include "base/clock.h"
@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 
 #define AT_A_TIME 20
@@ -203,6 +204,71 @@ static void report_live(const char *capture, off_t size)
 	unlink(kept);
 }
 
+/* ---- live, at many times the rate that a store reaches: how long QEMU would stand still ---- */
+
+#define PACED_BYTES_PER_S \
+	(20 << 20) /* the fastest cell on Postfix and Dovecot makes half a megabyte a second */
+#define TICK_NS	     INT64_C(1000000)
+#define STILL_MAX_MS 5.0
+
+/* The longest single wait of the writer, in nanoseconds. */
+static int64_t write_paced(const char *capture, int fifo)
+{
+	static char chunk[PACED_BYTES_PER_S / (NS_PER_SEC / TICK_NS)];
+	auto_close int file = open(capture, O_RDONLY | O_CLOEXEC);
+	auto_close int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	struct itimerspec every = {.it_interval.tv_nsec = TICK_NS, .it_value.tv_nsec = TICK_NS};
+	int64_t longest_ns = 0;
+	uint64_t ticks;
+	ssize_t n;
+
+	timerfd_settime(timer, 0, &every, NULL);
+	while ((n = read(file, chunk, sizeof(chunk))) > 0) {
+		int64_t began_ns = clock_mono_ns();
+
+		if (io_write_all(fifo, chunk, (size_t)n, CLOCK_NEVER, NULL))
+			abort();
+		if (clock_mono_ns() - began_ns > longest_ns)
+			longest_ns = clock_mono_ns() - began_ns;
+		if (read(timer, &ticks, sizeof(ticks)) != sizeof(ticks))
+			abort();
+	}
+	return longest_ns;
+}
+
+/* True if nothing was lost and the writer never stood still for too long. */
+static bool report_paced(const char *capture, off_t size)
+{
+	auto_free char *fifo = text_fmt("%s.fifo", capture);
+	auto_free char *kept = text_fmt("%s.kept", capture);
+	uint64_t events = 0;
+	struct wire_config config = {
+		.fifo_path = fifo, .capture_path = kept, .fn = no_event, .arg = &events};
+	int64_t began_ns = clock_mono_ns(), longest_ns;
+	struct wire *wire;
+	double seconds;
+	bool ok;
+	int fd;
+
+	if (wire_open(&wire, &config, NULL))
+		abort();
+	fd = open(fifo, O_WRONLY | O_CLOEXEC);
+	longest_ns = write_paced(capture, fd);
+	wire_flush(wire, deadline_in_ms(60000));
+	seconds = (double)(clock_mono_ns() - began_ns) / 1e9;
+	ok = !wire_dropped(wire) && (double)longest_ns / 1e6 <= STILL_MAX_MS;
+	printf("%-28s %7.1f MB  %7.2f s  %8.1f MB/s  dropped %llu of %llu frames, the writer stood "
+	       "still %.2f ms at most%s\n",
+		"live, paced", (double)size / 1e6, seconds, (double)size / 1e6 / seconds,
+		(unsigned long long)wire_dropped(wire), (unsigned long long)wire_frames(wire),
+		(double)longest_ns / 1e6, ok ? "" : ": FAILED");
+	close(fd);
+	if (wire_close(wire, NULL))
+		abort();
+	unlink(kept);
+	return ok;
+}
+
 int main(int argc, char **argv)
 {
 	const char *dir = getenv("TMPDIR");
@@ -211,6 +277,7 @@ int main(int argc, char **argv)
 	auto_free char *slice = text_fmt("%s.slice", whole);
 	off_t size, slice_size;
 	double ours, theirs;
+	bool ok;
 
 	if (argc < 2) {
 		fputs("usage: wire MAILRIG [MB] [SLICE_MB]\n", stderr);
@@ -229,7 +296,8 @@ int main(int argc, char **argv)
 		printf("tshark takes %.0f times the CPU time on the same file\n", theirs / ours);
 	}
 	report_live(slice, slice_size);
+	ok = report_paced(slice, slice_size);
 	unlink(whole);
 	unlink(slice);
-	return 0;
+	return ok ? 0 : 1;
 }

@@ -10,6 +10,7 @@
 #include "net/tls_keys.h"
 #include "net/wire.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pcap/dlt.h>
 #include <pthread.h>
@@ -306,6 +307,45 @@ static void writes_a_file_that_wireshark_reads(void)
 	CHECK_STR(names, "store.rig\n");
 }
 
+static void sees_only_what_its_filter_lets_through(void)
+{
+	const char *dir = check_dir();
+	auto_free char *fifo = path_join(dir, "f.fifo");
+	auto_free char *file = path_join(dir, "f.pcapng");
+	struct told told_here = {.lock = PTHREAD_MUTEX_INITIALIZER};
+	struct wire_config config = {.fifo_path = fifo,
+		.capture_path = file,
+		.ports = ports,
+		.port_count = 2,
+		.filter = "tcp prot 25",
+		.fn = on_event,
+		.arg = &told_here};
+	struct gen_conn mail = gen_conn(1, 25, false), other = gen_conn(2, 8080, false);
+	struct fixture f = {0};
+	struct err err = {0};
+	struct gen gen;
+
+	CHECK_INT(wire_open(&f.wire, &config, &err), -EINVAL);
+	CHECK_HAS(err.text, "filter 'tcp prot 25': ");
+	config.filter = "tcp port 25";
+	CHECK_INT(wire_open(&f.wire, &config, &err), 0);
+	f.writer = open(fifo, O_WRONLY | O_CLOEXEC);
+	gen_init(&gen, DLT_EN10MB);
+	gen_open(&gen, &mail);
+	gen_open(&gen, &other);
+	gen_text(&gen, &mail, GEN_SERVER, "220 hi\r\n");
+	gen_text(&gen, &other, GEN_CLIENT, "GET / HTTP/1.0\r\n\r\n");
+	write_head(&f);
+	write_frames(&f, &gen, 0);
+	CHECK_INT(wire_flush(f.wire, deadline_in_ms(WAIT_MS)), 0);
+	CHECK_INT(wire_frames(f.wire), 4);
+	CHECK_HAS(buf_text(&told_here.text), "220");
+	CHECK_INT(wire_close(f.wire, &err), 0);
+	close(f.writer);
+	gen_free(&gen);
+	buf_free(&told_here.text);
+}
+
 /* ---- TLS: frames and secrets come by two ways ---- */
 
 static const struct tls_way tls_ways[] = {
@@ -432,5 +472,6 @@ CHECK_MAIN(CHECK_CASE(tells_dialogues_while_frames_arrive_and_what_is_owed),
 	CHECK_CASE(takes_a_writer_after_one_that_said_nothing),
 	CHECK_CASE(survives_a_writer_of_nonsense), CHECK_CASE(closes_while_the_writer_goes_on),
 	CHECK_CASE(writes_a_file_that_wireshark_reads),
+	CHECK_CASE(sees_only_what_its_filter_lets_through),
 	CHECK_CASE(tells_what_tls_carries_once_the_secrets_come),
 	CHECK_CASE(keeps_the_secrets_in_front_of_the_frames))
