@@ -9,13 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KINDS_MAX      32
-#define SILENT_S       2.0 /* without any reply to anybody, while somebody waits */
-#define POINTS_MAX     12  /* of a queue's depth */
-#define TIMES_MAX      8   /* at which a service ended */
-#define PROGRAMS_MAX   16
-#define NAME_SHOWN     48
-#define WORK_AFTER_ALL "stop" /* the phase from which on no client waits */
+#define KINDS_MAX    32
+#define SILENT_S     2.0 /* without any reply to anybody, while somebody waits */
+#define POINTS_MAX   12	 /* of a queue's depth */
+#define TIMES_MAX    8	 /* at which a service ended */
+#define PROGRAMS_MAX 16
+#define NAME_SHOWN   48
 
 static void add_line(json_t *lines, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -41,12 +40,17 @@ struct silence {
 	bool ended;
 };
 
+/* From then on no client waits. */
 static double work_ends(const struct history *history)
 {
-	for (size_t i = 0; i < history->count; i++)
-		if (event_is(&history->events[i], "phase") &&
-			!strcmp(json_get_text(history->events[i].data, "name", ""), WORK_AFTER_ALL))
+	for (size_t i = 0; i < history->count; i++) {
+		const char *name = event_is(&history->events[i], "phase")
+					   ? json_get_text(history->events[i].data, "name", "")
+					   : "";
+
+		if (!strcmp(name, "drain") || !strcmp(name, "stop"))
 			return history->events[i].t;
+	}
 	return history->count ? history->events[history->count - 1].t : 0;
 }
 
@@ -133,6 +137,31 @@ static void add_services(json_t *lines, const struct history *history)
 		if (silence.to - silence.from >= SILENT_S)
 			add_silence(lines, name, &silence);
 	}
+}
+
+/* Mails that were offered and got no reply, as the connection ended or there was none. */
+static void add_unanswered(json_t *lines, const struct history *history)
+{
+	const struct ledger *ledger = history->ledger;
+	size_t offered = 0, unanswered = 0;
+	double first = 0, last = 0;
+
+	for (size_t i = 0; i < ledger->op_count; i++) {
+		const struct ledger_op *op = &ledger->ops[i];
+
+		if (op->mail == LEDGER_NONE || !op->end_line)
+			continue;
+		offered++;
+		if (op->code || op->gave_up || op->outcome == OUTCOME_OK)
+			continue;
+		first = unanswered++ ? first : op->end;
+		last = op->end;
+	}
+	if (unanswered)
+		add_line(lines,
+			"mail: %zu of %zu offered got no reply, the connection ended; "
+			"from %.1f to %.1f s",
+			unanswered, offered, first, last);
 }
 
 /* ---- the queue ---- */
@@ -241,8 +270,10 @@ json_t *symptoms_of(const struct history *history)
 {
 	json_t *lines = json_array();
 
-	if (history->ledger)
+	if (history->ledger) {
 		add_services(lines, history);
+		add_unanswered(lines, history);
+	}
 	add_queue(lines, history);
 	add_deaths(lines, history);
 	add_stop(lines, history);

@@ -63,6 +63,29 @@ static void a_silence_may_last_to_the_end(void)
 	CHECK_STR(line(lines, 1), "stop: timed out after 20.0 s, 2 processes left");
 }
 
+/* The first never came as far as a reply, the second did, the third still waits. */
+static void mail_without_a_reply_is_counted(void)
+{
+	auto_json json_t *lines = symptoms(
+		"{\"t\":0.0,\"ev\":\"begin\",\"id\":1,\"op\":\"smtp\",\"service\":\"smtp\","
+		"\"token\":\"a\","
+		"\"from\":\"x@y\",\"to\":[\"u1@store\"]}\n"
+		"{\"t\":0.4,\"ev\":\"end\",\"id\":1,\"op\":\"smtp\",\"token\":\"a\",\"code\":0,"
+		"\"outcome\":\"NO\",\"text\":\"connection reset by the store\"}\n"
+		"{\"t\":0.5,\"ev\":\"begin\",\"id\":2,\"op\":\"smtp\",\"service\":\"smtp\","
+		"\"token\":\"b\","
+		"\"from\":\"x@y\",\"to\":[\"u1@store\"]}\n"
+		"{\"t\":0.7,\"ev\":\"end\",\"id\":2,\"op\":\"smtp\",\"token\":\"b\",\"code\":550,"
+		"\"outcome\":\"NO\"}\n"
+		"{\"t\":0.8,\"ev\":\"begin\",\"id\":3,\"op\":\"smtp\",\"service\":\"smtp\","
+		"\"token\":\"c\","
+		"\"from\":\"x@y\",\"to\":[\"u1@store\"]}\n" PHASE("1.0", "drain"));
+
+	CHECK_INT(json_array_size(lines), 1);
+	CHECK_STR(line(lines, 0),
+		"mail: 1 of 2 offered got no reply, the connection ended; from 0.4 to 0.4 s");
+}
+
 static void a_queue_is_told_over_time_if_there_was_anything_in_it(void)
 {
 	auto_json json_t *grows = symptoms("{\"t\":1.0,\"ev\":\"queue\",\"depth\":0}\n"
@@ -103,7 +126,7 @@ static void what_is_told_is_bounded(void)
 
 CHECK_MAIN(CHECK_CASE(a_service_that_answers_soon_has_no_symptom),
 	CHECK_CASE(a_silence_is_from_the_first_that_waits_to_the_next_answer),
-	CHECK_CASE(a_silence_may_last_to_the_end),
+	CHECK_CASE(a_silence_may_last_to_the_end), CHECK_CASE(mail_without_a_reply_is_counted),
 	CHECK_CASE(a_queue_is_told_over_time_if_there_was_anything_in_it),
 	CHECK_CASE(deaths_are_counted_by_program_and_the_rigs_own_are_none),
 	CHECK_CASE(what_is_told_is_bounded))
