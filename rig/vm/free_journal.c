@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/hex.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -9,27 +10,6 @@
 
 #define FIELDS		10
 #define RECORD_LINE_MAX (2 * FREE_STACK_MAX + 256)
-
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static size_t read_hex(const char *hex, char bytes[FREE_STACK_MAX])
-{
-	size_t len = 0;
-
-	for (; len < FREE_STACK_MAX; hex += 2, len++) {
-		int high = hex_value(hex[0]), low = high < 0 ? -1 : hex_value(hex[1]);
-
-		if (low < 0)
-			break;
-		bytes[len] = (char)(high << 4 | low);
-	}
-	return len;
-}
 
 static bool read_line(const char *line, struct free_record *ret)
 {
@@ -45,7 +25,7 @@ static bool read_line(const char *line, struct free_record *ret)
 		return false;
 	ret->again = again;
 	ret->held = held;
-	ret->stack_len = read_hex(line + at, ret->stack);
+	ret->stack_len = hex_read(line + at, strlen(line + at), ret->stack, sizeof(ret->stack));
 	return ret->address && ret->tid > 0 && ret->size <= UINT64_MAX - ret->address;
 }
 

@@ -1,5 +1,6 @@
 /* The verbs of the witness, typed. */
 #include "base/clock.h"
+#include "base/hex.h"
 #include "base/json.h"
 #include "vm/witness.h"
 #include "vm/witness_wire.h"
@@ -215,20 +216,14 @@ int witness_exits(struct witness *w, bool watch, int64_t deadline_ns, json_t **r
 	return 0;
 }
 
-static int hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static int add_unhexed(const char *hex, size_t len, struct buf *out, struct err *err)
 {
-	for (size_t i = 0; i + 1 < len; i += 2) {
-		int high = hex_digit(hex[i]), low = hex_digit(hex[i + 1]);
+	size_t count = hex_read(hex, len, buf_reserve(out, len / 2 + 1), len / 2);
 
-		if (high < 0 || low < 0)
-			return err_set(err, -EPROTO, "the witness's answer to 'read' is no hex");
-		buf_addc(out, (char)(high << 4 | low));
-	}
+	if (count != len / 2)
+		return err_set(err, -EPROTO, "the witness's answer to 'read' is no hex");
+	out->len += count;
+	out->data[out->len] = '\0';
 	return 0;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/hex.h"
 #include "vm/core_file.h"
 #include "vm/free_journal.h"
 
@@ -161,6 +162,24 @@ static void a_file_of_the_maps_stands_where_its_first_byte_is(void)
 	mapped_files_free(&files);
 }
 
+static void hex_ends_at_the_first_pair_that_is_none(void)
+{
+	static const struct {
+		const char *text;
+		size_t size, count;
+		unsigned char last;
+	} rows[] = {{"", 4, 0, 0}, {"0", 4, 0, 0}, {"00ff", 4, 2, 0xff}, {"00ff1", 4, 2, 0xff},
+		{"7fG0", 4, 1, 0x7f}, {"A0", 4, 0, 0}, {"0a0b0c", 2, 2, 0x0b}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		unsigned char out[4] = {0};
+		size_t count = hex_read(rows[i].text, strlen(rows[i].text), out, rows[i].size);
+
+		CHECK_INT(count, rows[i].count);
+		CHECK(!count || out[count - 1] == rows[i].last);
+	}
+}
+
 /* ---- what was freed ---- */
 
 static void read_text(const char *text, struct free_journal *ret)
@@ -255,6 +274,7 @@ CHECK_MAIN(CHECK_CASE(the_first_thread_of_a_core_is_the_one_that_died),
 	CHECK_CASE(only_a_fault_has_an_address),
 	CHECK_CASE(a_core_that_was_cut_anywhere_is_read_as_far_as_it_goes),
 	CHECK_CASE(a_file_of_the_maps_stands_where_its_first_byte_is),
+	CHECK_CASE(hex_ends_at_the_first_pair_that_is_none),
 	CHECK_CASE(a_line_of_the_journal_is_a_record),
 	CHECK_CASE(a_freed_block_is_found_by_what_points_into_it),
 	CHECK_CASE(of_two_blocks_the_surer_and_then_the_later_counts),

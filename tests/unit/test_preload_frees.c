@@ -4,6 +4,9 @@
  */
 #include "tests/unit/preload_fixture.h"
 
+#include "base/fs.h"
+#include "vm/free_journal.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -324,6 +327,37 @@ static void while_a_thread_is_held_the_first_free_of_a_block_is_kept(void)
 	CHECK(entry && entry->ns >= share_of(said.pid)->held_since);
 }
 
+/* The core helper, as the kernel runs it for a process that dies; its text is read as the rig reads it. */
+static void the_core_helper_writes_it_down_for_the_rig(void)
+{
+	auto_free char *witness = text_fmt(
+			       "%.*s/../guest/witness", (int)(strrchr(self, '/') - self), self),
+		       *cores = NULL, *file = NULL, *pid = NULL;
+	char *argv[] = {witness, (char *)"core", NULL, NULL, (char *)"9", NULL};
+	struct free_journal journal = {0};
+	const struct free_record *record;
+	auto_buf struct buf text = {0};
+	enum free_match match;
+	struct err err = {0};
+	struct said said;
+	bool again;
+
+	CHECK(entry_after("free_in_thread", &said, &again) != NULL);
+	cores = path_join(work, "cores");
+	pid = text_fmt("%d", said.pid);
+	file = text_fmt("%s/frees.%d", cores, said.pid);
+	argv[2] = (char *)work;
+	argv[3] = pid;
+	CHECK_INT(fs_mkdir_p(cores, &err), 0);
+	proc_run(argv, deadline_in_ms(WAIT_MS), NULL, 0, &err);
+	CHECK_INT(fs_read(file, FREE_TEXT_MAX, &text, &err), 0);
+	free_journal_read(buf_text(&text), text.len, &journal);
+	record = free_journal_find(&journal, said.address, true, &match);
+	CHECK(record && record->tid == said.tid && record->stack_len == FREES_STACK);
+	CHECK(record && record->age_ns > -NS_PER_SEC && !record->held && !record->again);
+	free_journal_free(&journal);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
@@ -334,6 +368,7 @@ int main(int argc, char **argv)
 		CHECK_CASE(a_forked_child_has_a_share_of_its_own),
 		CHECK_CASE(the_thread_is_the_one_that_freed),
 		CHECK_CASE(a_free_at_the_end_of_a_stack_reads_no_further),
+		CHECK_CASE(the_core_helper_writes_it_down_for_the_rig),
 		CHECK_CASE(while_a_thread_is_held_the_first_free_of_a_block_is_kept)};
 
 	return preload_main(kinds, ARRAY_SIZE(kinds), cases, ARRAY_SIZE(cases), argc, argv);
