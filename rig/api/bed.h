@@ -71,6 +71,7 @@ struct power_cut {
 	enum power_model model;
 	int64_t at_ns; /* on the bed's clock: the disks as they were then; INT64_MAX: now */
 	uint64_t seed;
+	bool put_back; /* the data disks are as save_disks() last found them, and everything else as it is */
 };
 
 struct power_loss {
@@ -233,6 +234,10 @@ struct bed_ops {
 	 * often connections, commands and dots met a mode other than "ok" so far. */
 	int (*sink_set)(struct bed *bed, const char *mode, struct err *err);
 	uint64_t (*sink_met)(struct bed *bed);
+
+	/* Remember the data disks as they are now, as a snapshot takes them: their file systems stand still for the
+	 * instant. */
+	int (*save_disks)(struct bed *bed, int64_t *ret_at_ns, struct err *err); /* bed's clock */
 
 	/* The power goes: the machine ends at once, connections and all; the clock stands still. Then it is
 	 * back: the machine boots from its disks alone, and nothing of the store runs. Both are

@@ -100,7 +100,8 @@ struct fault {
 	int (*fire)(struct fault_run *run, struct err *err);
 	bool waits;
 	bool watch; /* what meets it may be gone before the heal: polled each second while in force */
-	bool instant; /* done as soon as it fired: it has no time in force of its own */
+	bool instant;	   /* done as soon as it fired: it has no time in force of its own */
+	bool darkens_late; /* the same while it is healed alone */
 	bool darkens; /* nobody can reach the store from fire to heal, and after the heal it must be started */
 
 	/* Count what has met it so far into run->fired. Called after events of the bed and before heal. */

@@ -253,6 +253,7 @@ static const struct bed_ops vm_ops = {
 	.halt = vm_halt,
 	.stop_processes = vm_stop_processes,
 	.stopped = vm_stopped,
+	.save_disks = vm_save_disks,
 	.cut_power = vm_cut_power,
 	.restore_power = vm_restore_power,
 	.slow_disk = vm_slow_disk,

@@ -80,6 +80,7 @@ bool vm_power_off(struct vm_bed *bed);	 /* by the rig: silence is nothing to tel
 void vm_power_look(struct vm_bed *bed);	 /* something was seen on the wire */
 void vm_power_close(struct vm_bed *bed); /* before the machine */
 int vm_cut_power(struct bed *bed, const struct power_cut *cut, int64_t *ret_at_ns, struct err *err);
+int vm_save_disks(struct bed *bed, int64_t *ret_at_ns, struct err *err);
 int vm_restore_power(struct bed *bed, struct power_loss *ret, struct err *err);
 int vm_tail_logs(struct vm_bed *bed, struct err *err); /* bed_vm.c */
 

@@ -27,7 +27,8 @@
 struct vm_power {
 	struct vm_bed *bed;
 	struct write_watch *watch;
-	struct write_view view; /* of the cut */
+	struct write_view view;	 /* of the cut */
+	struct write_view saved; /* by vm_save_disks() */
 	struct power_cut cut;
 	atomic_bool off;
 	bool was_cut, restored;
@@ -52,7 +53,7 @@ bool vm_power_wanted(const struct plan *plan)
 	for (size_t i = 0; i < plan->scenario->step_count; i++) {
 		const struct fault *fault = fault_find(plan->scenario->steps[i].what);
 
-		if (fault && fault->family == FAMILY_POWER)
+		if (fault && (fault->darkens || fault->darkens_late))
 			return true;
 	}
 	return false;
@@ -165,6 +166,27 @@ void vm_power_close(struct vm_bed *b)
 	b->power = NULL;
 }
 
+/* ---- a snapshot of the data disks ---- */
+
+int vm_save_disks(struct bed *bed, int64_t *ret_at_ns, struct err *err)
+{
+	struct vm_bed *b = of(bed);
+	struct vm_power *power = b->power;
+	struct err why = {0};
+	int rc, thawed;
+
+	if (!power || power->was_cut)
+		return err_set(err, -EINVAL, "this bed was not opened for a snapshot");
+	rc = bed->ops->freeze(bed, NULL, err);
+	*ret_at_ns = vm_bed_clock(b, clock_mono_ns());
+	if (!rc) /* nothing is later while the file systems stand still */
+		write_watch_since(power->watch, clock_mono_ns(), &power->saved);
+	thawed = bed->ops->thaw(bed, &why);
+	if (!rc && thawed)
+		rc = err_set(err, thawed, "after the snapshot: %s", why.text);
+	return rc;
+}
+
 /* ---- the cut ---- */
 
 int vm_cut_power(struct bed *bed, const struct power_cut *cut, int64_t *ret_at_ns, struct err *err)
@@ -174,13 +196,19 @@ int vm_cut_power(struct bed *bed, const struct power_cut *cut, int64_t *ret_at_n
 	int64_t paused = machine_paused_ns(b->machine);
 	int64_t at_mono =
 		cut->at_ns == INT64_MAX ? CLOCK_NEVER : cut->at_ns + b->origin_ns + paused;
-	int rc;
+	int rc = 0;
 
 	if (!power)
 		return err_set(err, -EINVAL, "this bed was not opened for a power cut");
+	if (cut->put_back && !power->saved.mono_ns)
+		return err_set(err, -EINVAL, "there is no snapshot to be put back");
 	if (power->was_cut)
 		return power->restored ? err_set(err, -EALREADY, "the power of a cell is cut once")
 				       : 0;
+	if (cut->put_back && !power->was_cut)
+		rc = write_out(b, err); /* what is not put back must not lose anything */
+	if (rc)
+		return rc;
 	power->was_cut = true;
 	power->cut = *cut;
 	atomic_store(&power->off, true);
@@ -194,6 +222,16 @@ int vm_cut_power(struct bed *bed, const struct power_cut *cut, int64_t *ret_at_n
 }
 
 /* ---- the power's return ---- */
+
+/* How far the log of that disk counts. */
+static uint64_t kept_bytes(const struct vm_power *power, size_t disk)
+{
+	const struct vm_bed *b = power->bed;
+	const char *name = machine_spec(b->machine)->disks[disk].name;
+
+	return power->cut.put_back && target_disk(b->bed.target, name) ? power->saved.bytes[disk]
+								       : power->view.bytes[disk];
+}
 
 static enum write_keep keep_of(enum power_model model)
 {
@@ -218,7 +256,7 @@ static int make_layers(struct vm_power *power, struct err *err)
 	for (size_t i = 0; i < spec->disk_count; i++) {
 		struct rng rng = rng_stream(power->cut.seed, spec->disks[i].name);
 
-		cuts[i] = (struct write_cut){.bytes = power->view.bytes[i],
+		cuts[i] = (struct write_cut){.bytes = kept_bytes(power, i),
 			.keep = keep_of(power->cut.model),
 			.seed = rng_u64(&rng)};
 	}

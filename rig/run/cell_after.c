@@ -103,3 +103,32 @@ void cell_tell_power_back(struct cell *cell)
 {
 	tell_cut(cell, (double)cell_now(cell) / (double)NS_PER_SEC, "healed");
 }
+
+/* ---- darkness: the power is cut ---- */
+
+/* From here on nobody can reach the store. Whoever waits for it learns so at once: a machine without power says
+ * nothing, and the time-outs of TCP are not what the cell is about. */
+void cell_darken(struct step_run *step)
+{
+	struct cell *cell = step->cell;
+
+	pthread_mutex_lock(&cell->lock);
+	cell->dark = cell->rebooted = true;
+	pthread_cond_broadcast(&cell->changed);
+	pthread_mutex_unlock(&cell->lock);
+	line_group_end(&cell->sessions);
+}
+
+/* The store's own start is all it gets (law U4). */
+void cell_lighten(struct step_run *step, bool powered)
+{
+	struct cell *cell = step->cell;
+	bool ready = powered && !cell->broken && !cell_start_store(cell);
+
+	pthread_mutex_lock(&cell->lock);
+	cell->dark = false;
+	cell->down = !ready;
+	cell->enough = cell->enough || !ready;
+	pthread_cond_broadcast(&cell->changed);
+	pthread_mutex_unlock(&cell->lock);
+}

@@ -142,6 +142,8 @@ bool cell_ended(struct cell *cell); /* broken or interrupted; lock held */
 /* ---- cell_after.c ---- */
 void cell_tell_past(struct cell *cell); /* the history before the power cut, and the cut */
 void cell_tell_power_back(struct cell *cell);
+void cell_darken(struct step_run *step);		/* nobody can reach the store any more */
+void cell_lighten(struct step_run *step, bool powered); /* its power is back: it is started */
 
 /* ---- cell_ops.c: operations under way ---- */
 /* `object` (taken over) holds the keys of `begin` beside id, who, op. */

@@ -55,35 +55,6 @@ bool step_must_end(struct step_run *step)
 	return step->cell->faults_off || cell_ended(step->cell);
 }
 
-/* ---- darkness: the power is cut ---- */
-
-/* From here on nobody can reach the store. Whoever waits for it learns so at once: a machine without power says
- * nothing, and the time-outs of TCP are not what the cell is about. */
-static void darken(struct step_run *step)
-{
-	struct cell *cell = step->cell;
-
-	pthread_mutex_lock(&cell->lock);
-	cell->dark = cell->rebooted = true;
-	pthread_cond_broadcast(&cell->changed);
-	pthread_mutex_unlock(&cell->lock);
-	line_group_end(&cell->sessions);
-}
-
-/* The store's own start is all it gets (law U4). */
-static void lighten(struct step_run *step, bool powered)
-{
-	struct cell *cell = step->cell;
-	bool ready = powered && !cell->broken && !cell_start_store(cell);
-
-	pthread_mutex_lock(&cell->lock);
-	cell->dark = false;
-	cell->down = !ready;
-	cell->enough = cell->enough || !ready;
-	pthread_cond_broadcast(&cell->changed);
-	pthread_mutex_unlock(&cell->lock);
-}
-
 /* A note in the capture, so that Wireshark shows the fault among the packets. Lock not held. */
 static void mark(struct step_run *step, const char *what)
 {
@@ -238,7 +209,7 @@ static int set_up_fault(struct step_run *step, struct err *err)
 	step->run.due_ns = due;
 	rc = step->fault->fire(&step->run, err);
 	if (!rc && step->fault->darkens)
-		darken(step);
+		cell_darken(step);
 	/* A cut of the power is of the very moment, however late it is made. */
 	step->too_late = !rc && step->by_wire && step->run.at_ns < 0 &&
 			 fault_late_ns(step) > step->step->trigger.within_ms * NS_PER_MS;
@@ -259,14 +230,16 @@ static void heal_fault(struct step_run *step)
 			step->step->label, err.text);
 	if (step->step->point)
 		fault_record(step, "healing", NULL);
+	if (step->fault->darkens_late && step->run.fired)
+		cell_darken(step);
 	rc = step->fault->heal(&step->run, &err);
 	fault_record(step, rc ? "heal-failed" : "healed", rc ? err.text : step->run.text);
 	mark(step, rc ? "heal failed" : "healed");
 	if (rc)
 		cell_trouble(step->cell, "heal-failed", "'%s' could not be healed: %s",
 			step->step->label, err.text);
-	if (step->fault->darkens && step->cell->dark)
-		lighten(step, !rc);
+	if ((step->fault->darkens || step->fault->darkens_late) && step->cell->dark)
+		cell_lighten(step, !rc);
 }
 
 /* Lock held on entry and exit. What the store and its queue look like just before the heal is kept. */

@@ -56,6 +56,7 @@ struct raw_limits {
 	X(mount)           \
 	X(dismount)        \
 	X(reload)          \
+	X(restored)        \
 	X(rotate_logs)     \
 	X(figures)
 

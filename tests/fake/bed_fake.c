@@ -23,7 +23,7 @@ struct fake_bed {
 	uint64_t met;
 	bool refusing;
 	bool armed[FAKE_RULES_MAX]; /* a rule armed has met something at once */
-	bool powerless;
+	bool powerless, saved;
 	bool halted, stopped, slowed, filled, lossy, cut, astray, sink_sick;
 	uint64_t requests;
 	struct sink *sink; /* the next hop */
@@ -139,6 +139,8 @@ static int bed_run(struct bed *bed, const char *line, const char *const *env, in
 		fake_queue_list(fake, &ret->output);
 	else if (!strcmp(line, "fake-hold") || !strcmp(line, "fake-release"))
 		fake_hold_queue(fake, !strcmp(line, "fake-hold"));
+	else if (!strcmp(line, "fake-restored"))
+		fake_restored(fake);
 	else if (!strcmp(line, "fake-die"))
 		fake_kill(fake);
 	else
@@ -260,6 +262,15 @@ static int bed_call_status(
 	return 0;
 }
 
+static int bed_save_disks(struct bed *bed, int64_t *ret_at_ns, struct err *err)
+{
+	(void)err;
+	*ret_at_ns = now(of(bed));
+	fake_save(of(bed)->fake);
+	of(bed)->saved = true;
+	return 0;
+}
+
 static int bed_cut_power(
 	struct bed *bed, const struct power_cut *cut, int64_t *ret_at_ns, struct err *err)
 {
@@ -268,10 +279,13 @@ static int bed_cut_power(
 		[POWER_ANY_PREFIX] = 1,
 		[POWER_ANY_SUBSET] = 1};
 
-	(void)err;
+	if (cut->put_back && !of(bed)->saved)
+		return err_set(err, -EINVAL, "there is no snapshot to be put back");
 	*ret_at_ns = now(of(bed));
 	if (!of(bed)->powerless)
 		fake_cut_power(of(bed)->fake, lost[cut->model], cut->seed);
+	if (cut->put_back)
+		fake_put_back(of(bed)->fake);
 	of(bed)->powerless = true;
 	return 0;
 }
@@ -566,6 +580,7 @@ static const struct bed_ops fake_ops = {
 	.connect = bed_connect,
 	.run = bed_run,
 	.clock_ns = bed_clock,
+	.save_disks = bed_save_disks,
 	.cut_power = bed_cut_power,
 	.restore_power = bed_restore_power,
 	.freeze = bed_freeze,

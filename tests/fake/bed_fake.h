@@ -1,6 +1,7 @@
 /*
  * A test bed over the fake store: the whole life of a cell in one process, without a machine. Commands of
- * its target are the words fake-start, fake-stop, fake-queue, fake-hold, fake-release and fake-die.
+ * its target are the words fake-start, fake-stop, fake-queue, fake-hold, fake-release, fake-restored and
+ * fake-die.
  * What the fake store cannot suffer (stopped processes, a slow disk ...) is only noted, for residue.
  */
 #pragma once

@@ -66,6 +66,7 @@ void fake_free(struct fake *fake)
 	for (size_t i = 0; i < fake->queue_count; i++)
 		fake_entry_free(fake->queue[i]);
 	fake_power_free(fake);
+	fake_snapshot_free(fake);
 	free(fake->boxes);
 	free(fake->queue);
 	cleanup_fd(&fake->wake_fd);

@@ -169,6 +169,11 @@ bool fake_rule_status(struct fake *fake, unsigned int slot, uint64_t *ret_fired,
 /* The power is cut: sessions end, and of what was not flushed nothing is lost, all (`lost` 2), or some by the
  * seed (1). A healthy store flushes whatever it acknowledges. */
 void fake_cut_power(struct fake *fake, int lost, uint64_t seed);
+/* A snapshot of what is kept; its return, after fake_cut_power(); and what an operator has to do then: every
+ * UIDVALIDITY is raised. */
+void fake_save(struct fake *fake);
+void fake_put_back(struct fake *fake);
+void fake_restored(struct fake *fake);
 void fake_fail_sync(struct fake *fake, bool fail); /* no fsync succeeds */
 
 /* The delivery agent: while disabled, delivery fails for now (without a hop_connect). */

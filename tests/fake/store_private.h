@@ -106,7 +106,8 @@ struct fake {
 	struct fake_unflushed *unflushed; /* in the order of their writing */
 	size_t unflushed_count;
 	bool sync_fails;
-	bool beyond_help; /* after a power cut */
+	bool beyond_help;		/* after a power cut */
+	struct fake_snapshot *snapshot; /* store_snapshot.c */
 	struct fake_point_rule rules[FAKE_RULES_MAX];
 };
 
@@ -143,6 +144,7 @@ void fake_point(struct fake *fake, const char *point); /* takes the lock */
 void fake_not_flushed(struct fake *fake, const char *token, bool copies_only);
 bool fake_sync_fails(struct fake *fake); /* and the store heeds it */
 void fake_power_free(struct fake *fake);
+void fake_snapshot_free(struct fake *fake);
 
 void fake_entry_free(struct fake_entry *entry);
 void *fake_queue_run(void *fake);

@@ -26,6 +26,48 @@
 	"0s}\n"                                                                                 \
 	"  - {as: m, do: smtp, messages: 2, to: [u2], while: d}\n"
 
+/* The snapshot is taken after the first mails, and put back after later ones; then others come. */
+#define PUT_BACK(procedure)                                                                \
+	"claim: no UID names another message than before\n"                                \
+	"workload:\n"                                                                      \
+	"  - {as: appender, do: append, messages: 40, pace: 20/s, user: u1, size: 1KiB}\n" \
+	"  - {as: reader, do: imap, pace: 20/s, user: u1}\n"                               \
+	"steps:\n"                                                                         \
+	"  - {as: back, do: restore-snapshot, at: 400ms, for: 500ms, procedure: " procedure "}\n"
+
+static void run_put_back(const char *yaml, struct result *ret)
+{
+	struct bed_fake_wish wish = {0};
+	struct buf target auto_buf = {0};
+	const char *commands = strstr(fixture_target, "commands: {") + strlen("commands: {");
+
+	buf_add(&target, fixture_target, (size_t)(commands - fixture_target));
+	buf_addf(&target, "restored: fake-restored, %s", commands);
+	fixture_run_plan(fixture_plan_on(buf_text(&target), yaml), &wish, ret);
+}
+
+static void uids_that_are_given_again_after_a_restore_are_a_finding_of_i2(void)
+{
+	struct result result = {0};
+
+	run_put_back(PUT_BACK("none"), &result);
+	CHECK_STR(verdict_name(result.verdict), "FAIL");
+	CHECK_STR(fixture_ruling(&result, "I2"), "broken");
+	CHECK(result.fired > 0);
+	result_free(&result);
+}
+
+static void a_store_that_is_told_of_the_restore_passes(void)
+{
+	struct result result = {0};
+
+	run_put_back(PUT_BACK("own"), &result);
+	CHECK_STR(verdict_name(result.verdict), "PASS");
+	CHECK_STR(result.reason, "");
+	CHECK_STR(fixture_ruling(&result, "I2"), "holds");
+	result_free(&result);
+}
+
 static void a_healthy_store_survives_each_model(void)
 {
 	expect_holds(STEPS("guest-dies"), "U1 U3 U4 S1 S3");
@@ -91,7 +133,9 @@ static void nobody_is_blamed_for_what_the_cut_did(void)
 	result_free(&result);
 }
 
-CHECK_MAIN(CHECK_CASE(a_healthy_store_survives_each_model),
+CHECK_MAIN(CHECK_CASE(uids_that_are_given_again_after_a_restore_are_a_finding_of_i2),
+	CHECK_CASE(a_store_that_is_told_of_the_restore_passes),
+	CHECK_CASE(a_healthy_store_survives_each_model),
 	CHECK_CASE(a_mail_acknowledged_too_early_is_a_finding_of_u1),
 	CHECK_CASE(an_append_acknowledged_too_early_is_a_finding_of_u1),
 	CHECK_CASE(the_same_bug_is_hidden_when_only_the_guest_dies),
