@@ -59,7 +59,8 @@ static bool before_is_done(struct cell *cell, size_t at)
 	struct order *order = &cell->order;
 	const struct order_side *before = at ? &order->sides[at - 1] : NULL;
 
-	if (!before || step_is_over(before->step))
+	if (!before ||
+		(step_is_over(before->step) && (!before->park || step_is_over(before->park))))
 		return true;
 	if (cell_now(cell) < before->free_ns + DONE_MS * NS_PER_MS)
 		return false;

@@ -369,6 +369,9 @@ int scenario_from_json(const json_t *json, const struct vocabulary *vocabulary,
 		return err_set(err, -EINVAL, "the saved scenario is no object");
 	json_object_del(plain, "name");
 	json_object_del(plain, "file");
+	/* A baseline of nothing but steps has neither. */
+	if (!json_object_get(plain, "workload"))
+		json_object_set_new(plain, "workload", json_array());
 	root = node_from_json(plain, &mistakes);
 	if (root)
 		rc = load_tree(root, vocabulary, &mistakes, &scenario, err);

@@ -186,6 +186,35 @@ static void every_order_is_planned_once(void)
 	plan_free(plan);
 }
 
+/* Without workload its baseline has neither workload nor steps. */
+static void an_order_is_kept_in_the_plan_and_not_in_its_baseline(void)
+{
+	static const char steps_only[] =
+		"claim: x\n"
+		"steps:\n"
+		"  - {as: reader, do: imap, at: 0s, user: u1, send: [SELECT INBOX]}\n"
+		"  - {as: held, do: park, point: fake/imap/fetch, step: reader, for: 1s}\n"
+		"  - {as: gone, do: delete-by-imap, while: held, command: expunge}\n"
+		"orders: all\n";
+	struct plan *plan = fixture_plan(steps_only), *copy, *baseline, *control;
+
+	orders_nth(plan->scenario, 1, &plan->order);
+	copy = plan_copy(plan);
+	CHECK_INT(copy->order.count, 2);
+	CHECK_STR(copy->order.at[0], "gone");
+	baseline = plan_baseline(copy);
+	control = plan_control(copy);
+	CHECK_INT(baseline->order.count, 0);
+	CHECK_INT(control->order.count, 0);
+	plan_free(copy);
+	copy = plan_copy(baseline);
+	CHECK_INT(copy->scenario->step_count, 0);
+	plan_free(copy);
+	plan_free(control);
+	plan_free(baseline);
+	plan_free(plan);
+}
+
 static void one_side_alone_is_a_mistake_with_its_line(void)
 {
 	static const char text[] =
@@ -212,4 +241,5 @@ CHECK_MAIN(CHECK_CASE(a_store_that_is_right_passes_every_order),
 	CHECK_CASE(a_bug_of_one_order_is_found_in_that_order_alone),
 	CHECK_CASE(an_order_that_is_not_reached_is_said_and_never_counted),
 	CHECK_CASE(every_order_is_planned_once),
+	CHECK_CASE(an_order_is_kept_in_the_plan_and_not_in_its_baseline),
 	CHECK_CASE(one_side_alone_is_a_mistake_with_its_line))
