@@ -1,8 +1,9 @@
 /*
- * A snapshot of the data disks is put back while clients hold what they were told since: UIDs, UIDNEXT, mod-sequences.
- * Fired, it takes the snapshot, with the file systems frozen for the instant, and everybody goes on; healed, the machine
- * ends, its data disks are what they were at the snapshot, the system's disk is as it was, and it boots and starts its
- * store, after its own procedure for that, if the scenario says so. To the laws it is a power cut at the instant of the snapshot: what was answered later never was.
+ * A snapshot of the data disks is put back while clients hold what they were told since: UIDs, UIDNEXT,
+ * mod-sequences. Fired, it takes the snapshot, with the file systems frozen for the instant, and everybody goes on;
+ * healed, the machine ends, its data disks are what they were at the snapshot, the system's disk is as it was, and it
+ * boots and starts its store, after its own procedure for that, if the scenario says so. To the laws it is a power cut
+ * at the instant of the snapshot: what was answered later never was.
  */
 #include "api/store_command.h"
 
