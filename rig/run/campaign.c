@@ -152,6 +152,7 @@ static void blank_result(
 		.wall_ms = -1,
 		.recovers_after_s = -1,
 		.path = text_dup(task->dir),
+		.order = verdict == VERDICT_SKIP ? NULL : plan_order_unreached(task->plan),
 	};
 }
 

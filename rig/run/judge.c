@@ -329,8 +329,7 @@ int judge_cell(const char *dir, struct result *ret, struct err *err)
 		measure(&w, ret);
 		ret->drain = drain_measure(w.history);
 		ret->symptoms = ret->finding_count ? symptoms_of(w.history) : NULL;
-		if (w.order)
-			ret->order = order_of(w.order);
+		ret->order = w.order ? order_of(w.order) : plan_order_unreached(plan);
 		ret->fired = (int64_t)w.fired;
 		ret->residue = (int64_t)w.residue;
 	}

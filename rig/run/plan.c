@@ -85,6 +85,14 @@ json_t *plan_to_json(const struct plan *plan)
 	return json;
 }
 
+json_t *plan_order_unreached(const struct plan *plan)
+{
+	if (!plan->order.count)
+		return NULL;
+	return json_pack("{so sb ss}", "wanted", words_to_json(&plan->order), "covered", 0, "why",
+		"the cell did not come so far");
+}
+
 static int kind_from_name(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(kind_names); i++)

@@ -57,6 +57,9 @@ int plan_make(const struct plan_request *request, struct plan_list *ret, struct 
 void plan_list_free(struct plan_list *list);
 void plan_free(struct plan *plan);
 
+/* `order` of a result (api/verdict.h) for a cell that never told of its order; NULL: it has none. */
+json_t *plan_order_unreached(const struct plan *plan);
+
 struct plan *plan_baseline(const struct plan *cell); /* new; the workload of `cell` alone */
 /* Scenarios are checked against the faults and laws that this program has. */
 extern const struct vocabulary plan_vocabulary;
