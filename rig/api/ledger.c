@@ -81,9 +81,10 @@ const struct ledger_force *ledger_power_cut(const struct ledger *ledger)
 	return NULL;
 }
 
+/* Disks that are put back are those of long before: everybody goes on in between. */
 static bool taken_back(const struct ledger_force *cut, double t)
 {
-	return t > cut->at && t <= cut->from;
+	return t > cut->at && t <= (isnan(cut->to) ? cut->from : cut->to);
 }
 
 static void take_back_replies(struct ledger *ledger, const struct ledger_force *cut)
@@ -103,6 +104,7 @@ static void take_back_replies(struct ledger *ledger, const struct ledger_force *
 		attempt->result = RESULT_NONE;
 		attempt->reply_t = NAN;
 		attempt->code = 0;
+		attempt->taken_back = true;
 	}
 }
 

@@ -47,6 +47,7 @@ struct ledger_attempt {
 	uint16_t code;
 	uint8_t hop, result;
 	bool lmtp;
+	bool taken_back; /* it was answered, and the disks are of before: `result` is none */
 };
 
 struct ledger_copy {

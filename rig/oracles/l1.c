@@ -72,7 +72,7 @@ static void judge_attempt(struct pass *pass, const struct ledger_attempt *attemp
 static bool is_owed(const struct ledger_attempt *attempt)
 {
 	return attempt->lmtp && attempt->conn && attempt->result != RESULT_NOT_SENT &&
-	       attempt->result != RESULT_UNKNOWN && !isnan(attempt->dot_t);
+	       attempt->result != RESULT_UNKNOWN && !isnan(attempt->dot_t) && !attempt->taken_back;
 }
 
 static void judge(

@@ -5,6 +5,14 @@
 	"{\"t\":9,\"ev\":\"attempt\",\"hop\":\"inner\",\"conn\":1,\"token\":" Q( \
 		token) ",\"to\":" Q(to) ",\"result\":\"none\",\"dot_t\":" #dot "}\n"
 
+/* The data disks are those of the first time: the fault began at the second and was healed at the third. */
+#define PUT_BACK(at, from, to)                                                                    \
+	"{\"t\":" from                                                                            \
+	",\"ev\":\"fault\",\"step\":\"s\",\"fault\":\"restore-snapshot\",\"state\":"              \
+	"\"in-force\",\"is\":[\"cuts-power\"],\"at_t\":" at "}\n"                                 \
+	"{\"t\":" to ",\"ev\":\"fault\",\"step\":\"s\",\"fault\":\"restore-snapshot\",\"state\":" \
+	"\"healed\"}\n"
+
 static void each_recipient_has_one_reply_in_order(void)
 {
 	static const struct row rows[] = {
@@ -46,6 +54,10 @@ static void each_recipient_has_one_reply_in_order(void)
 			     "\"conn\":\"c1\","
 			     "\"token\":\"m1\",\"to\":\"u1\",\"result\":\"2yz\",\"dot_t\":2,"
 			     "\"reply_t\":3}\n",
+			RULING_HOLDS},
+		{"what disks that are put back take back was answered",
+			WORK ANSWER("m1", "u1", 2, 3) ANSWER("m2", "u1", 4, 5)
+				PUT_BACK("2.5", "6", "8") ANSWER("m3", "u1", 9, 10),
 			RULING_HOLDS},
 		{"no dot", WORK TRY("inner", "m1", "u1", "not-sent"), RULING_NOT_APPLICABLE},
 	};
