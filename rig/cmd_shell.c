@@ -62,7 +62,6 @@ static void run_line(const struct visit_place *place, const char *line)
 {
 	struct witness_command command = {.line = line, .timeout_ms = RUN_MS};
 	struct witness_result result = {0};
-	auto_buf struct buf shown = {0};
 	struct err err = {0};
 
 	if (witness_run(place->witness, &command, &result, &err)) {
