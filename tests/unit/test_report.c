@@ -257,6 +257,37 @@ static void the_page_draws_who_waits_for_whom(void)
 	CHECK(!strstr(buf_text(&got), "<svg "));
 }
 
+/* In all that people read; the event is the guest's own words. */
+static void a_hang_that_was_run_on_says_how_it_ends(void)
+{
+	auto_json json_t *recovery =
+		json_pack("{ss ss si sb}", "recovery", "permanent", "recovery_event",
+			"<b>nothing</b> moved", "searched_s", 21600, "recovery_in_force", 1);
+	struct finding finding = {.signature = "exhaustion-1", .recovery = recovery};
+	struct result cell = {UNMEASURED, .verdict = VERDICT_FAIL, .findings = &finding,
+		.finding_count = 1, .recovery = (char *)"permanent",
+		.recovery_event = (char *)"<b>nothing</b> moved"};
+	struct campaign_results one = {.name = "x", .version = "1", .cells = &cell, .count = 1};
+	static const char *const exporters_of[] = {"html", "junit"};
+	auto_buf struct buf summary = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(exporters_of); i++) {
+		auto_buf struct buf got = {0};
+
+		CHECK_INT(exporter_find(exporters_of[i])->write(&one, &got, NULL), 0);
+		CHECK_HAS(buf_text(&got),
+			"recovery: permanent while the fault is in force (searched 21600 guest s)");
+		json_object_set_new(recovery, "recovery", json_string("not-judged"));
+		buf_reset(&got);
+		CHECK_INT(exporter_find(exporters_of[i])->write(&one, &got, NULL), 0);
+		CHECK_HAS(buf_text(&got), "recovery: not judged: &lt;b&gt;nothing&lt;/b&gt; moved");
+		json_object_set_new(recovery, "recovery", json_string("permanent"));
+	}
+	write_all(&one, 0, &summary);
+	CHECK_HAS(buf_text(&summary),
+		"ends     not by itself while the fault is in force: <b>nothing</b> moved");
+}
+
 static void markup_has_no_way_out(void)
 {
 	static const struct {
@@ -373,5 +404,6 @@ CHECK_MAIN(CHECK_CASE(the_manual_reads_as_printed), CHECK_CASE(hostile_text_obey
 	CHECK_CASE(seeds_are_told_apart), CHECK_CASE(one_cause_is_one_block),
 	CHECK_CASE(json_holds_cells_and_totals), CHECK_CASE(the_page_is_whole),
 	CHECK_CASE(the_page_links_to_each_cell), CHECK_CASE(the_page_draws_who_waits_for_whom),
-	CHECK_CASE(markup_has_no_way_out), CHECK_CASE(every_exporter_says_what_it_is),
+	CHECK_CASE(a_hang_that_was_run_on_says_how_it_ends), CHECK_CASE(markup_has_no_way_out),
+	CHECK_CASE(every_exporter_says_what_it_is),
 	CHECK_CASE(the_first_reason_that_applies_is_the_exit_code))
