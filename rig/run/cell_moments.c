@@ -50,6 +50,9 @@ static bool told_by_wire(const struct cell *cell, const char *name)
 
 	if (!strncmp(name, "lmtp/", 5))
 		return true;
+	/* The client's "+" (mail/imap.h); the wire would tell of the tagged reply after DONE. */
+	if (!strcmp(name, "imap/idle/reply"))
+		return false;
 	return bed_has(cell->bed, wire_flush) && strncmp(name, "http/", 5) != 0 && len > end &&
 	       !strcmp(name + len - end, "/reply");
 }
