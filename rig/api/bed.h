@@ -117,7 +117,9 @@ struct call_rule {
 };
 
 struct call_status {
-	uint64_t hits;	    /* calls that matched the filters */
+	uint64_t met;	    /* calls of the point by the programs meant */
+	uint64_t hits;	    /* ... that matched the filters */
+	uint64_t missed;    /* ... that should have fired and could not */
 	uint64_t strangers; /* calls by programs that export no function of the caller's name */
 	uint64_t fired;	    /* calls that were parked or failed */
 	uint32_t parked;    /* now */
@@ -219,6 +221,12 @@ struct bed_ops {
 	 * What somebody else frees meanwhile is free. */
 	int (*fill_disk)(struct bed *bed, const struct disk *disk, enum disk_fill what, bool full,
 		struct err *err);
+
+	/* The processes of `programs` (NULL-terminated) that live now may take so many bytes more, together, and the
+	 * guest's kernel ends who needs more; programs NULL: all as it was. Idempotent. */
+	int (*bound_memory)(
+		struct bed *bed, const char *const *programs, uint64_t bytes, struct err *err);
+	int (*memory_met)(struct bed *bed, uint64_t *ret, struct err *err); /* so often since */
 
 	/* What leaves the guest's NIC is late or lost; all zero: as it was, and proved. -EOPNOTSUPP: the guest's
 	 * kernel cannot. */

@@ -131,6 +131,28 @@ int call_rule_fire(struct fault_run *run, const char *action, struct err *err)
 	return rc;
 }
 
+/* Why nothing fired: the calls may pass the library by, or be others than meant. */
+static void say_unfired(struct fault_run *run, const struct call_status *status)
+{
+	if (!status->met)
+		snprintf(run->text, sizeof(run->text),
+			"no program meant came to '%.60s' by a call that the preload reaches",
+			run->step->point);
+	else if (status->strangers)
+		snprintf(run->text, sizeof(run->text),
+			"%llu calls, by programs that export no function '%.60s'",
+			(unsigned long long)status->strangers, run->step->caller);
+	else if (status->missed)
+		snprintf(run->text, sizeof(run->text), "%llu calls whose path could not be known",
+			(unsigned long long)status->missed);
+	else
+		snprintf(run->text, sizeof(run->text),
+			"%llu calls came to '%.60s', %llu of them meant, and it waited for number "
+			"%u",
+			(unsigned long long)status->met, run->step->point,
+			(unsigned long long)status->hits, run->step->hit);
+}
+
 int call_rule_poll(struct fault_run *run, struct err *err)
 {
 	struct call_status status;
@@ -138,10 +160,9 @@ int call_rule_poll(struct fault_run *run, struct err *err)
 
 	if (!rc && status.fired > run->fired)
 		run->fired = status.fired;
-	if (!rc && !run->fired && status.strangers)
-		snprintf(run->text, sizeof(run->text),
-			"%llu calls by programs that export no function '%.80s'",
-			(unsigned long long)status.strangers, run->step->caller);
+	run->text[0] = '\0';
+	if (!rc && !run->fired)
+		say_unfired(run, &status);
 	return rc;
 }
 

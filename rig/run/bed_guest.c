@@ -219,6 +219,8 @@ int guest_call_status(
 	if (rc)
 		return rc;
 	ret->hits = (uint64_t)json_get_int(json, "hits", 0);
+	ret->met = (uint64_t)json_get_int(json, "met", 0);
+	ret->missed = (uint64_t)json_get_int(json, "missed", 0);
 	ret->strangers = (uint64_t)json_get_int(json, "strangers", 0);
 	ret->fired = (uint64_t)json_get_int(json, "fired", 0);
 	ret->parked = (uint32_t)json_get_int(json, "parked", 0);

@@ -161,6 +161,8 @@ static int vm_residue(struct bed *bed, json_t **ret, struct err *err)
 	legs_residue(b->legs, sentences);
 	if (!rc)
 		rc = vm_hurt_residue(b, sentences, err);
+	if (!rc && !vm_power_off(b))
+		rc = vm_memory_residue(b, sentences, err);
 	if (!rc)
 		rc = vm_stop_residue(b, sentences, err);
 	if (rc)
@@ -259,6 +261,8 @@ static const struct bed_ops vm_ops = {
 	.slow_disk = vm_slow_disk,
 	.disk_requests = vm_disk_requests,
 	.fill_disk = vm_fill_disk,
+	.bound_memory = vm_bound_memory,
+	.memory_met = vm_memory_met,
 	.hurt_link = vm_hurt_link,
 	.cut_link = vm_cut_link,
 	.shift_clock = vm_shift_clock,

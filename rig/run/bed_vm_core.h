@@ -70,7 +70,14 @@ int vm_stop_processes(struct bed *bed, const char *const *programs, enum stop_ho
 	struct err *err);
 int vm_stopped(
 	struct bed *bed, const char *const *programs, struct stopped_status *ret, struct err *err);
+/* The processes that run one of them, as words into `out`. */
+int vm_pids_of(struct vm_bed *bed, const char *const *programs, struct buf *out, struct err *err);
 int vm_stop_residue(struct vm_bed *bed, json_t *ret, struct err *err);
+
+/* bed_vm_memory.c */
+int vm_bound_memory(struct bed *bed, const char *const *programs, uint64_t bytes, struct err *err);
+int vm_memory_met(struct bed *bed, uint64_t *ret, struct err *err);
+int vm_memory_residue(struct vm_bed *bed, json_t *ret, struct err *err);
 
 /* bed_vm_power.c: the power, for a cell that cuts it. */
 bool vm_power_wanted(const struct plan *plan);

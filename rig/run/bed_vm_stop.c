@@ -111,7 +111,7 @@ static int stop_all(struct vm_bed *b, const char *const *programs, bool stopped,
 
 /* ---- process groups ---- */
 
-static int pids_of(struct vm_bed *b, const char *const *programs, struct buf *out, struct err *err)
+int vm_pids_of(struct vm_bed *b, const char *const *programs, struct buf *out, struct err *err)
 {
 	auto_json json_t *scan = NULL;
 	json_t *task;
@@ -132,7 +132,7 @@ static int find_groups(struct vm_bed *b, const char *const *programs, struct err
 	auto_buf struct buf pids = {0};
 	auto_free char *line = NULL;
 	struct command_result result = {0};
-	int rc = pids_of(b, programs, &pids, err);
+	int rc = vm_pids_of(b, programs, &pids, err);
 
 	if (rc || !pids.len) /* nobody to stop is no error, as for single processes */
 		return rc;

@@ -20,9 +20,10 @@ struct weighing {
 	bool interrupted;      /* by whoever runs the rig: no trouble of the rig, and no result */
 	const char *late;      /* a step whose fault came too late for its moment, or NULL */
 	double late_s;
-	const char *unfired; /* a step whose fault met nothing, or NULL */
-	const char *missed;  /* a step that ended outside its window, or NULL */
-	const char *never;   /* a step that never began, or NULL */
+	const char *unfired_why; /* "": its fault does not say */
+	const char *unfired;	 /* a step whose fault met nothing, or NULL */
+	const char *missed;	 /* a step that ended outside its window, or NULL */
+	const char *never;	 /* a step that never began, or NULL */
 	const json_t *order; /* of an order matrix, or NULL: there it counts that its sides met */
 	uint64_t fired, residue;
 	bool ended;
@@ -42,8 +43,10 @@ static void weigh_fault(struct weighing *w, const json_t *data)
 	if (strcmp(json_get_text(data, "state", ""), "healed") || count < 0)
 		return;
 	w->fired += (uint64_t)count;
-	if (!count && !w->unfired)
+	if (!count && !w->unfired) {
 		w->unfired = json_get_text(data, "step", "?");
+		w->unfired_why = json_get_text(data, "text", "");
+	}
 }
 
 static void weigh_trouble(struct weighing *w, const struct event *event)
@@ -205,7 +208,8 @@ static void weigh(struct weighing *w, struct result *ret)
 				json_get_text(w->order, "why", "?")));
 	else if (w->unfired && !w->order)
 		decide(ret, VERDICT_UNKNOWN,
-			text_fmt("the fault '%s' met nothing: fired 0", w->unfired));
+			text_fmt("the fault '%s' met nothing: fired 0%s%s", w->unfired,
+				*w->unfired_why ? "; " : "", w->unfired_why));
 	else if (w->never)
 		decide(ret, VERDICT_UNKNOWN, text_fmt("the step '%s' never began", w->never));
 	else if (w->missed)

@@ -24,7 +24,7 @@ struct fake_bed {
 	bool refusing;
 	bool armed[FAKE_RULES_MAX]; /* a rule armed has met something at once */
 	bool powerless, saved;
-	bool halted, stopped, slowed, filled, lossy, cut, astray, sink_sick;
+	bool halted, stopped, slowed, filled, bounded, lossy, cut, astray, sink_sick;
 	uint64_t requests;
 	struct sink *sink; /* the next hop */
 	uint16_t sink_port;
@@ -356,6 +356,22 @@ static int bed_fill_disk(
 	return 0;
 }
 
+static int bed_bound_memory(
+	struct bed *bed, const char *const *programs, uint64_t bytes, struct err *err)
+{
+	(void)bytes;
+	(void)err;
+	of(bed)->bounded = programs != NULL;
+	return 0;
+}
+
+static int bed_memory_met(struct bed *bed, uint64_t *ret, struct err *err)
+{
+	(void)err;
+	*ret = of(bed)->bounded;
+	return 0;
+}
+
 static int bed_hurt_link(struct bed *bed, const struct link_hurt *hurt, struct err *err)
 {
 	(void)err;
@@ -433,6 +449,7 @@ static void add_hurts(const struct fake_bed *b, json_t *ret)
 		{b->stopped, "processes are stopped"},
 		{b->slowed, "a disk is slow"},
 		{b->filled, "a disk is full"},
+		{b->bounded, "memory is bounded"},
 		{b->lossy, "the link is hurt"},
 		{b->cut, "the link is cut"},
 		{b->astray, "the clock is off"},
@@ -600,6 +617,8 @@ static const struct bed_ops fake_ops = {
 	.slow_disk = bed_slow_disk,
 	.disk_requests = bed_disk_requests,
 	.fill_disk = bed_fill_disk,
+	.bound_memory = bed_bound_memory,
+	.memory_met = bed_memory_met,
 	.hurt_link = bed_hurt_link,
 	.cut_link = bed_cut_link,
 	.shift_clock = bed_shift_clock,

@@ -304,6 +304,8 @@ static void heal_unfired(struct use *use, const struct fault *fault)
 	struct err err = {0};
 
 	CHECK_INT(fault->poll(&use->run, &err), 0);
+	if (fault->waits) /* a rule on calls says why it met none */
+		CHECK_HAS(use->run.text, "came to");
 	if (!CHECK_INT(fault->heal(&use->run, &err), 0))
 		fprintf(stderr, "%s: %s\n", fault->name, err.text);
 	residue_is_none(use, fault->name);

@@ -1,0 +1,77 @@
+/*
+ * The processes of a role that live when it fires get no more memory than a little beyond what they have: real
+ * exhaustion, as opposed to an ENOMEM of the fault `errno`. The kernel takes back what it can and ends by SIGKILL who
+ * needs more, as it does in a container with such a limit.
+ */
+#include "api/fault.h"
+#include "base/units.h"
+
+#define PROGRAMS_MAX 64
+#define MORE_BYTES   (256u << 10)
+
+static const struct fault_param params[] = {
+	{"role", true, "whose processes, as the target maps it"},
+	{"more", false, "how much they may still take, together (default 256KiB)"},
+	{0},
+};
+
+static int parse_more(const struct step *step, uint64_t *ret, struct err *err)
+{
+	const char *text = step_param(step, "more");
+
+	*ret = MORE_BYTES;
+	return text ? parse_size_bytes("more", text, ret, err) : 0;
+}
+
+static int check(const struct step *step, const struct target *target, struct err *err)
+{
+	uint64_t more;
+
+	if (parse_more(step, &more, err))
+		return -EINVAL;
+	if (!target_role(target, step->role))
+		return err_set(err, -ENOTSUP, "no role '%s'", step->role);
+	return 0;
+}
+
+static int fire(struct fault_run *run, struct err *err)
+{
+	const struct role *role = target_role(run->target, run->step->role);
+	const char *programs[PROGRAMS_MAX + 1] = {NULL};
+	uint64_t more;
+	int rc = parse_more(run->step, &more, err);
+
+	for (size_t i = 0; i < role->programs.count && i < PROGRAMS_MAX; i++)
+		programs[i] = role->programs.at[i];
+	return rc ? rc : run->bed->ops->bound_memory(run->bed, programs, more, err);
+}
+
+/* How often one of them wanted more than there was. */
+static int poll_met(struct fault_run *run, struct err *err)
+{
+	uint64_t met = 0;
+	int rc = run->bed->ops->memory_met(run->bed, &met, err);
+
+	if (!rc && met > run->fired)
+		run->fired = met;
+	return rc;
+}
+
+static int heal(struct fault_run *run, struct err *err)
+{
+	return run->bed->ops->bound_memory(run->bed, NULL, 0, err);
+}
+
+const struct fault fault_memory_full = {
+	.name = "memory-full",
+	.summary = "there is no more memory for a part of the store: the kernel ends who needs it",
+	.family = FAMILY_ERRNO,
+	.is = FAULT_KILLS,
+	.needs = "cgroup v2 with the memory controller in the guest's kernel",
+	.params = params,
+	.check = check,
+	.fire = fire,
+	.watch = true,
+	.poll = poll_met,
+	.heal = heal,
+};
