@@ -42,6 +42,7 @@ static int fire(struct fault_run *run, struct err *err)
 
 	if (!rc)
 		rc = run->bed->ops->shift_clock(run->bed, shift_ns, err);
+	run->ahead_s = rc ? 0 : (double)shift_ns / (double)NS_PER_SEC;
 	return rc ? rc : fault_poll_pending(run, err);
 }
 

@@ -82,6 +82,7 @@ struct fault_run {
 	int64_t due_ns;	     /* bed's clock: the moment that triggered it; INT64_MAX: none */
 	int64_t in_guest_ns; /* bed's clock: fire had its effect then, and did more; 0: at its end */
 	int64_t at_ns;	/* bed's clock: power cut; what the disks took later never was. -1: none */
+	double ahead_s; /* it puts the wall clock so far ahead; negative: back */
 	char text[160]; /* what it wants to be remembered by, with its heal */
 };
 

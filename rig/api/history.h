@@ -30,14 +30,15 @@
  *		 names the entry of the queue
  *	waited	 {hop, verb, waited_s, answered}	from the wire: a wait of the store's own client for a
  *		 reply, of a second or more, that ended with the reply or by its giving up. verb "": the banner
- *	fault	 {step, fault, is[]?, state, count?, text?, agent?, user?, at_t?, point?, errno?, role?,
- *		 path?, calls?, hit?, caller?, late_s?, too_late?}	state: armed in-force healing healed
+ *	fault	 {step, fault, is[]?, state, count?, text?, agent?, user?, at_t?, ahead_s?, point?, errno?,
+ *		 role?, path?, calls?, hit?, caller?, late_s?, too_late?}	state: armed in-force healing healed
  *		 heal-failed. is: what it is to the laws (api/fault.h); left out: by its name. agent: the
  *		 target's agent it takes away; user: whose mailbox alone it touches. at_t: of a power cut in
  *		 force, the instant whose disks the store has afterwards: what was answered later never was.
- *		 point to caller: of a call fault when it is armed, what fails, of any program of the store
- *		 without role; it does so until it is healing. late_s: armed so long after its moment;
- *		 too_late: so late that what it met counts nothing
+ *		 ahead_s: the store's wall clock is so far ahead while it is in force. point to caller: of a
+ *		 call fault when it is armed, what fails, of any program of the store without role; it does
+ *		 so until it is healing. late_s: armed so long after its moment; too_late: so late that what
+ *		 it met counts nothing
  *	met	 {step, text}	one thing that met the fault
  *	never	 {step, do}	the trigger of this step never came
  *	missed	 {step, window}	a step that was to end while `window` was in force ended later

@@ -81,6 +81,19 @@ const struct ledger_force *ledger_power_cut(const struct ledger *ledger)
 	return NULL;
 }
 
+double ledger_ahead(const struct ledger *ledger, double from, double to)
+{
+	double most = 0;
+
+	for (size_t i = 0; i < ledger->force_count; i++) {
+		const struct ledger_force *force = &ledger->forces[i];
+
+		if (force->from <= to && !(force->to < from) && force->ahead > most)
+			most = force->ahead;
+	}
+	return most;
+}
+
 /* Disks that are put back are those of long before: everybody goes on in between. */
 static bool taken_back(const struct ledger_force *cut, double t)
 {

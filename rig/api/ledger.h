@@ -117,6 +117,7 @@ struct ledger_op {
 struct ledger_force {
 	double from, to; /* to NAN: it was not healed */
 	double at;	 /* of a power cut: the instant that the disks are of; NAN: it was none */
+	double ahead;	 /* seconds that the store's wall clock was ahead by it; negative: back */
 	uint32_t from_line, to_line;
 	uint32_t step, fault; /* texts */
 	uint32_t is;	      /* enum fault_is, together */
@@ -228,6 +229,9 @@ enum copy_state ledger_copy_state(
 double ledger_free_seconds(const struct ledger *ledger, double from, double to);
 
 /* The first power cut, or NULL. */
+/* The most seconds that the store's wall clock was ahead at any time of [from, to], 0 if it never was. */
+double ledger_ahead(const struct ledger *ledger, double from, double to);
+
 const struct ledger_force *ledger_power_cut(const struct ledger *ledger);
 
 /* Did the host starve the guest between those times? Then no objective can be judged there. */

@@ -383,6 +383,7 @@ static void add_fault(struct ledger *ledger, const struct event *event)
 		*open = (struct ledger_force){.from = event->t,
 			.to = NAN,
 			.at = json_get_real(event->data, "at_t", NAN),
+			.ahead = json_get_real(event->data, "ahead_s", 0),
 			.step = step,
 			.from_line = event->line,
 			.fault = build_key(ledger, event->data, "fault"),

@@ -58,6 +58,8 @@ void fault_record(struct step_run *step, const char *state, const char *text)
 		json_object_set_new(line, "at_t",
 			json_real((double)(step->run.at_ns - step->cell->origin_ns) /
 				  (double)NS_PER_SEC));
+	if (!strcmp(state, "in-force") && (step->run.ahead_s > 0 || step->run.ahead_s < 0))
+		json_object_set_new(line, "ahead_s", json_real(step->run.ahead_s));
 	if (text && *text)
 		json_object_set_new(line, "text", json_text(text));
 	if (fault_agent(step))

@@ -1,7 +1,10 @@
 #include "tests/unit/oracle_table.h"
 
-#define FROZEN			    WORK SEND(1, "m1", "u1@store") FAULT(2, "freeze-fs", "in-force")
-#define THAWED			    FAULT(8, "freeze-fs", "healed")
+#define FROZEN WORK SEND(1, "m1", "u1@store") FAULT(2, "freeze-fs", "in-force")
+#define THAWED FAULT(8, "freeze-fs", "healed")
+#define JUMP(t, s)                                                                             \
+	"{\"t\":" #t ",\"ev\":\"fault\",\"step\":\"jump\",\"fault\":\"jump-clock\",\"state\":" \
+	"\"in-force\",\"ahead_s\":" #s "}\n"
 #define ANSWER(hop, code, class, t) TRY_AT(hop, "m1", "u1@store", class, code, 3, t)
 
 static void passing_trouble_is_not_answered_for_good(void)
@@ -63,6 +66,22 @@ static void accepted_mail_does_not_come_back_early(void)
 		{"after its lifetime",
 			FROZEN ANSWER("edge", 250, "2yz", 4) THAWED BOUNCE(432010, "m1", "u2") END,
 			RULING_HOLDS},
+		{"after its lifetime by the clock on the wall",
+			FROZEN ANSWER("edge", 250, "2yz", 4) JUMP(5, 518400) BOUNCE(60, "m1", "u2")
+				END,
+			RULING_HOLDS},
+		{"an hour is no lifetime",
+			FROZEN ANSWER("edge", 250, "2yz", 4) JUMP(5, 3600) BOUNCE(60, "m1", "u2")
+				END,
+			RULING_BROKEN, "bounce"},
+		{"the clock was put back",
+			FROZEN ANSWER("edge", 250, "2yz", 4) JUMP(5, -518400) BOUNCE(60, "m1", "u2")
+				END,
+			RULING_BROKEN, "bounce"},
+		{"it jumped only afterwards",
+			FROZEN ANSWER("edge", 250, "2yz", 4) THAWED BOUNCE(60, "m1", "u2")
+				JUMP(70, 518400) END,
+			RULING_BROKEN, "bounce"},
 		{"lifetime unknown",
 			FROZEN ANSWER("edge", 250, "2yz", 4) THAWED BOUNCE(60, "m1", "u2") END,
 			RULING_CANNOT_TELL, "give_up", .target = &forgetful},
