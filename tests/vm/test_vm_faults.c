@@ -40,6 +40,7 @@ static const struct {
 	{"role", "lookup", "freeze-thread"}, /* of which some always live */
 	{"role", "lookup", "freeze-process"},
 	{"role", "lookup", "freeze-group"},
+	{"role", "lookup", "memory-full"},
 	{"role", "deliver", NULL},
 	{"path", "mail", NULL},
 	{"agent", "mta", "mta-crashed"},
