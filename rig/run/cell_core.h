@@ -120,7 +120,7 @@ struct cell {
 	bool rebooted; /* it was: what can be read back is what the start after it made of the disks */
 	bool down;     /* the store was not ready after that start */
 	uint64_t residue;
-	int64_t stop_began_ns;
+	int64_t stop_began_ns; /* CLOCK_NEVER: it has ended */
 
 	struct order order;	   /* of the sides that meet */
 	struct watch *watch;	   /* NULL: the bed cannot scan */

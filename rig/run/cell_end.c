@@ -196,6 +196,10 @@ int cell_stop_store(struct cell *cell)
 		watch_evidence(cell, "not-stopped", "the stop is overdue", true);
 	if (!rc && result.timed_out)
 		rc = -ETIMEDOUT;
+	/* What the rig does with the stopped store is nothing that the stop takes. */
+	pthread_mutex_lock(&cell->lock);
+	cell->stop_began_ns = CLOCK_NEVER;
+	pthread_mutex_unlock(&cell->lock);
 	buf_free(&result.output);
 	return rc;
 }

@@ -49,6 +49,8 @@ static bool find_oldest(struct watch *w, struct oldest *ret)
 		w->about = 0; /* what still waits after the heal is told again, in its time */
 	w->was_in_force = in_force;
 	*ret = (struct oldest){.usual_ns = cell->op_usual_ns};
+	if (cell->stopping && cell->stop_began_ns == CLOCK_NEVER)
+		return false;
 	if (cell->stopping) {
 		ret->stop = true;
 		ret->id = UINT64_MAX;
