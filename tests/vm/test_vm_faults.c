@@ -263,7 +263,7 @@ static void walk(const struct fault *fault)
 /* What only removes arms nothing: it is gone, which is the point. The power has a bed of its own. */
 static bool is_walked(const struct fault *fault)
 {
-	if (fault->family == FAMILY_CONCURRENT_DELETE || fault->darkens)
+	if (fault->family == FAMILY_CONCURRENT_DELETE || fault->is & FAULT_CUTS_POWER)
 		return false;
 	if (getenv("CHECK_LONG"))
 		return true;
