@@ -62,6 +62,18 @@ static void add_frames(struct buf *out, const json_t *frames, size_t most, const
 	}
 }
 
+/* A stripped program's own frames are its file's name alone; with their places there is something to look up. */
+static const json_t *for_people(const struct task *t)
+{
+	json_t *one;
+	size_t i;
+
+	json_array_foreach ((json_t *)t->frames, i, one)
+		if (json_is_string(one) && strstr(json_string_value(one), "+0x"))
+			return t->frames;
+	return t->own ? t->own : t->frames;
+}
+
 /* How long a wait lasts at most by the call's own limit, and how much of that is left. */
 static void add_limit(const struct diagnosing *d, const struct task *t, struct buf *out)
 {
@@ -95,7 +107,7 @@ void say_task(struct diagnosing *d, size_t task)
 	add_stack(&line, t->stack);
 	if (!t->stack[0] && t->wchan[0])
 		buf_addf(&line, "; in the kernel: %s", t->wchan);
-	add_frames(&line, t->own ? t->own : t->frames, FRAMES_TOLD, "; stack: ");
+	add_frames(&line, for_people(t), FRAMES_TOLD, "; stack: ");
 	say_evidence(d, "%s", buf_text(&line));
 }
 

@@ -5,10 +5,12 @@
 
 #include <dwarf.h>
 #include <elfutils/libdwfl.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define MEMBERS_MAX 8 /* structs in structs */
-#define THREAD_ID   1 /* there is one, and nobody is asked about it */
+#define FILE_NAME_MAX 64
+#define MEMBERS_MAX   8 /* structs in structs */
+#define THREAD_ID     1 /* there is one, and nobody is asked about it */
 
 struct walk {
 	const struct unwind *u;
@@ -95,6 +97,37 @@ static void append(struct walk *walk, const char *file, const char *name, size_t
 		json_array_append_new(walk->own, json_text(text));
 }
 
+/* Where in the file a function without a name begins, by its call frame information; 0: not known. */
+static Dwarf_Addr start_in_file(Dwfl_Module *module, Dwarf_Addr pc)
+{
+	Dwarf_Addr bias = 0, start = 0;
+	Dwarf_CFI *cfi = module ? dwfl_module_eh_cfi(module, &bias) : NULL;
+	Dwarf_Frame *frame = NULL;
+
+	if (!cfi || dwarf_cfi_addrframe(cfi, pc - bias, &frame))
+		return 0;
+	if (dwarf_frame_info(frame, &start, NULL, NULL) < 0)
+		start = 0;
+	free(frame);
+	return start;
+}
+
+/* A stripped program: its file, and for people the place, which gdb and objdump know. */
+static void append_nameless(struct walk *walk, Dwfl_Module *module, const char *file, Dwarf_Addr pc)
+{
+	Dwarf_Addr start = is_c_library(file) ? 0 : start_in_file(module, pc);
+	bool again = walk->last_file && !strcmp(walk->last_file, file);
+
+	walk->last_file = file;
+	if (start)
+		json_array_append_new(walk->frames, json_sprintf("%.*s+0x%llx", FILE_NAME_MAX, file,
+							    (unsigned long long)start));
+	else if (!again)
+		json_array_append_new(walk->frames, json_text(file));
+	if (!again && !is_c_library(file))
+		json_array_append_new(walk->own, json_text(file));
+}
+
 static void add_frame(struct walk *walk, Dwfl_Module *module, Dwarf_Addr pc)
 {
 	GElf_Off offset = 0;
@@ -114,9 +147,7 @@ static void add_frame(struct walk *walk, Dwfl_Module *module, Dwarf_Addr pc)
 		return;
 	}
 	walk->start = 0;
-	if (!walk->last_file || strcmp(walk->last_file, file) != 0)
-		append(walk, file, file, strlen(file));
-	walk->last_file = file;
+	append_nameless(walk, module, file, pc);
 }
 
 static int on_frame(Dwfl_Frame *frame, void *arg)

@@ -4,8 +4,9 @@
  * waits in a system call only the program counter and the stack pointer are known; the frame pointer, where the
  * code has one, is found by the call whose return address lies beside the place it points to.
  *
- * A function is named only where a symbol of the file covers the address; code without a name is called by
- * its file, and neighbours of one file are one entry. Everything read is hostile: bounded, and the
+ * A function is named only where a symbol of the file covers the address. Code without a name is called by its
+ * file and, outside of the C library, by where in it the function begins ("smtpd+0x5a10"); among the frames that
+ * are not the C library's by the file alone, neighbours of one file once. Everything read is hostile: bounded, and the
  * frames end where something does not fit. Not thread-safe for one `struct unwind`.
  */
 #pragma once

@@ -74,7 +74,8 @@ static void read_files(struct child *c)
 		fclose(file);
 }
 
-static bool child_open(struct child *c)
+/* `argv` NULL: this very program, forked. */
+static bool child_start(struct child *c, char *const *argv)
 {
 	int64_t deadline = deadline_in_ms(10000);
 	struct iovec local = {c->stack, sizeof(c->stack)}, remote;
@@ -85,7 +86,9 @@ static bool child_open(struct child *c)
 	c->pid = fork();
 	if (!c->pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		_exit(outermost(c->ends[0]));
+		if (argv && dup2(c->ends[0], STDIN_FILENO) == STDIN_FILENO)
+			execv(argv[0], argv);
+		_exit(argv ? 1 : outermost(c->ends[0]));
 	}
 	while (!read_syscall(c) && deadline_left_ms(deadline))
 		poll(NULL, 0, 1);
@@ -97,6 +100,11 @@ static bool child_open(struct child *c)
 		c->stack_size = process_vm_readv(c->pid, &local, 1, &remote, 1, 0);
 	}
 	return CHECK(c->stack_size > 0);
+}
+
+static bool child_open(struct child *c)
+{
+	return child_start(c, NULL);
 }
 
 static void child_close(struct child *c)
@@ -146,6 +154,32 @@ static void the_functions_of_a_waiting_thread_are_named_innermost_first(void)
 		CHECK(place_of(frames, "innermost") > 0); /* read() is above it */
 		CHECK_INT(place_of(frames, "outermost"), place_of(frames, "innermost") + 1);
 		CHECK(place_of(frames, "check_main") > place_of(frames, "outermost"));
+	}
+	child_close(&c);
+}
+
+static void a_function_of_a_stripped_program_is_called_by_its_place(void)
+{
+	static char cat[] = "/bin/cat";
+	char *argv[] = {cat, NULL};
+	static struct child c;
+	auto_json json_t *frames = NULL, *own = NULL, *again = NULL;
+	json_t *one;
+	size_t i, places = 0;
+
+	if (child_start(&c, argv)) {
+		struct unwind u = unwind_of(&c);
+
+		frames = unwind_frames(&u, &own);
+		again = unwind_frames(&u, NULL);
+		json_array_foreach (frames, i, one)
+			places += !strncmp(json_string_value(one), "cat+0x", 6);
+		CHECK(places > 0);
+		CHECK(json_equal(frames, again));
+		/* What a signature is made of has no place in it. */
+		CHECK(json_array_size(own) > 0);
+		json_array_foreach (own, i, one)
+			CHECK_STR(json_string_value(one), "cat");
 	}
 	child_close(&c);
 }
@@ -216,4 +250,5 @@ static void what_is_the_c_librarys_is_not_its_own(void)
 CHECK_MAIN(CHECK_CASE(a_variable_is_named_by_its_members),
 	CHECK_CASE(what_is_the_c_librarys_is_not_its_own),
 	CHECK_CASE(the_functions_of_a_waiting_thread_are_named_innermost_first),
+	CHECK_CASE(a_function_of_a_stripped_program_is_called_by_its_place),
 	CHECK_CASE(what_does_not_fit_ends_the_frames_and_no_more))

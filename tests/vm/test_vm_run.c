@@ -66,6 +66,18 @@ static void the_three_families_get_a_verdict_each(void)
 	}
 }
 
+static void one_can_stand_inside_a_target(void)
+{
+	char *argv[] = {PROGRAM, "shell", "refstore", "--command", "hostname; exit 3", "--command",
+		".tasks", "--results", (char *)check_dir(), NULL};
+	auto_buf struct buf out = {0};
+
+	check_alarm(RUN_MS / 1000);
+	CHECK_INT(run(&out, argv), 0);
+	CHECK_HAS(buf_text(&out), "store\n(status 3)\n");
+	CHECK_HAS(buf_text(&out), "refstore-store");
+}
+
 static void acknowledged_mail_survives_a_power_cut(void)
 {
 	char *argv[] = {PROGRAM, "run", "power-cut-after-acknowledgement", "--target", "refstore",
@@ -282,6 +294,7 @@ static void an_unknown_scenario_names_the_nearest(void)
 }
 
 CHECK_MAIN(CHECK_CASE(the_three_families_get_a_verdict_each),
+	CHECK_CASE(one_can_stand_inside_a_target),
 	CHECK_CASE(acknowledged_mail_survives_a_power_cut),
 	CHECK_CASE(wireshark_opens_the_capture_and_sees_the_mail),
 	CHECK_CASE(a_finished_cell_can_be_run_again), CHECK_CASE(no_machine_outlives_a_killed_rig),
