@@ -12,6 +12,7 @@
  */
 #include "tests/check/check.h"
 #include "tests/fake/nasty_gen.h"
+#include "tests/unit/net_script.h"
 #include "tests/unit/net_tell.h"
 
 #include "base/clock.h"
@@ -19,6 +20,7 @@
 #include "base/proc.h"
 
 #include <dirent.h>
+#include <pcap/dlt.h>
 
 #define STREAMS_MAX 256
 #define OUTPUT_MAX  (64u << 20)
@@ -314,15 +316,14 @@ static size_t check_exports(const char *dir, const char *hashes)
 
 /* ---- both ---- */
 
-static void compare_streams(const struct batch *batch, struct reading *ours, struct reading *theirs)
+static void compare_streams(const char *name, struct reading *ours, struct reading *theirs)
 {
 	CHECK_INT(ours->count, theirs->count);
 	for (size_t i = 0; i < ours->count; i++)
 		for (int side = 0; side < 2; side++)
 			if (!CHECK(!strcmp(buf_text(&ours->streams[i].bytes[side]),
 				    buf_text(&theirs->streams[i].bytes[side]))))
-				fprintf(stderr, "side %d of stream %zu of '%s'\n", side, i,
-					batch->name);
+				fprintf(stderr, "side %d of stream %zu of '%s'\n", side, i, name);
 }
 
 static int by_text(const void *a, const void *b)
@@ -402,7 +403,7 @@ static void check_batch(const struct batch *batch, const char *dir, size_t *expo
 	plainly = our_reading(&plain);
 	streams = tshark_streams(nasty_path, ours->count);
 	told = tshark_dialogues(plain_path, export);
-	compare_streams(batch, ours, streams);
+	compare_streams(batch->name, ours, streams);
 	got = dialogues(ours, ours);
 	want = dialogues(told, plainly);
 	if (!CHECK_STR(got, want))
@@ -431,4 +432,72 @@ static void agrees_with_tshark_on_nasty_captures(void)
 	CHECK(exported > 100);
 }
 
-CHECK_MAIN(CHECK_CASE(agrees_with_tshark_on_nasty_captures))
+/* ---- the conversations of tests/golden/wire ---- */
+
+#define GOLDEN	   "tests/golden/wire"
+#define GOLDEN_MAX (1 << 20)
+
+static void add_frames(struct gen *all, struct gen *one)
+{
+	all->frames = mem_grow(all->frames, all->count + one->count, sizeof(*all->frames));
+	for (size_t i = 0; i < one->count; i++) {
+		all->frames[all->count] = one->frames[i]; /* it moves */
+		all->frames[all->count++].ns = all->ns;
+		all->ns += 1000;
+	}
+	one->count = 0;
+	gen_free(one);
+}
+
+/* Each that loses nothing, one after the other between ports of its own. How many. */
+static unsigned int add_golden(struct gen *all)
+{
+	DIR *dir = opendir(GOLDEN);
+	unsigned int count = 0;
+
+	for (struct dirent *e; dir && (e = readdir(dir));) {
+		auto_free char *path = path_join(GOLDEN, e->d_name);
+		auto_buf struct buf text = {0};
+		struct script script;
+		char *cut;
+
+		if (e->d_name[0] == '.' || fs_read(path, GOLDEN_MAX, &text, NULL))
+			continue;
+		cut = strstr(text.data, "\n----\n");
+		if (cut)
+			*cut = '\0';
+		/* The SYN without an answer has no stream of bytes; what is lost tshark tells otherwise. */
+		if (strstr(text.data, "lost ") || strstr(text.data, "midstream") ||
+			!strncmp(text.data, "syn", 3) || strstr(text.data, "\nsyn"))
+			continue;
+		script_play(&script, text.data, ++count);
+		add_frames(all, &script.gen);
+	}
+	if (dir)
+		closedir(dir);
+	return count;
+}
+
+static void agrees_with_tshark_on_the_golden_conversations(void)
+{
+	auto_free char *path = path_join(check_dir(), "golden.pcap");
+	struct reading *ours, *theirs;
+	struct gen all;
+
+	if (!fs_exists("/usr/bin/tshark")) {
+		check_skip("tshark is not installed");
+		return;
+	}
+	gen_init(&all, DLT_EN10MB);
+	CHECK(add_golden(&all) >= 20);
+	gen_save(&all, path);
+	ours = our_reading(&all);
+	theirs = tshark_streams(path, ours->count);
+	compare_streams("golden", ours, theirs);
+	reading_free(ours);
+	reading_free(theirs);
+	gen_free(&all);
+}
+
+CHECK_MAIN(CHECK_CASE(agrees_with_tshark_on_nasty_captures),
+	CHECK_CASE(agrees_with_tshark_on_the_golden_conversations))
