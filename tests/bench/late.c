@@ -5,7 +5,7 @@
  * (the wire's thread tells, another thread arms). Prints p50, p90, p99 and max with the accelerator; exits 1 where
  * p50 or p99 is missed.
  *
- *	late [MAILS [NOOPS [TARGET]]]		default 200 and 1000
+ *	late [MAILS [NOOPS [TARGET]]]		default 300 and 1000
  */
 #include "base/clock.h"
 #include "base/fs.h"
@@ -251,7 +251,7 @@ int main(int argc, char **argv)
 	static struct late late = {.lock = PTHREAD_MUTEX_INITIALIZER};
 	const char *const scenarios[] = {"freeze-fs-during-delivery", NULL};
 	const char *const targets[] = {argc > 3 ? argv[3] : "postfix-dovecot", NULL};
-	size_t mails = argc > 1 ? strtoul(argv[1], NULL, 10) : 200;
+	size_t mails = argc > 1 ? strtoul(argv[1], NULL, 10) : 300;
 	size_t noops = argc > 2 ? strtoul(argv[2], NULL, 10) : 1000;
 	char dir[] = "/tmp/mailrig-late.XXXXXX";
 	struct plan_request request = {
