@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ASK_MS	 3000
+#define ASK_MS	 1500 /* each: a disk that does not answer may hold the shell up */
 #define QMP_MS	 10000
 #define DUMP_MS	 120000
 #define DUMP_ENV "MAILRIG_DUMP"
