@@ -27,7 +27,8 @@ static void tell_reply(
 	dialogue_tell(d, &event);
 }
 
-/* Nothing was asked. If part of the text is missing, the dot was there too. */
+/* Nothing was asked. If part of the text is missing, the dot was there too; and who accepts the text has taken for
+ * the dot what is none by the standard (bare LF or CR around it). */
 static void on_unasked(struct dialogue *d, int code, int64_t ns)
 {
 	struct smtp *smtp = d->state;
@@ -40,7 +41,7 @@ static void on_unasked(struct dialogue *d, int code, int64_t ns)
 		d->uncertain = false;
 		smtp_begin_text(d);
 		smtp->now->unknown = true;
-	} else if (smtp->mode == MODE_TEXT && smtp->now->body.gap) {
+	} else if (smtp->mode == MODE_TEXT && (smtp->now->body.gap || code / 100 == 2)) {
 		d->uncertain = true;
 		smtp->last_was_last = false;
 		smtp->mode = MODE_COMMAND;
