@@ -186,6 +186,32 @@ static void every_order_is_planned_once(void)
 	plan_free(plan);
 }
 
+static void three_sides_have_six_orders_each_another(void)
+{
+	static const char text[] =
+		"claim: x\n"
+		"steps:\n"
+		"  - {as: a, do: imap, at: 0s, user: u1, send: [SELECT INBOX]}\n"
+		"  - {as: held, do: park, point: fake/imap/fetch, step: a, for: 1s}\n"
+		"  - {as: b, do: delete-by-imap, while: held, command: expunge}\n"
+		"  - {as: c, do: delete-by-pop3, while: held}\n"
+		"orders: all\n";
+	static const char *const want[] = {"a b c", "a c b", "b a c", "b c a", "c a b", "c b a"};
+	struct plan *plan = fixture_plan(text);
+
+	CHECK_INT(orders_count(plan->scenario), 6);
+	for (uint32_t n = 0; n < ARRAY_SIZE(want); n++) {
+		struct text_list order = {0};
+		auto_free char *line = NULL;
+
+		orders_nth(plan->scenario, n, &order);
+		line = text_fmt("%s %s %s", order.at[0], order.at[1], order.at[2]);
+		CHECK_STR(line, want[n]);
+		text_list_free(&order);
+	}
+	plan_free(plan);
+}
+
 /* Without workload its baseline has neither workload nor steps. */
 static void an_order_is_kept_in_the_plan_and_not_in_its_baseline(void)
 {
@@ -241,5 +267,6 @@ CHECK_MAIN(CHECK_CASE(a_store_that_is_right_passes_every_order),
 	CHECK_CASE(a_bug_of_one_order_is_found_in_that_order_alone),
 	CHECK_CASE(an_order_that_is_not_reached_is_said_and_never_counted),
 	CHECK_CASE(every_order_is_planned_once),
+	CHECK_CASE(three_sides_have_six_orders_each_another),
 	CHECK_CASE(an_order_is_kept_in_the_plan_and_not_in_its_baseline),
 	CHECK_CASE(one_side_alone_is_a_mistake_with_its_line))
