@@ -1,6 +1,7 @@
 /* Every fault keeps the contract of api/fault.h: walked on the fake bed, so a new fault is tested by existing. */
 #include "tests/check/check.h"
 
+#include "api/store_command.h"
 #include "base/json.h"
 #include "run/plan.h"
 #include "run/scenario_load.h"
@@ -271,6 +272,19 @@ static void what_it_is_comes_back_from_the_history(void)
 	CHECK_INT(fault_find("power-cut")->is, FAULT_CUTS_POWER);
 }
 
+/* ---- what a queue says ---- */
+
+static void entries_of_the_queue_are_counted_by_their_state(void)
+{
+	static const char listing[] =
+		"A1 hold u1@store\nA2\nA3 active hold\nA4 holding u1\nA5 hold";
+
+	CHECK_INT(store_count_state(listing, "hold"), 2); /* A1, and A5 of nobody */
+	CHECK_INT(store_count_state("A1 hold \nA2\nA3 hold u2\n", "hold"), 2);
+	CHECK_INT(store_count_state("A2\nA3 hold u2\n", "hold"), 1); /* A2 has no state */
+	CHECK_INT(store_count_state("", "hold"), 0);
+}
+
 /* ---- its life ---- */
 
 static void live_twice(struct use *use, const struct fault *fault)
@@ -338,6 +352,7 @@ static void healed_after_the_store_died_it_leaves_nothing(void)
 CHECK_MAIN(CHECK_CASE(a_fault_is_whole), CHECK_CASE(a_target_that_has_all_can_take_it),
 	CHECK_CASE(an_empty_target_is_a_skip_with_a_reason),
 	CHECK_CASE(what_it_is_comes_back_from_the_history),
+	CHECK_CASE(entries_of_the_queue_are_counted_by_their_state),
 	CHECK_CASE(fired_twice_and_healed_twice_it_leaves_nothing),
 	CHECK_CASE(healed_without_having_fired_it_does_no_harm),
 	CHECK_CASE(healed_after_the_store_died_it_leaves_nothing))
