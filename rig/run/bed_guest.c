@@ -7,11 +7,14 @@
 #include "vm/qga.h"
 
 #include <ctype.h>
+#include <poll.h>
 #include <string.h>
 
-#define ASK_MS	    10000 /* one question to an agent of the guest */
-#define FREEZE_MS   60000 /* sync of a busy file system comes first */
-#define EVIDENCE_MS 30000
+#define ASK_MS	      10000 /* one question to an agent of the guest */
+#define FREEZE_MS     60000 /* sync of a busy file system comes first */
+#define EVIDENCE_MS   30000
+#define START_MS      2000 /* from a program's beginning to its constructors' end */
+#define START_LOOK_MS 50
 
 static int64_t soon(void)
 {
@@ -167,11 +170,34 @@ static bool runs(const json_t *task, const char *const *programs)
 	return false;
 }
 
+/* A process that has just begun its program maps the board a moment later: seen on a busy host. One that ended
+ * meanwhile needs none. */
+static bool maps_board_soon(struct witness *witness, json_int_t pid)
+{
+	auto_free char *stat = text_fmt("/proc/%lld/stat", (long long)pid);
+	int64_t deadline = deadline_in_ms(START_MS);
+
+	for (;;) {
+		auto_json json_t *board = NULL;
+		auto_buf struct buf text = {0};
+
+		if (witness_read(witness, stat, 64, soon(), &text, NULL))
+			return true;
+		if (witness_board(witness, "processes", soon(), &board, NULL))
+			return false;
+		if (has_pid(json_object_get(board, "processes"), pid))
+			return true;
+		if (!deadline_left_ms(deadline))
+			return false;
+		poll(NULL, 0, START_LOOK_MS); /* nothing tells when a constructor is through */
+	}
+}
+
 /* The scan comes first: a process of the later list that has just begun is no matter, one of the earlier list that
  * has ended by then is asked for again before it is blamed. */
 int guest_check_board(struct witness *witness, const char *const *programs, struct err *err)
 {
-	auto_json json_t *scan = NULL, *board = NULL, *again = NULL;
+	auto_json json_t *scan = NULL, *board = NULL;
 	json_t *task;
 	size_t i;
 	int rc = witness_scan(witness, false, deadline_in_ms(EVIDENCE_MS), &scan, err);
@@ -182,21 +208,15 @@ int guest_check_board(struct witness *witness, const char *const *programs, stru
 		return rc;
 	json_array_foreach (json_object_get(scan, "tasks"), i, task) {
 		json_int_t pid = json_get_int(task, "pid", 0);
-		auto_free char *stat = text_fmt("/proc/%lld/stat", (long long)pid);
-		auto_buf struct buf text = {0};
 
 		if (!runs(task, programs) || has_pid(json_object_get(board, "processes"), pid) ||
-			witness_read(witness, stat, 64, soon(), &text, NULL))
+			maps_board_soon(witness, pid))
 			continue;
-		rc = witness_board(witness, "processes", soon(), &again, err);
-		if (!rc && !has_pid(json_object_get(again, "processes"), pid))
-			rc = err_set(err, -ENXIO,
-				"process %lld ('%s') has no fault board: the preload does not "
-				"reach "
-				"it (static, or started without it); stop it by freeze-process, or "
-				"use freeze-disk",
-				(long long)pid, json_get_text(task, "exe", "?"));
-		return rc;
+		return err_set(err, -ENXIO,
+			"process %lld ('%s') has no fault board: the preload does not reach it "
+			"(static, or started without it); stop it by freeze-process, or use "
+			"freeze-disk",
+			(long long)pid, json_get_text(task, "exe", "?"));
 	}
 	return 0;
 }
