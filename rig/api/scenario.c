@@ -82,3 +82,10 @@ const char *step_param(const struct step *step, const char *key)
 			return step->params.at[i] + len + 1;
 	return NULL;
 }
+
+bool step_wants_tls(const struct step *step)
+{
+	const char *tls = step_param(step, "tls");
+
+	return tls && !strcmp(tls, "starttls");
+}

@@ -82,3 +82,4 @@ const struct step *scenario_step(
 
 /* What the file says for a further key that the plug-in declared, or NULL. Borrowed. */
 const char *step_param(const struct step *step, const char *key);
+bool step_wants_tls(const struct step *step); /* tls: starttls */

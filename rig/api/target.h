@@ -51,6 +51,7 @@ struct service {
 	enum protocol protocol;
 	uint16_t port; /* in the guest */
 	enum seen seen;
+	bool starttls; /* it offers STARTTLS */
 };
 
 /* A command of the target: a shell line run in the guest as root by the witness. */

@@ -268,6 +268,20 @@ enum mail_outcome imap_command(struct imap *imap, struct imap_reply *reply, cons
 	return imap_send(imap, reply, buf_text(&text));
 }
 
+static void go_on_in_tls(struct imap *imap, struct imap_reply *reply)
+{
+	int rc;
+
+	if (imap_send(imap, reply, "STARTTLS") != MAIL_OK)
+		return;
+	imap->line.deadline_ns = mail_reply_deadline(&imap->opts);
+	rc = line_start_tls(&imap->line);
+	if (!rc)
+		return;
+	reply->outcome = MAIL_NO;
+	imap_dead(imap, reply, "the TLS handshake", rc);
+}
+
 enum mail_outcome imap_greet(struct imap *imap, struct imap_reply *reply)
 {
 	int told;
@@ -292,6 +306,8 @@ enum mail_outcome imap_greet(struct imap *imap, struct imap_reply *reply)
 			: MAIL_NO;
 	if (reply->outcome != MAIL_OK)
 		imap->alive = false;
+	if (reply->outcome == MAIL_OK && imap->opts.starttls)
+		go_on_in_tls(imap, reply);
 	return reply->outcome;
 }
 

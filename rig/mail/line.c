@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/io.h"
+#include "mail/line_tls.h"
 
 #include <assert.h>
 #include <netinet/in.h>
@@ -94,6 +95,8 @@ void line_close(struct line *line)
 		return;
 	leave_group(line);
 	line->open = false;
+	line_tls_close(line->tls);
+	line->tls = NULL;
 	cleanup_fd(&line->fd);
 	buf_free(&line->in);
 	line->at = 0;
@@ -106,6 +109,18 @@ void line_reset(struct line *line)
 	if (line && line->open)
 		setsockopt(line->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	line_close(line);
+}
+
+int line_start_tls(struct line *line)
+{
+	int rc;
+
+	if (!line->open)
+		return -EPIPE;
+	buf_consume(&line->in, line->in.len); /* said in the clear behind the reply: nobody's */
+	line->at = 0;
+	rc = line_tls_open(&line->tls, line->fd, line->deadline_ns);
+	return rc && cancelled(line) ? -ECANCELED : rc;
 }
 
 static size_t unread(const struct line *line)
@@ -122,7 +137,11 @@ static int fill(struct line *line)
 		return -EPIPE;
 	buf_consume(&line->in, line->at);
 	line->at = 0;
-	n = io_read(line->fd, buf_reserve(&line->in, READ_CHUNK), READ_CHUNK, line->deadline_ns);
+	buf_reserve(&line->in, READ_CHUNK);
+	n = line->tls ? line_tls_read(line->tls, line->in.data + line->in.len, READ_CHUNK,
+				line->deadline_ns)
+		      : io_read(line->fd, line->in.data + line->in.len, READ_CHUNK,
+				line->deadline_ns);
 	if (n > 0) {
 		line->in.len += (size_t)n;
 		line->in.data[line->in.len] = '\0';
@@ -195,7 +214,8 @@ int line_readable(struct line *line)
 		return 1;
 	if (!line->open)
 		return -EPIPE;
-	rc = io_readable(line->fd, line->deadline_ns);
+	rc = line->tls ? line_tls_readable(line->tls, line->deadline_ns)
+		       : io_readable(line->fd, line->deadline_ns);
 	return rc > 0 && cancelled(line) ? -ECANCELED : rc;
 }
 
@@ -207,7 +227,14 @@ int line_write(struct line *line, const void *bytes, size_t len, size_t *ret_don
 		*ret_done = 0;
 	if (!line->open)
 		return -EPIPE;
-	rc = io_write_all(line->fd, bytes, len, line->deadline_ns, ret_done);
+	if (line->tls) {
+		/* Of records that did not go out whole the peer can read nothing. */
+		rc = line_tls_write(line->tls, bytes, len, line->deadline_ns);
+		if (!rc && ret_done)
+			*ret_done = len;
+	} else {
+		rc = io_write_all(line->fd, bytes, len, line->deadline_ns, ret_done);
+	}
 	return rc && cancelled(line) ? -ECANCELED : rc;
 }
 

@@ -23,9 +23,12 @@ struct line_group {
 	bool cancelled;
 };
 
+struct line_tls;
+
 struct line {
 	int fd;
-	bool open; /* a zeroed struct line is a closed one */
+	struct line_tls *tls; /* NULL: in the clear */
+	bool open;	      /* a zeroed struct line is a closed one */
 	int64_t deadline_ns;
 	struct buf in;
 	size_t at; /* of the first unread byte in `in` */
@@ -39,6 +42,8 @@ void line_group_end(struct line_group *group);	/* the connections of now end; la
 void line_group_fini(struct line_group *group); /* all connections are closed by then */
 
 void line_open(struct line *line, int fd, struct line_group *group); /* group may be NULL */
+/* From here on in TLS, as its client: after the reply to STARTTLS. 0 or a negative errno, then it is useless. */
+int line_start_tls(struct line *line);
 void line_close(struct line *line); /* FIN; NULL and closed ones are fine */
 void line_reset(struct line *line); /* RST where the descriptor is TCP */
 

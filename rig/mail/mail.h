@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +41,7 @@ struct mail_opts {
 	int64_t (*clock_ns)(void *arg); /* the cell clock, for time stamps only; NULL: monotonic */
 	int (*moment)(void *arg, const char *moment); /* may be NULL */
 	void *arg;				      /* of both */
+	bool starttls;		  /* SMTP, LMTP, IMAP: go on in TLS once greeted */
 	struct line_group *group; /* lets another thread end the session; may be NULL */
 };
 

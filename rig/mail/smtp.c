@@ -148,6 +148,22 @@ static bool good(int code)
 	return code >= 200 && code < 300;
 }
 
+/* STARTTLS, and EHLO once more (RFC 3207): the last code, or a negative errno at the session's end. */
+static int go_on_in_tls(struct smtp *smtp, const char *name)
+{
+	int code = command(smtp, "starttls", "STARTTLS"), rc;
+
+	if (!good(code))
+		return code;
+	smtp->line.deadline_ns = mail_reply_deadline(&smtp->opts);
+	rc = line_start_tls(&smtp->line);
+	if (rc) {
+		dead(smtp, "the TLS handshake", rc);
+		return rc;
+	}
+	return command(smtp, "ehlo", "%s %s", smtp->lmtp ? "LHLO" : "EHLO", name);
+}
+
 enum mail_outcome smtp_greet(struct smtp *smtp, const char *name)
 {
 	int code;
@@ -160,6 +176,8 @@ enum mail_outcome smtp_greet(struct smtp *smtp, const char *name)
 	smtp->banner_ns = mail_now(&smtp->opts);
 	if (good(code))
 		code = command(smtp, "ehlo", "%s %s", smtp->lmtp ? "LHLO" : "EHLO", name);
+	if (good(code) && smtp->opts.starttls)
+		code = go_on_in_tls(smtp, name);
 	if (!smtp->lmtp && smtp->alive && (code == 500 || code == 502 || code == 504))
 		code = command(smtp, "ehlo", "HELO %s", name);
 	if (code < 0)

@@ -13,6 +13,7 @@ static const struct action_key smtp_keys[] = {
 	{"mail", false, NULL,
 		"generated, or real: of packaged corpora, each as long as it is; generated"},
 	{"pace", false, NULL, "how fast in all; as fast as it goes"},
+	{"tls", false, NULL, "starttls: go on in TLS before anything else is said; none"},
 	{0},
 };
 
@@ -25,6 +26,7 @@ static const struct action_key append_keys[] = {
 	{"mail", false, NULL,
 		"generated, or real: of packaged corpora, each as long as it is; generated"},
 	{"pace", false, NULL, "how fast in all; as fast as it goes"},
+	{"tls", false, NULL, "starttls: go on in TLS before anything else is said; none"},
 	{0},
 };
 
@@ -35,6 +37,7 @@ static const struct action_key imap_keys[] = {
 	{"messages", false, NULL, "rounds in all; until everything else is over"},
 	{"pace", false, NULL, "rounds in all; one each second"},
 	{"send", false, NULL, "these commands, once, instead of following the mailbox"},
+	{"tls", false, NULL, "starttls: go on in TLS before anything else is said; none"},
 	{0},
 };
 
@@ -44,6 +47,7 @@ static const struct action_key mixed_keys[] = {
 	{"messages", false, "60", "commands in all, before the sessions compare what they see"},
 	{"size", false, "2KiB", "bytes of each body"},
 	{"pace", false, NULL, "commands in all; as fast as it goes"},
+	{"tls", false, NULL, "starttls: go on in TLS before anything else is said; none"},
 	{0},
 };
 
@@ -51,6 +55,7 @@ static const struct action_key idle_keys[] = {
 	{"user", false, NULL, "whose INBOX; the target's first user"},
 	{"users", false, NULL, "one each session, in turn"},
 	{"sessions", false, "1", "connections at the same time"},
+	{"tls", false, NULL, "starttls: go on in TLS before anything else is said; none"},
 	{0},
 };
 

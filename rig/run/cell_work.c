@@ -50,6 +50,7 @@ struct mail_opts session_opts(struct session *session)
 		.clock_ns = session_clock,
 		.moment = session_moment,
 		.arg = session,
+		.starttls = step_wants_tls(session->step),
 		.group = &session->cell->sessions,
 	};
 }

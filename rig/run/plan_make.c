@@ -130,6 +130,11 @@ static bool speaks(const struct target *target, const char *service)
 	return target_service_by(target, (enum protocol)protocol_from_name(service));
 }
 
+static bool offers_tls(const struct target *target, const char *service)
+{
+	return target_service_by(target, (enum protocol)protocol_from_name(service))->starttls;
+}
+
 /* Why this target cannot take this scenario, or NULL. */
 static char *why_not(struct maker *m, const struct scenario *scenario, const struct target *target)
 {
@@ -166,6 +171,8 @@ static char *why_not(struct maker *m, const struct scenario *scenario, const str
 			return text_fmt("no %s", action->command);
 		if (action && action->service && !speaks(target, action->service))
 			return text_fmt("no %s service", action->service);
+		if (step_wants_tls(step) && !offers_tls(target, action->service))
+			return text_fmt("no tls of the %s service", action->service);
 	}
 	return NULL;
 }

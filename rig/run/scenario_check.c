@@ -116,6 +116,15 @@ static void check_mail(const struct scenario_source *source, const struct step_s
 			"'mail: %s' is no choice; there are: generated real", mail);
 }
 
+static void check_tls(const struct scenario_source *source, const struct step_source *step)
+{
+	const char *tls = step_param(step->step, "tls");
+
+	if (tls && step->action && strcmp(tls, "none") && strcmp(tls, "starttls"))
+		mistakes_add(source->mistakes, line_of(step, "tls"),
+			"'tls: %s' is no choice; there are: none starttls", tls);
+}
+
 static void check_place(const struct scenario_source *source, const struct step_source *step)
 {
 	auto_free char *title = title_of(step);
@@ -150,6 +159,7 @@ void scenario_check_keys(const struct scenario_source *source, const struct step
 	}
 	check_all_needed(source, step);
 	check_mail(source, step);
+	check_tls(source, step);
 	check_place(source, step);
 }
 

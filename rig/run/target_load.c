@@ -40,6 +40,7 @@ static void take_services(const struct target_source *source, const struct raw_t
 	static const char *const protocols[] = {
 		"smtp", "lmtp", "imap", "pop3", "http", "admin", NULL};	    /* by enum protocol */
 	static const char *const seen[] = {"nic", "relay", "hidden", NULL}; /* by enum seen */
+	static const char *const tls[] = {"none", "starttls", NULL};
 	const struct node *list = node_get(source->root, "services");
 	struct target *target = source->target;
 
@@ -48,15 +49,17 @@ static void take_services(const struct target_source *source, const struct raw_t
 	for (unsigned int i = 0; i < raw->services_count; i++) {
 		struct yaml_place at = place(source, list->items[i]);
 		struct service *service = &target->services[i];
-		int protocol = PROTOCOL_SMTP, how = SEEN_NIC;
+		int protocol = PROTOCOL_SMTP, how = SEEN_NIC, secure = 0;
 		uint32_t port = 0;
 
 		take_text(raw->services[i].name, &service->name);
 		take_choice(at, "protocol", raw->services[i].protocol, protocols, &protocol);
 		take_choice(at, "seen", raw->services[i].seen, seen, &how);
+		take_choice(at, "tls", raw->services[i].tls, tls, &secure);
 		take_count(at, "port", raw->services[i].port, 1, UINT16_MAX, &port);
 		service->protocol = (enum protocol)protocol;
 		service->seen = (enum seen)how;
+		service->starttls = secure;
 		service->port = (uint16_t)port;
 	}
 }

@@ -9,7 +9,7 @@ struct raw_disk {
 };
 
 struct raw_service {
-	char *name, *protocol, *port, *seen;
+	char *name, *protocol, *port, *seen, *tls;
 };
 
 struct raw_agent {

@@ -34,6 +34,7 @@ static void put_machine(json_t *json, const struct target *target)
 		put_text(service, "protocol", protocol_name(target->services[i].protocol));
 		put_count(service, "port", target->services[i].port);
 		put_text(service, "seen", seen_name(target->services[i].seen));
+		put_text(service, "tls", target->services[i].starttls ? "starttls" : "none");
 		json_array_append_new(services, service);
 	}
 	put_list(json, "disks", disks);

@@ -27,6 +27,7 @@ static const cyaml_schema_field_t service_fields[] = {
 	TEXT("protocol", raw_service, protocol),
 	TEXT("port", raw_service, port),
 	TEXT("seen", raw_service, seen),
+	TEXT("tls", raw_service, tls),
 	CYAML_FIELD_END,
 };
 
