@@ -22,7 +22,10 @@
 static int run(struct buf *out, char *const *argv)
 {
 	struct err err = {0};
-	int rc = proc_run(argv, deadline_in_ms(RUN_MS), out, OUTPUT_MAX, &err);
+	int rc;
+
+	check_alarm(RUN_MS / 1000);
+	rc = proc_run(argv, deadline_in_ms(RUN_MS), out, OUTPUT_MAX, &err);
 
 	if (rc < 0)
 		fprintf(stderr, "%s: %s\n", argv[1], err.text);
@@ -43,7 +46,6 @@ static void the_three_families_get_a_verdict_each(void)
 	size_t i;
 	int rc;
 
-	check_alarm(RUN_MS / 1000);
 	rc = run(&out, argv);
 	CHECK(rc == 0 || rc == 1);
 	json = json_loads(buf_text(&out), 0, NULL);
@@ -73,7 +75,6 @@ static void one_can_stand_inside_a_target(void)
 		".tasks", "--results", (char *)check_dir(), NULL};
 	auto_buf struct buf out = {0};
 
-	check_alarm(RUN_MS / 1000);
 	CHECK_INT(run(&out, argv), 0);
 	CHECK_HAS(buf_text(&out), "store\n(status 3)\n");
 	CHECK_HAS(buf_text(&out), "refstore-store");
@@ -87,7 +88,6 @@ static void acknowledged_mail_survives_a_power_cut(void)
 	auto_json json_t *json = NULL;
 	const json_t *cell;
 
-	check_alarm(RUN_MS / 1000);
 	CHECK_INT(run(&out, argv), 0);
 	json = json_loads(buf_text(&out), 0, NULL);
 	cell = json_array_get(json_object_get(json, "cells"), 0);
@@ -195,6 +195,7 @@ static void no_machine_outlives_a_killed_rig(void)
 	pid_t pid = start_run(results);
 	int status;
 
+	check_alarm(RUN_MS / 1000);
 	CHECK(wait_machines(results, true, STARTED_MS));
 	kill(pid, SIGKILL);
 	CHECK_INT(proc_wait(pid, deadline_in_ms(GONE_MS), &status, NULL), 0);
@@ -246,6 +247,7 @@ static void a_machine_that_dies_is_broken_and_the_other_cell_goes_on(void)
 	pid_t pid = proc_spawn(&spec, &err);
 	int status = 0;
 
+	check_alarm(RUN_MS / 1000);
 	CHECK(wait_text(history, "\"imap-append\"", STARTED_MS));
 	CHECK_INT(signal_machines(cell, SIGKILL), 1);
 	CHECK_INT(proc_wait(pid, deadline_in_ms(STARTED_MS), &status, NULL), 0);
@@ -265,6 +267,7 @@ static void an_interrupted_run_ends_its_machines_and_keeps_what_it_learnt(void)
 	auto_free char *json = text_fmt("%s/latest/results.json", results);
 	int status = 0;
 
+	check_alarm(RUN_MS / 1000);
 	CHECK(wait_machines(results, true, STARTED_MS));
 	kill(pid, SIGINT);
 	CHECK_INT(proc_wait(pid, deadline_in_ms(60000), &status, NULL), 0);
