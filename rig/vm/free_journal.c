@@ -71,11 +71,13 @@ static enum free_match match(const struct free_record *r, uint64_t value, bool i
 	return value == r->address ? FREE_START : FREE_INSIDE;
 }
 
-/* Of what was freed while a thread was held, the first: what was there when it was held. A block that covers the
- * same address and was freed later was handed out in between. Of all else the latest. */
-static bool is_likelier(
-	const struct free_record *one, const struct free_record *best, enum free_match how)
+/* Of what was freed while a thread was held, the block that begins there, else the first: what was there when it was
+ * held. A block that covers the same address and was freed later was handed out in between. Of all else the latest. */
+static bool is_likelier(const struct free_record *one, const struct free_record *best,
+	uint64_t value, enum free_match how)
 {
+	if (how == FREE_HELD && (one->address == value) != (best->address == value))
+		return one->address == value;
 	return how == FREE_HELD ? one->age_ns > best->age_ns : one->age_ns < best->age_ns;
 }
 
@@ -90,7 +92,7 @@ const struct free_record *free_journal_find(const struct free_journal *journal, 
 		enum free_match how = match(one, value, is_fault);
 
 		if (how == FREE_NO || how < *ret_match ||
-			(how == *ret_match && best && !is_likelier(one, best, how)))
+			(how == *ret_match && best && !is_likelier(one, best, value, how)))
 			continue;
 		best = one;
 		*ret_match = how;

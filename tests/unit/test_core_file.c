@@ -268,6 +268,10 @@ static void of_what_was_freed_while_a_thread_was_held_the_first_counts(void)
 	CHECK_INT(free_journal_find(&journal, 0x1000, false, &match)->tid, 2);
 	CHECK_INT(match, FREE_HELD);
 	free_journal_free(&journal);
+	/* The block that begins there is surer than an older one that reaches so far. */
+	read_text("free f00 1304 3 0 0 1 905 1 1 1 \nfree 1000 48 2 0 1 1 900 1 1 1 \n", &journal);
+	CHECK_INT(free_journal_find(&journal, 0x1000, false, &match)->tid, 2);
+	free_journal_free(&journal);
 }
 
 CHECK_MAIN(CHECK_CASE(the_first_thread_of_a_core_is_the_one_that_died),
