@@ -21,9 +21,9 @@ struct push_client {
 
 struct push_notify {
 	struct push_notify *next;
-	struct push_client *client;
 	char *mailbox;
 	char *user;
+	struct push_client *client; /* the first two words of what is freed are the allocator's */
 	bool outstanding;
 	unsigned int refs; /* the list's and one for each scan that pushes to it */
 };

@@ -9,11 +9,12 @@
 
 struct message { /* one queue entry */
 	struct message *next;
-	struct properties *properties;
-	unsigned int refs; /* the queue's, and one for each who works with it */
+	int64_t retry_ms;
+	struct properties
+		*properties; /* the first two words of what is freed are the allocator's */
+	unsigned int refs;   /* the queue's, and one for each who works with it */
 	bool busy, local;
 	int64_t due_ms;
-	int64_t retry_ms;
 	uint32_t id;
 };
 
