@@ -288,6 +288,17 @@ static int64_t let_go(uint32_t slot)
 	return released;
 }
 
+static int64_t count_parked(uint32_t slot)
+{
+	struct board_task unused;
+	int64_t count = 0;
+
+	for (size_t i = 0; i < BOARD_PARKS_MAX; i++)
+		count += board_now->parks[i].slot == slot &&
+			 board_park_owner(&board_now->parks[i], &unused);
+	return count;
+}
+
 static uint32_t count_names(void)
 {
 	uint32_t count = 0;
@@ -391,7 +402,7 @@ static int let_go_command(
 {
 	char word[64];
 	uint32_t slot;
-	int64_t released;
+	int64_t parked, released;
 	int r = read_slot(line, &slot, why, size);
 
 	if (r)
@@ -400,11 +411,13 @@ static int let_go_command(
 		snprintf(why, size, "this command does not know '%s'", word);
 		return -EINVAL;
 	}
+	/* Who has said that it is parked and does not wait yet goes on by itself, unseen by let_go(). */
+	parked = count_parked(slot);
 	if (!for_good)
 		atomic_fetch_add(&board_now->slots[slot].releases, 1);
 	released = for_good ? disarm(slot) : let_go(slot);
 	board_put_open(reply, NULL, '{');
-	board_put_int(reply, "released", released);
+	board_put_int(reply, "released", parked > released ? parked : released);
 	board_put_close(reply, '}');
 	return 0;
 }
