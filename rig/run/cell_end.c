@@ -415,10 +415,14 @@ void cell_residue(struct cell *cell)
 	json_t *left = NULL, *item;
 	struct err err = {0};
 	size_t i;
+	int rc;
 
 	if (!bed_has(cell->bed, residue))
 		return;
-	if (cell->bed->ops->residue(cell->bed, &left, &err)) {
+	watch_hold(cell, true);
+	rc = cell->bed->ops->residue(cell->bed, &left, &err);
+	watch_hold(cell, false);
+	if (rc) {
 		cell_trouble(cell, "residue", "cannot be asked for: %s", err.text);
 		return;
 	}

@@ -157,25 +157,36 @@ static void look(struct watch *w, const struct oldest *oldest, bool any)
 
 /* ---- the thread ---- */
 
-static void *watch_main(void *arg)
+/* The cell's lock held on entry and exit. */
+static void take_turn(struct watch *w)
 {
-	struct watch *w = arg;
 	struct cell *cell = w->cell;
 	struct oldest oldest;
 	bool any;
 
+	watch_read_cores(cell);
+	if (w->end)
+		return;
+	any = find_oldest(w, &oldest);
+	pthread_mutex_unlock(&cell->lock);
+	look(w, &oldest, any);
+	pthread_mutex_lock(&cell->lock);
+}
+
+static void *watch_main(void *arg)
+{
+	struct watch *w = arg;
+	struct cell *cell = w->cell;
+
 	pthread_mutex_lock(&cell->lock);
 	while (!w->end) {
 		cond_wait(&cell->watch_tick, &cell->lock, deadline_in_ms(TICK_MS));
-		if (cell_ended(cell))
+		if (cell_ended(cell) || w->held)
 			continue;
-		watch_read_cores(cell);
-		if (w->end)
-			continue;
-		any = find_oldest(w, &oldest);
-		pthread_mutex_unlock(&cell->lock);
-		look(w, &oldest, any);
-		pthread_mutex_lock(&cell->lock);
+		w->looks = true;
+		take_turn(w);
+		w->looks = false;
+		pthread_cond_broadcast(&cell->changed);
 	}
 	pthread_mutex_unlock(&cell->lock);
 	return NULL;
@@ -221,6 +232,19 @@ void watch_start(struct cell *cell)
 	w->started = !pthread_create(&w->thread, NULL, watch_main, w);
 	if (!w->started)
 		cell_trouble(cell, "set-up", "cannot start the watch");
+}
+
+void watch_hold(struct cell *cell, bool held)
+{
+	struct watch *w = cell->watch;
+
+	if (!w)
+		return;
+	pthread_mutex_lock(&cell->lock);
+	w->held = held;
+	while (held && w->looks) /* each of its commands has a deadline */
+		cell_wait(cell, CLOCK_NEVER);
+	pthread_mutex_unlock(&cell->lock);
 }
 
 void watch_stop(struct cell *cell)

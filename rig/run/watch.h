@@ -35,6 +35,8 @@ struct watch;
 /* Takes the healthy scan, before the cell clock begins; nothing where the bed cannot scan. */
 void watch_open(struct cell *cell);
 void watch_start(struct cell *cell);
+/* Held, it has no command of its own under way in the guest and begins none: for the audit. */
+void watch_hold(struct cell *cell, bool held);
 void watch_stop(struct cell *cell); /* nothing is looked at any more */
 void watch_close(struct cell *cell);
 

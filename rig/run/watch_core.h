@@ -24,8 +24,8 @@ struct watch {
 	struct cell *cell;
 	pthread_t thread;
 	bool started;
-	pthread_mutex_t lock; /* `since` and `noted_ns` */
-	bool end;	      /* the cell's lock */
+	pthread_mutex_t lock;  /* `since` and `noted_ns` */
+	bool end, held, looks; /* the cell's lock */
 	json_t *healthy, *deep;
 	json_t *since;
 	int64_t noted_ns;	       /* the last look */
