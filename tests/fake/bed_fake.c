@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "mail/sink.h"
 
+#include <poll.h>
 #include <string.h>
 
 #define GOLDEN_CYCLE "tests/golden/diagnose/flock-three.json"
@@ -471,6 +472,8 @@ static int bed_residue(struct bed *bed, json_t **ret, struct err *err)
 	(void)err;
 	*ret = json_array();
 	add_hurts(of(bed), *ret);
+	if (of(bed)->wish->scanning)
+		json_array_append_new(*ret, json_string("planted: a scan is still running"));
 	if (of(bed)->wish->leaves_residue)
 		json_array_append_new(*ret, json_string("planted: a point is still armed"));
 	return 0;
@@ -515,6 +518,10 @@ static int bed_scan(struct bed *bed, bool deep, json_t **ret, struct err *err)
 
 	if (!golden)
 		return -EIO;
+	b->wish->scanning++;
+	if (b->wish->scan_lasts_ms)
+		poll(NULL, 0, b->wish->scan_lasts_ms);
+	b->wish->scanning--;
 	b->wish->scans++;
 	b->wish->deep_scans += deep;
 	*ret = json_incref(json_object_get(golden, "scan"));

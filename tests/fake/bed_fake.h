@@ -9,6 +9,8 @@
 #include "run/cell.h"
 #include "tests/fake/store.h"
 
+#include <stdatomic.h>
+
 /* What a test wants of the bed; its `arg` of cell_run(). */
 struct bed_fake_wish {
 	enum fake_bug bug; /* planted if nth > 0 */
@@ -26,6 +28,8 @@ struct bed_fake_wish {
 	const char *healthy, *hangs;
 	bool always_hangs;    /* ... from the beginning of the workload on */
 	int64_t scan_took_ns; /* each scan says so */
+	int scan_lasts_ms;    /* each scan does; while one is under way it is residue */
+	atomic_int scanning;
 	bool branch_fails;
 	const char *recovery; /* what a copy shows; after 9000 s, where it is "after_guest_s" */
 	size_t scans, deep_scans, branches, adjudged; /* counted up */

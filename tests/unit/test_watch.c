@@ -109,6 +109,18 @@ static void looking_keeps_within_its_share_of_the_time(void)
 	end(&r);
 }
 
+/* Each look is longer than the time between two: one is nearly always under way. */
+static void the_audit_waits_for_a_look_that_is_under_way(void)
+{
+	struct run r = {.wish = {.healthy = "idle-store", .scan_lasts_ms = 1500}};
+
+	begin(&r, fixture_plan_on(target_yaml, plain_yaml));
+	CHECK_STR(verdict_name(r.result.verdict), "PASS");
+	CHECK_INT(r.result.residue, 0);
+	CHECK(r.wish.scans >= 3);
+	end(&r);
+}
+
 static void an_overdue_operation_is_told_kept_once_and_judged(void)
 {
 	struct run r = {.wish = {.bug = FAKE_HANGS_AT_THAW,
@@ -255,6 +267,7 @@ static void what_is_repeated_is_not_judged_again(void)
 
 CHECK_MAIN(CHECK_CASE(a_healthy_store_is_looked_at_and_not_suspected),
 	CHECK_CASE(looking_keeps_within_its_share_of_the_time),
+	CHECK_CASE(the_audit_waits_for_a_look_that_is_under_way),
 	CHECK_CASE(an_overdue_operation_is_told_kept_once_and_judged),
 	CHECK_CASE(a_cycle_is_told_before_anything_is_overdue),
 	CHECK_CASE(what_only_waits_for_the_fault_is_not_kept),
