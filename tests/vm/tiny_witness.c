@@ -68,7 +68,8 @@ static int make_initrd(
 	if (!rc)
 		rc = add_program(&all, "witness", witness, err);
 	for (; !rc && *programs; programs++) {
-		auto_free char *name = text_fmt("guest/%s", *programs);
+		auto_free char *name =
+			text_fmt("../tests/guest/%s", *programs); /* for a bench too */
 		auto_free char *path = built_file(name);
 
 		rc = add_program(&all, *programs, path, err);
