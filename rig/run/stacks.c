@@ -39,7 +39,7 @@ static char *extracted(const struct stack_source *source, const char *path)
 	auto_free char *dir = text_fmt("%s/programs/%s", cache, source->spec->image.key);
 	auto_free char *name = text_dup(path + 1);
 	auto_free char *fresh = NULL, *request = NULL;
-	char *argv[] = {"debugfs", "-R", NULL, source->spec->image.disk, NULL};
+	char *argv[] = {"/sbin/debugfs", "-R", NULL, source->spec->image.disk, NULL};
 	char *copy;
 	struct err err = {0};
 

@@ -111,7 +111,7 @@ int reach_in_disk(const char *disk, const char *program, enum reach *ret, struct
 	auto_free char *dir = fs_cache_dir();
 	auto_free char *copy = text_fmt("%s/reach.%d", dir, (int)getpid());
 	auto_free char *request = text_fmt("dump %s %s", program, copy);
-	char *argv[] = {"debugfs", "-R", request, (char *)disk, NULL};
+	char *argv[] = {"/sbin/debugfs", "-R", request, (char *)disk, NULL};
 	auto_buf struct buf said = {0};
 	int rc;
 
