@@ -143,13 +143,6 @@ static int fire_pop3(struct fault_run *run, struct err *err)
 	return run->remove(run->arg, &deletion, &run->fired, err);
 }
 
-static int nothing(struct fault_run *run, struct err *err)
-{
-	(void)run;
-	(void)err;
-	return 0;
-}
-
 const struct fault fault_delete_by_imap = {
 	.name = "delete-by-imap",
 	.summary = "another IMAP session expunges, moves, renames or deletes, meanwhile",
@@ -159,8 +152,8 @@ const struct fault fault_delete_by_imap = {
 	.check = check_imap,
 	.fire = fire_imap,
 	.instant = true,
-	.poll = nothing,
-	.heal = nothing,
+	.poll = fault_nothing,
+	.heal = fault_nothing,
 };
 
 const struct fault fault_delete_by_pop3 = {
@@ -172,6 +165,6 @@ const struct fault fault_delete_by_pop3 = {
 	.check = check_pop3,
 	.fire = fire_pop3,
 	.instant = true,
-	.poll = nothing,
-	.heal = nothing,
+	.poll = fault_nothing,
+	.heal = fault_nothing,
 };

@@ -64,13 +64,6 @@ static int fire(struct fault_run *run, struct err *err)
 	return run->remove(run->arg, &deletion, &run->fired, err);
 }
 
-static int nothing(struct fault_run *run, struct err *err)
-{
-	(void)run;
-	(void)err;
-	return 0;
-}
-
 const struct fault fault_delete_by_tool = {
 	.name = "delete-by-tool",
 	.summary = "the target's own tool deletes queue entries, a mailbox, its mail or a user, "
@@ -81,6 +74,6 @@ const struct fault fault_delete_by_tool = {
 	.check = check,
 	.fire = fire,
 	.instant = true,
-	.poll = nothing,
-	.heal = nothing,
+	.poll = fault_nothing,
+	.heal = fault_nothing,
 };

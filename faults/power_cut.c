@@ -42,14 +42,6 @@ static int fire(struct fault_run *run, struct err *err)
 	return rc;
 }
 
-/* It meets the machine, once. */
-static int poll(struct fault_run *run, struct err *err)
-{
-	(void)run;
-	(void)err;
-	return 0;
-}
-
 static int heal(struct fault_run *run, struct err *err)
 {
 	struct power_loss loss = {0};
@@ -75,6 +67,6 @@ const struct fault fault_power_cut = {
 	.fire = fire,
 	.instant = true,
 	.darkens = true,
-	.poll = poll,
+	.poll = fault_nothing,
 	.heal = heal,
 };

@@ -49,14 +49,6 @@ static int fire(struct fault_run *run, struct err *err)
 	return rc;
 }
 
-/* It meets the disks, once. */
-static int poll(struct fault_run *run, struct err *err)
-{
-	(void)run;
-	(void)err;
-	return 0;
-}
-
 static int heal(struct fault_run *run, struct err *err)
 {
 	const struct power_cut cut = {
@@ -89,6 +81,6 @@ const struct fault fault_restore_snapshot = {
 	.check = check,
 	.fire = fire,
 	.darkens_late = true,
-	.poll = poll,
+	.poll = fault_nothing,
 	.heal = heal,
 };

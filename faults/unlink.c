@@ -104,13 +104,6 @@ static int fire(struct fault_run *run, struct err *err)
 	return run->step->path ? remove_all(run, err) : remove_held(run, err);
 }
 
-static int nothing(struct fault_run *run, struct err *err)
-{
-	(void)run;
-	(void)err;
-	return 0;
-}
-
 const struct fault fault_unlink = {
 	.name = "unlink",
 	.summary = "files are removed: the one a parked call is about to use, or all of a path",
@@ -121,6 +114,6 @@ const struct fault fault_unlink = {
 	.check = check,
 	.fire = fire,
 	.instant = true,
-	.poll = nothing,
-	.heal = nothing,
+	.poll = fault_nothing,
+	.heal = fault_nothing,
 };

@@ -121,5 +121,8 @@ unsigned int fault_is_read(const json_t *line);
 /* A check for faults that every target can take. */
 int fault_any_target(const struct step *step, const struct target *target, struct err *err);
 
+/* A poll for faults that meet what they meet when they fire, and a heal where nothing can be put back. */
+int fault_nothing(struct fault_run *run, struct err *err);
+
 /* A poll for faults that everybody meets who waits: the most operations that were pending at once. */
 int fault_poll_pending(struct fault_run *run, struct err *err);
