@@ -4,7 +4,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "base/proc.h"
+#include "vm/disk_file.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -13,7 +13,6 @@
 #define ASK_MS	     3000 /* each question; memory that is stuck is left out */
 #define STACK_BYTES  (32u << 10)
 #define MAPS_BYTES   (256u << 10)
-#define EXTRACT_MS   20000
 #define PROGRAMS_DIR "/run/rig/target/"
 
 static int64_t soon(void)
@@ -23,7 +22,7 @@ static int64_t soon(void)
 
 /* ---- files ---- */
 
-/* A path of a guest may end in an argument of debugfs: plain and absolute, or none. */
+/* A path of a guest may end in the name of a file of the host: plain and absolute, or none. */
 bool stack_path_is_plain(const char *path)
 {
 	return path[0] == '/' && !strstr(path, "..") &&
@@ -38,8 +37,7 @@ static char *extracted(const struct stack_source *source, const char *path)
 	auto_free char *cache = fs_cache_dir();
 	auto_free char *dir = text_fmt("%s/programs/%s", cache, source->spec->image.key);
 	auto_free char *name = text_dup(path + 1);
-	auto_free char *fresh = NULL, *request = NULL;
-	char *argv[] = {"/sbin/debugfs", "-R", NULL, source->spec->image.disk, NULL};
+	auto_free char *fresh = NULL;
 	char *copy;
 	struct err err = {0};
 
@@ -49,9 +47,7 @@ static char *extracted(const struct stack_source *source, const char *path)
 	if (fs_exists(copy) || fs_mkdir_p(dir, &err))
 		return copy;
 	fresh = text_fmt("%s.%d", copy, (int)getpid());
-	request = text_fmt("dump %s %s", path, fresh);
-	argv[2] = request;
-	if (proc_run(argv, deadline_in_ms(EXTRACT_MS), NULL, 0, &err) || !fs_exists(fresh) ||
+	if (disk_file_copy(source->spec->image.disk, path, fresh, &err) || !fs_exists(fresh) ||
 		rename(fresh, copy))
 		log_line("cannot take '%s' out of the image: %s", path, err.text);
 	return copy;

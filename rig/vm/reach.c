@@ -1,17 +1,13 @@
 #include "vm/reach.h"
 
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/fs.h"
-#include "base/proc.h"
+#include "vm/disk_file.h"
 
 #include <elf.h>
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
-
-#define DEBUGFS_MS   20000
-#define DEBUGFS_TEXT 4096
 
 static const char *const texts[] = {
 	[REACH_CALLS] = "dynamic: its calls of libc are reached, those libc makes itself are not",
@@ -100,26 +96,14 @@ int reach_of_file(const char *path, enum reach *ret, struct err *err)
 	return 0;
 }
 
-/* debugfs has a language of its own, in which quotes and blanks mean something. */
-static bool plain(const char *path)
-{
-	return path[0] == '/' && !strpbrk(path, " \t\n\"'\\<>");
-}
-
 int reach_in_disk(const char *disk, const char *program, enum reach *ret, struct err *err)
 {
 	auto_free char *dir = fs_cache_dir();
 	auto_free char *copy = text_fmt("%s/reach.%d", dir, (int)getpid());
-	auto_free char *request = text_fmt("dump %s %s", program, copy);
-	char *argv[] = {"/sbin/debugfs", "-R", request, (char *)disk, NULL};
-	auto_buf struct buf said = {0};
-	int rc;
+	int rc = fs_mkdir_p(dir, err);
 
-	if (!plain(program) || !plain(copy))
-		return err_set(err, -EINVAL, "'%s' is no path that debugfs takes", program);
-	rc = fs_mkdir_p(dir, err);
 	if (!rc)
-		rc = proc_run(argv, deadline_in_ms(DEBUGFS_MS), &said, DEBUGFS_TEXT, err);
+		rc = disk_file_copy(disk, program, copy, err);
 	if (!rc)
 		rc = reach_of_file(copy, ret, err);
 	unlink(copy);

@@ -3,7 +3,7 @@
  * library comes by /etc/ld.so.preload, which the dynamic loader reads (ld.so(8)), for set-id programs too; what has no
  * loader never sees it, and what makes its system calls itself (Go) passes it by.
  *
- * Blocking: debugfs(8) is run on the image, which is not changed. The file is hostile: bounded and checked.
+ * Blocking. The file is hostile: bounded and checked.
  */
 #pragma once
 
