@@ -24,7 +24,7 @@ static bool percent(struct rng *rng, unsigned int p)
 
 /* ---- turns ---- */
 
-static struct buf *turn(struct talk *talk, enum gen_side from)
+struct buf *talk_turn(struct talk *talk, enum gen_side from)
 {
 	if (talk->count && talk->turns[talk->count - 1].from == from)
 		return &talk->turns[talk->count - 1].bytes;
@@ -39,7 +39,7 @@ static struct buf *turn(struct talk *talk, enum gen_side from)
 __attribute__((format(printf, 3, 4))) static void say(
 	struct talk *talk, enum gen_side from, const char *fmt, ...)
 {
-	struct buf *out = turn(talk, from);
+	struct buf *out = talk_turn(talk, from);
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -114,7 +114,7 @@ static void send_data(struct talk *talk, struct rng *rng, unsigned int accepted)
 	}
 	say(talk, GEN_SERVER, "354 go on");
 	mail_text(talk, rng, &mail);
-	stuff(&mail, turn(talk, GEN_CLIENT));
+	stuff(&mail, talk_turn(talk, GEN_CLIENT));
 	if (talk->protocol == MAIL_SMTP)
 		accepted = 1;
 	for (unsigned int i = 0; i < accepted; i++)
@@ -134,7 +134,7 @@ static void send_chunks(struct talk *talk, struct rng *rng, unsigned int accepte
 		if (n > mail.len - at)
 			n = mail.len - at;
 		say(talk, GEN_CLIENT, "BDAT %zu%s", n, at + n == mail.len ? " LAST" : "");
-		buf_add(turn(talk, GEN_CLIENT), mail.data + at, n);
+		buf_add(talk_turn(talk, GEN_CLIENT), mail.data + at, n);
 		at += n;
 		replies++;
 		if (!pipelined && at < mail.len) {
@@ -211,7 +211,7 @@ static void append(struct talk *talk, struct rng *rng, unsigned int tag)
 	say(talk, GEN_CLIENT, "a%u APPEND INBOX (\\Seen) {%zu%s}", tag, mail.len, wait ? "" : "+");
 	if (wait)
 		say(talk, GEN_SERVER, "+ go");
-	buf_add(turn(talk, GEN_CLIENT), mail.data, mail.len);
+	buf_add(talk_turn(talk, GEN_CLIENT), mail.data, mail.len);
 	say(talk, GEN_CLIENT, "%s", "");
 	say(talk, GEN_SERVER, "a%u %s done", tag, percent(rng, 80) ? "OK" : "NO");
 }
@@ -224,7 +224,7 @@ static void fetch(struct talk *talk, struct rng *rng, unsigned int tag)
 
 		mail_text(talk, rng, &mail);
 		say(talk, GEN_SERVER, "* %u FETCH (UID %u BODY[] {%zu}", i, i, mail.len);
-		buf_add(turn(talk, GEN_SERVER), mail.data, mail.len);
+		buf_add(talk_turn(talk, GEN_SERVER), mail.data, mail.len);
 		say(talk, GEN_SERVER, ")");
 	}
 	say(talk, GEN_SERVER, "a%u OK fetched", tag);
@@ -294,7 +294,7 @@ static void pop3(struct talk *talk, struct rng *rng)
 		}
 		mail_text(talk, rng, &mail);
 		say(talk, GEN_SERVER, "+OK %zu octets", mail.len);
-		stuff(&mail, turn(talk, GEN_SERVER));
+		stuff(&mail, talk_turn(talk, GEN_SERVER));
 		say(talk, GEN_CLIENT, "DELE %u", n);
 		say(talk, GEN_SERVER, "+OK");
 	}

@@ -25,6 +25,9 @@ uint16_t mail_port(enum mail_protocol protocol);
 struct talk talk_make(struct rng *rng, enum mail_protocol protocol);
 void talk_free(struct talk *talk);
 
+/* What that side says next is added here: to the last turn, or to a new one after the other side's. */
+struct buf *talk_turn(struct talk *talk, enum gen_side from);
+
 struct nasty {
 	size_t segment_max;   /* bytes */
 	unsigned int again;   /* of 100 segments so many are sent twice */

@@ -62,21 +62,9 @@ static void on_key(const SSL *ssl, const char *line)
 
 /* ---- turns ---- */
 
-static struct buf *turn(struct talk *talk, enum gen_side from)
-{
-	if (talk->count && talk->turns[talk->count - 1].from == from)
-		return &talk->turns[talk->count - 1].bytes;
-	if (talk->count == talk->size) {
-		talk->size = talk->size ? talk->size * 2 : 32;
-		talk->turns = mem_grow(talk->turns, talk->size, sizeof(*talk->turns));
-	}
-	talk->turns[talk->count] = (struct turn){.from = from};
-	return &talk->turns[talk->count++].bytes;
-}
-
 static void say(struct talk *talk, enum gen_side from, const char *text)
 {
-	buf_add_str(turn(talk, from), text);
+	buf_add_str(talk_turn(talk, from), text);
 }
 
 static void say_starttls(struct talk *talk, enum mail_protocol protocol)
@@ -108,7 +96,7 @@ static bool carry(struct pair *pair, enum gen_side from)
 	while ((n = BIO_read(SSL_get_wbio(pair->ssl[from]), bytes, sizeof(bytes))) > 0) {
 		any = true;
 		if (pair->out)
-			buf_add(turn(pair->out, from), bytes, (size_t)n);
+			buf_add(talk_turn(pair->out, from), bytes, (size_t)n);
 		BIO_write(SSL_get_rbio(pair->ssl[!from]), bytes, n);
 	}
 	return any;

@@ -11,6 +11,7 @@
 #include "run/target_load.h"
 #include "tests/fake/bed_fake.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -61,6 +62,47 @@ static inline struct plan *fixture_plan_on(const char *target, const char *scena
 static inline struct plan *fixture_plan(const char *scenario)
 {
 	return fixture_plan_on(fixture_target, scenario);
+}
+
+/* A cell without a baseline, in a thread of its own: cells wait most of their time, so a test lets many live at once. */
+struct fixture_cell {
+	struct bed_fake_wish wish; /* the caller's, before the start */
+	struct result result;
+	struct plan *plan;
+	char *dir;
+	pthread_t thread;
+	int rc; /* of the run, or else of the judgement */
+};
+
+static inline void *fixture_cell_live(void *arg)
+{
+	struct fixture_cell *cell = arg;
+	struct err err = {{0}};
+
+	cell->rc = cell_run(cell->plan, cell->dir, bed_fake_open, &cell->wish, &err);
+	if (!cell->rc)
+		cell->rc = judge_cell(cell->dir, &cell->result, &err);
+	return NULL;
+}
+
+/* Takes over the plan. */
+static inline void fixture_cell_start(struct fixture_cell *cell, struct plan *plan)
+{
+	struct err err = {{0}};
+
+	cell->plan = plan;
+	cell->dir = path_join(check_dir(), "cell");
+	mkdir(cell->dir, 0777);
+	CHECK_INT(plan_save(plan, cell->dir, &err), 0);
+	if (pthread_create(&cell->thread, NULL, fixture_cell_live, cell))
+		abort();
+}
+
+static inline void fixture_cell_free(struct fixture_cell *cell)
+{
+	result_free(&cell->result);
+	plan_free(cell->plan);
+	free(cell->dir);
 }
 
 /* Baseline, cell, judgement: as a campaign does it. Frees the plan. */

@@ -51,73 +51,44 @@ static const char frozen_yaml[] =
 	"steps:\n"
 	"  - {as: still, do: freeze-fs, when: imap/store, nth: 8, for: 300ms}\n";
 
-static struct plan *make_plan(const char *text)
-{
-	return fixture_plan_on(target_yaml, text);
-}
-
 /* One of several cells that live at the same time. */
 struct trial {
 	const char *law; /* that must be broken; NULL: none may be */
 	const char *yaml;
 	enum fake_bug bug;
 	unsigned int nth; /* 0: none */
-	struct bed_fake_wish wish;
-	struct result result;
-	struct plan *plan;
-	char *dir;
-	pthread_t thread;
-	int rc;
+	struct fixture_cell cell;
 };
 
-static void *live(void *arg)
+static void start(struct trial *trial)
 {
-	struct trial *trial = arg;
-	struct err err = {0};
-
-	trial->wish = (struct bed_fake_wish){.bug = trial->bug, .nth = trial->nth};
-	trial->rc = cell_run(trial->plan, trial->dir, bed_fake_open, &trial->wish, &err);
-	if (!trial->rc)
-		trial->rc = judge_cell(trial->dir, &trial->result, &err);
-	return NULL;
+	trial->cell.wish = (struct bed_fake_wish){.bug = trial->bug, .nth = trial->nth};
+	fixture_cell_start(&trial->cell, fixture_plan_on(target_yaml, trial->yaml));
 }
 
 static void check_trial(struct trial *trial)
 {
-	bool ok = CHECK_INT(trial->rc, 0);
+	bool ok = CHECK_INT(trial->cell.rc, 0);
 
 	if (trial->law) {
-		ok = CHECK_STR(fixture_ruling(&trial->result, trial->law), "broken") && ok;
-		ok = CHECK_STR(verdict_name(trial->result.verdict), "FAIL") && ok;
+		ok = CHECK_STR(fixture_ruling(&trial->cell.result, trial->law), "broken") && ok;
+		ok = CHECK_STR(verdict_name(trial->cell.result.verdict), "FAIL") && ok;
 	} else {
-		ok = CHECK_STR(verdict_name(trial->result.verdict), "PASS") && ok;
+		ok = CHECK_STR(verdict_name(trial->cell.result.verdict), "PASS") && ok;
 	}
 	if (!ok)
 		fprintf(stderr, "with '%s': %s\n%s\n",
-			trial->nth ? fake_bug_name(trial->bug) : "no bug", trial->result.reason,
-			trial->dir);
-	result_free(&trial->result);
-	plan_free(trial->plan);
-	free(trial->dir);
+			trial->nth ? fake_bug_name(trial->bug) : "no bug",
+			trial->cell.result.reason, trial->cell.dir);
+	fixture_cell_free(&trial->cell);
 }
 
-/* They wait most of their time, so all live at once. */
 static void run(struct trial *trials, size_t count)
 {
-	struct err err = {0};
-
-	for (size_t i = 0; i < count; i++) {
-		auto_free char *name = text_fmt("cell-%zu", i);
-
-		trials[i].plan = make_plan(trials[i].yaml);
-		trials[i].dir = path_join(check_dir(), name);
-		mkdir(trials[i].dir, 0777);
-		CHECK_INT(plan_save(trials[i].plan, trials[i].dir, &err), 0);
-		if (pthread_create(&trials[i].thread, NULL, live, &trials[i]))
-			abort();
-	}
 	for (size_t i = 0; i < count; i++)
-		pthread_join(trials[i].thread, NULL);
+		start(&trials[i]);
+	for (size_t i = 0; i < count; i++)
+		pthread_join(trials[i].cell.thread, NULL);
 	for (size_t i = 0; i < count; i++)
 		check_trial(&trials[i]);
 }
@@ -139,15 +110,11 @@ static void the_sessions_exercise_every_law(void)
 	static const char *const laws[] = {"I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9",
 		"I10", "I11", "I12", "I13", "I14", "I15", "I17"};
 	struct trial trial = {.law = NULL, .yaml = sessions_yaml};
-	struct err err = {0};
 
-	trial.plan = make_plan(trial.yaml);
-	trial.dir = path_join(check_dir(), "cell");
-	mkdir(trial.dir, 0777);
-	CHECK_INT(plan_save(trial.plan, trial.dir, &err), 0);
-	live(&trial);
+	start(&trial);
+	pthread_join(trial.cell.thread, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(laws); i++)
-		if (!CHECK_STR(fixture_ruling(&trial.result, laws[i]), "holds"))
+		if (!CHECK_STR(fixture_ruling(&trial.cell.result, laws[i]), "holds"))
 			fprintf(stderr, "%s\n", laws[i]);
 	check_trial(&trial);
 }

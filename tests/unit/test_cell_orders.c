@@ -54,76 +54,50 @@ struct trial {
 	const char *yaml;
 	uint32_t order; /* from 0 */
 	bool bug;
-	struct bed_fake_wish wish;
-	struct result result;
-	struct plan *plan;
-	char *dir;
-	pthread_t thread;
-	int rc;
+	struct fixture_cell cell;
 };
 
-static void *live(void *arg)
-{
-	struct trial *trial = arg;
-	struct err err = {0};
-
-	trial->wish = (struct bed_fake_wish){.bug = FAKE_STALE_FETCH, .nth = trial->bug};
-	trial->rc = cell_run(trial->plan, trial->dir, bed_fake_open, &trial->wish, &err);
-	if (!trial->rc)
-		trial->rc = judge_cell(trial->dir, &trial->result, &err);
-	return NULL;
-}
-
-/* They wait most of their time, so all live at once. */
 static void run(struct trial *trials, size_t count)
 {
-	struct err err = {0};
-
 	for (size_t i = 0; i < count; i++) {
-		auto_free char *name = text_fmt("cell-%zu", i);
+		struct plan *plan = fixture_plan(trials[i].yaml);
 
-		trials[i].plan = fixture_plan(trials[i].yaml);
-		orders_nth(trials[i].plan->scenario, trials[i].order, &trials[i].plan->order);
-		trials[i].dir = path_join(check_dir(), name);
-		mkdir(trials[i].dir, 0777);
-		CHECK_INT(plan_save(trials[i].plan, trials[i].dir, &err), 0);
-		if (pthread_create(&trials[i].thread, NULL, live, &trials[i]))
-			abort();
+		orders_nth(plan->scenario, trials[i].order, &plan->order);
+		trials[i].cell.wish =
+			(struct bed_fake_wish){.bug = FAKE_STALE_FETCH, .nth = trials[i].bug};
+		fixture_cell_start(&trials[i].cell, plan);
 	}
 	for (size_t i = 0; i < count; i++) {
-		pthread_join(trials[i].thread, NULL);
-		CHECK_INT(trials[i].rc, 0);
+		pthread_join(trials[i].cell.thread, NULL);
+		CHECK_INT(trials[i].cell.rc, 0);
 	}
 }
 
 static void done(struct trial *trials, size_t count)
 {
-	for (size_t i = 0; i < count; i++) {
-		result_free(&trials[i].result);
-		plan_free(trials[i].plan);
-		free(trials[i].dir);
-	}
+	for (size_t i = 0; i < count; i++)
+		fixture_cell_free(&trials[i].cell);
 }
 
 static bool covered(const struct trial *trial)
 {
-	return json_get_bool(trial->result.order, "covered", false);
+	return json_get_bool(trial->cell.result.order, "covered", false);
 }
 
 static bool is_broken(const struct trial *trial, const char *law)
 {
-	return !strcmp(fixture_ruling(&trial->result, law), "broken");
+	return !strcmp(fixture_ruling(&trial->cell.result, law), "broken");
 }
 
 /* Another message under that UID: whether it is called so (I2) or not its own (I12) hangs on what was seen before. */
 static void expect(const struct trial *trial, bool broken)
 {
-	bool ok = CHECK_STR(verdict_name(trial->result.verdict), broken ? "FAIL" : "PASS");
+	bool ok = CHECK_STR(verdict_name(trial->cell.result.verdict), broken ? "FAIL" : "PASS");
 
 	ok = CHECK_INT(is_broken(trial, "I12") || is_broken(trial, "I2"), broken) && ok;
 	ok = CHECK(covered(trial)) && ok;
 	if (!ok)
-		fprintf(stderr, "%s: %s\n", trial->dir, trial->result.reason);
+		fprintf(stderr, "%s: %s\n", trial->cell.dir, trial->cell.result.reason);
 }
 
 static void a_store_that_is_right_passes_every_order(void)
@@ -159,10 +133,10 @@ static void an_order_that_is_not_reached_is_said_and_never_counted(void)
 
 	run(trials, ARRAY_SIZE(trials));
 	CHECK(!covered(&trials[0]));
-	CHECK_STR(verdict_name(trials[0].result.verdict), "UNKNOWN");
-	CHECK_HAS(trials[0].result.reason, "'remover' never stood at its point");
+	CHECK_STR(verdict_name(trials[0].cell.result.verdict), "UNKNOWN");
+	CHECK_HAS(trials[0].cell.result.reason, "'remover' never stood at its point");
 	for (size_t i = 0; i < ARRAY_SIZE(cells); i++)
-		cells[i] = trials[i].result;
+		cells[i] = trials[i].cell.result;
 	summary_totals(cells, ARRAY_SIZE(cells), &end, &out);
 	CHECK_HAS(buf_text(&out),
 		"orders of test on fake: 1 of 2 covered, not reached: reader, remover");
