@@ -6,7 +6,7 @@
 
 #include "base/err.h"
 #include "report/exporter.h"
-#include "run/plan.h"
+#include "run/plan/plan.h"
 
 /* DESIGN: exit codes of the program. */
 enum exit_code {

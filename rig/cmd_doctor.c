@@ -7,9 +7,9 @@
 #include "base/json.h"
 #include "base/proc.h"
 #include "base/clock.h"
-#include "run/plan.h"
-#include "run/target_load.h"
-#include "run/target_reach.h"
+#include "run/plan/plan.h"
+#include "run/plan/target_load.h"
+#include "run/plan/target_reach.h"
 #include "vm/accel.h"
 #include "vm/network.h"
 

@@ -3,7 +3,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "run/plan.h"
+#include "run/plan/plan.h"
 #include "vm/image.h"
 
 #include <signal.h>

@@ -4,10 +4,10 @@
 #include "api/oracle.h"
 #include "base/json.h"
 #include "report/exporter.h"
-#include "run/actions.h"
-#include "run/plan.h"
-#include "run/scenario_load.h"
-#include "run/target_load.h"
+#include "run/plan/actions.h"
+#include "run/plan/plan.h"
+#include "run/plan/scenario_load.h"
+#include "run/plan/target_load.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 #include "base/units.h"
 #include "run/campaign.h"
 #include "run/minimise.h"
-#include "run/scenario_load.h"
+#include "run/plan/scenario_load.h"
 
 #include <getopt.h>
 #include <stdio.h>

@@ -6,7 +6,7 @@
 #include "base/units.h"
 #include "run/known.h"
 #include "run/nightly.h"
-#include "run/score.h"
+#include "run/score/score.h"
 
 #include <getopt.h>
 #include <stdio.h>

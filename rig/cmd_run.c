@@ -6,12 +6,12 @@
 #include "report/exit_code.h"
 #include "report/exporter.h"
 #include "report/summary.h"
-#include "run/bed_vm.h"
+#include "run/bed/bed_vm.h"
 #include "run/campaign.h"
 #include "run/known.h"
-#include "run/plan.h"
-#include "run/scenario_load.h"
-#include "run/target_load.h"
+#include "run/plan/plan.h"
+#include "run/plan/scenario_load.h"
+#include "run/plan/target_load.h"
 #include "vm/accel.h"
 
 #include <getopt.h>

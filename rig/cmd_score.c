@@ -4,8 +4,8 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/units.h"
-#include "run/score.h"
-#include "run/score_zoo.h"
+#include "run/score/score.h"
+#include "run/score/score_zoo.h"
 
 #include <stdbool.h>
 #include <getopt.h>

@@ -4,7 +4,7 @@
 #include "base/json.h"
 #include "report/story.h"
 #include "run/judge.h"
-#include "run/plan.h"
+#include "run/plan/plan.h"
 
 #include <ctype.h>
 #include <dirent.h>

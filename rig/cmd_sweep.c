@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "base/units.h"
 #include "report/exit_code.h"
-#include "run/plan.h"
+#include "run/plan/plan.h"
 #include "run/supervise.h"
 #include "run/sweep.h"
 

@@ -11,8 +11,8 @@
 
 #include "base/fs.h"
 #include "base/log.h"
-#include "run/bed_vm.h"
-#include "run/cell.h"
+#include "run/bed/bed_vm.h"
+#include "run/cell/cell.h"
 #include "run/judge.h"
 #include "run/sweep.h"
 

@@ -1,6 +1,6 @@
 /*
  * The test bed: a running mail store and everything the rig can do to it, behind one page. The real
- * one (rig/run/bed_vm.c) is a QEMU clone; the one of the unit tests is a fake store in the same
+ * one (rig/run/bed/bed_vm.c) is a QEMU clone; the one of the unit tests is a fake store in the same
  * process, so the life of a cell is tested without a machine. Faults and the runner see nothing
  * below this.
  *

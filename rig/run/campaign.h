@@ -6,7 +6,7 @@
 #pragma once
 
 #include "api/verdict.h"
-#include "run/plan.h"
+#include "run/plan/plan.h"
 
 struct known_list;
 

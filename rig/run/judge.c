@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "diagnose/signature.h"
 #include "run/drain.h"
-#include "run/hang.h"
+#include "run/watch/hang.h"
 
 #include <string.h>
 

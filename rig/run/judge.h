@@ -5,7 +5,7 @@
 #pragma once
 
 #include "api/verdict.h"
-#include "run/plan.h"
+#include "run/plan/plan.h"
 
 int judge_cell(const char *dir, struct result *ret, struct err *err);
 int judge_save(const char *dir, const struct result *result, struct err *err);

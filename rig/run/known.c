@@ -2,7 +2,7 @@
 
 #include "base/cleanup.h"
 #include "base/fs.h"
-#include "run/yaml_check.h"
+#include "run/yaml/yaml_check.h"
 
 #include <errno.h>
 #include <stdio.h>

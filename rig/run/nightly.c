@@ -2,7 +2,7 @@
 
 #include "base/cleanup.h"
 #include "base/fs.h"
-#include "run/scenario_parts.h"
+#include "run/plan/scenario_parts.h"
 
 #include <errno.h>
 

@@ -3,8 +3,8 @@
 #include "api/history.h"
 #include "base/fs.h"
 #include "base/json.h"
-#include "run/bed_vm.h"
-#include "run/cell.h"
+#include "run/bed/bed_vm.h"
+#include "run/cell/cell.h"
 
 #include <string.h>
 

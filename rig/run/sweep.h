@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "run/plan.h"
+#include "run/plan/plan.h"
 
 #define SWEEP_BOUNDARIES_MAX 10000
 

@@ -3,9 +3,9 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
-#include "run/bed_vm.h"
-#include "run/bed_vm_core.h"
-#include "run/cell.h"
+#include "run/bed/bed_vm.h"
+#include "run/bed/bed_vm_core.h"
+#include "run/cell/cell.h"
 #include "vm/branch.h"
 #include "vm/clone.h"
 

@@ -8,8 +8,8 @@
 #pragma once
 
 #include "api/target.h"
-#include "run/bed_spec.h"
-#include "run/plan.h"
+#include "run/bed/bed_spec.h"
+#include "run/plan/plan.h"
 #include "vm/machine.h"
 #include "vm/witness.h"
 

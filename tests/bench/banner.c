@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/io.h"
-#include "run/bed_vm.h"
+#include "run/bed/bed_vm.h"
 #include "vm/relay.h"
 #include "tests/bench/spread.h"
 

@@ -12,7 +12,7 @@
 #include "base/json.h"
 #include "mail/imap.h"
 #include "mail/smtp.h"
-#include "run/bed_vm.h"
+#include "run/bed/bed_vm.h"
 #include "vm/relay.h"
 #include "tests/bench/spread.h"
 

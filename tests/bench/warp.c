@@ -8,8 +8,8 @@
  */
 #include "base/clock.h"
 #include "base/fs.h"
-#include "run/bed_vm.h"
-#include "run/bed_vm_core.h"
+#include "run/bed/bed_vm.h"
+#include "run/bed/bed_vm_core.h"
 #include "vm/relay.h"
 #include "vm/warp.h"
 #include "tests/bench/spread.h"

@@ -15,9 +15,9 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
-#include "run/bed_vm.h"
-#include "run/bed_vm_core.h"
-#include "run/cell.h"
+#include "run/bed/bed_vm.h"
+#include "run/bed/bed_vm_core.h"
+#include "run/cell/cell.h"
 #include "tests/bench/spread.h"
 #include "vm/relay.h"
 

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
-#include "run/score_zoo.h"
+#include "run/score/score_zoo.h"
 
 #include <stdio.h>
 #include <stdlib.h>

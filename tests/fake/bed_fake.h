@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "run/cell.h"
+#include "run/cell/cell.h"
 #include "tests/fake/store.h"
 
 #include <stdatomic.h>

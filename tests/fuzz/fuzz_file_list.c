@@ -1,6 +1,6 @@
 /* The files of a hostile guest: base64, then a list and its contents. The first byte says where one ends. */
 #include "base/buf.h"
-#include "run/file_list.h"
+#include "run/bed/file_list.h"
 
 #include <assert.h>
 #include <stdint.h>

@@ -6,8 +6,8 @@
 #include "base/json.h"
 #include "run/known.h"
 #include "run/nightly.h"
-#include "run/scenario_load.h"
-#include "run/target_load.h"
+#include "run/plan/scenario_load.h"
+#include "run/plan/target_load.h"
 #include "tests/unit/yaml_words.h"
 
 #include <assert.h>

@@ -5,10 +5,10 @@
 
 #include "base/fs.h"
 #include "base/json.h"
-#include "run/cell.h"
+#include "run/cell/cell.h"
 #include "run/judge.h"
-#include "run/scenario_load.h"
-#include "run/target_load.h"
+#include "run/plan/scenario_load.h"
+#include "run/plan/target_load.h"
 #include "tests/fake/bed_fake.h"
 
 #include <pthread.h>

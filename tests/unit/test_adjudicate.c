@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "run/adjudicate.h"
+#include "run/bed/adjudicate.h"
 
 #include <string.h>
 

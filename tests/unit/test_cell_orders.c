@@ -5,7 +5,7 @@
 #include "tests/unit/cell_fixture.h"
 
 #include "report/summary.h"
-#include "run/orders.h"
+#include "run/plan/orders.h"
 
 #include <pthread.h>
 

@@ -1,5 +1,5 @@
 /* What evidence keeps and how big it may be (run/evidence_keep.h), and dot-locks as a guest's shell tells them. */
-#include "run/evidence_keep.h"
+#include "run/watch/evidence_keep.h"
 
 #include "base/fs.h"
 #include "base/json.h"

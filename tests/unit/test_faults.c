@@ -3,9 +3,9 @@
 
 #include "api/store_command.h"
 #include "base/json.h"
-#include "run/plan.h"
-#include "run/scenario_load.h"
-#include "run/target_load.h"
+#include "run/plan/plan.h"
+#include "run/plan/scenario_load.h"
+#include "run/plan/target_load.h"
 #include "tests/fake/bed_fake.h"
 
 #include <ctype.h>

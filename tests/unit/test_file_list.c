@@ -2,7 +2,7 @@
 #include "tests/check/check.h"
 
 #include "base/buf.h"
-#include "run/file_list.h"
+#include "run/bed/file_list.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* From saved evidence and a broken law to a finding with class, culprits and signature. */
-#include "run/hang.h"
+#include "run/watch/hang.h"
 
 #include "base/buf.h"
 #include "base/cleanup.h"

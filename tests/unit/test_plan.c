@@ -3,9 +3,9 @@
 
 #include "base/fs.h"
 #include "base/json.h"
-#include "run/bed_prepare.h"
+#include "run/bed/bed_prepare.h"
 #include "run/judge.h"
-#include "run/plan.h"
+#include "run/plan/plan.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* Which programs the preload reaches, told from the file: on this very test, and on files that only look like one. */
 #include "base/fs.h"
-#include "run/target_reach.h"
+#include "run/plan/target_reach.h"
 #include "tests/check/check.h"
 
 #include <elf.h>

@@ -3,7 +3,7 @@
 
 #include "base/fs.h"
 #include "base/json.h"
-#include "run/score.h"
+#include "run/score/score.h"
 
 #include <string.h>
 

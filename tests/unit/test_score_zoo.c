@@ -1,6 +1,6 @@
 #include "base/cleanup.h"
 #include "base/json.h"
-#include "run/score_zoo.h"
+#include "run/score/score_zoo.h"
 #include "tests/check/check.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 #include "base/cleanup.h"
-#include "run/stopped_count.h"
+#include "run/bed/stopped_count.h"
 #include "tests/check/check.h"
 
 /* Two sockets of a stopped process beside other descriptors; the tables as Linux 6.1 and iproute2 6.1 write them. */

@@ -8,9 +8,9 @@
 #include "base/fs.h"
 #include "run/known.h"
 #include "run/nightly.h"
-#include "run/scenario_load.h"
-#include "run/target_load.h"
-#include "run/yaml_tree.h"
+#include "run/plan/scenario_load.h"
+#include "run/plan/target_load.h"
+#include "run/yaml/yaml_tree.h"
 #include "tests/unit/yaml_words.h"
 
 #include <dirent.h>

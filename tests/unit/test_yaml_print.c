@@ -3,10 +3,10 @@
 
 #include "base/fs.h"
 #include "base/json.h"
-#include "run/scenario_load.h"
-#include "run/target_load.h"
-#include "run/yaml_tree.h"
-#include "run/yaml_write.h"
+#include "run/plan/scenario_load.h"
+#include "run/plan/target_load.h"
+#include "run/yaml/yaml_tree.h"
+#include "run/yaml/yaml_write.h"
 #include "tests/unit/yaml_words.h"
 
 #include <string.h>

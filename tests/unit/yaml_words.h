@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "run/scenario_load.h"
+#include "run/plan/scenario_load.h"
 
 static const struct fault_param words_park_keys[] = {
 	{"point", true, "the call"},

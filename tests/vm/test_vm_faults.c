@@ -9,8 +9,8 @@
 #include "base/fs.h"
 #include "base/io.h"
 #include "base/json.h"
-#include "run/bed_vm.h"
-#include "run/scenario_load.h"
+#include "run/bed/bed_vm.h"
+#include "run/plan/scenario_load.h"
 #include "vm/relay.h"
 
 #include <signal.h>

@@ -5,7 +5,7 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/json.h"
-#include "run/score_zoo.h"
+#include "run/score/score_zoo.h"
 #include "tests/check/check.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 # The zoo as a program of a guest: static, nothing of rig/. `mailrig score` finds it as it finds what a target
-# brings (rig/run/bed_spec.c). No preload reaches a static program, so it has the free journal built in.
+# brings (rig/run/bed/bed_spec.c). No preload reaches a static program, so it has the free journal built in.
 ZOO_OBJ := $(patsubst %.c,$(BUILD)/static/%.o,\
 	$(filter-out tests/zoo/scan.c,$(wildcard tests/zoo/*.c)) $(wildcard tests/zoo/program/*.c) \
 	faults/guest/rig_frees.c faults/guest/rig_sys.c)

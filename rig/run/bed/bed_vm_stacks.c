@@ -1,0 +1,24 @@
+/* Stacks and cores of the bed's own machine (run/bed/stacks.h). */
+#include "run/bed/bed_vm_core.h"
+#include "run/bed/stacks.h"
+
+#include <errno.h>
+
+int vm_stacks(struct bed *bed, json_t *scan, const int *tids, size_t count, struct err *err)
+{
+	struct vm_bed *b = (struct vm_bed *)bed;
+	const struct stack_source source = {.witness = b->witness, .spec = b->spec};
+
+	if (b->halted)
+		return err_set(err, -EBUSY, "the machine is halted and no stack can be read");
+	stacks_add(&source, scan, tids, count);
+	return 0;
+}
+
+int vm_core(struct bed *bed, const char *path, json_t **ret, struct err *err)
+{
+	struct vm_bed *b = (struct vm_bed *)bed;
+	const struct stack_source source = {.witness = b->witness, .spec = b->spec};
+
+	return core_read(&source, path, ret, err);
+}

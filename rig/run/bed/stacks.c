@@ -1,0 +1,234 @@
+#include "run/bed/stacks.h"
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "vm/disk_file.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#define ASK_MS	     3000 /* each question; memory that is stuck is left out */
+#define STACK_BYTES  (32u << 10)
+#define MAPS_BYTES   (256u << 10)
+#define PROGRAMS_DIR "/run/rig/target/"
+
+static int64_t soon(void)
+{
+	return deadline_in_ms(ASK_MS);
+}
+
+/* ---- files ---- */
+
+/* A path of a guest may end in the name of a file of the host: plain and absolute, or none. */
+bool stack_path_is_plain(const char *path)
+{
+	return path[0] == '/' && !strstr(path, "..") &&
+	       strspn(path,
+		       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._+-") ==
+		       strlen(path);
+}
+
+/* Out of the image, once: the image's key names the folder. */
+static char *extracted(const struct stack_source *source, const char *path)
+{
+	auto_free char *cache = fs_cache_dir();
+	auto_free char *dir = text_fmt("%s/programs/%s", cache, source->spec->image.key);
+	auto_free char *name = text_dup(path + 1);
+	auto_free char *fresh = NULL;
+	char *copy;
+	struct err err = {0};
+
+	for (char *p = name; (p = strchr(p, '/'));)
+		*p = '%';
+	copy = path_join(dir, name);
+	if (fs_exists(copy) || fs_mkdir_p(dir, &err))
+		return copy;
+	fresh = text_fmt("%s.%d", copy, (int)getpid());
+	if (disk_file_copy(source->spec->image.disk, path, fresh, &err) || !fs_exists(fresh) ||
+		rename(fresh, copy))
+		log_line("cannot take '%s' out of the image: %s", path, err.text);
+	return copy;
+}
+
+/* The host's copy of a program of the guest, or NULL. Caller frees. */
+static char *host_copy(const struct stack_source *source, const char *path)
+{
+	char *copy;
+
+	if (!stack_path_is_plain(path))
+		return NULL;
+	if (source->copies && !strncmp(path, source->copies, strlen(source->copies)))
+		copy = text_dup(source->copies_of);
+	else if (!strncmp(path, PROGRAMS_DIR, strlen(PROGRAMS_DIR)))
+		copy = text_fmt("%s/build/targets/%s/%s", source->spec->root,
+			source->spec->target->name, path + strlen(PROGRAMS_DIR));
+	else if (!strncmp(path, "/run/rig/", strlen("/run/rig/")))
+		copy = text_fmt(
+			"%s/build/guest/%s", source->spec->root, path + strlen("/run/rig/"));
+	else
+		copy = extracted(source, path);
+	if (fs_exists(copy))
+		return copy;
+	free(copy);
+	return NULL;
+}
+
+void stack_files_open(const struct stack_source *source, const struct mapped_files *mapped,
+	struct stack_files *ret)
+{
+	ret->count = 0;
+	for (size_t i = 0; i < mapped->count; i++) {
+		char *copy = host_copy(source, mapped->at[i].path);
+
+		if (copy)
+			ret->at[ret->count++] = (struct unwind_file){.base = mapped->at[i].base,
+				.host_path = copy,
+				.guest_path = text_dup(mapped->at[i].path)};
+	}
+}
+
+void stack_files_close(struct stack_files *files)
+{
+	for (size_t i = 0; i < files->count; i++) {
+		free(files->at[i].host_path);
+		free(files->at[i].guest_path);
+	}
+	files->count = 0;
+}
+
+/* ---- threads that stand ---- */
+
+/* "number args... sp pc" (fs/proc/base.c: proc_pid_syscall, Linux 6.1). */
+static bool read_registers(const char *syscall, struct unwind *u)
+{
+	const char *words[9];
+	int count = 0;
+
+	for (const char *p = syscall; *p && count < 9; p += strspn(p, " ")) {
+		words[count++] = p;
+		p += strcspn(p, " ");
+	}
+	if (count != 9)
+		return false;
+	u->regs[UNWIND_SP] = strtoull(words[7], NULL, 16);
+	u->regs[UNWIND_PC] = strtoull(words[8], NULL, 16);
+	u->known = 1u << UNWIND_SP | 1u << UNWIND_PC;
+	return u->regs[UNWIND_SP] && u->regs[UNWIND_PC];
+}
+
+/* What a futex that is waited at is called, where it is a variable of a program. */
+static void add_object(json_t *task, const char *syscall, const struct stack_files *files)
+{
+	struct unwind u = {.files = files->at, .file_count = files->count};
+	auto_free char *name = NULL;
+	uint64_t address;
+	int number;
+
+	if (sscanf(syscall, "%d 0x%" SCNx64, &number, &address) != 2 || number != SYS_futex)
+		return;
+	name = unwind_object(&u, address);
+	if (name)
+		json_object_set_new(task, "object", json_text(name));
+}
+
+static json_t *frames_of(const struct stack_source *source, int pid, const char *syscall,
+	const struct stack_files *files, json_t **ret_own)
+{
+	auto_free char *path = text_fmt("/proc/%d/mem", pid);
+	auto_buf struct buf stack = {0};
+	struct unwind u = {.files = files->at, .file_count = files->count};
+
+	if (!read_registers(syscall, &u) || u.regs[UNWIND_SP] > INT64_MAX ||
+		witness_read_at(source->witness, path, (int64_t)u.regs[UNWIND_SP], STACK_BYTES,
+			soon(), &stack, NULL))
+		return NULL;
+	u.stack_base = u.regs[UNWIND_SP];
+	u.stack = stack.data;
+	u.stack_size = stack.len;
+	return unwind_frames(&u, ret_own);
+}
+
+static void open_maps(const struct stack_source *source, int pid, struct stack_files *ret)
+{
+	auto_free char *path = text_fmt("/proc/%d/maps", pid);
+	auto_buf struct buf maps = {0};
+	struct mapped_files mapped = {0};
+
+	if (!witness_read(source->witness, path, MAPS_BYTES, soon(), &maps, NULL))
+		mapped_files_of_maps(buf_text(&maps), &mapped);
+	stack_files_open(source, &mapped, ret);
+	mapped_files_free(&mapped);
+}
+
+static void add_frames(
+	const struct stack_source *source, json_t *task, struct stack_files *files, int *files_pid)
+{
+	int pid = (int)json_get_int(task, "pid", 0);
+	const char *syscall = json_get_text(task, "syscall", "");
+	json_t *frames, *own = NULL;
+
+	if (pid != *files_pid) {
+		stack_files_close(files);
+		*files_pid = pid;
+		open_maps(source, pid, files);
+	}
+	frames = frames_of(source, pid, syscall, files, &own);
+	if (json_array_size(frames)) {
+		json_object_set(task, "frames", frames);
+		json_object_set(task, "own", own);
+	}
+	add_object(task, syscall, files);
+	json_decref(frames);
+	json_decref(own);
+}
+
+/* ---- whose ---- */
+
+static size_t add_tid(int tid, int tids[BED_STACKS_MAX], size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (tids[i] == tid)
+			return count;
+	if (count < BED_STACKS_MAX)
+		tids[count++] = tid;
+	return count;
+}
+
+/* What else runs in that process: who should have woken the culprit is told by its stack. */
+static size_t add_process(const json_t *scan, int pid, int tids[BED_STACKS_MAX], size_t count)
+{
+	json_t *task;
+	size_t i;
+
+	json_array_foreach (json_object_get(scan, "tasks"), i, task)
+		if (json_get_int(task, "pid", 0) == pid)
+			count = add_tid((int)json_get_int(task, "tid", 0), tids, count);
+	return count;
+}
+
+size_t stacks_wanted(
+	const struct diagnosis *diagnosis, const json_t *scan, int tids[BED_STACKS_MAX])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < diagnosis->culprit_count; i++)
+		count = add_tid(diagnosis->culprits[i].tid, tids, count);
+	return count ? add_process(scan, diagnosis->culprits[0].pid, tids, count) : 0;
+}
+
+void stacks_add(const struct stack_source *source, json_t *scan, const int *tids, size_t count)
+{
+	struct stack_files files = {0};
+	int files_pid = 0;
+	json_t *task;
+	size_t i;
+
+	json_array_foreach (json_object_get(scan, "tasks"), i, task)
+		for (size_t k = 0; k < count && k < BED_STACKS_MAX; k++)
+			if (json_get_int(task, "tid", 0) == tids[k])
+				add_frames(source, task, &files, &files_pid);
+	stack_files_close(&files);
+}

@@ -1,0 +1,46 @@
+/*
+ * User stacks of threads that stand, and of processes that died: registers and stack bytes by the witness,
+ * unwound on the host (vm/unwind.h) with the very files that the guest runs: the target's programs from the
+ * build folder, all others out of the image. What cannot be read is left out. All of it is the guest's word:
+ * bounded and checked.
+ */
+#pragma once
+
+#include "api/bed.h"
+#include "diagnose/diagnose.h"
+#include "run/bed/bed_spec.h"
+#include "vm/core_file.h"
+#include "vm/unwind.h"
+#include "vm/witness.h"
+
+struct stack_source {
+	struct witness *witness;
+	const struct bed_spec *spec; /* whose programs they are */
+	const char *copies;	     /* programs whose paths begin so are all ... NULL: none */
+	const char *copies_of;	     /* ... this file of the host */
+};
+
+/* The threads of a scan whose stacks are worth the time, by what is said of it without them: its culprits, and who
+ * else runs in the first one's process. Returns how many. */
+size_t stacks_wanted(
+	const struct diagnosis *diagnosis, const json_t *scan, int tids[BED_STACKS_MAX]);
+
+/* Gives the tasks of a scan that are among `tids` their "frames", where they can be had. */
+void stacks_add(const struct stack_source *source, json_t *scan, const int *tids, size_t count);
+
+/* Of a core that a "died" event names: as `core` of api/bed.h says. */
+int core_read(const struct stack_source *source, const char *path, json_t **ret, struct err *err);
+
+/* ---- what the two share ---- */
+
+struct stack_files {
+	struct unwind_file at[UNWIND_FILES_MAX];
+	size_t count;
+};
+
+/* The host's copies of what was mapped, those that can be had. */
+void stack_files_open(const struct stack_source *source, const struct mapped_files *mapped,
+	struct stack_files *ret);
+void stack_files_close(struct stack_files *files);
+/* A path of a guest may end in an argument of debugfs: plain and absolute, or none. */
+bool stack_path_is_plain(const char *path);

@@ -1,0 +1,434 @@
+/* The settling phases of a cell: drain, stop, start, read everything back. */
+#include "run/watch/watch.h"
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+
+#include <string.h>
+
+#define QUEUE_ASK_MS	250   /* between two looks at the queue */
+#define DEPTH_MS	2000  /* for a look at the queue in passing */
+#define PROCESS_ASK_MS	100   /* between two looks for what still runs */
+#define COMMAND_MS	30000 /* a target's helper command */
+#define QUEUE_LINES_MAX 100000
+#define BANNER_TRY_MS	2000
+#define READ_BACK_MS	120000
+
+static double seconds(int64_t ns)
+{
+	return (double)ns / (double)NS_PER_SEC;
+}
+
+/* Run a command of the target; its output in `ret`. 0, or negative with trouble recorded. */
+static int ask(struct cell *cell, const char *name, int64_t timeout_ms, const char *const *env,
+	struct command_result *ret)
+{
+	const char *line = target_command(cell->target, name);
+	struct err err = {0};
+	int rc = cell->bed->ops->run(cell->bed, line, env, timeout_ms, false, ret, &err);
+
+	if (rc)
+		cell_trouble(cell, "agent-silent", "command '%s': %s", name, err.text);
+	else if (ret->timed_out)
+		cell_trouble(cell, "timeout", "command '%s' did not end within %lld ms", name,
+			(long long)timeout_ms);
+	return rc ? rc : ret->timed_out ? -ETIMEDOUT : 0;
+}
+
+/* ---- drain ---- */
+
+static uint64_t count_lines(const char *text)
+{
+	uint64_t count = 0;
+
+	for (const char *p = text; *p; p++)
+		count += *p == '\n';
+	return count;
+}
+
+static int queue_depth(struct cell *cell, uint64_t *ret)
+{
+	struct command_result result = {0};
+	int rc = ask(cell, "queue_list", COMMAND_MS, NULL, &result);
+
+	if (!rc && result.status) {
+		cell_trouble(
+			cell, "agent-silent", "command 'queue_list' ended with %d", result.status);
+		rc = -EIO;
+	}
+	if (!rc)
+		*ret = count_lines(buf_text(&result.output));
+	buf_free(&result.output);
+	return rc;
+}
+
+/* Under a freeze whoever asks is one more that waits. */
+static bool may_ask_queue(struct cell *cell)
+{
+	bool may;
+
+	pthread_mutex_lock(&cell->lock);
+	may = !cell->broken && !cell->dark && !cell->faults_off && !cell->asks_queue;
+	for (size_t i = 0; i < cell->step_count; i++) {
+		const struct step_run *step = &cell->steps[i];
+
+		if (step->fault && step->state == STEP_IN_FORCE)
+			may &= !(step->fault->is & FAULT_HALTS);
+	}
+	cell->asks_queue |= may;
+	pthread_mutex_unlock(&cell->lock);
+	return may;
+}
+
+static void asked_queue(struct cell *cell)
+{
+	pthread_mutex_lock(&cell->lock);
+	cell->asks_queue = false;
+	pthread_cond_broadcast(&cell->changed);
+	pthread_mutex_unlock(&cell->lock);
+}
+
+void cell_queue_depth(struct cell *cell)
+{
+	const char *line = target_command(cell->target, "queue_list");
+	struct command_result result = {0};
+	int rc;
+
+	if (!line || !may_ask_queue(cell))
+		return;
+	rc = cell->bed->ops->run(cell->bed, line, NULL, DEPTH_MS, false, &result, NULL);
+	if (!rc && !result.timed_out && !result.status)
+		history_add(cell->recorder, "queue", "{sI}", "depth",
+			(json_int_t)count_lines(buf_text(&result.output)));
+	buf_free(&result.output);
+	asked_queue(cell);
+}
+
+void cell_drain(struct cell *cell)
+{
+	int64_t began = cell_now(cell), limit, retry = cell->target->timers.retry_longest_ms;
+	uint64_t depth = 0, last = UINT64_MAX;
+	int rc = 0;
+
+	if (!target_command(cell->target, "queue_list"))
+		return;
+	limit = began + (cell->objectives.drain_ms + (retry > 0 ? retry : 0)) * NS_PER_MS;
+	for (;;) {
+		rc = queue_depth(cell, &depth);
+		if (rc)
+			return;
+		if (depth != last)
+			history_add(cell->recorder, "queue", "{sI}", "depth", (json_int_t)depth);
+		last = depth;
+		if (!depth || cell_now(cell) >= limit)
+			break;
+		pthread_mutex_lock(&cell->lock);
+		if (!cell_ended(cell))
+			cell_wait(cell, cell_now(cell) + QUEUE_ASK_MS * NS_PER_MS);
+		rc = cell_ended(cell);
+		pthread_mutex_unlock(&cell->lock);
+		if (rc)
+			return;
+	}
+	history_add(cell->recorder, "drained", "{sb sf sI sf}", "empty", (int)(depth == 0),
+		"took_s", seconds(cell_now(cell) - began), "depth", (json_int_t)depth, "limit_s",
+		seconds(limit - began));
+}
+
+/* ---- stop and start ---- */
+
+/* The command may come back a moment before the last of its processes is gone. */
+static int wait_processes_gone(struct cell *cell, int64_t limit_ns, json_t *left, struct err *err)
+{
+	for (;;) {
+		int rc = cell->bed->ops->processes(cell->bed, left, err);
+
+		if (rc || !json_array_size(left) || cell_now(cell) >= limit_ns)
+			return rc;
+		json_array_clear(left);
+		pthread_mutex_lock(&cell->lock);
+		cell_wait(cell, cell_now(cell) + PROCESS_ASK_MS * NS_PER_MS);
+		pthread_mutex_unlock(&cell->lock);
+	}
+}
+
+static void watch_kills(struct cell *cell, bool on, json_t *ret)
+{
+	struct err err = {0};
+
+	if (bed_has(cell->bed, watch_kills) &&
+		cell->bed->ops->watch_kills(cell->bed, on, ret, &err))
+		cell_trouble(cell, "agent-silent", "%s", err.text);
+}
+
+int cell_stop_store(struct cell *cell)
+{
+	/* Twice as long as it may take, to tell late from never. */
+	int64_t limit_ms = 2 * cell->objectives.stop_ms, began = cell_now(cell);
+	const char *line = target_command(cell->target, "stop");
+	struct command_result result = {0};
+	auto_json json_t *left = json_array(), *killed = json_array();
+	struct err err = {0};
+	int rc;
+
+	pthread_mutex_lock(&cell->lock);
+	cell->stopping = true;
+	cell->stop_began_ns = began;
+	pthread_mutex_unlock(&cell->lock);
+	watch_kills(cell, true, NULL);
+	rc = cell->bed->ops->run(cell->bed, line, NULL, limit_ms, false, &result, &err);
+	if (rc)
+		cell_trouble(cell, "agent-silent", "command 'stop': %s", err.text);
+	if (!rc && bed_has(cell->bed, processes) &&
+		wait_processes_gone(cell, began + cell->objectives.stop_ms * NS_PER_MS, left, &err))
+		cell_trouble(cell, "agent-silent", "%s", err.text);
+	watch_kills(cell, false, killed);
+	/* At its deadline the command is killed by the rig, with all that it started. */
+	if (result.timed_out)
+		json_array_clear(killed);
+	if (!rc)
+		history_add(cell->recorder, "stop", "{sb sf si sO so sO}", "ended",
+			(int)!result.timed_out, "took_s", seconds(cell_now(cell) - began), "status",
+			result.status, "killed", killed, "text",
+			json_text(buf_text(&result.output)), "left", left);
+	if (!rc && (result.timed_out || json_array_size(left)))
+		watch_evidence(cell, "not-stopped", "the stop is overdue", true);
+	if (!rc && result.timed_out)
+		rc = -ETIMEDOUT;
+	/* What the rig does with the stopped store is nothing that the stop takes. */
+	pthread_mutex_lock(&cell->lock);
+	cell->stop_began_ns = CLOCK_NEVER;
+	pthread_mutex_unlock(&cell->lock);
+	buf_free(&result.output);
+	return rc;
+}
+
+static int wait_banner(struct cell *cell, const struct service *service, int64_t limit)
+{
+	struct err err = {0};
+
+	while (cell_now(cell) < limit && !cell_ended(cell)) {
+		int64_t deadline = deadline_in_ms(BANNER_TRY_MS);
+		auto_close int fd = cell->bed->ops->connect(cell->bed, service, deadline, &err);
+		char c;
+
+		if (fd >= 0 && service->protocol == PROTOCOL_HTTP)
+			return 0;
+		if (fd >= 0 && io_read(fd, &c, 1, deadline) == 1)
+			return 0;
+		pthread_mutex_lock(&cell->lock);
+		cell_wait(cell, cell_now(cell) + QUEUE_ASK_MS * NS_PER_MS);
+		pthread_mutex_unlock(&cell->lock);
+	}
+	return -ETIMEDOUT;
+}
+
+int cell_start_store(struct cell *cell)
+{
+	int64_t began = cell_now(cell), ready_ms = cell->target->ready_within_ms;
+	int64_t limit = began + ready_ms * NS_PER_MS;
+	const char *line = target_command(cell->target, "start");
+	struct command_result result = {0};
+	struct err err = {0};
+	int rc = cell->bed->ops->run(cell->bed, line, NULL, ready_ms, true, &result, &err);
+
+	pthread_mutex_lock(&cell->lock);
+	cell->stopping = false;
+	pthread_mutex_unlock(&cell->lock);
+	if (rc) {
+		cell_trouble(cell, "agent-silent", "command 'start': %s", err.text);
+		buf_free(&result.output);
+		return rc;
+	}
+	for (size_t i = 0; i < cell->target->service_count && !rc; i++)
+		rc = wait_banner(cell, &cell->target->services[i], limit);
+	history_add(cell->recorder, "start", "{sb sf si so}", "ready", (int)(rc == 0), "took_s",
+		seconds(cell_now(cell) - began), "status", result.status, "text",
+		json_text(buf_text(&result.output)));
+	buf_free(&result.output);
+	if (rc)
+		watch_evidence(cell, "not-ready", "the store is not ready after its start", false);
+	return rc;
+}
+
+/* ---- read-back ---- */
+
+static void record_copy(struct cell *cell, const char *user, const struct imap_copy *copy)
+{
+	const struct message_seen *seen = &copy->seen;
+	json_t *line = json_pack("{ss so sI sI ss sI sb}", "user", user, "mailbox",
+		json_text(copy->mailbox), "uidvalidity", (json_int_t)copy->uidvalidity, "uid",
+		(json_int_t)copy->uid, "sha256", seen->body_sha256, "bytes",
+		(json_int_t)seen->size_bytes, "whole", (int)seen->whole);
+
+	if (copy->flags)
+		json_object_set_new(line, "flags", json_text(copy->flags));
+	if (*seen->token)
+		json_object_set_new(line, "token", json_text(seen->token));
+	if (seen->report && *seen->quoted)
+		json_object_set_new(line, "bounce_of", json_text(seen->quoted));
+	if (*seen->failed)
+		json_object_set_new(line, "failed", json_text(seen->failed));
+	if (*seen->action)
+		json_object_set_new(line, "action", json_text(seen->action));
+	history_add_at(cell->recorder, cell_now(cell), "copy", line);
+}
+
+static void record_box(struct cell *cell, const char *user, const struct imap_box *box)
+{
+	history_add_at(cell->recorder, cell_now(cell), "box",
+		json_pack("{ss so sI sI sI sI}", "user", user, "mailbox", json_text(box->name),
+			"uidvalidity", (json_int_t)box->uidvalidity, "uidnext",
+			(json_int_t)box->uidnext, "highestmodseq", (json_int_t)box->highestmodseq,
+			"messages", (json_int_t)box->messages));
+}
+
+static int try_read_back(struct cell *cell, const struct service *imap, const char *user,
+	struct imap_copies *ret, struct err *err)
+{
+	struct mail_opts opts = {.reply_ms = READ_BACK_MS, .clock_ns = cell_clock, .arg = cell};
+	int fd = cell->bed->ops->connect(cell->bed, imap, deadline_in_ms(READ_BACK_MS), err);
+
+	return fd < 0 ? fd : imap_read_back_user(fd, &opts, user, user, ret, err);
+}
+
+/* After a power cut a store may find the damage only when somebody comes, refuse him, and mend it for the next
+ * (laws U4, M4): within `recover` there may be a next one. */
+static int read_back_again(struct cell *cell, const struct service *imap, const char *user,
+	struct imap_copies *ret, struct err *err)
+{
+	int64_t limit = cell_now(cell) + cell->objectives.recover_ms * NS_PER_MS;
+	int rc = -EIO;
+
+	while (rc && cell_now(cell) < limit && !cell->broken) {
+		imap_copies_free(ret);
+		*ret = (struct imap_copies){0};
+		history_add(cell->recorder, "note", "{so}", "text", json_text(err->text));
+		pthread_mutex_lock(&cell->lock);
+		cell_wait(cell, cell_now(cell) + QUEUE_ASK_MS * NS_PER_MS);
+		pthread_mutex_unlock(&cell->lock);
+		rc = try_read_back(cell, imap, user, ret, err);
+	}
+	return rc;
+}
+
+static void read_back_user(struct cell *cell, const struct service *imap, const char *user)
+{
+	struct imap_copies copies = {0};
+	struct err err = {0};
+	int rc = try_read_back(cell, imap, user, &copies, &err);
+
+	if (rc && cell->rebooted)
+		rc = read_back_again(cell, imap, user, &copies, &err);
+	for (size_t i = 0; i < copies.mailboxes; i++)
+		record_box(cell, user, &copies.boxes[i]);
+	for (size_t i = 0; i < copies.count; i++)
+		record_copy(cell, user, &copies.copies[i]);
+	if (rc)
+		history_add(cell->recorder, "unreadable", "{ss so}", "user", user, "text",
+			json_text(err.text));
+	else
+		history_add(cell->recorder, "read", "{ss si si}", "user", user, "copies",
+			(int)copies.count, "mailboxes", (int)copies.mailboxes);
+	imap_copies_free(&copies);
+}
+
+/* One line of queue_list: ID STATE RECIPIENT... */
+static void record_queued(struct cell *cell, char *entry)
+{
+	char *save = NULL, *id = strtok_r(entry, " \t", &save),
+	     *state = strtok_r(NULL, " \t", &save);
+	auto_free char *env = NULL;
+	struct command_result shown = {0};
+	struct message_seen seen = {0};
+	json_t *to = json_array();
+
+	if (!id || !state) {
+		json_decref(to);
+		return;
+	}
+	for (char *word; (word = strtok_r(NULL, " \t", &save));)
+		json_array_append_new(to, json_text(word));
+	env = text_fmt("RIG_QUEUE_ID=%s", id);
+	if (target_command(cell->target, "queue_show") &&
+		!ask(cell, "queue_show", COMMAND_MS, (const char *const[]){env, NULL}, &shown))
+		message_look(buf_text(&shown.output), shown.output.len, &seen);
+	history_add(cell->recorder, "queued", "{so so so so ss}", "id", json_text(id), "state",
+		json_text(state), "to", to, "token", json_text(seen.token), "bounce_of",
+		seen.report ? seen.quoted : "");
+	buf_free(&shown.output);
+}
+
+static void read_queue(struct cell *cell)
+{
+	struct command_result result = {0};
+	char *save = NULL, *text;
+	int lines = 0;
+
+	if (!target_command(cell->target, "queue_list"))
+		return;
+	if (!ask(cell, "queue_list", COMMAND_MS, NULL, &result)) {
+		text = buf_steal(&result.output);
+		for (char *line = strtok_r(text, "\n", &save); line && lines < QUEUE_LINES_MAX;
+			line = strtok_r(NULL, "\n", &save), lines++)
+			record_queued(cell, line);
+		free(text);
+	}
+	buf_free(&result.output);
+}
+
+static void read_sink(struct cell *cell)
+{
+	json_t *mails = NULL, *mail;
+	struct err err = {0};
+	size_t i;
+
+	if (!bed_has(cell->bed, sunk))
+		return;
+	if (cell->bed->ops->sunk(cell->bed, &mails, &err)) {
+		cell_trouble(cell, "agent-silent", "%s", err.text);
+		return;
+	}
+	json_array_foreach (mails, i, mail)
+		history_add_at(cell->recorder, cell_now(cell), "sunk", json_incref(mail));
+	history_add(cell->recorder, "sink", "{sI}", "mails", (json_int_t)json_array_size(mails));
+	json_decref(mails);
+}
+
+void cell_read_back(struct cell *cell)
+{
+	const struct service *imap = target_service_by(cell->target, PROTOCOL_IMAP);
+
+	/* Along the way of the mail: what leaves the queue meanwhile is then seen at least once. */
+	if (!cell->broken)
+		read_queue(cell);
+	for (size_t i = 0; imap && i < cell->target->users.count && !cell->broken; i++)
+		read_back_user(cell, imap, cell->target->users.at[i]);
+	if (!cell->broken)
+		pop3_read_back(cell);
+	read_sink(cell);
+}
+
+void cell_residue(struct cell *cell)
+{
+	json_t *left = NULL, *item;
+	struct err err = {0};
+	size_t i;
+	int rc;
+
+	if (!bed_has(cell->bed, residue))
+		return;
+	watch_hold(cell, true);
+	rc = cell->bed->ops->residue(cell->bed, &left, &err);
+	watch_hold(cell, false);
+	if (rc) {
+		cell_trouble(cell, "residue", "cannot be asked for: %s", err.text);
+		return;
+	}
+	json_array_foreach (left, i, item)
+		cell_trouble(cell, "residue", "%s", json_string_value(item));
+	cell->residue = json_array_size(left);
+	history_add(cell->recorder, "residue", "{sI}", "count", (json_int_t)cell->residue);
+	json_decref(left);
+}
