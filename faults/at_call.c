@@ -33,6 +33,35 @@ static const struct fault_param shortened[] = {
 };
 /* clang-format on */
 
+/* The i-th point to which all of this may be done, or NULL. */
+static const char *nth_that_can(size_t i, unsigned can)
+{
+	for (size_t p = 0; p < POINT_COUNT; p++)
+		if ((board_point_rows[p].can & can) == can && !i--)
+			return board_point_rows[p].name;
+	return NULL;
+}
+
+static const char *point_park(size_t i)
+{
+	return nth_that_can(i, BOARD_CAN_PARK);
+}
+
+static const char *point_errno(size_t i)
+{
+	return nth_that_can(i, 0);
+}
+
+static const char *point_short(size_t i)
+{
+	return nth_that_can(i, BOARD_CAN_SHORTEN);
+}
+
+static const char *point_kill(size_t i)
+{
+	return nth_that_can(i, 0);
+}
+
 static int check_park(const struct step *step, const struct target *target, struct err *err)
 {
 	int point = board_point_find(step->point);
@@ -96,12 +125,12 @@ static int fire_kill(struct fault_run *run, struct err *err)
 	return call_rule_fire(run, "kill", err);
 }
 
-#define CALL_FAULT(way, family_of_it, fault_is, fault_params, text)                              \
-	{                                                                                        \
-		.name = #way, .summary = (text), .family = (family_of_it), .is = (fault_is),     \
-		.needs = "the preload in the store's processes", .params = (fault_params),       \
-		.check = check_##way, .fire = fire_##way, .waits = true, .poll = call_rule_poll, \
-		.heal = call_rule_heal,                                                          \
+#define CALL_FAULT(way, family_of_it, fault_is, fault_params, text)                            \
+	{                                                                                      \
+		.name = #way, .summary = (text), .family = (family_of_it), .is = (fault_is),   \
+		.needs = "the preload in the store's processes", .params = (fault_params),     \
+		.point = point_##way, .check = check_##way, .fire = fire_##way, .waits = true, \
+		.poll = call_rule_poll, .heal = call_rule_heal,                                \
 	}
 
 /* clang-format off */

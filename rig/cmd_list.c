@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "report/exporter.h"
 #include "run/plan/actions.h"
+#include "run/plan/moments.h"
 #include "run/plan/plan.h"
 #include "run/plan/scenario_load.h"
 #include "run/plan/target_load.h"
@@ -14,8 +15,9 @@
 
 const char usage_list[] =
 	"usage: mailrig list [KIND] [--json]\n\n"
-	"What there is. KIND: scenarios targets faults oracles actions exporters objectives\n"
-	"(default: scenarios). --json prints an array of objects with `name` and `summary`.\n";
+	"What there is. KIND: scenarios targets faults points moments actions oracles objectives\n"
+	"exporters (default: scenarios). --json prints an array of objects with `name` and "
+	"`summary`.\n";
 
 static json_t *item(const char *name, const char *summary)
 {
@@ -38,6 +40,46 @@ static json_t *list_faults(void)
 		json_object_set_new(one, "needs", json_string((*fault)->needs));
 		json_object_set_new(one, "params", params);
 		json_array_append_new(list, one);
+	}
+	return list;
+}
+
+/* Which calls a step may name, and the faults that take each; a store's own points are its target's business. */
+static json_t *list_points(void)
+{
+	auto_json json_t *takers = json_object();
+	json_t *list = json_array(), *names;
+	const char *point;
+
+	for (const struct fault *const *fault = faults; *fault; fault++)
+		for (size_t i = 0; (*fault)->point && (point = (*fault)->point(i)); i++) {
+			names = json_object_get(takers, point);
+			if (!names)
+				json_object_set_new(takers, point, names = json_array());
+			json_array_append_new(names, json_string((*fault)->name));
+		}
+	json_object_foreach (takers, point, names) {
+		auto_buf struct buf summary = {0};
+		size_t i;
+		const json_t *name;
+
+		json_array_foreach (names, i, name)
+			buf_addf(&summary, "%s%s", i ? " " : "", json_string_value(name));
+		json_array_append_new(list, item(point, buf_text(&summary)));
+	}
+	return list;
+}
+
+static json_t *list_moments(void)
+{
+	json_t *list = json_array();
+	const char *protocol;
+
+	for (size_t i = 0; (protocol = moment_protocol(i)); i++) {
+		auto_buf struct buf names = {0};
+
+		moment_names(i, &names);
+		json_array_append_new(list, item(protocol, buf_text(&names)));
 	}
 	return list;
 }
@@ -152,6 +194,8 @@ static json_t *list_kind(const char *kind, struct err *err)
 		json_t *(*make)(void);
 	} kinds[] = {
 		{"faults", list_faults},
+		{"points", list_points},
+		{"moments", list_moments},
 		{"oracles", list_oracles},
 		{"actions", list_actions},
 		{"exporters", list_exporters},
@@ -164,8 +208,8 @@ static json_t *list_kind(const char *kind, struct err *err)
 		if (!strcmp(kind, kinds[i].name))
 			return kinds[i].make();
 	err_set(err, -EINVAL,
-		"no kind '%s'; there are: scenarios targets faults oracles actions exporters "
-		"objectives",
+		"no kind '%s'; there are: scenarios targets faults points moments actions "
+		"oracles objectives exporters",
 		kind);
 	return NULL;
 }

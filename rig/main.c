@@ -14,7 +14,8 @@ static const struct command {
 	const char *summary; /* NULL: for the rig itself */
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{"list", "what there is: scenarios, targets, faults, oracles, actions, moments", cmd_list},
+	{"list", "what there is: scenarios, targets, faults, points, moments, oracles ...",
+		cmd_list},
 	{"run", "run scenarios on targets and judge them", cmd_run},
 	{"sweep", "cut the power at many states of the disks, one after the other", cmd_sweep},
 	{"nightly", "what tests/nightly.yaml says, with a canary", cmd_nightly},

@@ -93,6 +93,8 @@ struct fault {
 	unsigned int is;		  /* enum fault_is, together */
 	const char *needs;		  /* "qga, a data disk", for people */
 	const struct fault_param *params; /* ended by a NULL key; NULL: none */
+	const char *(*point)(
+		size_t i); /* the i-th call that `point` may name, or NULL; NULL: it has no point */
 
 	/* Can this target take it? 0; -ENOTSUP: SKIP, with the reason; -EINVAL: a mistake in the scenario. */
 	int (*check)(const struct step *step, const struct target *target, struct err *err);

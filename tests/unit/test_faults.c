@@ -221,6 +221,27 @@ static void a_target_that_has_all_can_take_it(void)
 	each_fault(check_takes);
 }
 
+static void check_points(struct use *use, const struct fault *fault)
+{
+	struct step step = *use->run.step;
+	const char *point;
+	size_t count = 0;
+
+	for (; fault->point && (point = fault->point(count)); count++) {
+		struct err err = {0};
+
+		step.point = (char *)point;
+		if (fault->check(&step, use->plan.target, &err)) /* not each errno is each call's */
+			CHECK_HAS(err.text, "is nothing that");
+	}
+	CHECK_INT(count > 0, step.point != NULL);
+}
+
+static void it_takes_each_point_that_it_names(void)
+{
+	each_fault(check_points);
+}
+
 /* A fault that must be told a part of the target cannot do without that part. */
 static bool needs_a_part(const struct fault *fault)
 {
@@ -350,6 +371,7 @@ static void healed_after_the_store_died_it_leaves_nothing(void)
 }
 
 CHECK_MAIN(CHECK_CASE(a_fault_is_whole), CHECK_CASE(a_target_that_has_all_can_take_it),
+	CHECK_CASE(it_takes_each_point_that_it_names),
 	CHECK_CASE(an_empty_target_is_a_skip_with_a_reason),
 	CHECK_CASE(what_it_is_comes_back_from_the_history),
 	CHECK_CASE(entries_of_the_queue_are_counted_by_their_state),

@@ -43,15 +43,26 @@ static bool in_list(const char *const *names, const char *name, size_t len)
 	return false;
 }
 
-static int refuse(const struct dialogue *dialogue, const char *moment, struct err *err)
+const char *moment_protocol(size_t i)
+{
+	return i < ARRAY_SIZE(dialogues) ? dialogues[i].protocol : NULL;
+}
+
+void moment_names(size_t i, struct buf *out)
+{
+	for (const char *const *name = dialogues[i].moments; *name; name++)
+		buf_addf(out, "%s%s", name == dialogues[i].moments ? "" : " ", *name);
+	if (dialogues[i].replies)
+		buf_add_str(out, " (commands also with /reply)");
+}
+
+static int refuse(size_t dialogue, const char *moment, struct err *err)
 {
 	auto_buf struct buf all = {0};
 
-	for (const char *const *name = dialogue->moments; *name; name++)
-		buf_addf(&all, " %s", *name);
-	return err_set(err, -EINVAL, "'when: %.100s' is no moment of %s; there are:%s%s", moment,
-		dialogue->protocol, buf_text(&all),
-		dialogue->replies ? " (commands also with /reply)" : "");
+	moment_names(dialogue, &all);
+	return err_set(err, -EINVAL, "'when: %.100s' is no moment of %s; there are: %s", moment,
+		dialogues[dialogue].protocol, buf_text(&all));
 }
 
 int moment_check(const char *moment, struct err *err)
@@ -72,7 +83,7 @@ int moment_check(const char *moment, struct err *err)
 			strncmp(name, "connected/", 10) &&
 			in_list(dialogue->moments, name, (size_t)(reply - name)))
 			return 0;
-		return refuse(dialogue, moment, err);
+		return refuse(i, moment, err);
 	}
 	return err_set(err, -EINVAL,
 		"'when: %.100s' names no protocol; say smtp/data, with one of: smtp lmtp imap pop3 "

@@ -4,7 +4,12 @@
  */
 #pragma once
 
+#include "base/buf.h"
 #include "base/err.h"
 
 /* 0, or -EINVAL with a sentence that begins with 'when: MOMENT'. */
 int moment_check(const char *moment, struct err *err);
+
+/* The i-th protocol, or NULL; and what is said of its moments, one word each. */
+const char *moment_protocol(size_t i);
+void moment_names(size_t i, struct buf *out);
