@@ -13,7 +13,7 @@
 static size_t skipped;
 static bool this_skipped;
 static unsigned int failures_before;
-static char *dirs[256];
+static char **dirs;
 static size_t dir_count;
 
 bool check_true(bool got, const char *expr, const char *file, unsigned int line)
@@ -96,6 +96,7 @@ static void remove_dirs(void)
 		fs_remove_tree(dirs[i], NULL);
 		free(dirs[i]);
 	}
+	free(dirs);
 }
 
 const char *check_dir(void)
@@ -103,8 +104,11 @@ const char *check_dir(void)
 	const char *base = getenv("TMPDIR");
 	char *dir = text_fmt("%s/mailrig-test.XXXXXX", base ? base : "/tmp");
 
-	if (dir_count == ARRAY_SIZE(dirs) || !mkdtemp(dir))
+	dirs = reallocarray(dirs, dir_count + 1, sizeof(*dirs));
+	if (!dirs || !mkdtemp(dir)) {
+		perror(dir);
 		abort();
+	}
 	if (!dir_count)
 		atexit(remove_dirs);
 	dirs[dir_count++] = dir;
