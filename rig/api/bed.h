@@ -305,6 +305,10 @@ struct bed_ops {
 	 * that is its own alone. New reference. */
 	int (*measure)(struct bed *bed, json_t **ret, struct err *err);
 
+	/* How long the machine's processors were ready to run and the host gave them none: nanoseconds since they
+	 * began, of all of them together. */
+	int (*processor_wait)(struct bed *bed, uint64_t *ret_ns, struct err *err);
+
 	/* Messages the sink took, as an array of `sunk` objects of history.h. New reference. */
 	int (*sunk)(struct bed *bed, json_t **ret, struct err *err);
 

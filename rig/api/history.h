@@ -113,8 +113,9 @@
  *		 that copy was run on, skipping its idle time. recovery: permanent (as long as guest_s),
  *		 after_guest_s (since its wait began; event: by what; answer_s: from the copy on until a client
  *		 is answered), not-judged (event: why)
- *	rig	 {trouble, text}	rig trouble: heal-failed residue capture-lost agent-silent panic
- *		 qemu-gone starved timeout set-up interrupted history (a line that could not be recorded)
+ *	rig	 {trouble, text, lost_s?}	rig trouble: heal-failed residue capture-lost agent-silent panic
+ *		 qemu-gone starved timeout set-up interrupted history (a line that could not be recorded).
+ *		 starved: the host gave the machine too little in the two seconds before; lost_s of them
  *	note	 {text}		for people
  */
 #pragma once

@@ -5,7 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-#define STARVED_LATE_S 2.0 /* the heartbeat tells so much after the fact */
+#define STARVED_LATE_S 2.0 /* the pulse tells so much after the fact */
+#define STARVED_SHARE  0.1 /* of a time: what was lost in it may be what made it too long */
 
 static const char *const hop_names[] = {
 	[HOP_EDGE] = "edge",
@@ -66,9 +67,9 @@ void ledger_free(struct ledger *ledger)
 
 static int compare_times(const void *a, const void *b)
 {
-	const double *x = a, *y = b;
+	const struct ledger_starved *x = a, *y = b;
 
-	return *x < *y ? -1 : *x > *y;
+	return x->t < y->t ? -1 : x->t > y->t;
 }
 
 /* ---- a power cut takes back what was said after the instant that the disks are of ---- */
@@ -166,7 +167,8 @@ void ledger_finish(struct ledger *ledger)
 			ledger->altered_copies++;
 	}
 	if (ledger->starved_count)
-		qsort(ledger->starved, ledger->starved_count, sizeof(double), compare_times);
+		qsort(ledger->starved, ledger->starved_count, sizeof(*ledger->starved),
+			compare_times);
 }
 
 /* ---- asking ---- */
@@ -278,14 +280,17 @@ double ledger_free_seconds(const struct ledger *ledger, double from, double to)
 bool ledger_starved(const struct ledger *ledger, double from, double to)
 {
 	size_t low = 0, high = ledger->starved_count;
+	double lost_s = 0;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (ledger->starved[middle] < from)
+		if (ledger->starved[middle].t < from)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low < ledger->starved_count && ledger->starved[low] <= to + STARVED_LATE_S;
+	for (; low < ledger->starved_count && ledger->starved[low].t <= to + STARVED_LATE_S; low++)
+		lost_s += ledger->starved[low].lost_s;
+	return lost_s > 0 && lost_s >= STARVED_SHARE * (to - from);
 }

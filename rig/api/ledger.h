@@ -152,6 +152,11 @@ struct ledger_who {
 	uint32_t first_removal_line, last_removal_line;
 };
 
+/* The host starved the guest: in the seconds before `t` so much was lost to it. */
+struct ledger_starved {
+	double t, lost_s;
+};
+
 struct ledger {
 	struct intern texts;
 	struct ledger_attempt *attempts;
@@ -163,7 +168,7 @@ struct ledger {
 	struct ledger_shown *shown;
 	struct ledger_who *whos;
 	struct ledger_notice *notices;
-	double *starved; /* times at which the host starved the guest */
+	struct ledger_starved *starved; /* by time */
 	size_t attempt_count, copy_count, rcpt_count, mail_count, op_count, force_count;
 	size_t shown_count, who_count, starved_count, notice_count;
 	size_t room[10];
@@ -234,5 +239,6 @@ double ledger_ahead(const struct ledger *ledger, double from, double to);
 
 const struct ledger_force *ledger_power_cut(const struct ledger *ledger);
 
-/* Did the host starve the guest between those times? Then no objective can be judged there. */
+/* Did the host starve the guest between those times, for a tenth of them or more? Then no objective can be judged
+ * there. */
 bool ledger_starved(const struct ledger *ledger, double from, double to);

@@ -402,7 +402,8 @@ static void add_rig(struct ledger *ledger, const struct event *event)
 		if (!ledger->first_trouble_line)
 			ledger->first_trouble_line = event->line;
 	} else if (ledger->starved_count < STARVED_MAX) {
-		*APPEND(ledger, ROOM_STARVED, starved, starved_count) = event->t;
+		*APPEND(ledger, ROOM_STARVED, starved, starved_count) = (struct ledger_starved){
+			.t = event->t, .lost_s = json_get_real(event->data, "lost_s", INFINITY)};
 	}
 }
 

@@ -1,6 +1,7 @@
 #include "run/judge.h"
 
 #include "api/fault.h"
+#include "api/ledger.h"
 #include "api/oracle.h"
 #include "api/symptoms.h"
 #include "base/fs.h"
@@ -216,7 +217,9 @@ static void weigh(struct weighing *w, struct result *ret)
 		decide(ret, VERDICT_UNKNOWN,
 			text_fmt("the step '%s' ended outside its window", w->missed));
 	else if (unsettled)
-		decide(ret, VERDICT_UNKNOWN, text_fmt("%s cannot be told", unsettled));
+		decide(ret, VERDICT_UNKNOWN,
+			text_fmt("%s cannot be told: %s", unsettled,
+				json_get_text(json_object_get(ret->laws, unsettled), "text", "?")));
 	else if (!judged)
 		decide(ret, VERDICT_UNKNOWN, text_dup("no law could be judged"));
 	else
@@ -334,6 +337,7 @@ int judge_cell(const char *dir, struct result *ret, struct err *err)
 		ret->drain = drain_measure(w.history);
 		ret->symptoms = ret->finding_count ? symptoms_of(w.history) : NULL;
 		ret->order = w.order ? order_of(w.order) : plan_order_unreached(plan);
+		ret->starved = w.history->ledger && w.history->ledger->starved_count;
 		ret->fired = (int64_t)w.fired;
 		ret->residue = (int64_t)w.residue;
 	}

@@ -599,6 +599,13 @@ static void bed_close(struct bed *bed)
 	free(bed);
 }
 
+static int bed_processor_wait(struct bed *bed, uint64_t *ret_ns, struct err *err)
+{
+	(void)err;
+	*ret_ns = (uint64_t)bed_clock(bed);
+	return 0;
+}
+
 static const struct bed_ops fake_ops = {
 	.name = "fake",
 	.connect = bed_connect,
@@ -667,6 +674,8 @@ int bed_fake_open(struct bed **ret, const struct plan *plan, const char *dir, be
 		b->ops.branch = bed_branch;
 		b->ops.adjudicate = bed_adjudicate;
 	}
+	if (wish->starves)
+		b->ops.processor_wait = bed_processor_wait;
 	b->bed = (struct bed){.ops = &b->ops, .target = plan->target};
 	b->wish = wish;
 	b->fn = on_event;

@@ -22,6 +22,7 @@ struct bed_fake_wish {
 	bool stops_by_force;
 	bool loses_frames;
 	int64_t wire_late_ms; /* its wire tells a reply to a dot so late */
+	bool starves;	      /* its host gives it no processor at all */
 	bool panics_at_freeze;
 	/* The watch looks at this store, if it is told what a scan shows: files of tests/golden/diagnose, `hangs` from
 	 * the moment at which the bug has shown itself. */

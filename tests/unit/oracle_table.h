@@ -20,6 +20,8 @@
 #define FAULT(t, name, state) \
 	"{\"t\":" #t          \
 	",\"ev\":\"fault\",\"step\":" Q(name) ",\"fault\":" Q(name) ",\"state\":" Q(state) "}\n"
+#define LOST(t, s) \
+	"{\"t\":" #t ",\"ev\":\"rig\",\"trouble\":\"starved\",\"text\":\"\",\"lost_s\":" #s "}\n"
 #define STARVED(t) "{\"t\":" #t ",\"ev\":\"rig\",\"trouble\":\"starved\",\"text\":\"\"}\n"
 /* A message `token` of body "aa" from w@sink.rig. */
 #define SEND(id, token, to)                                                                 \

@@ -147,6 +147,25 @@ static void a_stop_that_hangs_is_a_finding_of_h2(void)
 		"H2");
 }
 
+/* The same hang, the same store: only the host is another. */
+static void what_is_late_on_a_starved_host_is_unknown_and_says_so(void)
+{
+	struct bed_fake_wish wish = {.bug = FAKE_HANGS_AT_THAW, .nth = 1, .starves = true};
+	struct result result = {0};
+
+	run(lone_yaml, &wish, &result);
+	CHECK_STR(verdict_name(result.verdict), "UNKNOWN");
+	CHECK_HAS(result.reason, "cannot be told: ");
+	CHECK_HAS(result.reason, "starved");
+	CHECK(result.starved);
+	result_free(&result);
+}
+
+static void a_starved_host_alone_is_nothing(void)
+{
+	expect(freeze_yaml, (struct bed_fake_wish){.starves = true}, VERDICT_PASS, "");
+}
+
 static void a_stop_by_force_is_a_finding_of_h2(void)
 {
 	expect(freeze_yaml, (struct bed_fake_wish){.stops_by_force = true}, VERDICT_FAIL,
@@ -288,7 +307,8 @@ CHECK_MAIN(CHECK_CASE(a_healthy_store_passes_a_freeze),
 	CHECK_CASE(a_queue_that_stands_still_is_a_finding_of_s7),
 	CHECK_CASE(a_hang_after_the_thaw_is_a_finding_of_h1),
 	CHECK_CASE(a_stop_that_hangs_is_a_finding_of_h2),
-	CHECK_CASE(a_stop_by_force_is_a_finding_of_h2),
+	CHECK_CASE(what_is_late_on_a_starved_host_is_unknown_and_says_so),
+	CHECK_CASE(a_starved_host_alone_is_nothing), CHECK_CASE(a_stop_by_force_is_a_finding_of_h2),
 	CHECK_CASE(a_death_by_signal_is_a_finding_of_h5),
 	CHECK_CASE(a_fault_that_met_nothing_is_unknown),
 	CHECK_CASE(an_action_that_needs_a_disabled_agent_has_met_it),

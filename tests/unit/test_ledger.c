@@ -129,6 +129,17 @@ static void starving_is_known_a_little_late(void)
 	history_free(history);
 }
 
+static void what_was_lost_excuses_a_time_that_is_not_much_longer(void)
+{
+	struct history *history = history_from_lines(LOST(10, 1.5) LOST(12, 1.5), NULL);
+
+	CHECK(ledger_starved(history->ledger, 9, 12));
+	CHECK(ledger_starved(history->ledger, 0, 30));	 /* 3 s of 30 */
+	CHECK(!ledger_starved(history->ledger, 0, 31));	 /* 3 s of 31 */
+	CHECK(!ledger_starved(history->ledger, 11, 30)); /* 1.5 s of 19 */
+	history_free(history);
+}
+
 static void what_the_sink_refused_is_no_copy(void)
 {
 	struct history *history = history_from_lines(
@@ -146,4 +157,6 @@ CHECK_MAIN(CHECK_CASE(equal_texts_have_equal_numbers),
 	CHECK_CASE(a_long_text_is_kept_beside_the_short), CHECK_CASE(keys_find_their_values),
 	CHECK_CASE(one_person_has_one_name), CHECK_CASE(time_in_force_is_counted_once),
 	CHECK_CASE(a_fault_never_healed_is_in_force_to_the_end),
-	CHECK_CASE(starving_is_known_a_little_late), CHECK_CASE(what_the_sink_refused_is_no_copy))
+	CHECK_CASE(starving_is_known_a_little_late),
+	CHECK_CASE(what_was_lost_excuses_a_time_that_is_not_much_longer),
+	CHECK_CASE(what_the_sink_refused_is_no_copy))

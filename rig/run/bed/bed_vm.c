@@ -279,6 +279,7 @@ static const struct bed_ops vm_ops = {
 	.watch_kills = vm_watch_kills,
 	.sunk = vm_sunk,
 	.measure = vm_measure,
+	.processor_wait = vm_processor_wait,
 	.files = vm_files,
 	.frames_lost = vm_frames_lost,
 	.describe = vm_describe,

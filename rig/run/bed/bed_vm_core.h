@@ -15,6 +15,8 @@
 
 #include <stdatomic.h>
 
+#define VM_PROCESSORS_MAX 16
+
 struct vm_bed {
 	struct bed bed;
 	struct bed_spec *spec;
@@ -39,6 +41,10 @@ struct vm_bed {
 	int64_t paused_ns;	    /* of a machine that is closed already */
 	struct vm_power *power;	    /* NULL: no step of the cell cuts it */
 	struct vm_branch *branches; /* saved and not yet run on */
+	int processors
+		[VM_PROCESSORS_MAX]; /* threads of `processors_of`; the pulse's thread alone */
+	size_t processor_count;
+	pid_t processors_of;
 };
 
 /* The bed's clock at a moment of CLOCK_MONOTONIC: it stands still while the rig pauses the machine. */
@@ -110,6 +116,8 @@ int vm_dump_memory(struct machine *machine, const char *path, struct err *err);
 /* bed_vm_evidence.c */
 int vm_scan(struct bed *bed, bool deep, json_t **ret, struct err *err);
 int vm_evidence(struct bed *bed, const char *dir, struct err *err);
+
+int vm_processor_wait(struct bed *bed, uint64_t *ret_ns, struct err *err); /* bed_vm_processors.c */
 
 /* bed_vm_stacks.c */
 int vm_stacks(struct bed *bed, json_t *scan, const int *tids, size_t count, struct err *err);

@@ -1,3 +1,4 @@
+#include "run/cell/pulse.h"
 #include "run/watch/watch.h"
 
 #include "base/clock.h"
@@ -302,11 +303,13 @@ static void close_wire(struct cell *cell)
 
 static void live(struct cell *cell)
 {
+	struct pulse *pulse;
 	struct err err = {0};
 	bool whole = false;
 
 	watch_open(cell);
 	cell->origin_ns = cell->bed->ops->clock_ns(cell->bed);
+	pulse = pulse_start(cell);
 	watch_start(cell);
 	history_add(cell->recorder, "bed", "{ss ss}", "bed", cell->bed->ops->name, "accelerator",
 		bed_has(cell->bed, describe) ? cell->bed->ops->describe(cell->bed) : "none");
@@ -318,6 +321,7 @@ static void live(struct cell *cell)
 	if (!cell_ended(cell))
 		whole = settle(cell);
 	watch_stop(cell);
+	pulse_stop(pulse);
 	close_wire(cell);
 	if (interrupted)
 		cell_trouble(cell, "interrupted", "the run was interrupted");
