@@ -7,9 +7,10 @@
  * a whole one loses mail.
  * kill: its process dies by SIGKILL before the call is made. What it held (locks, half-written files, the other end of
  * a dialogue) is left as a crash leaves it, and there is nothing to heal but the rule: the store's own master has to
- * start another.
+ * start another. Where none does so, the target's command `revive` is what its operator would do.
  */
 #include "api/call_rule.h"
+#include "api/store_command.h"
 #include "faults/guest/board_points.h"
 
 #include <string.h>
@@ -104,10 +105,13 @@ static int check_short(const struct step *step, const struct target *target, str
 {
 	int point = board_point_find(step->point);
 
-	if (point < 0 || !(board_point_rows[point].can & BOARD_CAN_SHORTEN))
+	bool whole = point < 0 ? strchr(step->point, '/') != NULL
+			       : !(board_point_rows[point].can & BOARD_CAN_SHORTEN);
+
+	if (whole)
 		return err_set(
 			err, -EINVAL, "'point: %s' transfers no count of bytes", step->point);
-	return call_rule_check(step, target, true, err);
+	return call_rule_check(step, target, point >= 0, err);
 }
 
 static int fire_short(struct fault_run *run, struct err *err)
@@ -125,12 +129,24 @@ static int fire_kill(struct fault_run *run, struct err *err)
 	return call_rule_fire(run, "kill", err);
 }
 
+static int heal_kill(struct fault_run *run, struct err *err)
+{
+	const char *revive = target_command(run->target, "revive");
+	int rc = call_rule_heal(run, err);
+
+	return rc || !revive || !run->fired ? rc : store_command(run, revive, "revive", true, err);
+}
+
+#define heal_park  call_rule_heal
+#define heal_errno call_rule_heal
+#define heal_short call_rule_heal
+
 #define CALL_FAULT(way, family_of_it, fault_is, fault_params, text)                            \
 	{                                                                                      \
 		.name = #way, .summary = (text), .family = (family_of_it), .is = (fault_is),   \
 		.needs = "the preload in the store's processes", .params = (fault_params),     \
 		.point = point_##way, .check = check_##way, .fire = fire_##way, .waits = true, \
-		.poll = call_rule_poll, .heal = call_rule_heal,                                \
+		.poll = call_rule_poll, .heal = heal_##way,                                    \
 	}
 
 /* clang-format off */

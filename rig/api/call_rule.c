@@ -25,10 +25,21 @@ static bool function_name(const char *name)
 	return *name && strlen(name) < CALL_NAME_MAX && !name[strspn(name, bytes)];
 }
 
+/* A point of a store, or a word for one that this target does not map. */
+static bool may_exist(const char *point)
+{
+	if (strchr(point, '/'))
+		return strncmp(point, "posix/", 6) && strncmp(point, "libc/", 5);
+	for (size_t i = 0; target_point_names[i]; i++)
+		if (!strcmp(target_point_names[i], point))
+			return true;
+	return false;
+}
+
 int call_rule_check(
 	const struct step *step, const struct target *target, bool known, struct err *err)
 {
-	if (!known && (!strncmp(step->point, "posix/", 6) || !strncmp(step->point, "libc/", 5)))
+	if (!known && !may_exist(step->point))
 		return err_set(err, -EINVAL, "'point: %s' does not exist", step->point);
 	if (step->caller && !function_name(step->caller))
 		return err_set(err, -EINVAL, "'caller: %s' is no name of a function", step->caller);

@@ -14,6 +14,17 @@ static const char *const protocol_names[] = {
 	[PROTOCOL_ADMIN] = "admin",
 };
 
+const char *const target_point_names[] = {
+	"delivery",	 /* a message is being put into its mailbox */
+	"message-write", /* its bytes are written */
+	"fetch",	 /* a message is about to be read for a client */
+	"conversion",  /* a message is turned into the store's form, or out of it: a lock is held */
+	"notice",      /* a client that waits is told of a change */
+	"unsubscribe", /* a client stops waiting, while somebody may be telling it */
+	"tracking",    /* what became of a message is written down */
+	NULL,
+};
+
 static const char *const seen_names[] = {
 	[SEEN_NIC] = "nic",
 	[SEEN_RELAY] = "relay",
@@ -107,6 +118,21 @@ static void free_places(struct target *target)
 		free(target->paths[i].name);
 		text_list_free(&target->paths[i].globs);
 	}
+	for (size_t i = 0; i < target->point_count; i++) {
+		struct named_point *point = &target->points[i];
+
+		free(point->name);
+		free(point->point);
+		free(point->role);
+		free(point->path);
+		free(point->caller);
+	}
+	for (size_t i = 0; i < target->lack_count; i++) {
+		free(target->lacks[i].what);
+		free(target->lacks[i].because);
+	}
+	free(target->points);
+	free(target->lacks);
 	free(target->disks);
 	free(target->services);
 	free(target->roles);
@@ -203,6 +229,22 @@ const struct path_set *target_paths(const struct target *target, const char *nam
 	for (size_t i = 0; i < target->path_count; i++)
 		if (!strcmp(target->paths[i].name, name))
 			return &target->paths[i];
+	return NULL;
+}
+
+const struct named_point *target_point(const struct target *target, const char *name)
+{
+	for (size_t i = 0; i < target->point_count; i++)
+		if (!strcmp(target->points[i].name, name))
+			return &target->points[i];
+	return NULL;
+}
+
+const char *target_lack(const struct target *target, const char *what)
+{
+	for (size_t i = 0; i < target->lack_count; i++)
+		if (!strcmp(target->lacks[i].what, what))
+			return target->lacks[i].because;
 	return NULL;
 }
 

@@ -81,6 +81,19 @@ struct path_set {
 	struct text_list globs; /* ** = any depth, {user} = any user or the one the step names */
 };
 
+/* A place that scenarios know by a word, as this store's own call or point: who makes it, on what. */
+struct named_point {
+	char *name;		    /* one of target_point_names */
+	char *point;		    /* posix/io/dir/rename, or of the store's own */
+	char *role, *path, *caller; /* may be NULL */
+};
+
+/* Something that the target cannot have, and why: told beside the SKIP. */
+struct lack {
+	char *what; /* as the SKIP names it: "role 'filter'" */
+	char *because;
+};
+
 struct target_log {
 	char *path;
 	char *alarm; /* extended regular expression, or NULL */
@@ -121,6 +134,10 @@ struct target {
 	size_t role_count;
 	struct path_set *paths;
 	size_t path_count;
+	struct named_point *points;
+	size_t point_count;
+	struct lack *lacks;
+	size_t lack_count;
 	struct timers timers;
 	uint32_t sessions_per_user; /* limits; 0 = none known */
 	uint32_t deliveries;
@@ -145,6 +162,11 @@ const struct disk *target_disk(const struct target *target, const char *name);
 const struct agent *target_agent(const struct target *target, const char *name);
 const struct role *target_role(const struct target *target, const char *name);
 const struct path_set *target_paths(const struct target *target, const char *name);
+const struct named_point *target_point(const struct target *target, const char *name);
+const char *target_lack(const struct target *target, const char *what); /* why, borrowed */
+
+/* The words for points that scenarios may use and a target may map; NULL at the end. */
+extern const char *const target_point_names[];
 
 /* Scenario over target over the rig's defaults, nothing unset in the result. */
 struct objectives objectives_resolve(

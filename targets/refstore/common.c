@@ -392,6 +392,11 @@ void say(const char *fmt, ...)
 	bytes_free(&text);
 }
 
+const char *plain_address(const char *rcpt)
+{
+	return rcpt + (rcpt[0] == NEVER);
+}
+
 int64_t now_ms(void)
 {
 	struct timespec now;

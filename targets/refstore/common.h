@@ -15,6 +15,9 @@
 #define LINE_MAX_BYTES 8192u
 #define MAIL_MAX_BYTES (16u << 20) /* one message */
 #define ADDRESS_MAX    256u
+/* Stands before the address of a recipient of whom no failure is to be told (RFC 3461, NOTIFY=NEVER), in the queue and
+ * in the store: no address has this byte. */
+#define NEVER '\001'
 #define RCPTS_MAX      100u
 
 struct bytes {
@@ -27,6 +30,8 @@ void bytes_addf(struct bytes *bytes, const char *fmt, ...) __attribute__((format
 void bytes_vaddf(struct bytes *bytes, const char *fmt, va_list args)
 	__attribute__((format(printf, 2, 0)));
 void bytes_free(struct bytes *bytes); /* what it holds */
+
+const char *plain_address(const char *rcpt); /* without NEVER */
 
 void *must_zero(size_t size); /* zeroed memory, or abort */
 char *must_copy(const char *text);

@@ -397,9 +397,11 @@ bool db_transit_for(const char *user)
 
 	pthread_mutex_lock(&db.lock);
 	for (struct transit *t = db.transit; t && !found; t = t->next)
-		for (size_t i = 0; i < t->count && !found; i++)
-			found = t->rcpts[i] && !strncasecmp(t->rcpts[i], user, len) &&
-				strchr("@+", t->rcpts[i][len]);
+		for (size_t i = 0; i < t->count && !found; i++) {
+			const char *rcpt = t->rcpts[i] ? plain_address(t->rcpts[i]) : "";
+
+			found = !strncasecmp(rcpt, user, len) && strchr("@+", rcpt[len]);
+		}
 	pthread_mutex_unlock(&db.lock);
 	return found;
 }

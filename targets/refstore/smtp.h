@@ -19,7 +19,7 @@ struct message { /* one queue entry */
 };
 
 struct properties {
-	char rcpt[ADDRESS_MAX];
+	char rcpt[ADDRESS_MAX]; /* with NEVER, if it is so */
 	char from[ADDRESS_MAX];
 	int64_t since_ms;
 };

@@ -99,7 +99,7 @@ static struct message *message_new(uint32_t id, const char *rcpt, const char *fr
 	snprintf(message->properties->from, ADDRESS_MAX, "%s", from);
 	message->id = id;
 	message->refs = 1;
-	message->local = local_user(rcpt, user);
+	message->local = local_user(plain_address(rcpt), user);
 	message->properties->since_ms = message->due_ms = now_ms();
 	message->retry_ms = RETRY_FIRST_MS;
 	return message;
@@ -155,6 +155,18 @@ static void later(struct message *message)
 
 /* ---- delivery ---- */
 
+static int done(struct message *message)
+{
+	char reply[LINE_MAX_BYTES];
+	struct bytes line = {0};
+	int code;
+
+	bytes_addf(&line, "DONE %u %s", message->id, message->properties->rcpt);
+	code = store_ask(line.data, NULL, reply, NULL);
+	bytes_free(&line);
+	return code;
+}
+
 static int bounce(struct message *message, const char *why)
 {
 	struct bytes line = {0};
@@ -162,6 +174,8 @@ static int bounce(struct message *message, const char *why)
 	uint32_t id;
 	int code;
 
+	if (message->properties->rcpt[0] == NEVER)
+		return done(message);
 	bytes_addf(&line, "BOUNCE %u %s %.300s", message->id, message->properties->rcpt, why);
 	code = store_ask(line.data, NULL, reply, NULL);
 	bytes_free(&line);
@@ -176,7 +190,7 @@ static int deliver_local(struct message *message)
 	struct bytes line = {0};
 	int code;
 
-	local_user(message->properties->rcpt, user);
+	local_user(plain_address(message->properties->rcpt), user);
 	bytes_addf(&line, "DELIVER %u %s %s", message->id, message->properties->rcpt, user);
 	code = store_ask(line.data, NULL, reply, NULL);
 	bytes_free(&line);
@@ -195,15 +209,10 @@ static int deliver_remote(struct message *message)
 		code = remote_deliver(
 			&mail, message->properties->from, message->properties->rcpt, reply);
 	bytes_free(&mail);
-	line.len = 0;
-	if (code / 100 == 5)
-		code = bounce(message, reply);
-	else if (code / 100 == 2) {
-		bytes_addf(&line, "DONE %u %s", message->id, message->properties->rcpt);
-		code = store_ask(line.data, NULL, reply, NULL);
-	}
 	bytes_free(&line);
-	return code;
+	if (code / 100 == 5)
+		return bounce(message, reply);
+	return code / 100 == 2 ? done(message) : code;
 }
 
 static void deliver(struct message *message)
@@ -364,6 +373,6 @@ void queue_list(struct bytes *out)
 		bytes_addf(out, "0 unknown the store was not asked yet\n");
 	for (struct message *m = queue.list; m; m = m->next)
 		bytes_addf(out, "%u %s %s\n", m->id, m->local ? "local" : "remote",
-			m->properties->rcpt);
+			plain_address(m->properties->rcpt));
 	pthread_mutex_unlock(&queue.lock);
 }

@@ -55,6 +55,8 @@ static int send_content(struct conn *conn, const struct bytes *mail, char reply[
 	return rc ? 0 : read_reply(conn, reply);
 }
 
+/* To a relay that is not asked for notifications itself, who wants none says so by the null return path (RFC 3461,
+ * 5.2.2). */
 static int transaction(struct conn *conn, const struct bytes *mail, const char *from,
 	const char *rcpt, char reply[LINE_MAX_BYTES])
 {
@@ -63,9 +65,9 @@ static int transaction(struct conn *conn, const struct bytes *mail, const char *
 	if (code / 100 == 2)
 		code = say_and_read(conn, reply, "EHLO store", "");
 	if (code / 100 == 2)
-		code = say_and_read(conn, reply, "MAIL FROM:<", from);
+		code = say_and_read(conn, reply, "MAIL FROM:<", rcpt[0] == NEVER ? "" : from);
 	if (code / 100 == 2)
-		code = say_and_read(conn, reply, "RCPT TO:<", rcpt);
+		code = say_and_read(conn, reply, "RCPT TO:<", plain_address(rcpt));
 	if (code / 100 == 2)
 		code = say_and_read(conn, reply, "DATA", "");
 	if (code == 354)

@@ -53,10 +53,26 @@ static void mail_from(struct session *session, const char *arg)
 	}
 }
 
+/* NOTIFY (RFC 3461, 4.1): never is kept, a failure is told anyway, and a success would have to be told too. */
+static bool notify_ok(const char *arg, bool *ret_never)
+{
+	const char *value = strcasestr(arg, " NOTIFY=");
+	size_t len;
+
+	*ret_never = false;
+	if (!value)
+		return true;
+	value += strlen(" NOTIFY=");
+	len = strcspn(value, " ");
+	*ret_never = len == strlen("NEVER") && !strncasecmp(value, "NEVER", len);
+	return *ret_never || (len == strlen("FAILURE") && !strncasecmp(value, "FAILURE", len));
+}
+
 static void rcpt_to(struct session *session, const char *arg)
 {
 	char user[ADDRESS_MAX], answer[LINE_MAX_BYTES], line[ADDRESS_MAX + 8];
 	char *rcpt = session->rcpts[session->count < RCPTS_MAX ? session->count : 0];
+	bool never;
 	int code = 250;
 
 	if (!session->mail) {
@@ -71,9 +87,17 @@ static void rcpt_to(struct session *session, const char *arg)
 		reply(session, "501 5.1.3 bad address");
 		return;
 	}
+	if (!notify_ok(strchr(arg, '>'), &never) || (never && strlen(rcpt) + 1 == ADDRESS_MAX)) {
+		reply(session, "504 5.5.4 no such notification");
+		return;
+	}
 	if (local_user(rcpt, user)) {
 		snprintf(line, sizeof(line), "USER %s", user);
 		code = store_ask(line, NULL, answer, NULL);
+	}
+	if (code == 250 && never) {
+		memmove(rcpt + 1, rcpt, strlen(rcpt) + 1);
+		rcpt[0] = NEVER;
 	}
 	if (code == 250)
 		session->count++;
@@ -195,7 +219,8 @@ static void hello(struct session *session, const char *arg, bool extended)
 		session->hello[len++] = isgraph((unsigned char)*arg) ? *arg : '?';
 	session->hello[len] = '\0';
 	reset(session);
-	reply(session, extended ? "250-store\r\n250-8BITMIME\r\n250-PIPELINING\r\n250 SIZE 16777216"
+	reply(session, extended ? "250-store\r\n250-8BITMIME\r\n250-PIPELINING\r\n250-DSN\r\n250 "
+				  "SIZE 16777216"
 				: "250 store");
 }
 

@@ -29,6 +29,7 @@ static const char target_yaml[] =
 	"commands: {start: fake-start, stop: fake-stop, queue_list: fake-queue, queue_hold: "
 	"fake-hold,\n"
 	"  queue_delete: fake-release,\n"
+	"  revive: fake-release,\n"
 	"  queue_release: fake-release, freeze: fake-hold, thaw: fake-release}\n"
 	"agents:\n"
 	"  - {name: delivery, stop: fake-hold, start: fake-release, crash: fake-hold, needed_by: "
@@ -351,6 +352,32 @@ static void healed_without_having_fired_it_does_no_harm(void)
 	each_fault(heal_unfired);
 }
 
+static void rename_command(struct target *target, const char *name, const char *line)
+{
+	for (size_t i = 0; i < target->command_count; i++) {
+		if (strcmp(target->commands[i].name, name) != 0)
+			continue;
+		free(target->commands[i].line);
+		target->commands[i].line = text_dup(line);
+	}
+}
+
+/* The fake store knows no such command, so the heal fails where it runs it. */
+static void after_a_kill_the_operator_revives_what_nobody_starts_again(void)
+{
+	struct err err = {0};
+	struct use use;
+
+	if (begin(&use, fault_find("kill"))) {
+		rename_command(use.plan.target, "revive", "fake-revive");
+		CHECK_INT(fault_find("kill")->heal(&use.run, &err), 0); /* nobody was killed */
+		use.run.fired = 1;
+		CHECK_INT(fault_find("kill")->heal(&use.run, &err), -EIO);
+		CHECK_HAS(err.text, "'revive' ended with 127");
+	}
+	end(&use);
+}
+
 static void heal_a_dead_store(struct use *use, const struct fault *fault)
 {
 	struct command_result result = {0};
@@ -377,4 +404,5 @@ CHECK_MAIN(CHECK_CASE(a_fault_is_whole), CHECK_CASE(a_target_that_has_all_can_ta
 	CHECK_CASE(entries_of_the_queue_are_counted_by_their_state),
 	CHECK_CASE(fired_twice_and_healed_twice_it_leaves_nothing),
 	CHECK_CASE(healed_without_having_fired_it_does_no_harm),
+	CHECK_CASE(after_a_kill_the_operator_revives_what_nobody_starts_again),
 	CHECK_CASE(healed_after_the_store_died_it_leaves_nothing))

@@ -81,7 +81,64 @@ static void a_target_that_cannot_be_configured_is_skipped_by_name(void)
 
 	CHECK_INT(make(&plans, &complaints, "postfix-dovecot", shipped), 0);
 	if (CHECK_INT(plans.count, 1))
-		CHECK_STR(plans.at[0]->skip ? plans.at[0]->skip : "", "no configure");
+		CHECK_STR(plans.at[0]->skip ? plans.at[0]->skip : "",
+			"no configure: it has no planted defects, so there is nothing to switch");
+	plan_list_free(&plans);
+}
+
+static int make_one(struct plan_list *ret, struct buf *complaints, const char *yaml)
+{
+	auto_free char *path = path_join(check_dir(), "worded.yaml");
+	const char *const scenarios[] = {path, NULL};
+	const char *const targets[] = {"postfix-dovecot", "refstore", NULL};
+	struct plan_request request = {
+		.root = ".", .scenarios = scenarios, .targets = targets, .seed = 1};
+	struct err err = {0};
+
+	CHECK_INT(fs_write_atomic(path, yaml, strlen(yaml), &err), 0);
+	return plan_make(&request, ret, complaints, &err);
+}
+
+#define WORDED(step) "claim: x\nsteps:\n  - {as: held, do: park, at: 0s, for: 1s, " step "}\n"
+
+static void a_point_named_by_a_word_is_each_targets_own(void)
+{
+	auto_buf struct buf complaints = {0};
+	struct plan_list plans = {0};
+	const struct step *step;
+
+	if (!CHECK_INT(make_one(&plans, &complaints, WORDED("point: fetch, role: pop")), 0))
+		return;
+	step = &plans.at[0]->scenario->steps[0];
+	CHECK_STR(step->point, "posix/io/oc/open");
+	CHECK_STR(step->path, "message");
+	CHECK_STR(step->role, "pop"); /* the step's own word stays */
+	step = &plans.at[1]->scenario->steps[0];
+	CHECK_STR(step->point, "refstore/imap/fetch");
+	CHECK(!step->path);
+	plan_list_free(&plans);
+}
+
+static void a_word_that_a_target_does_not_map_is_a_skip_with_its_reason(void)
+{
+	auto_buf struct buf complaints = {0};
+	struct plan_list plans = {0};
+
+	if (!CHECK_INT(make_one(&plans, &complaints, WORDED("point: unsubscribe")), 0))
+		return;
+	CHECK_HAS(plans.at[0]->skip ? plans.at[0]->skip : "",
+		"no point 'unsubscribe': an IMAP session of Dovecot is one thread");
+	CHECK(!plans.at[1]->skip);
+	plan_list_free(&plans);
+}
+
+static void a_word_that_nobody_knows_is_refused_with_its_line(void)
+{
+	auto_buf struct buf complaints = {0};
+	struct plan_list plans = {0};
+
+	CHECK_INT(make_one(&plans, &complaints, WORDED("point: fetsch")), -EINVAL);
+	CHECK_HAS(buf_text(&complaints), "worded.yaml:3: 'point: fetsch' does not exist");
 	plan_list_free(&plans);
 }
 
@@ -138,5 +195,8 @@ static void the_judge_does_not_see_how_the_store_was_set(void)
 CHECK_MAIN(CHECK_CASE(settings_are_kept_in_a_saved_plan),
 	CHECK_CASE(other_settings_are_another_template_and_another_baseline),
 	CHECK_CASE(a_target_that_cannot_be_configured_is_skipped_by_name),
+	CHECK_CASE(a_point_named_by_a_word_is_each_targets_own),
+	CHECK_CASE(a_word_that_a_target_does_not_map_is_a_skip_with_its_reason),
+	CHECK_CASE(a_word_that_nobody_knows_is_refused_with_its_line),
 	CHECK_CASE(what_is_no_setting_is_refused_before_anything_starts),
 	CHECK_CASE(the_judge_does_not_see_how_the_store_was_set))

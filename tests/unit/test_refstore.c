@@ -14,7 +14,7 @@
 
 #define STILL_MS 300 /* what has not ended by then is taken to wait */
 
-static enum mail_outcome send_one(void)
+static enum mail_outcome send_notified(const char *notify)
 {
 	struct smtp_rcpt rcpt = {.address = "u1@store"};
 	struct mail_opts opts = {.reply_ms = SOON_MS};
@@ -22,12 +22,22 @@ static enum mail_outcome send_one(void)
 	struct message_spec spec = {.from = "a@sink.rig", .to = "u1@store", .body_bytes = 3000};
 	struct message message = {0};
 	struct smtp_mail mail = {
-		.from = "a@sink.rig", .rcpts = &rcpt, .rcpt_count = 1, .message = &message};
+		.from = "a@sink.rig",
+		.rcpts = &rcpt,
+		.rcpt_count = 1,
+		.notify = notify,
+		.message = &message,
+	};
 
 	message_make(&message, &rng, &spec);
 	smtp_once(connect_to(25), false, "client.rig", &opts, &mail);
 	message_free(&message);
 	return mail.outcome;
+}
+
+static enum mail_outcome send_one(void)
+{
+	return send_notified(NULL);
 }
 
 static size_t read_back(size_t want)
@@ -75,6 +85,17 @@ static void accepted_mail_outlives_a_killed_store_and_a_restart(void)
 	CHECK_INT(refctl(NULL, "stop", NULL, NULL), 0);
 	start();
 	CHECK_INT(read_back(5), 5);
+	CHECK_INT(refctl(NULL, "stop", NULL, NULL), 0);
+}
+
+static void who_wants_no_notification_gets_mail_and_others_than_of_failure_are_refused(void)
+{
+	fresh_store();
+	CHECK_INT(send_notified("NEVER"), MAIL_OK);
+	CHECK_INT(send_notified("FAILURE"), MAIL_OK);
+	CHECK_INT(send_notified("SUCCESS"), MAIL_NO);
+	CHECK_INT(send_notified("SUCCESS,FAILURE"), MAIL_NO);
+	CHECK_INT(read_back(2), 2);
 	CHECK_INT(refctl(NULL, "stop", NULL, NULL), 0);
 }
 
@@ -205,6 +226,7 @@ static void moves_without_the_mta_spend_the_pool_unless_the_sign_is_set(void)
 }
 
 CHECK_MAIN(CHECK_CASE(accepted_mail_outlives_a_killed_store_and_a_restart),
+	CHECK_CASE(who_wants_no_notification_gets_mail_and_others_than_of_failure_are_refused),
 	CHECK_CASE(a_dismounted_store_refuses_and_comes_back),
 	CHECK_CASE(hotfixed_a_commit_in_a_freeze_ends_with_the_thaw),
 	CHECK_CASE(shipped_a_commit_in_a_freeze_waits_for_the_next_commit),

@@ -135,6 +135,43 @@ static bool offers_tls(const struct target *target, const char *service)
 	return target_service_by(target, (enum protocol)protocol_from_name(service))->starttls;
 }
 
+static void fill(char **at, const char *text)
+{
+	if (!*at && text)
+		*at = text_dup(text);
+}
+
+/* A point named by a word becomes the target's own; what the step says itself stays. */
+static void name_points(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->scenario->step_count; i++) {
+		struct step *step = &plan->scenario->steps[i];
+		const struct named_point *named =
+			step->point ? target_point(plan->target, step->point) : NULL;
+
+		if (!named)
+			continue;
+		free(step->point);
+		step->point = text_dup(named->point);
+		fill(&step->role, named->role);
+		fill(&step->path, named->path);
+		fill(&step->caller, named->caller);
+	}
+}
+
+/* The target's own word on it stands behind: no X: why it has none. */
+static char *with_reason(char *skip, const struct target *target)
+{
+	const char *what = skip && !strncmp(skip, "no ", 3) ? skip + 3 : skip;
+	const char *why = what ? target_lack(target, what) : NULL;
+	char *whole = why ? text_fmt("%s: %s", skip, why) : NULL;
+
+	if (!whole)
+		return skip;
+	free(skip);
+	return whole;
+}
+
 /* Why this target cannot take this scenario, or NULL. */
 static char *why_not(struct maker *m, const struct scenario *scenario, const struct target *target)
 {
@@ -199,7 +236,8 @@ static void add_plan(struct maker *m, const struct scenario *scenario, const str
 	shape.seed = m->request->seed + slot - 1;
 	shape.id = cell_id(&shape, order, turn);
 	plan = plan_copy(&shape);
-	plan->skip = why_not(m, scenario, target);
+	name_points(plan);
+	plan->skip = with_reason(why_not(m, plan->scenario, target), target);
 	if (order)
 		orders_nth(scenario, order - 1, &plan->order);
 	free(shape.id);

@@ -214,6 +214,45 @@ static void check_places(const struct target_source *source)
 			target->commands[i].line);
 }
 
+/* Who and on what must be words of this file. */
+static void check_point(
+	const struct target_source *source, const struct named_point *point, const struct node *map)
+{
+	const struct target *target = source->target;
+	auto_free char *hint = NULL;
+	bool known = false;
+
+	for (size_t i = 0; target_point_names[i]; i++)
+		known = known || !strcmp(target_point_names[i], point->name);
+	hint = known ? text_dup("") : did_you_mean(point->name, target_point_names);
+	if (!known)
+		mistakes_add(source->mistakes, node_line_of(map, "name"),
+			"point '%s' is no word that scenarios use%s", point->name, hint);
+	if (point->role && !target_role(target, point->role))
+		mistakes_add(source->mistakes, node_line_of(map, "role"),
+			"point '%s' has a role '%s' that this file does not have", point->name,
+			point->role);
+	if (point->path && point->path[0] != '/' && !target_paths(target, point->path))
+		mistakes_add(source->mistakes, node_line_of(map, "path"),
+			"point '%s' has a path '%s' that this file does not have", point->name,
+			point->path);
+}
+
+static void check_points(const struct target_source *source)
+{
+	const char *names[TARGET_LIST_MAX];
+
+	for (size_t i = 0; i < source->target->point_count; i++) {
+		const struct named_point *point = &source->target->points[i];
+		const struct node *map = entry(source, "points", i);
+
+		names[i] = point->name;
+		check_unique(source, node_line_of(map, "name"), "point", point->name, names, i);
+		if (point->name && point->point)
+			check_point(source, point, map);
+	}
+}
+
 static void check_law(const struct target_source *source, const char *law, int line)
 {
 	const char *names[256] = {0};
@@ -260,6 +299,7 @@ void target_check(const struct target_source *source)
 	check_services(source);
 	check_agents(source);
 	check_places(source);
+	check_points(source);
 	check_survives(source);
 	for (size_t i = 0; source->laws && i < target->exception_count; i++)
 		if (target->exceptions[i].law)

@@ -139,6 +139,28 @@ static void take_agents(const struct target_source *source, const struct raw_tar
 	}
 }
 
+static void take_points(struct target *target, const struct raw_target *raw)
+{
+	target->points = mem_zero(raw->points_count, sizeof(*target->points));
+	target->point_count = raw->points_count;
+	for (unsigned int i = 0; i < raw->points_count; i++) {
+		const struct raw_point *from = &raw->points[i];
+		struct named_point *point = &target->points[i];
+
+		take_text(from->name, &point->name);
+		take_text(from->point, &point->point);
+		take_text(from->role, &point->role);
+		take_text(from->path, &point->path);
+		take_text(from->caller, &point->caller);
+	}
+	target->lacks = mem_zero(raw->lacks_count, sizeof(*target->lacks));
+	target->lack_count = raw->lacks_count;
+	for (unsigned int i = 0; i < raw->lacks_count; i++) {
+		take_text(raw->lacks[i].what, &target->lacks[i].what);
+		take_text(raw->lacks[i].because, &target->lacks[i].because);
+	}
+}
+
 static void take_timers(const struct target_source *source, const struct raw_timers *raw)
 {
 	struct yaml_place at = place(source, node_get(source->root, "timers"));
@@ -216,6 +238,7 @@ static void take_target(const struct target_source *source, const struct raw_tar
 	take_services(source, raw);
 	take_names(target, raw);
 	take_agents(source, raw);
+	take_points(target, raw);
 	take_timers(source, raw->timers);
 	take_limits(source, raw->limits);
 	take_logs(source, raw);

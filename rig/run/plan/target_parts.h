@@ -18,6 +18,14 @@ struct raw_agent {
 	unsigned int needed_by_count;
 };
 
+struct raw_point {
+	char *name, *point, *role, *path, *caller;
+};
+
+struct raw_lack {
+	char *what, *because;
+};
+
 struct raw_log {
 	char *path, *alarm;
 };
@@ -57,6 +65,7 @@ struct raw_limits {
 	X(dismount)        \
 	X(reload)          \
 	X(restored)        \
+	X(revive)          \
 	X(rotate_logs)     \
 	X(figures)
 
@@ -114,12 +123,15 @@ struct raw_target {
 	struct raw_agent *agents;
 	struct raw_roles *roles;
 	struct raw_paths *paths;
+	struct raw_point *points;
+	struct raw_lack *lacks;
 	struct raw_timers *timers;
 	struct raw_limits *limits;
 	struct raw_log *logs;
 	struct raw_objectives *objectives;
 	struct raw_exception *exceptions;
 	unsigned int disks_count, services_count, agents_count, logs_count, exceptions_count;
+	unsigned int points_count, lacks_count;
 };
 
 extern const cyaml_schema_value_t target_schema;

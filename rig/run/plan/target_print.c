@@ -80,6 +80,32 @@ static void put_places(json_t *json, const struct target *target)
 	put_map(json, "paths", paths);
 }
 
+static void put_points(json_t *json, const struct target *target)
+{
+	json_t *points = json_array(), *lacks = json_array();
+
+	for (size_t i = 0; i < target->point_count; i++) {
+		const struct named_point *from = &target->points[i];
+		json_t *point = json_object();
+
+		put_text(point, "name", from->name);
+		put_text(point, "point", from->point);
+		put_text(point, "role", from->role);
+		put_text(point, "path", from->path);
+		put_text(point, "caller", from->caller);
+		json_array_append_new(points, point);
+	}
+	for (size_t i = 0; i < target->lack_count; i++) {
+		json_t *lack = json_object();
+
+		put_text(lack, "what", target->lacks[i].what);
+		put_text(lack, "because", target->lacks[i].because);
+		json_array_append_new(lacks, lack);
+	}
+	put_list(json, "points", points);
+	put_list(json, "lacks", lacks);
+}
+
 static void put_times(json_t *json, const struct target *target)
 {
 	json_t *timers = json_object(), *limits = json_object();
@@ -139,6 +165,7 @@ json_t *target_to_json(const struct target *target)
 	put_machine(json, target);
 	put_commands(json, target);
 	put_places(json, target);
+	put_points(json, target);
 	put_times(json, target);
 	put_judging(json, target);
 	return json;

@@ -43,6 +43,21 @@ static const cyaml_schema_field_t agent_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t point_fields[] = {
+	TEXT("name", raw_point, name),
+	TEXT("point", raw_point, point),
+	TEXT("role", raw_point, role),
+	TEXT("path", raw_point, path),
+	TEXT("caller", raw_point, caller),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t lack_fields[] = {
+	TEXT("what", raw_lack, what),
+	TEXT("because", raw_lack, because),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t log_fields[] = {
 	TEXT("path", raw_log, path),
 	TEXT("alarm", raw_log, alarm),
@@ -64,6 +79,8 @@ static const cyaml_schema_field_t exception_fields[] = {
 static const cyaml_schema_value_t disk_schema = ENTRY(raw_disk, disk_fields);
 static const cyaml_schema_value_t service_schema = ENTRY(raw_service, service_fields);
 static const cyaml_schema_value_t agent_schema = ENTRY(raw_agent, agent_fields);
+static const cyaml_schema_value_t point_schema = ENTRY(raw_point, point_fields);
+static const cyaml_schema_value_t lack_schema = ENTRY(raw_lack, lack_fields);
 static const cyaml_schema_value_t log_schema = ENTRY(raw_log, log_fields);
 static const cyaml_schema_value_t exception_schema = ENTRY(raw_exception, exception_fields);
 
@@ -105,6 +122,8 @@ static const cyaml_schema_field_t target_fields[] = {
 	ENTRIES("agents", agents, &agent_schema),
 	PART("roles", roles, role_fields),
 	PART("paths", paths, path_fields),
+	ENTRIES("points", points, &point_schema),
+	ENTRIES("lacks", lacks, &lack_schema),
 	PART("timers", timers, timer_fields),
 	PART("limits", limits, limit_fields),
 	WORDS("survives_power_cut", raw_target, survives_power_cut),
@@ -123,6 +142,8 @@ static const char *const disk_required[] = {"name", "mount", "size", NULL};
 static const char *const service_required[] = {"name", "protocol", "port", NULL};
 static const char *const command_required[] = {"start", "stop", NULL};
 static const char *const agent_required[] = {"name", "needed_by", NULL};
+static const char *const point_required[] = {"name", "point", NULL};
+static const char *const lack_required[] = {"what", "because", NULL};
 static const char *const log_required[] = {"path", NULL};
 static const char *const exception_required[] = {"law", "because", NULL};
 
@@ -134,6 +155,8 @@ const struct yaml_rule target_rules[] = {
 	{agent_fields, "agent", agent_required},
 	{role_fields, NULL, NULL},
 	{path_fields, NULL, NULL},
+	{point_fields, "point", point_required},
+	{lack_fields, "lack", lack_required},
 	{timer_fields, NULL, NULL},
 	{limit_fields, NULL, NULL},
 	{log_fields, "log", log_required},
