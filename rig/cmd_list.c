@@ -44,7 +44,10 @@ static json_t *list_faults(void)
 	return list;
 }
 
-/* Which calls a step may name, and the faults that take each; a store's own points are its target's business. */
+/*
+ * Which calls a step may name, and the faults that take each; then the words that targets map to calls of theirs. A
+ * store's own points are its target's business.
+ */
 static json_t *list_points(void)
 {
 	auto_json json_t *takers = json_object();
@@ -67,6 +70,8 @@ static json_t *list_points(void)
 			buf_addf(&summary, "%s%s", i ? " " : "", json_string_value(name));
 		json_array_append_new(list, item(point, buf_text(&summary)));
 	}
+	for (const struct point_word *word = target_point_words; word->name; word++)
+		json_array_append_new(list, item(word->name, word->summary));
 	return list;
 }
 

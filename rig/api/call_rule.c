@@ -30,10 +30,7 @@ static bool may_exist(const char *point)
 {
 	if (strchr(point, '/'))
 		return strncmp(point, "posix/", 6) && strncmp(point, "libc/", 5);
-	for (size_t i = 0; target_point_names[i]; i++)
-		if (!strcmp(target_point_names[i], point))
-			return true;
-	return false;
+	return target_point_known(point);
 }
 
 int call_rule_check(

@@ -14,15 +14,16 @@ static const char *const protocol_names[] = {
 	[PROTOCOL_ADMIN] = "admin",
 };
 
-const char *const target_point_names[] = {
-	"delivery",	 /* a message is being put into its mailbox */
-	"message-write", /* its bytes are written */
-	"fetch",	 /* a message is about to be read for a client */
-	"conversion",  /* a message is turned into the store's form, or out of it: a lock is held */
-	"notice",      /* a client that waits is told of a change */
-	"unsubscribe", /* a client stops waiting, while somebody may be telling it */
-	"tracking",    /* what became of a message is written down */
-	NULL,
+const struct point_word target_point_words[] = {
+	{"delivery", "a message is being put into its mailbox"},
+	{"message-write", "its bytes are written"},
+	{"fetch", "a message is about to be read for a client"},
+	{"conversion",
+		"a message is turned into the store's form, or out of it, and a lock is held"},
+	{"notice", "a client that waits is told of a change"},
+	{"unsubscribe", "a client stops waiting, while somebody may be telling it"},
+	{"tracking", "what became of a message is written down"},
+	{NULL, NULL},
 };
 
 static const char *const seen_names[] = {
@@ -238,6 +239,14 @@ const struct named_point *target_point(const struct target *target, const char *
 		if (!strcmp(target->points[i].name, name))
 			return &target->points[i];
 	return NULL;
+}
+
+bool target_point_known(const char *name)
+{
+	for (const struct point_word *word = target_point_words; word->name; word++)
+		if (!strcmp(word->name, name))
+			return true;
+	return false;
 }
 
 const char *target_lack(const struct target *target, const char *what)

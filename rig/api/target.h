@@ -83,7 +83,7 @@ struct path_set {
 
 /* A place that scenarios know by a word, as this store's own call or point: who makes it, on what. */
 struct named_point {
-	char *name;		    /* one of target_point_names */
+	char *name;		    /* one of target_point_words */
 	char *point;		    /* posix/io/dir/rename, or of the store's own */
 	char *role, *path, *caller; /* may be NULL */
 };
@@ -165,8 +165,12 @@ const struct path_set *target_paths(const struct target *target, const char *nam
 const struct named_point *target_point(const struct target *target, const char *name);
 const char *target_lack(const struct target *target, const char *what); /* why, borrowed */
 
-/* The words for points that scenarios may use and a target may map; NULL at the end. */
-extern const char *const target_point_names[];
+/* The words for points that scenarios may use and a target may map. */
+struct point_word {
+	const char *name, *summary;
+};
+extern const struct point_word target_point_words[]; /* {NULL, NULL} at the end */
+bool target_point_known(const char *name);
 
 /* Scenario over target over the rig's defaults, nothing unset in the result. */
 struct objectives objectives_resolve(

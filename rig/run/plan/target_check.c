@@ -220,12 +220,12 @@ static void check_point(
 {
 	const struct target *target = source->target;
 	auto_free char *hint = NULL;
-	bool known = false;
+	const char *names[REFS_MAX + 1] = {0};
 
-	for (size_t i = 0; target_point_names[i]; i++)
-		known = known || !strcmp(target_point_names[i], point->name);
-	hint = known ? text_dup("") : did_you_mean(point->name, target_point_names);
-	if (!known)
+	for (size_t i = 0; target_point_words[i].name && i < REFS_MAX; i++)
+		names[i] = target_point_words[i].name;
+	hint = did_you_mean(point->name, names);
+	if (!target_point_known(point->name))
 		mistakes_add(source->mistakes, node_line_of(map, "name"),
 			"point '%s' is no word that scenarios use%s", point->name, hint);
 	if (point->role && !target_role(target, point->role))
