@@ -17,8 +17,8 @@
 #define ADDRESS_MAX    256u
 /* Stands before the address of a recipient of whom no failure is to be told (RFC 3461, NOTIFY=NEVER), in the queue and
  * in the store: no address has this byte. */
-#define NEVER '\001'
-#define RCPTS_MAX      100u
+#define NEVER	  '\001'
+#define RCPTS_MAX 100u
 
 struct bytes {
 	char *data; /* owned; always ended by a NUL that is not counted */
