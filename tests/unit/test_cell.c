@@ -214,6 +214,18 @@ static void watchers_who_come_and_go_harm_no_healthy_store(void)
 	expect(watchers, (struct bed_fake_wish){0}, VERDICT_PASS, "");
 }
 
+/* The workload and the time of a recovery are long over by then. */
+static void a_step_that_waits_for_its_time_alone_has_it(void)
+{
+	static const char late[] =
+		"steps:\n"
+		"  - {as: late, do: imap, at: 600ms, user: u1, send: [SELECT INBOX]}\n"
+		"  - {as: later, do: imap, after: late, delay: 400ms, user: u1, send: [NOOP]}\n"
+		"objectives: {recover: 50ms}\n";
+
+	expect(late, (struct bed_fake_wish){0}, VERDICT_PASS, "");
+}
+
 static void a_moment_that_never_came_is_unknown(void)
 {
 	expect(never_yaml, (struct bed_fake_wish){0}, VERDICT_UNKNOWN, "snapshot");
@@ -313,6 +325,7 @@ CHECK_MAIN(CHECK_CASE(a_healthy_store_passes_a_freeze),
 	CHECK_CASE(a_fault_that_met_nothing_is_unknown),
 	CHECK_CASE(an_action_that_needs_a_disabled_agent_has_met_it),
 	CHECK_CASE(watchers_who_come_and_go_harm_no_healthy_store),
+	CHECK_CASE(a_step_that_waits_for_its_time_alone_has_it),
 	CHECK_CASE(a_moment_that_never_came_is_unknown),
 	CHECK_CASE(a_bed_that_does_not_open_is_broken), CHECK_CASE(a_failed_heal_is_broken),
 	CHECK_CASE(residue_is_broken), CHECK_CASE(a_panic_is_broken),

@@ -177,13 +177,21 @@ static bool stalled(struct cell *cell)
 }
 
 /* Lock held. Until the finite workload is over and every step too, or the deadline. Steps that wait for
- * something to meet once the workload is over wait no longer than a recovery may take. */
+ * something to meet once the workload is over wait no longer than a recovery may take, from where nothing else goes
+ * on by the clock. */
 static void wait_workload(struct cell *cell)
 {
 	int64_t deadline = cell->plan->scenario->deadline_ms * NS_PER_MS;
 	int64_t grace = CLOCK_NEVER;
 
 	while (!cell_ended(cell) && cell_now(cell) < deadline) {
+		int64_t until = steps_go_on_until(cell);
+
+		if (until > cell_now(cell)) {
+			grace = CLOCK_NEVER;
+			cell_wait(cell, until < deadline ? until : deadline);
+			continue;
+		}
 		if ((!cell->running_finite && steps_settled(cell)) || stalled(cell))
 			return;
 		if (!cell->running_finite && grace == CLOCK_NEVER)

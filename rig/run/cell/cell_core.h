@@ -165,6 +165,11 @@ const char *step_state_name(enum step_state state);
 void step_set(struct step_run *step, enum step_state state); /* lock held */
 struct step_run *cell_step(struct cell *cell, const char *label);
 bool step_is_over(const struct step_run *step);
+bool step_came(
+	struct step_run *step); /* what it waits for has come, but for its delay; lock held */
+/* Cell time until which some step goes on by the clock alone: it waits for its time, or the store is being stopped or
+ * started and may still take a while; the past: none does. Lock held. */
+int64_t steps_go_on_until(struct cell *cell);
 bool step_must_end(struct step_run *step); /* faults are taken off, or the cell ends; lock held */
 
 /* ---- cell_moments.c ---- */

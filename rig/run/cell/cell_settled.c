@@ -1,5 +1,9 @@
-/* Which steps of a cell have nothing left to do by themselves. */
+/* Which steps of a cell have nothing left to do by themselves, and which do something by the clock. */
 #include "run/cell/cell_core.h"
+
+#include "base/clock.h"
+
+#include <string.h>
 
 /* Over, or in force without an end of its own: that one lasts until the faults-off phase. */
 static bool step_settled(const struct step_run *step)
@@ -27,4 +31,38 @@ bool steps_settled(struct cell *cell)
 		if (!step_settled(&cell->steps[i]))
 			return false;
 	return true;
+}
+
+/* What the store itself takes its time for: it may, as long as it is held to be in order. */
+static int64_t store_may_take_ms(const struct step_run *step)
+{
+	if (step->fault || step->state != STEP_IN_FORCE)
+		return 0;
+	if (!strcmp(step->step->what, "stop"))
+		return step->cell->objectives.stop_ms;
+	return !strcmp(step->step->what, "start") ? step->cell->target->ready_within_ms : 0;
+}
+
+/* The latest moment at which this step goes on by itself; what is past: it does not. */
+static int64_t goes_on_until(struct step_run *step)
+{
+	const struct trigger *trigger = &step->step->trigger;
+
+	if (step->state == STEP_WAITING && step_came(step))
+		return cell_now(step->cell) + (trigger->delay_ms + 1) * NS_PER_MS;
+	if (step->state == STEP_WAITING && trigger->kind == TRIGGER_AT && !step->step->step)
+		return trigger->at_ms * NS_PER_MS;
+	return step->in_force_ns + store_may_take_ms(step) * NS_PER_MS;
+}
+
+int64_t steps_go_on_until(struct cell *cell)
+{
+	int64_t until = 0;
+
+	for (size_t i = cell->workload_count; i < cell->step_count; i++) {
+		int64_t one = goes_on_until(&cell->steps[i]);
+
+		until = one > until ? one : until;
+	}
+	return until;
 }

@@ -73,7 +73,7 @@ static bool arms_before(const struct step_run *step)
 	return step->fault && step->fault->waits && step->step->step && step->step->trigger.implied;
 }
 
-static bool trigger_came(struct step_run *step)
+bool step_came(struct step_run *step)
 {
 	const struct trigger *trigger = &step->step->trigger;
 	struct step_run *other;
@@ -117,7 +117,7 @@ static bool wait_trigger(struct step_run *step)
 	const struct trigger *trigger = &step->step->trigger;
 	int64_t until;
 
-	while (!trigger_came(step)) {
+	while (!step_came(step)) {
 		if (step_must_end(step) || trigger_hopeless(step))
 			return false;
 		cell_wait(step->cell, trigger->kind == TRIGGER_AT && !arms_before(step)
