@@ -78,10 +78,12 @@ static uint32_t expunged(const struct imap_reply *reply)
 
 static void note_selected(struct session *session, const char *text, enum mail_outcome outcome)
 {
-	const char *name = text + 7 + (text[7] == '"');
+	const char *name = text + 7;
 
-	if (outcome == MAIL_OK && !strncasecmp(text, "SELECT ", 7))
-		session->elsewhere = strncasecmp(name, "INBOX", 5) || !strchr("\" ", name[5]);
+	if (outcome != MAIL_OK || strncasecmp(text, "SELECT ", 7))
+		return;
+	name += *name == '"';
+	session->elsewhere = strncasecmp(name, "INBOX", 5) || !strchr("\" ", name[5]);
 }
 
 /* Copies that the rig itself removed, or perhaps removed, are excused from every law about copies. */
