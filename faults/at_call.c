@@ -13,6 +13,7 @@
 #include "api/store_command.h"
 #include "faults/guest/board_points.h"
 
+#include <ctype.h>
 #include <string.h>
 
 /* clang-format off */
@@ -61,6 +62,49 @@ static const char *point_short(size_t i)
 static const char *point_kill(size_t i)
 {
 	return nth_that_can(i, 0);
+}
+
+/* Rows of calls.h by their names alone; the point may be chosen by an argument, so it is a text. Then those of
+ * calls_other.c. */
+#define CALL(type, name, params, arguments, point, ...) {#name, #point},
+static const struct {
+	const char *name, *points;
+} functions[] = {
+#include "faults/guest/calls.h"
+	{"open", "POINT_OPEN"},
+	{"open64", "POINT_OPEN"},
+	{"openat", "POINT_OPEN"},
+	{"openat64", "POINT_OPEN"},
+	{"fcntl", "POINT_FCNTL_LOCK"},
+	{"fcntl64", "POINT_FCNTL_LOCK"},
+	{"remove", "POINT_REMOVE POINT_UNLINK"},
+};
+#undef CALL
+
+#define POINT_WORD(id, name, can, ...) "POINT_" #id,
+static const char *const point_words[] = {BOARD_POINTS(POINT_WORD)};
+
+static bool has_word(const char *text, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = text; (at = strstr(at, word)); at += len)
+		if (at[len] != '_' && !isalnum((unsigned char)at[len]))
+			return true;
+	return false;
+}
+
+/* What is no point of the C library is the store's own, which it names to libfiu. */
+static const char *function_at(const char *point, size_t i)
+{
+	int index = board_point_find(point);
+
+	if (index < 0)
+		return i ? NULL : "fiu_fail";
+	for (size_t k = 0; k < ARRAY_SIZE(functions); k++)
+		if (has_word(functions[k].points, point_words[index]) && !i--)
+			return functions[k].name;
+	return NULL;
 }
 
 static int check_park(const struct step *step, const struct target *target, struct err *err)
@@ -145,8 +189,8 @@ static int heal_kill(struct fault_run *run, struct err *err)
 	{                                                                                      \
 		.name = #way, .summary = (text), .family = (family_of_it), .is = (fault_is),   \
 		.needs = "the preload in the store's processes", .params = (fault_params),     \
-		.point = point_##way, .check = check_##way, .fire = fire_##way, .waits = true, \
-		.poll = call_rule_poll, .heal = heal_##way,                                    \
+		.point = point_##way, .function = function_at, .check = check_##way,           \
+		.fire = fire_##way, .waits = true, .poll = call_rule_poll, .heal = heal_##way, \
 	}
 
 /* clang-format off */

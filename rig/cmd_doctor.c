@@ -148,6 +148,47 @@ static void check_keys(json_t *list, const struct target *t)
 		"no imap service: nothing can be read back, S1 to S3 cannot be judged");
 }
 
+/* The fault that may name the most points. */
+static const struct fault *widest_fault(void)
+{
+	const struct fault *widest = NULL;
+	size_t most = 0;
+
+	for (const struct fault *const *fault = faults; *fault; fault++) {
+		size_t count = 0;
+
+		while ((*fault)->function && (*fault)->point && (*fault)->point(count))
+			count++;
+		if (count > most) {
+			most = count;
+			widest = *fault;
+		}
+	}
+	return widest;
+}
+
+static void say_points(const struct target_reach *one, struct buf *text)
+{
+	const struct fault *fault = widest_fault();
+	auto_buf struct buf never = {0};
+	size_t own = 0, library = 0;
+	const char *point;
+
+	for (size_t i = 0; fault && (point = fault->point(i)); i++) {
+		enum reach_point reach = target_reach_point(one, fault, point);
+
+		own += reach == POINT_OWN;
+		library += reach == POINT_LIBRARY;
+		if (reach == POINT_NOT)
+			buf_addf(&never, " %s", point);
+	}
+	buf_addf(text, "; comes to %zu points itself, to %zu more by its libraries", own, library);
+	if (!one->calls.known)
+		buf_add_str(text, ", and what else cannot be told");
+	else if (never.len)
+		buf_addf(text, "; never to:%s", buf_text(&never));
+}
+
 /* What the fault library reaches of each program of a role, before anything runs. */
 static void check_reach(json_t *list, const struct target *target, const char *root)
 {
@@ -158,11 +199,15 @@ static void check_reach(json_t *list, const struct target *target, const char *r
 	if (target_reach(target, root, known, &count, &err))
 		add(list, "reach", false, err.text);
 	for (size_t i = 0; i < count; i++) {
-		auto_free char *text = text_fmt(
-			"%s (%s): %s", known[i].program, known[i].role, reach_text(known[i].reach));
+		auto_buf struct buf text = {0};
 
-		add(list, "reach", known[i].reach == REACH_CALLS, text);
+		buf_addf(&text, "%s (%s): %s", known[i].program, known[i].role,
+			reach_text(known[i].reach));
+		if (known[i].reach == REACH_CALLS)
+			say_points(&known[i], &text);
+		add(list, "reach", known[i].reach == REACH_CALLS, buf_text(&text));
 	}
+	target_reach_free(known, count);
 }
 
 static json_t *check_target(const char *name, struct err *err)

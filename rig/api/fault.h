@@ -95,6 +95,9 @@ struct fault {
 	const struct fault_param *params; /* ended by a NULL key; NULL: none */
 	const char *(*point)(
 		size_t i); /* the i-th call that `point` may name, or NULL; NULL: it has no point */
+	/* The i-th function by whose call a program comes to that point, or NULL: who never calls one of them is
+	 * never there. With `point`. */
+	const char *(*function)(const char *point, size_t i);
 
 	/* Can this target take it? 0; -ENOTSUP: SKIP, with the reason; -EINVAL: a mistake in the scenario. */
 	int (*check)(const struct step *step, const struct target *target, struct err *err);

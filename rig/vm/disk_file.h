@@ -12,3 +12,6 @@
  * made. debugfs is called by its own path: an ordinary user's PATH has no /sbin.
  */
 int disk_file_copy(const char *disk, const char *path, const char *to, struct err *err);
+
+/* What the symbolic link `path` holds, or NULL: it is none. Caller frees. */
+char *disk_file_link(const char *disk, const char *path);

@@ -3,8 +3,8 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "vm/disk_file.h"
+#include "vm/elf_part.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,16 +22,10 @@ const char *reach_text(enum reach reach)
 	return texts[reach];
 }
 
-/* Bytes `at` to `at + len` of the file, or NULL where it is shorter. */
-static const void *part(const struct buf *file, uint64_t at, uint64_t len)
-{
-	return at <= file->len && len <= file->len - at ? file->data + at : NULL;
-}
-
 static bool has_loader(const struct buf *file, const Elf64_Ehdr *head)
 {
 	for (unsigned int i = 0; i < head->e_phnum; i++) {
-		const void *at = part(
+		const void *at = elf_part(
 			file, head->e_phoff + (uint64_t)i * head->e_phentsize, sizeof(Elf64_Phdr));
 		Elf64_Phdr segment;
 
@@ -44,25 +38,15 @@ static bool has_loader(const struct buf *file, const Elf64_Ehdr *head)
 	return false;
 }
 
-static bool section_at(
-	const struct buf *file, const Elf64_Ehdr *head, unsigned int i, Elf64_Shdr *ret)
-{
-	const void *at = part(file, head->e_shoff + (uint64_t)i * head->e_shentsize, sizeof(*ret));
-
-	if (at)
-		memcpy(ret, at, sizeof(*ret));
-	return at != NULL;
-}
-
 static bool has_section(const struct buf *file, const Elf64_Ehdr *head, const char *name)
 {
 	size_t size = strlen(name) + 1;
 	Elf64_Shdr names, one;
 
-	if (!section_at(file, head, head->e_shstrndx, &names))
+	if (!elf_section(file, head, head->e_shstrndx, &names))
 		return false;
-	for (unsigned int i = 0; i < head->e_shnum && section_at(file, head, i, &one); i++) {
-		const char *text = part(file, names.sh_offset + one.sh_name, size);
+	for (unsigned int i = 0; i < head->e_shnum && elf_section(file, head, i, &one); i++) {
+		const char *text = elf_part(file, names.sh_offset + one.sh_name, size);
 
 		if (text && !memcmp(text, name, size))
 			return true;
@@ -72,7 +56,7 @@ static bool has_section(const struct buf *file, const Elf64_Ehdr *head, const ch
 
 static enum reach look(const struct buf *file)
 {
-	const void *at = part(file, 0, sizeof(Elf64_Ehdr));
+	const void *at = elf_part(file, 0, sizeof(Elf64_Ehdr));
 	Elf64_Ehdr head;
 
 	if (!at || memcmp(at, ELFMAG, SELFMAG) != 0)

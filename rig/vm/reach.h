@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "base/buf.h"
 #include "base/err.h"
 
 #include <stdbool.h>
@@ -21,6 +22,27 @@ enum reach {
 
 /* One sentence about it, and what to use instead: "static: ..." */
 const char *reach_text(enum reach reach);
+
+/*
+ * The functions that a dynamic program takes from elsewhere: what it calls itself, and what the libraries do that it is
+ * linked with, but the C library and the loader, whose calls of themselves nobody sees. Libraries are looked for in
+ * the image, where the program's RUNPATH and the loader's own folders say (ld.so(8)). What a program loads later
+ * (dlopen) is not looked at.
+ */
+struct reach_calls {
+	bool known;		   /* its tables could be read, and those of all libraries */
+	struct buf own, libraries; /* names, each ended by its NUL */
+};
+
+void reach_calls_free(struct reach_calls *calls);
+bool reach_calls_has(const struct buf *names, const char *name);
+
+/* Of a file of the host, or of a program in the image; `disk` has the libraries of both. What is not there, or not
+ * dynamic, has none. */
+int reach_calls_of_file(
+	const char *path, const char *disk, struct reach_calls *ret, struct err *err);
+int reach_calls_in_disk(
+	const char *disk, const char *program, struct reach_calls *ret, struct err *err);
 
 #define REACH_FILE_MAX (64u << 20)
 

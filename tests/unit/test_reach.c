@@ -74,37 +74,122 @@ static void go_is_known_by_its_section(void)
 	CHECK_INT(of_bytes(&file, sizeof(file)), REACH_STATIC);
 }
 
+/* A point that everything comes to, one that nobody does, one that has two functions, and a store's own. */
+static const char *function_at(const char *point, size_t i)
+{
+	static const char *const functions[][3] = {
+		{"posix/io/sync/fsync", "fsync"},
+		{"posix/io/oc/open", "open", "openat64"},
+		{"posix/io/sync/syncfs", "syncfs"},
+	};
+
+	for (size_t k = 0; k < ARRAY_SIZE(functions); k++)
+		if (!strcmp(point, functions[k][0]))
+			return i < 2 ? functions[k][1 + i] : NULL;
+	return i ? NULL : "fiu_fail";
+}
+
+static const struct fault at_call = {.name = "park", .function = function_at};
+
+#define NAMES(list)                                                               \
+	{                                                                         \
+		.data = (char *)(list), .len = sizeof(list), .size = sizeof(list) \
+	}
+
 static void a_fault_is_refused_only_where_nothing_is_reached(void)
 {
 	static const struct target_reach known[] = {
-		{"deliver", "/a", REACH_STATIC},
-		{"read", "/b", REACH_CALLS},
-		{"read", "/c", REACH_OWN},
+		{"deliver", "/a", REACH_STATIC, {0}},
+		{"read", "/b", REACH_CALLS, {true, NAMES("fsync\0openat64"), NAMES("fiu_fail")}},
+		{"read", "/c", REACH_OWN, {0}},
+		{"odd", "/d", REACH_CALLS, {0}},
 	};
 	static const struct {
-		const char *role, *point;
-		bool refused;
+		const char *role, *point, *refused;
 	} cases[] = {
-		{"deliver", "posix/io/sync/fsync", true},
-		{"read", "posix/io/sync/fsync", false},
-		{NULL, "posix/io/sync/fsync", false},
-		{"deliver", NULL, false},
-		{"nobody", "posix/io/sync/fsync", false},
+		{"deliver", "posix/io/sync/fsync", "'/a' cannot be reached by 'park': static"},
+		{"read", "posix/io/sync/fsync", NULL},
+		{"read", "posix/io/oc/open", NULL}, /* by its second function */
+		{"read", "store/log/thaw", NULL},   /* a library names it */
+		{"read", "posix/io/sync/syncfs",
+			"'/b' is never at 'posix/io/sync/syncfs': neither it nor a library it is "
+			"linked with calls syncfs"},
+		{"odd", "posix/io/sync/syncfs", NULL}, /* its tables could not be read */
+		{NULL, "posix/io/sync/fsync", NULL},
+		{"deliver", NULL, NULL},
+		{"nobody", "posix/io/sync/fsync", NULL},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct step step = {.what = (char *)"park",
 			.role = (char *)cases[i].role,
 			.point = (char *)cases[i].point};
-		auto_free char *why = target_reach_why_not(known, ARRAY_SIZE(known), &step);
+		auto_free char *why =
+			target_reach_why_not(known, ARRAY_SIZE(known), &step, &at_call);
 
-		CHECK_INT(why != NULL, cases[i].refused);
-		if (why)
-			CHECK_HAS(why, "'/a' cannot be reached by 'park': static");
+		if (cases[i].refused)
+			CHECK_HAS(why ? why : "", cases[i].refused);
+		else
+			CHECK(why == NULL);
 	}
+}
+
+static void what_calls_no_function_of_a_point_is_told_from_what_does(void)
+{
+	struct reach_calls calls;
+	struct err err = {0};
+
+	/* This test itself: it reads files and changes no directory's owner. No disk: its libraries are not found. */
+	CHECK_INT(reach_calls_of_file("/proc/self/exe", "/nowhere", &calls, &err), 0);
+	CHECK(reach_calls_has(&calls.own, "read"));
+	CHECK(!reach_calls_has(&calls.own, "lchown"));
+	CHECK(!reach_calls_has(&calls.own, "rea"));
+	CHECK(!calls.known);
+	reach_calls_free(&calls);
+	CHECK_INT(reach_calls_of_file("/nowhere/at/all", "/nowhere", &calls, &err), 0);
+	CHECK(!calls.known && !calls.own.len);
+	reach_calls_free(&calls);
+}
+
+/* Tables that point anywhere. */
+static void a_broken_table_names_nothing(void)
+{
+	struct {
+		Elf64_Ehdr head;
+		Elf64_Shdr sections[2];
+		Elf64_Sym symbols[2];
+		Elf64_Dyn dynamic[2];
+	} file = {0};
+	auto_free char *path = path_join(check_dir(), "broken");
+	struct reach_calls calls;
+	struct err err = {0};
+
+	memcpy(file.head.e_ident, ELFMAG, SELFMAG);
+	file.head.e_ident[EI_CLASS] = ELFCLASS64;
+	file.head.e_ident[EI_DATA] = ELFDATA2LSB;
+	file.head.e_shoff = offsetof(typeof(file), sections);
+	file.head.e_shentsize = sizeof(Elf64_Shdr);
+	file.head.e_shnum = 2;
+	file.sections[0] = (Elf64_Shdr){.sh_type = SHT_DYNSYM,
+		.sh_size = UINT64_MAX,
+		.sh_link = 1,
+		.sh_offset = offsetof(typeof(file), symbols)};
+	file.sections[1] = (Elf64_Shdr){.sh_type = SHT_DYNAMIC,
+		.sh_size = UINT64_MAX,
+		.sh_link = 1,
+		.sh_offset = offsetof(typeof(file), dynamic)};
+	file.symbols[0].st_name = file.symbols[1].st_name = UINT32_MAX;
+	file.dynamic[0] = (Elf64_Dyn){.d_tag = DT_NEEDED, .d_un.d_val = UINT64_MAX};
+	file.dynamic[1] = (Elf64_Dyn){.d_tag = DT_RUNPATH, .d_un.d_val = sizeof(file)};
+	CHECK_INT(fs_write_atomic(path, &file, sizeof(file), &err), 0);
+	CHECK_INT(reach_calls_of_file(path, "/nowhere", &calls, &err), 0);
+	CHECK(!calls.own.len && !calls.libraries.len);
+	reach_calls_free(&calls);
 }
 
 CHECK_MAIN(CHECK_CASE(programs_are_told_apart),
 	CHECK_CASE(a_broken_file_is_no_program_that_is_reached),
 	CHECK_CASE(go_is_known_by_its_section),
-	CHECK_CASE(a_fault_is_refused_only_where_nothing_is_reached))
+	CHECK_CASE(a_fault_is_refused_only_where_nothing_is_reached),
+	CHECK_CASE(what_calls_no_function_of_a_point_is_told_from_what_does),
+	CHECK_CASE(a_broken_table_names_nothing))

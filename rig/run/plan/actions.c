@@ -158,6 +158,8 @@ const struct action actions[] = {
 		.keys = no_keys},
 	{"rotate-logs", "give the store new log files, as log rotation does",
 		.command = "rotate_logs", .keys = no_keys},
+	{"change-certificate", "give the store another certificate, and let it read that",
+		.command = "change_certificate", .keys = no_keys},
 	{0},
 };
 

@@ -197,7 +197,7 @@ static char *why_not(struct maker *m, const struct scenario *scenario, const str
 		}
 		if (rc)
 			return text_dup(err.text);
-		reach = fault ? target_reach_why_not(m->reach, m->reach_count, step) : NULL;
+		reach = fault ? target_reach_why_not(m->reach, m->reach_count, step, fault) : NULL;
 		if (reach)
 			return reach;
 		if (mail_source_lacks(step))
@@ -277,8 +277,11 @@ static void plan_target(struct maker *m, const struct target *target)
 {
 	const struct plan_request *request = m->request;
 
-	if (target_reach(target, request->root, m->reach, &m->reach_count, NULL))
+	target_reach_free(m->reach, m->reach_count);
+	if (target_reach(target, request->root, m->reach, &m->reach_count, NULL)) {
+		target_reach_free(m->reach, m->reach_count);
 		m->reach_count = 0;
+	}
 	for (size_t i = 0; i < m->scenario_count; i++) {
 		const struct scenario *scenario = m->scenarios[i];
 		uint32_t seeds = request->seeds ? request->seeds : scenario->seeds;
@@ -392,6 +395,7 @@ int plan_make(const struct plan_request *request, struct plan_list *ret, struct 
 	if (m.mistakes)
 		rc = err_set(err, -EINVAL, "nothing was started");
 out:
+	target_reach_free(m.reach, m.reach_count);
 	for (size_t i = 0; i < m.scenario_count; i++)
 		scenario_free(m.scenarios[i]);
 	free(m.scenarios);

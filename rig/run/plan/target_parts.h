@@ -67,6 +67,7 @@ struct raw_limits {
 	X(restored)        \
 	X(revive)          \
 	X(rotate_logs)     \
+	X(change_certificate) \
 	X(figures)
 
 #define TARGET_ROLES(X) \
@@ -82,6 +83,9 @@ struct raw_limits {
 	X(lookup)       \
 	X(filter)       \
 	X(policy)       \
+	X(auth)         \
+	X(rewrite)      \
+	X(directory)    \
 	X(log)          \
 	X(manage)
 

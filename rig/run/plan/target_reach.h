@@ -1,23 +1,37 @@
 /*
- * Which programs of a target's roles the fault library reaches (vm/reach.h): from the image and the built programs,
- * before anything runs. Blocking. Nothing is known where the image is not built yet.
+ * Which programs of a target's roles the fault library reaches, and at which points (vm/reach.h): from the image and the
+ * built programs, before anything runs. Blocking. Nothing is known where the image is not built yet. What the
+ * programs of an image call is read once, and kept beside it.
  */
 #pragma once
 
-#include "api/scenario.h"
+#include "api/fault.h"
 #include "base/err.h"
 #include "vm/reach.h"
 
-struct target_reach {		    /* one program */
+struct target_reach {		    /* one program of a role */
 	const char *role, *program; /* of the target */
 	enum reach reach;
+	struct reach_calls calls;
 };
 
 #define TARGET_REACH_MAX 256
 
-/* All programs of all roles, each once; how many in `*ret_count`. -ENOENT: the image is not built. */
+/* All programs of all roles, each once a role; how many in `*ret_count`. -ENOENT: the image is not built. The array
+ * is to be target_reach_free()d in any case. */
 int target_reach(const struct target *target, const char *root, struct target_reach *ret,
 	size_t *ret_count, struct err *err);
+void target_reach_free(struct target_reach *known, size_t count);
+
+enum reach_point {
+	POINT_OWN,	 /* the program calls it itself */
+	POINT_LIBRARY,	 /* a library does that it is linked with */
+	POINT_NOT,	 /* neither */
+	POINT_NOT_KNOWN, /* the program is reached, its tables cannot be read */
+};
+enum reach_point target_reach_point(
+	const struct target_reach *one, const struct fault *fault, const char *point);
 
 /* Why a fault on calls cannot reach what the step means, or NULL. Caller frees. */
-char *target_reach_why_not(const struct target_reach *known, size_t count, const struct step *step);
+char *target_reach_why_not(const struct target_reach *known, size_t count, const struct step *step,
+	const struct fault *fault);
