@@ -1,8 +1,8 @@
 /*
  * Three services that Postfix asks on the way of a mail, as a site has them: a content filter, a policy service, and
  * the directory of recipients. Each is a program of its own, made from this file with another ASKED; all say yes, so
- * what they are for is to be dead or silent (faults). One process each, all connections in one loop; it becomes a daemon
- * once it listens, so whoever starts it need not wait.
+ * what they are for is to be dead or silent (faults). One process each, all connections in one loop; it becomes a
+ * daemon once it listens, so whoever starts it need not wait.
  *
  *	filter		the milter protocol, version 6, of Sendmail's libmilter (mfdef.h): asked for each sender and
  *			at the end of each mail

@@ -1,6 +1,6 @@
 /*
- * Which programs of a target's roles the fault library reaches, and at which points (vm/reach.h): from the image and the
- * built programs, before anything runs. Blocking. Nothing is known where the image is not built yet. What the
+ * Which programs of a target's roles the fault library reaches, and at which points (vm/reach.h): from the image and
+ * the built programs, before anything runs. Blocking. Nothing is known where the image is not built yet. What the
  * programs of an image call is read once, and kept beside it.
  */
 #pragma once
