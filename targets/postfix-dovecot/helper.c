@@ -66,8 +66,8 @@ static bool negotiate(struct conn *conn)
 		uint32_t len;
 		unsigned char command;
 		uint32_t version, actions, skips;
-	} __attribute__((packed)) reply = {
-		htonl(13), 'O', htonl(MILTER_VERSION), htonl(0), htonl(MILTER_SKIPS)};
+	} __attribute__((packed))
+	reply = {htonl(13), 'O', htonl(MILTER_VERSION), htonl(0), htonl(MILTER_SKIPS)};
 
 	return answer(conn, &reply, sizeof(reply));
 }
@@ -139,9 +139,8 @@ static ssize_t take_socketmap(struct conn *conn)
 	key = strchr(colon + 1, ' ');
 	if (!key)
 		return -1;
-	return answer_text(conn, is_recipient(key + 1) ? "5:OK OK," : "9:NOTFOUND ,")
-		       ? (ssize_t)all
-		       : -1;
+	return answer_text(conn, is_recipient(key + 1) ? "5:OK OK," : "9:NOTFOUND ,") ? (ssize_t)all
+										      : -1;
 }
 
 static const struct service {

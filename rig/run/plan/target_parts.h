@@ -43,30 +43,30 @@ struct raw_limits {
 };
 
 /* Keys of `commands`, `roles` and `paths`: the words that scenarios may use, one table each. */
-#define TARGET_COMMANDS(X) \
-	X(provision)       \
-	X(configure)       \
-	X(start)           \
-	X(stop)            \
-	X(version)         \
-	X(user_add)        \
-	X(user_delete)     \
-	X(mailbox_delete)  \
-	X(mailbox_expire)  \
-	X(move_mailbox)    \
-	X(queue_list)      \
-	X(queue_show)      \
-	X(queue_delete)    \
-	X(queue_hold)      \
-	X(queue_release)   \
-	X(freeze)          \
-	X(thaw)            \
-	X(mount)           \
-	X(dismount)        \
-	X(reload)          \
-	X(restored)        \
-	X(revive)          \
-	X(rotate_logs)     \
+#define TARGET_COMMANDS(X)    \
+	X(provision)          \
+	X(configure)          \
+	X(start)              \
+	X(stop)               \
+	X(version)            \
+	X(user_add)           \
+	X(user_delete)        \
+	X(mailbox_delete)     \
+	X(mailbox_expire)     \
+	X(move_mailbox)       \
+	X(queue_list)         \
+	X(queue_show)         \
+	X(queue_delete)       \
+	X(queue_hold)         \
+	X(queue_release)      \
+	X(freeze)             \
+	X(thaw)               \
+	X(mount)              \
+	X(dismount)           \
+	X(reload)             \
+	X(restored)           \
+	X(revive)             \
+	X(rotate_logs)        \
 	X(change_certificate) \
 	X(figures)
 
