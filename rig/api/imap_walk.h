@@ -82,6 +82,7 @@ struct mail {
 	uint8_t presence;
 	bool doubt;			/* of presence, for good */
 	bool flag_doubt;		/* of flags, for good */
+	bool destroyed;			/* perhaps, by something else than a MOVE */
 	bool contested;			/* STOREs overlap */
 	uint16_t removals;		/* commands pending that may remove it */
 	uint16_t stores;		/* commands pending that may change its flags */

@@ -55,6 +55,7 @@ static uint32_t mail_index(struct imap_walk *walk, uint32_t box, uint32_t uid)
 	uint64_t key = (uint64_t)box << 32 | uid;
 	uint32_t index = key_map_put(&walk->mail_keys, key, (uint32_t)walk->mail_count);
 	struct box *owner = &walk->boxes[box];
+	bool wiped;
 
 	if (index < walk->mail_count)
 		return index;
@@ -62,8 +63,9 @@ static uint32_t mail_index(struct imap_walk *walk, uint32_t box, uint32_t uid)
 		walk->mail_room = walk->mail_room ? walk->mail_room * 2 : 256;
 		walk->mails = mem_grow(walk->mails, walk->mail_room, sizeof(*walk->mails));
 	}
+	wiped = is_wiped(walk, owner->user);
 	walk->mails[walk->mail_count++] =
-		(struct mail){.uid = uid, .box = box, .doubt = is_wiped(walk, owner->user)};
+		(struct mail){.uid = uid, .box = box, .doubt = wiped, .destroyed = wiped};
 	if (owner->mail_count == owner->mail_room) {
 		owner->mail_room = owner->mail_room ? owner->mail_room * 2 : 64;
 		owner->mails = mem_grow(owner->mails, owner->mail_room, sizeof(*owner->mails));
@@ -156,9 +158,10 @@ static void disturb(struct imap_walk *walk, struct mail *mail, enum effect effec
 		mail->known &= ~mask;
 		/* An EXPUNGE under way may find it deleted. */
 		if (mask & FLAG_DELETED && walk->boxes[mail->box].removers)
-			mail->doubt = true;
+			mail->doubt = mail->destroyed = true;
 	} else {
 		mail->removals++;
+		mail->destroyed = mail->destroyed || effect == EFFECT_REMOVES_DELETED;
 	}
 }
 
@@ -277,7 +280,9 @@ static void settle_removal(
 
 	for (size_t i = 0; i < pending->touched_count; i++) {
 		struct mail *mail = &walk->mails[pending->touched[i]];
-		bool deleted = mail_certain(mail, FLAG_DELETED) && mail->flags & FLAG_DELETED;
+		/* A STORE that ended meanwhile may have come after the CLOSE did its work. */
+		bool deleted = mail_certain(mail, FLAG_DELETED) && mail->flags & FLAG_DELETED &&
+			       mail->stored && mail->stored->line < pending->sent->line;
 
 		mail->removals--;
 		if (pending->command->verb == VERB_CLOSE && ok && i < pending->in_view && deleted)
@@ -494,6 +499,7 @@ void truth_wiped(struct imap_walk *walk, uint32_t user, uint32_t mailbox)
 		for (size_t j = 0; j < box->mail_count; j++) {
 			walk->mails[box->mails[j]].doubt = true;
 			walk->mails[box->mails[j]].flag_doubt = true;
+			walk->mails[box->mails[j]].destroyed = true;
 		}
 	}
 }

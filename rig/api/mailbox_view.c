@@ -293,46 +293,68 @@ static void expunge(struct imap_walk *walk, struct view *view, const struct trac
 		truth_lost(walk, view);
 }
 
-/* Messages whose UID was not shown yet stand at the end: `n` of them go, no matter which. */
-static void drop_unknown(struct view *view, uint64_t n)
+/* How many of the `run` slots between the UIDs `after` and `end`, whose own were not shown, the set names. The last of
+ * them go: those that stay have the lower floors. */
+static size_t vanish_unshown(struct imap_walk *walk, struct view *view, const struct uid_set *set,
+	uint32_t after, uint64_t end, size_t run, const struct trace_item *item)
 {
-	for (size_t i = view->count; i-- > 0 && n;) {
-		if (view->slots[i].uid)
-			continue;
-		slot_remove(view, i);
-		n--;
+	uint64_t from = (uint64_t)after + 1;
+	uint32_t uid;
+	size_t gone = 0;
+
+	while (uid_set_next(set, from, &uid) && uid < end) {
+		if (gone == run) { /* it was shown neither UID nor number */
+			unsure(view);
+			break;
+		}
+		truth_gone(walk, view, uid, item);
+		gone++;
+		from = (uint64_t)uid + 1;
 	}
+	return gone;
+}
+
+static void vanish(struct imap_walk *walk, struct view *view, const struct uid_set *set,
+	const struct trace_item *item)
+{
+	size_t kept = 0, run = 0; /* `run`: slots without UID since the last with one */
+	uint32_t after = 0;
+
+	for (size_t i = 0; i <= view->count; i++) {
+		uint32_t uid = i < view->count ? view->slots[i].uid : 0;
+
+		if (i < view->count && !uid) {
+			view->slots[kept++] = view->slots[i];
+			run++;
+			continue;
+		}
+		if (!item->earlier) {
+			size_t gone = vanish_unshown(
+				walk, view, set, after, uid ? uid : UINT64_MAX, run, item);
+
+			kept -= gone;
+			view->unknown -= gone;
+		}
+		run = 0;
+		after = uid;
+		if (uid && uid_set_has(set, uid))
+			truth_gone(walk, view, uid, item);
+		else if (uid)
+			view->slots[kept++] = view->slots[i];
+	}
+	view->count = kept;
 }
 
 static void vanished(struct imap_walk *walk, struct view *view, const struct trace_item *item)
 {
 	cleanup(uid_set_free) struct uid_set set = {0};
-	size_t kept = 0;
-	uint64_t more;
 
 	if (uid_set_parse(&set, trace_text(walk->trace, item->text), 0) ||
 		(item->earlier && view->unknown)) {
 		unsure(view);
 		return;
 	}
-	more = uid_set_size(&set);
-	for (size_t i = 0; i < view->count; i++) {
-		uint32_t uid = view->slots[i].uid;
-
-		if (!uid || !uid_set_has(&set, uid)) {
-			view->slots[kept++] = view->slots[i];
-			continue;
-		}
-		truth_gone(walk, view, uid, item);
-		more--;
-	}
-	view->count = kept;
-	if (!item->earlier && more > view->unknown)
-		unsure(view);
-	else if (!item->earlier && more) {
-		drop_unknown(view, more);
-		truth_lost(walk, view);
-	}
+	vanish(walk, view, &set, item);
 	if (!view->selecting)
 		view->exists = (uint32_t)view->count;
 }

@@ -102,21 +102,29 @@ void uid_set_free(struct uid_set *set)
 	*set = (struct uid_set){0};
 }
 
+bool uid_set_next(const struct uid_set *set, uint64_t from, uint32_t *ret)
+{
+	size_t low = 0, high = set->count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (set->ranges[middle].to < from)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == set->count)
+		return false;
+	*ret = set->ranges[low].from > from ? set->ranges[low].from : (uint32_t)from;
+	return true;
+}
+
 bool uid_set_has(const struct uid_set *set, uint32_t wanted)
 {
-	size_t from = 0, to = set->count;
+	uint32_t next;
 
-	while (from < to) {
-		size_t middle = (from + to) / 2;
-
-		if (wanted < set->ranges[middle].from)
-			to = middle;
-		else if (wanted > set->ranges[middle].to)
-			from = middle + 1;
-		else
-			return true;
-	}
-	return false;
+	return uid_set_next(set, wanted, &next) && next == wanted;
 }
 
 uint64_t uid_set_size(const struct uid_set *set)

@@ -26,6 +26,8 @@ int uid_set_parse(struct uid_set *set, const char *text, uint32_t last);
 void uid_set_free(struct uid_set *set);
 bool uid_set_has(const struct uid_set *set, uint32_t number);
 uint64_t uid_set_size(const struct uid_set *set); /* numbers in it */
+/* The lowest number in it that is not below `from`; false: none is. */
+bool uid_set_next(const struct uid_set *set, uint64_t from, uint32_t *ret);
 
 /*
  * The numbers of a set in the order in which it is written, as COPYUID pairs them (RFC 4315, 3).

@@ -7,6 +7,7 @@
 /* A message that MOVE was asked to move, by its token: it is in one mailbox or another. */
 struct moved {
 	uint32_t user, token, line;
+	uint32_t to;	/* mailbox, of its last MOVE */
 	bool destroyed; /* perhaps, by something else than MOVE */
 	bool seen;	/* read back, anywhere */
 };
@@ -28,6 +29,8 @@ struct pass {
 	struct left *left;
 	size_t left_count, left_room;
 	struct key_map by_mail;
+	struct key_map
+		lossy; /* (user, mailbox) where what is not known by its token was perhaps destroyed */
 };
 
 static struct moved *moved_of(struct pass *pass, uint32_t user, uint32_t token)
@@ -37,17 +40,27 @@ static struct moved *moved_of(struct pass *pass, uint32_t user, uint32_t token)
 	return index == UINT32_MAX ? NULL : &pass->moved[index];
 }
 
-static void note_move(struct pass *pass, uint32_t user, uint32_t token, uint32_t line)
+static void note_move(
+	struct pass *pass, uint32_t user, uint32_t token, const struct view_pending *pending)
 {
 	uint64_t key = (uint64_t)user << 32 | token;
+	uint32_t index;
 
-	if (!token || key_map_put(&pass->by_token, key, (uint32_t)pass->count) < pass->count)
+	if (!token)
 		return;
+	index = key_map_put(&pass->by_token, key, (uint32_t)pass->count);
+	if (index < pass->count) {
+		pass->moved[index].to = pending->command->mailbox;
+		return;
+	}
 	if (pass->count == pass->room) {
 		pass->room = pass->room ? pass->room * 2 : 64;
 		pass->moved = mem_grow(pass->moved, pass->room, sizeof(*pass->moved));
 	}
-	pass->moved[pass->count++] = (struct moved){.user = user, .token = token, .line = line};
+	pass->moved[pass->count++] = (struct moved){.user = user,
+		.token = token,
+		.line = pending->sent->line,
+		.to = pending->command->mailbox};
 }
 
 static void note_left(struct pass *pass, uint32_t index, const struct view_pending *pending,
@@ -68,26 +81,16 @@ static void note_left(struct pass *pass, uint32_t index, const struct view_pendi
 		.to = pending->command->mailbox};
 }
 
-/* A command that is over, or that never got its reply (`done` NULL). */
-static void end_command(struct pass *pass, const struct view *view,
-	const struct view_pending *pending, const struct trace_item *done)
+/* A MOVE that is over, or that never got its reply (`done` NULL). */
+static void end_move(struct pass *pass, const struct view *view, const struct view_pending *pending,
+	const struct trace_item *done)
 {
-	bool move = pending->command->verb == VERB_MOVE;
-	bool removes =
-		pending->command->verb == VERB_EXPUNGE || pending->command->verb == VERB_CLOSE;
-
-	for (size_t i = 0; i < pending->touched_count && (move || removes); i++) {
-		const struct mail *mail = &pass->walk.mails[pending->touched[i]];
-		struct moved *moved;
-
-		if (!mail->token)
-			continue;
-		note_move(pass, view->session->user, mail->token, move ? pending->sent->line : 0);
-		moved = moved_of(pass, view->session->user, mail->token);
-		moved->destroyed = moved->destroyed || removes;
-		if (move && !moved->line)
-			moved->line = pending->sent->line;
-		if (move && done && done->status == OUTCOME_OK && i < pending->in_view)
+	if (pending->command->verb != VERB_MOVE)
+		return;
+	for (size_t i = 0; i < pending->touched_count; i++) {
+		note_move(pass, view->session->user, pass->walk.mails[pending->touched[i]].token,
+			pending);
+		if (done && done->status == OUTCOME_OK && i < pending->in_view)
 			note_left(pass, pending->touched[i], pending, done);
 	}
 }
@@ -132,14 +135,36 @@ static void keep_suspects(struct pass *pass)
 	pass->left_count = kept;
 }
 
+/* EXPUNGE, a mailbox that was deleted, what the rig took away by other means: nobody's loss. */
+static void note_destroyed(struct pass *pass)
+{
+	for (size_t i = 0; i < pass->walk.mail_count; i++) {
+		const struct mail *mail = &pass->walk.mails[i];
+		const struct box *box = &pass->walk.boxes[mail->box];
+		struct moved *moved =
+			mail->destroyed ? moved_of(pass, box->user, mail->token) : NULL;
+
+		if (moved)
+			moved->destroyed = true;
+		else if (mail->destroyed && !mail->token)
+			key_map_put(&pass->lossy, (uint64_t)box->user << 32 | box->mailbox, 1);
+	}
+}
+
+static bool is_lost(const struct pass *pass, const struct moved *moved)
+{
+	uint64_t to = (uint64_t)moved->user << 32 | moved->to;
+
+	return !moved->seen && !moved->destroyed && key_map_get(&pass->lossy, to) == UINT32_MAX;
+}
+
 static void judge_end(struct pass *pass, const struct ledger *ledger)
 {
+	note_destroyed(pass);
 	for (size_t i = 0; i < pass->count; i++) {
 		const struct moved *moved = &pass->moved[i];
 		const struct ledger_who *who = ledger_who(ledger, moved->user);
 
-		if (!moved->line)
-			continue;
 		if (!who || !(who->flags & WHO_READ)) {
 			judgement_cannot_tell(pass->judgement, 0,
 				"the mailboxes of '%.40s' were not read back",
@@ -147,7 +172,7 @@ static void judge_end(struct pass *pass, const struct ledger *ledger)
 			continue;
 		}
 		judgement_holds(pass->judgement);
-		if (!moved->seen && !moved->destroyed)
+		if (is_lost(pass, moved))
 			oracle_breach(pass->context, "I10", pass->judgement, "imap move lost",
 				moved->line, "a message is in no mailbox after its MOVE");
 	}
@@ -166,28 +191,24 @@ static void judge_end(struct pass *pass, const struct ledger *ledger)
 	}
 }
 
-/* What the rig took away by other means is nobody's loss. */
-static void note_wiped(struct pass *pass, const struct trace_item *item)
-{
-	for (size_t i = 0; i < pass->count; i++)
-		if (!item->user || pass->moved[i].user == item->user)
-			pass->moved[i].destroyed = true;
-}
-
 static void judge_item(struct pass *pass, const struct trace_item *item)
 {
 	struct view *view = walk_view(&pass->walk, item);
 
-	if (view && item->kind == TRACE_DONE) {
+	if (view && item->kind == TRACE_SENT) {
+		const struct trace_command *command = walk_command(&pass->walk, item);
+
+		if (command->verb == VERB_DELETE)
+			key_map_put(&pass->lossy,
+				(uint64_t)view->session->user << 32 | command->mailbox, 1);
+	} else if (view && item->kind == TRACE_DONE) {
 		const struct view_pending *pending = view_pending(view, item->text);
 
 		if (pending)
-			end_command(pass, view, pending, item);
+			end_move(pass, view, pending, item);
 	} else if (view && item->kind == TRACE_CLOSED) {
 		for (size_t i = 0; i < view->pending_count; i++)
-			end_command(pass, view, &view->pending[i], NULL);
-	} else if (item->kind == TRACE_WIPED) {
-		note_wiped(pass, item);
+			end_move(pass, view, &view->pending[i], NULL);
 	} else if (item->kind == TRACE_COPY) {
 		note_copy(pass, item);
 	}
@@ -207,6 +228,7 @@ static void judge(
 	free(pass.left);
 	key_map_free(&pass.by_token);
 	key_map_free(&pass.by_mail);
+	key_map_free(&pass.lossy);
 	imap_walk_end(&pass.walk);
 }
 

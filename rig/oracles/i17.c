@@ -2,26 +2,33 @@
 #include "api/imap_walk.h"
 #include "api/oracle.h"
 
+#include "base/buf.h"
+
 #include <string.h>
 
 struct pass {
 	struct imap_walk walk;
 	const struct oracle_context *context;
 	struct judgement *judgement;
+	bool *logged_out; /* by session: LOGOUT was answered */
 };
 
 static void judge_done(struct pass *pass, struct view *view, const struct trace_item *item)
 {
 	const char *tag = trace_text(pass->walk.trace, item->text);
+	const struct view_pending *pending = view_pending(view, item->text);
 
 	judgement_holds(pass->judgement);
-	if (!view_pending(view, item->text))
+	if (pending && pending->command->verb == VERB_LOGOUT && item->status == OUTCOME_OK)
+		pass->logged_out[view - pass->walk.views] = true;
+	if (!pending)
 		oracle_breach(pass->context, "I17", pass->judgement, "imap reply extra", item->line,
 			"a tagged reply '%.40s' answers no command: none with that tag is pending",
 			tag);
 }
 
-/* LOGOUT was answered, so whatever stood before it and was not is unanswered for good. */
+/* Once LOGOUT was answered, whatever stood before it and was not is unanswered for good. A client that goes without,
+ * in the middle of IDLE for one, did not wait for its reply. */
 static void judge_closed(struct pass *pass, struct view *view, const struct trace_item *item)
 {
 	const char *why = trace_text(pass->walk.trace, item->text);
@@ -29,9 +36,9 @@ static void judge_closed(struct pass *pass, struct view *view, const struct trac
 
 	if (!first || !first->in_progress)
 		return;
-	if (!strcmp(why, "client")) {
+	if (!strcmp(why, "client") && pass->logged_out[view - pass->walk.views]) {
 		oracle_breach(pass->context, "I17", pass->judgement, "imap reply none",
-			first->sent->line, "%s got no tagged reply, and a later command did",
+			first->sent->line, "%s got no tagged reply, and LOGOUT did",
 			trace_verb_name((enum trace_verb)first->command->verb));
 		judgement_line(pass->judgement, item->line);
 	} else if (!strcmp(why, "gave-up")) {
@@ -51,6 +58,7 @@ static void judge(
 	struct pass pass = {.context = context, .judgement = ret};
 
 	imap_walk_begin(&pass.walk, history);
+	pass.logged_out = mem_zero(pass.walk.trace->session_count, sizeof(*pass.logged_out));
 	for (const struct trace_item *item; (item = imap_walk_next(&pass.walk));) {
 		struct view *view = walk_view(&pass.walk, item);
 
@@ -59,6 +67,7 @@ static void judge(
 		else if (view && item->kind == TRACE_CLOSED)
 			judge_closed(&pass, view, item);
 	}
+	free(pass.logged_out);
 	imap_walk_end(&pass.walk);
 }
 

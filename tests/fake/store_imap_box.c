@@ -145,11 +145,14 @@ static void store_one(struct imap_view *view, size_t number, unsigned int flags,
 {
 	struct fake_box *box = imap_view_selected(view);
 	struct fake_mail *mail = box ? fake_box_mail(box, view->shown[number - 1].uid) : NULL;
+	struct imap_shown *told = &view->shown[number - 1];
 	struct fake_mail shown;
+	bool knew_all;
 	unsigned int now;
 
 	if (!mail)
 		return;
+	knew_all = told->modseq == mail->modseq;
 	mail->doubled |= fake_fires_locked(view->fake, FAKE_FLAGS_DOUBLE, false);
 	mail->hidden |= fake_fires_locked(view->fake, FAKE_FLAGS_LOSE, false);
 	mail->renamed |= fake_fires_locked(view->fake, FAKE_NAME_REUSED, false);
@@ -162,8 +165,10 @@ static void store_one(struct imap_view *view, size_t number, unsigned int flags,
 		mail->flags = now;
 		shown.modseq = mail->modseq;
 	}
+	/* What another session changed before is told later (RFC 3501, 6.4.6). */
 	if (strcasestr(args, ".SILENT")) {
-		view->shown[number - 1].modseq = mail->modseq;
+		if (knew_all)
+			told->modseq = mail->modseq;
 		return;
 	}
 	imap_view_tell_flags(view, number, &shown);

@@ -112,18 +112,24 @@ static void tell_flags(struct imap_view *view, struct fake_box *box)
 	}
 }
 
+/* Under the store's lock. */
+static void sync_locked(struct imap_view *view)
+{
+	struct fake_box *box = view->blind ? NULL : imap_view_selected(view);
+
+	if (!box)
+		return;
+	tell_gone(view, box);
+	tell_new(view, box);
+	tell_flags(view, box);
+}
+
 bool imap_view_sync(struct imap_view *view)
 {
 	size_t before = view->out.len;
-	struct fake_box *box;
 
 	pthread_mutex_lock(&view->fake->lock);
-	box = view->blind ? NULL : imap_view_selected(view);
-	if (box) {
-		tell_gone(view, box);
-		tell_new(view, box);
-		tell_flags(view, box);
-	}
+	sync_locked(view);
 	pthread_mutex_unlock(&view->fake->lock);
 	return view->out.len > before;
 }
@@ -171,12 +177,16 @@ void imap_view_leave(struct imap_view *view)
 	view->read_only = false;
 }
 
+/* Under the store's lock: the count, what stands beside it, and what changed since are of one instant. */
 static void tell_selected(struct imap_view *view, struct fake_box *box, const char *args)
 {
 	bool stale;
 	uint64_t since;
 
-	pthread_mutex_lock(&view->fake->lock);
+	buf_add_str(&view->out, "* FLAGS (\\Seen \\Answered \\Flagged \\Deleted \\Draft)\r\n"
+				"* OK [PERMANENTFLAGS (\\Seen \\Answered \\Flagged \\Deleted "
+				"\\Draft)] ok\r\n");
+	sync_locked(view);
 	if (!view->count)
 		buf_add_str(&view->out, "* 0 EXISTS\r\n");
 	stale = box->uidnext > 1 && fake_lasts_locked(view->fake, FAKE_KEEPS_UIDNEXT);
@@ -187,7 +197,6 @@ static void tell_selected(struct imap_view *view, struct fake_box *box, const ch
 	since = view->vanishes ? resync_from(args, box->uidvalidity) : 0;
 	if (since)
 		tell_since(view, box, since);
-	pthread_mutex_unlock(&view->fake->lock);
 }
 
 int imap_view_select(struct imap_view *view, const char *args, bool read_only)
@@ -198,17 +207,14 @@ int imap_view_select(struct imap_view *view, const char *args, bool read_only)
 	imap_view_word(&args, &name);
 	imap_view_leave(view);
 	view->blind = false;
+	view->read_only = read_only;
 	pthread_mutex_lock(&view->fake->lock);
 	box = fake_box_find(view->fake, view->user, buf_text(&name));
 	view->box = box ? text_dup(box->name) : NULL;
+	if (box)
+		tell_selected(view, box, args);
 	pthread_mutex_unlock(&view->fake->lock);
 	if (!box)
 		return imap_view_done(view, "NO [NONEXISTENT] no such mailbox");
-	view->read_only = read_only;
-	buf_add_str(&view->out, "* FLAGS (\\Seen \\Answered \\Flagged \\Deleted \\Draft)\r\n"
-				"* OK [PERMANENTFLAGS (\\Seen \\Answered \\Flagged \\Deleted "
-				"\\Draft)] ok\r\n");
-	imap_view_sync(view);
-	tell_selected(view, box, args);
 	return imap_view_done(view, read_only ? "OK [READ-ONLY] done" : "OK [READ-WRITE] done");
 }

@@ -97,6 +97,7 @@ static void a_store_without_bugs_keeps_every_law(void)
 {
 	struct trial trials[] = {
 		{.law = NULL, .yaml = sessions_yaml},
+		{.law = NULL, .yaml = long_yaml},
 		{.law = NULL, .yaml = idle_yaml},
 		{.law = NULL, .yaml = moves_yaml},
 		{.law = NULL, .yaml = frozen_yaml},

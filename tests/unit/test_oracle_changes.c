@@ -95,6 +95,18 @@ static void close_expunges_and_nothing_else_does(void)
 			ONE DELETES(3) SAY(4, 1, "r5", "CLOSE") GOT(4, 1, "r5", "OK")
 				LAST_BOX("INBOX", 7, 4) LAST(2, "\\\\Deleted", "m2", "aa") END,
 			RULING_BROKEN},
+		{"deleted by another session while CLOSE was on its way",
+			TWO SAY(3, 1, "r5", "CLOSE") SAY(
+				4, 2, "r4", "UID STORE 2 +FLAGS.SILENT (\\\\Deleted)")
+				GOT(4, 2, "r4", "OK") GOT(5, 1, "r5", "OK") LAST_BOX("INBOX", 7, 4)
+					LAST(2, "\\\\Deleted", "m2", "aa") END,
+			RULING_HOLDS},
+		{"undeleted by another session while CLOSE was on its way",
+			TWO DELETES(3) SAY(4, 1, "r5", "CLOSE")
+				SAY(4, 2, "r4", "UID STORE 2 -FLAGS.SILENT (\\\\Deleted)")
+					GOT(4, 2, "r4", "OK") GOT(5, 1, "r5", "OK")
+						LAST_BOX("INBOX", 7, 4) LAST(2, "", "m2", "aa") END,
+			RULING_HOLDS},
 		{"CLOSE was refused",
 			ONE DELETES(3) SAY(4, 1, "r5", "CLOSE") GOT(4, 1, "r5", "NO")
 				LAST_BOX("INBOX", 7, 4) LAST(2, "\\\\Deleted", "m2", "aa") END,

@@ -61,9 +61,12 @@ static void what_was_refused_is_not_there(void)
 #define MOVES(outcome) \
 	SAY(3, 1, "r4", "UID MOVE 2 Other") TELL(3, 1, GONE(2)) GOT(3, 1, "r4", outcome)
 #define STAYS(outcome) SAY(3, 1, "r4", "UID MOVE 2 Other") GOT(3, 1, "r4", outcome)
-#define THERE	       LAST_IN("Other", 9, 1, "", "m2", "aa")
-#define HERE	       LAST(2, "", "m2", "aa")
-#define ENDED	       READ("u1") END
+#define STORED(op)                                                      \
+	SAY(3, 1, "r9", "UID STORE 2 " op "FLAGS.SILENT (\\\\Deleted)") \
+	GOT(3, 1, "r9", "OK")
+#define THERE LAST_IN("Other", 9, 1, "", "m2", "aa")
+#define HERE  LAST(2, "", "m2", "aa")
+#define ENDED READ("u1") END
 
 static void a_move_moves_or_leaves(void)
 {
@@ -88,6 +91,25 @@ static void a_move_moves_or_leaves(void)
 				EXISTS(1) "," CODE("UIDVALIDITY 9") "," BODY(1, 1, "m2", "aa"))
 				GOT(4, 2, "r2", "OK") SAY(4, 2, "r3", "EXPUNGE") TELL(4, 2, GONE(1))
 					GOT(4, 2, "r3", "OK") ENDED,
+			RULING_HOLDS},
+		{"expunged before, by a session that had begun before it was deleted",
+			ONE KNOWN LOGIN(2, "b.1") SELECTED_BY(2, 2, "SELECT INBOX") STORED("-")
+				SAY(3, 2, "r4", "EXPUNGE") STORED("+") TELL(4, 2, GONE(2))
+					GOT(4, 2, "r4", "OK") STORED("-") STAYS("OK") ENDED,
+			RULING_HOLDS},
+		{"expunged there, where nobody had been shown what it is",
+			ONE KNOWN MOVES("OK") LOGIN(2, "b.1") SAY(4, 2, "r2", "SELECT Other")
+				TELL(4, 2, EXISTS(1) "," CODE("UIDVALIDITY 9") "," FETCH(1, 1, ""))
+					GOT(4, 2, "r2", "OK") SAY(4, 2, "r3", "EXPUNGE")
+						TELL(4, 2, GONE(1)) GOT(4, 2, "r3", "OK") ENDED,
+			RULING_HOLDS},
+		{"another message of the mailbox it left was expunged",
+			ONE KNOWN MOVES("OK") SAY(4, 1, "r5", "EXPUNGE") TELL(4, 1, GONE(1))
+				GOT(4, 1, "r5", "OK") ENDED,
+			RULING_BROKEN, "in no mailbox"},
+		{"the other mailbox was deleted",
+			ONE KNOWN MOVES("OK") SAY(4, 1, "r5", "DELETE Other") GOT(4, 1, "r5", "OK")
+				ENDED,
 			RULING_HOLDS},
 		{"not read back", ONE KNOWN MOVES("OK") END, RULING_CANNOT_TELL, "not read back"},
 		{"removed by the rig",

@@ -33,6 +33,37 @@ static void numbers_shift_with_each_expunge(void)
 	CHECK_TABLE("I5", rows);
 }
 
+/* UIDs 1, 2, 3 and 9 were shown; one message between 3 and 9 and one behind 9 only by the count. */
+#define HALF_SHOWN                                                                   \
+	IN SAY(3, 1, "r4", "ENABLE QRESYNC") TELL(3, 1, "{\"enabled\":\"QRESYNC\"}") \
+		GOT(3, 1, "r4", "OK") SAY(3, 1, "r5", "NOOP")                        \
+			TELL(3, 1, EXISTS(5) "," FETCH(5, 9, "") "," EXISTS(6))
+
+static void numbers_shift_with_what_vanished_unseen(void)
+{
+	static const struct row rows[] = {
+		{"the one before it", HALF_SHOWN TELL(3, 1, VANISH("4") "," FETCH(4, 9, "")),
+			RULING_HOLDS},
+		{"the one before it, and the number stays",
+			HALF_SHOWN TELL(3, 1, VANISH("4") "," FETCH(5, 9, "")), RULING_BROKEN,
+			"as expunges were told it is message 4"},
+		{"the one behind it", HALF_SHOWN TELL(3, 1, VANISH("12") "," FETCH(5, 9, "")),
+			RULING_HOLDS},
+		{"the one behind it, and the number moves",
+			HALF_SHOWN TELL(3, 1, VANISH("12") "," FETCH(4, 9, "")), RULING_BROKEN,
+			"as expunges were told it is message 5"},
+		{"both, and one that was shown",
+			HALF_SHOWN TELL(3, 1, VANISH("2,7,20") "," FETCH(3, 9, "")), RULING_HOLDS},
+		{"more than can stand there: nothing is known any more",
+			HALF_SHOWN TELL(3, 1, VANISH("4:8") "," FETCH(2, 9, "")), RULING_HOLDS},
+		{"more than anybody can count",
+			HALF_SHOWN TELL(3, 1, VANISH("1:4294967295") "," FETCH(2, 9, "")),
+			RULING_HOLDS},
+	};
+
+	CHECK_TABLE("I5", rows);
+}
+
 static void exists_never_lowers_the_count(void)
 {
 	static const struct row rows[] = {
@@ -95,6 +126,17 @@ static void a_command_has_one_tagged_reply(void)
 			IN SAY(3, 1, "r4", "NOOP") SAY(3, 1, "r5", "LOGOUT") GOT(3, 1, "r5", "OK")
 				CLOSED(3, 1, "client"),
 			RULING_BROKEN, "NOOP got no tagged reply"},
+		{"none, and the client closed in the middle of IDLE",
+			IN SAY(3, 1, "r4", "IDLE") TELL(3, 1, EXISTS(4)) CLOSED(4, 1, "client"),
+			RULING_HOLDS},
+		{"none, and the client went without LOGOUT",
+			IN SAY(3, 1, "r4", "NOOP") SAY(3, 1, "r5", "NOOP") GOT(3, 1, "r5", "OK")
+				CLOSED(3, 1, "client"),
+			RULING_HOLDS},
+		{"none, and LOGOUT was refused",
+			IN SAY(3, 1, "r4", "NOOP") SAY(3, 1, "r5", "LOGOUT") GOT(3, 1, "r5", "BAD")
+				CLOSED(3, 1, "client"),
+			RULING_HOLDS},
 		{"none until the client gave up",
 			IN SAY(3, 1, "r4", "NOOP") CLOSED(700, 1, "gave-up"), RULING_BROKEN,
 			"gave up"},
@@ -114,6 +156,8 @@ static void a_command_has_one_tagged_reply(void)
 	CHECK_TABLE("I17", rows);
 }
 
-CHECK_MAIN(CHECK_CASE(numbers_shift_with_each_expunge), CHECK_CASE(exists_never_lowers_the_count),
+CHECK_MAIN(CHECK_CASE(numbers_shift_with_each_expunge),
+	CHECK_CASE(numbers_shift_with_what_vanished_unseen),
+	CHECK_CASE(exists_never_lowers_the_count),
 	CHECK_CASE(expunge_waits_for_a_command_that_allows_it),
 	CHECK_CASE(a_command_has_one_tagged_reply))

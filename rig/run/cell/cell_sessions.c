@@ -4,11 +4,11 @@
  * push, look, and compare: half go away, the others go on, and those who come back must find out.
  * What a server does not announce is not used.
  */
-#include "run/cell/cell_work.h"
-#include "run/cell/imap_shadow.h"
+#include "run/cell/mixed.h"
 
 #include "base/clock.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define RETRY_MS      200
@@ -16,135 +16,18 @@
 #define AWAY_CHANGES  6	  /* by each that stays, while half are away */
 #define KEEP_MIN      4	  /* messages: below, more are appended than removed */
 #define KEEP_MAX      40
-#define SHELF	      "Shelf" /* the other mailbox */
+#define DECK_MAX      128
 
-struct mixed {
-	struct session *session;
-	const char *user;
-	struct imap imap;
-	struct imap_shadow shadow;
-	struct rng rng;
-	uint32_t serial; /* of messages */
-	uint32_t uidvalidity;
-	uint64_t modseq;
-	bool asked, can_enable, can_resync, can_condstore, can_move, can_unselect, can_idle;
-	bool resyncs; /* this one enables QRESYNC */
+struct deed {
+	void (*fn)(struct mixed *m, uint32_t uid);
+	uint32_t weight;
 };
 
-/* ---- commands ---- */
-
-static bool say(struct mixed *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-/* What it does not know of the mailbox yet it asks for at once, by number. */
-static void learn(struct mixed *m)
-{
-	struct imap_reply reply auto_imap_reply = {0};
-	size_t from, to;
-
-	while (m->imap.alive && imap_shadow_gap(&m->shadow, &from, &to)) {
-		auto_free char *text = text_fmt("FETCH %zu:%zu (UID FLAGS)", from, to);
-		size_t had = m->shadow.count, was = to - from;
-
-		if (imap_do(m->session, &m->imap, m->user, text, &reply) != MAIL_OK)
-			return;
-		imap_shadow_follow(&m->shadow, &reply);
-		if (imap_shadow_gap(&m->shadow, &from, &to) && m->shadow.count == had &&
-			to - from == was)
-			return; /* it does not answer for them: they may be gone */
-	}
-}
-
-static bool say(struct mixed *m, const char *fmt, ...)
-{
-	struct imap_reply reply auto_imap_reply = {0};
-	struct buf text auto_buf = {0};
-	enum mail_outcome outcome;
-	va_list ap;
-
-	va_start(ap, fmt);
-	buf_addv(&text, fmt, ap);
-	va_end(ap);
-	outcome = imap_do(m->session, &m->imap, m->user, buf_text(&text), &reply);
-	imap_shadow_follow(&m->shadow, &reply);
-	if (m->shadow.count)
-		learn(m);
-	return outcome == MAIL_OK;
-}
-
-/* ---- coming and going ---- */
-
-static void note_capability(struct mixed *m, const struct imap_reply *reply)
-{
-	for (size_t i = 0; i < reply->count; i++) {
-		const char *text = reply->events[i].text;
-
-		if (reply->events[i].kind != IMAP_CAPABILITY)
-			continue;
-		m->can_enable = strcasestr(text, " ENABLE");
-		m->can_condstore = strcasestr(text, " CONDSTORE");
-		m->can_resync = strcasestr(text, " QRESYNC");
-		m->can_move = strcasestr(text, " MOVE");
-		m->can_unselect = strcasestr(text, " UNSELECT");
-		m->can_idle = strcasestr(text, " IDLE");
-	}
-}
-
-static bool connect_session(struct mixed *m)
-{
-	struct imap_reply reply auto_imap_reply = {0};
-
-	imap_shadow_free(&m->shadow);
-	if (!session_login(m->session, &m->imap, m->user))
-		return false;
-	if (!m->asked && imap_do(m->session, &m->imap, m->user, "CAPABILITY", &reply) == MAIL_OK) {
-		note_capability(m, &reply);
-		m->asked = true;
-		m->resyncs = m->can_enable && m->can_resync && m->session->number % 2 == 0;
-		say(m, "CREATE " SHELF); /* one of the sessions is the first */
-	}
-	if (m->resyncs)
-		say(m, "ENABLE QRESYNC");
-	return m->imap.alive;
-}
-
-static bool select_box(struct mixed *m, const char *verb, const char *box, const char *more)
-{
-	imap_shadow_free(&m->shadow);
-	m->imap.highestmodseq = 0;
-	m->imap.uidvalidity = 0;
-	if (!say(m, "%s %s%s", verb, box, more))
-		return false;
-	if (!strcmp(box, "INBOX")) {
-		m->uidvalidity = m->imap.uidvalidity;
-		m->modseq = m->imap.highestmodseq;
-	}
-	return say(m, "UID FETCH 1:* (FLAGS%s)", m->can_condstore ? " MODSEQ" : "");
-}
-
-static bool open_inbox(struct mixed *m)
-{
-	return connect_session(m) && select_box(m, "SELECT", "INBOX",
-					     m->can_condstore && !m->resyncs ? " (CONDSTORE)" : "");
-}
-
-/* Back where it was, telling the store what it knows already. */
-static bool resync_inbox(struct mixed *m)
-{
-	auto_free char *more =
-		text_fmt(" (QRESYNC (%u %llu))", m->uidvalidity, (unsigned long long)m->modseq);
-
-	if (!m->resyncs || !m->modseq)
-		return open_inbox(m);
-	return connect_session(m) && select_box(m, "SELECT", "INBOX", more);
-}
-
-static void leave(struct mixed *m, bool politely)
-{
-	if (politely && m->imap.alive)
-		say(m, "LOGOUT");
-	imap_close(&m->imap);
-	imap_shadow_free(&m->shadow);
-}
+/* Each deed as often as its weight says, in any order: a short course has all of them too. */
+struct deck {
+	const struct deed *deeds, *cards[DECK_MAX];
+	size_t left;
+};
 
 /* ---- what a session may do; `uid` is one of the mailbox ---- */
 
@@ -165,7 +48,7 @@ static void do_append(struct mixed *m, uint32_t uid)
 	session_append(m->session, &m->imap, m->user, stream, m->serial++,
 		rng_below(&m->rng, 2) ? any_flag(m) : NULL, &reply);
 	imap_shadow_follow(&m->shadow, &reply);
-	learn(m);
+	mixed_learn(m);
 }
 
 static void do_append_cut(struct mixed *m, uint32_t uid)
@@ -182,85 +65,86 @@ static void do_store(struct mixed *m, uint32_t uid)
 {
 	static const char *const silent[] = {"", ".SILENT"};
 
-	say(m, "UID STORE %u %cFLAGS%s (%s)", uid, "+-"[rng_below(&m->rng, 2)],
+	mixed_say(m, "UID STORE %u %cFLAGS%s (%s)", uid, "+-"[rng_below(&m->rng, 2)],
 		silent[rng_below(&m->rng, 2)], any_flag(m));
 }
 
 static void do_store_number(struct mixed *m, uint32_t uid)
 {
 	(void)uid;
-	say(m, "STORE %u %cFLAGS (%s)", 1 + (uint32_t)rng_below(&m->rng, m->shadow.count),
+	mixed_say(m, "STORE %u %cFLAGS (%s)", 1 + (uint32_t)rng_below(&m->rng, m->shadow.count),
 		"+-"[rng_below(&m->rng, 2)], any_flag(m));
 }
 
 static void do_expunge(struct mixed *m, uint32_t uid)
 {
-	if (!say(m, "UID STORE %u +FLAGS.SILENT (\\Deleted)", uid))
+	if (!mixed_say(m, "UID STORE %u +FLAGS.SILENT (\\Deleted)", uid))
 		return;
 	if (rng_below(&m->rng, 2))
-		say(m, "UID EXPUNGE %u", uid);
+		mixed_say(m, "UID EXPUNGE %u", uid);
 	else
-		say(m, "EXPUNGE");
+		mixed_say(m, "EXPUNGE");
 }
 
 static void do_fetch(struct mixed *m, uint32_t uid)
 {
-	say(m, "UID FETCH %u (FLAGS BODY.PEEK[])", uid);
+	mixed_say(m, "UID FETCH %u (FLAGS BODY.PEEK[])", uid);
 }
 
 static void do_fetch_number(struct mixed *m, uint32_t uid)
 {
 	(void)uid;
-	say(m, "FETCH %u (UID FLAGS BODY.PEEK[])",
+	mixed_say(m, "FETCH %u (UID FLAGS BODY.PEEK[])",
 		1 + (uint32_t)rng_below(&m->rng, m->shadow.count));
 }
 
 static void do_noop(struct mixed *m, uint32_t uid)
 {
 	(void)uid;
-	say(m, "NOOP");
+	mixed_say(m, "NOOP");
 }
 
 static void do_copy(struct mixed *m, uint32_t uid)
 {
-	say(m, "UID COPY %u " SHELF, uid);
+	mixed_say(m, "UID COPY %u " MIXED_SHELF, uid);
 }
 
 static void do_move(struct mixed *m, uint32_t uid)
 {
 	if (m->can_move)
-		say(m, "UID MOVE %u " SHELF, uid);
+		mixed_say(m, "UID MOVE %u " MIXED_SHELF, uid);
 }
 
 static void do_status(struct mixed *m, uint32_t uid)
 {
 	(void)uid;
-	say(m, "STATUS " SHELF " (MESSAGES UIDNEXT UIDVALIDITY%s)",
+	mixed_say(m, "STATUS " MIXED_SHELF " (MESSAGES UIDNEXT UIDVALIDITY%s)",
 		m->can_condstore ? " HIGHESTMODSEQ" : "");
 }
 
 static void do_close(struct mixed *m, uint32_t uid)
 {
-	if (say(m, "UID STORE %u +FLAGS (\\Deleted)", uid) && say(m, "CLOSE"))
-		select_box(m, "SELECT", "INBOX", "");
+	if (mixed_say(m, "UID STORE %u +FLAGS (\\Deleted)", uid) && mixed_say_last(m, "CLOSE"))
+		mixed_select(m, "SELECT", "INBOX", "");
 }
 
 static void do_examine(struct mixed *m, uint32_t uid)
 {
-	bool ok = say(m, "UID STORE %u +FLAGS (\\Deleted)", uid);
+	bool ok = mixed_say(m, "UID STORE %u +FLAGS (\\Deleted)", uid);
 
-	ok = ok && select_box(m, "EXAMINE", "INBOX", "");
-	ok = ok && say(m, "%s", m->can_unselect && rng_below(&m->rng, 2) ? "UNSELECT" : "CLOSE");
-	ok = ok && select_box(m, "SELECT", "INBOX", "");
+	ok = ok && mixed_select(m, "EXAMINE", "INBOX", "");
+	ok = ok &&
+	     mixed_say_last(m, m->can_unselect && rng_below(&m->rng, 2) ? "UNSELECT" : "CLOSE");
+	ok = ok && mixed_select(m, "SELECT", "INBOX", "");
 	if (ok)
-		say(m, "UID STORE %u -FLAGS (\\Deleted)", uid);
+		mixed_say(m, "UID STORE %u -FLAGS (\\Deleted)", uid);
 }
 
 static void do_reconnect(struct mixed *m, uint32_t uid)
 {
 	(void)uid;
-	leave(m, rng_below(&m->rng, 2));
-	resync_inbox(m);
+	mixed_leave(m, rng_below(&m->rng, 2));
+	mixed_resync_inbox(m);
 }
 
 static void do_pipeline(struct mixed *m, uint32_t uid)
@@ -280,7 +164,7 @@ static void do_pipeline(struct mixed *m, uint32_t uid)
 	op_end(cell, id, m->session->who, "imap-pipeline", outcomes[ARRAY_SIZE(commands) - 1],
 		json_pack("{so}", "text", json_text(*reply.failure ? reply.failure : reply.text)));
 	imap_shadow_follow(&m->shadow, &reply);
-	learn(m);
+	mixed_learn(m);
 }
 
 /* From the shelf back to INBOX, as far as it goes. */
@@ -289,19 +173,14 @@ static void do_move_back(struct mixed *m, uint32_t uid)
 	size_t count;
 
 	(void)uid;
-	if (!m->can_move || !select_box(m, "SELECT", SHELF, ""))
+	if (!m->can_move || !mixed_select(m, "SELECT", MIXED_SHELF, ""))
 		return;
 	count = m->shadow.count;
 	if (count)
-		say(m, "UID MOVE %u INBOX", m->shadow.uids[rng_below(&m->rng, count)]);
+		mixed_say(m, "UID MOVE %u INBOX", m->shadow.uids[rng_below(&m->rng, count)]);
 	if (m->imap.alive)
-		select_box(m, "SELECT", "INBOX", "");
+		mixed_select(m, "SELECT", "INBOX", "");
 }
-
-struct deed {
-	void (*fn)(struct mixed *m, uint32_t uid);
-	uint32_t weight;
-};
 
 static const struct deed all_deeds[] = {
 	{do_append, 12},
@@ -338,37 +217,59 @@ static const struct deed away_deeds[] = {
 	{NULL, 0},
 };
 
-static void act(struct mixed *m, const struct deed *deeds)
+static void fill(struct deck *deck)
 {
-	uint32_t weights = 0, at;
+	for (const struct deed *deed = deck->deeds; deed->fn; deed++)
+		for (uint32_t i = 0; i < deed->weight; i++) {
+			assert(deck->left < DECK_MAX);
+			deck->cards[deck->left++] = deed;
+		}
+}
+
+static const struct deed *deal(struct mixed *m, struct deck *deck)
+{
+	const struct deed *deed;
+	size_t at;
+
+	if (!deck->left)
+		fill(deck);
+	at = (size_t)rng_below(&m->rng, deck->left);
+	deed = deck->cards[at];
+	deck->cards[at] = deck->cards[--deck->left];
+	return deed;
+}
+
+static void act(struct mixed *m, struct deck *deck)
+{
+	const struct deed *deed;
 	uint32_t uid;
 
 	if (m->shadow.count < KEEP_MIN) {
 		do_append(m, 0);
 		return;
 	}
-	for (const struct deed *deed = deeds; deed->fn; deed++)
-		weights += deed->weight;
-	at = (uint32_t)rng_below(&m->rng, weights);
-	while (at >= deeds->weight)
-		at -= deeds++->weight;
 	uid = m->shadow.uids[rng_below(&m->rng, m->shadow.count)];
-	if (m->shadow.count > KEEP_MAX && deeds->fn == do_append && uid)
+	if (!uid)
+		return;
+	deed = deal(m, deck);
+	if (m->shadow.count > KEEP_MAX && deed->fn == do_append)
 		do_expunge(m, uid);
-	else if (uid)
-		deeds->fn(m, uid);
+	else
+		deed->fn(m, uid);
 }
 
 /* ---- the course of a session ---- */
 
 static void rounds(struct mixed *m, const struct deed *deeds)
 {
+	struct deck deck = {.deeds = deeds};
+
 	while (session_turn(m->session, NULL)) {
-		if (!m->imap.alive && !open_inbox(m))
+		if (!m->imap.alive && !mixed_open_inbox(m))
 			session_pause(
 				m->session, cell_now(m->session->cell) + RETRY_MS * NS_PER_MS);
 		else
-			act(m, deeds);
+			act(m, &deck);
 	}
 }
 
@@ -381,38 +282,42 @@ static bool compare(struct mixed *m)
 		return false;
 	session_pause(m->session,
 		cell_now(cell) + (cell->objectives.idle_push_ms + QUIET_MORE_MS) * NS_PER_MS);
-	if (!m->imap.alive && !open_inbox(m))
+	if (!m->imap.alive && !mixed_open_inbox(m))
 		return false;
-	say(m, "NOOP");
+	mixed_say(m, "NOOP");
 	return session_meet(m->session);
 }
 
-/* The even ones go away, the odd ones go on, and then the even ones come back. */
+/* The even ones go away, the odd ones go on, and then the even ones come back. All still stand still as they look once
+ * more before they go, so that what each of them knows then is certain. */
 static bool part_and_return(struct mixed *m)
 {
+	struct deck deck = {.deeds = away_deeds};
 	bool goes = m->session->number % 2 == 0;
 
+	if (goes && m->imap.alive)
+		mixed_select(m, "SELECT", "INBOX", "");
 	if (goes)
-		leave(m, m->session->number % 4 == 0);
+		mixed_leave(m, m->session->number % 4 == 0);
 	if (!session_meet(m->session))
 		return false;
 	for (int i = 0; i < AWAY_CHANGES && !goes && m->imap.alive; i++)
-		act(m, away_deeds);
+		act(m, &deck);
 	if (!session_meet(m->session))
 		return false;
 	if (goes)
-		resync_inbox(m);
+		mixed_resync_inbox(m);
 	return session_meet(m->session);
 }
 
 /* What a fresh session sees, of both mailboxes. */
 static void look_afresh(struct mixed *m)
 {
-	leave(m, true);
-	if (!open_inbox(m))
+	mixed_leave(m, true);
+	if (!mixed_open_inbox(m))
 		return;
-	say(m, "UID FETCH 1:* (FLAGS BODY.PEEK[])");
-	select_box(m, "EXAMINE", SHELF, "");
+	mixed_say(m, "UID FETCH 1:* (FLAGS BODY.PEEK[])");
+	mixed_select(m, "EXAMINE", MIXED_SHELF, "");
 }
 
 void mixed_session(struct session *session)
@@ -423,11 +328,11 @@ void mixed_session(struct session *session)
 		.imap = {.line.fd = -1},
 		.rng = rng_stream(session->cell->plan->seed, session->who)};
 
-	open_inbox(&m);
+	mixed_open_inbox(&m);
 	rounds(&m, moves ? move_deeds : all_deeds);
 	if (compare(&m) && part_and_return(&m) && compare(&m))
 		look_afresh(&m);
-	leave(&m, true);
+	mixed_leave(&m, true);
 }
 
 /* ---- IDLE ---- */
@@ -468,7 +373,7 @@ static void idle_once(struct mixed *m)
 	op_end(cell, id, who, "imap-done", outcome,
 		json_pack("{so}", "text", json_text(reply.text)));
 	imap_shadow_follow(&m->shadow, &reply);
-	learn(m);
+	mixed_learn(m);
 }
 
 void idle_session(struct session *session)
@@ -479,12 +384,12 @@ void idle_session(struct session *session)
 		.rng = rng_stream(session->cell->plan->seed, session->who)};
 
 	while (!session_over(session)) {
-		if (!m.imap.alive && !open_inbox(&m))
+		if (!m.imap.alive && !mixed_open_inbox(&m))
 			session_pause(session, cell_now(session->cell) + RETRY_MS * NS_PER_MS);
 		else if (m.can_idle)
 			idle_once(&m);
 		else
 			session_pause(session, cell_now(session->cell) + IDLE_STAY_MS * NS_PER_MS);
 	}
-	leave(&m, true);
+	mixed_leave(&m, true);
 }

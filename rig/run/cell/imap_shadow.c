@@ -26,15 +26,33 @@ static void grow(struct imap_shadow *shadow, uint32_t count)
 	shadow->count = count;
 }
 
+/* Messages whose UID was not told stand between their neighbours' UIDs. */
 static void vanish(struct imap_shadow *shadow, const char *text)
 {
 	cleanup(uid_set_free) struct uid_set set = {0};
+	size_t kept = 0, run = 0; /* `run`: not told, since the last that was */
+	uint64_t from = 1;
 
 	if (!text || uid_set_parse(&set, text, 0))
 		return;
-	for (size_t i = shadow->count; i-- > 0;)
-		if (uid_set_has(&set, shadow->uids[i]))
-			drop(shadow, i);
+	for (size_t i = 0; i <= shadow->count; i++) {
+		uint32_t uid = i < shadow->count ? shadow->uids[i] : 0, gone;
+
+		if (i < shadow->count && !uid) {
+			shadow->uids[kept++] = 0;
+			run++;
+			continue;
+		}
+		for (; run && uid_set_next(&set, from, &gone) && (!uid || gone < uid); run--) {
+			from = (uint64_t)gone + 1;
+			kept--;
+		}
+		run = 0;
+		from = (uint64_t)uid + 1;
+		if (uid && !uid_set_has(&set, uid))
+			shadow->uids[kept++] = uid;
+	}
+	shadow->count = kept;
 }
 
 void imap_shadow_follow(struct imap_shadow *shadow, const struct imap_reply *reply)
