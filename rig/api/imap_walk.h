@@ -23,6 +23,8 @@
 
 #define VIEW_MESSAGES_MAX 65536 /* of a selected mailbox; a larger one is not followed */
 #define VIEW_PENDING_MAX  64
+#define WALK_UNSEEN_MAX \
+	65536 /* messages that vanished before anybody was shown their UID; of more nothing is sure */
 
 struct view_slot {
 	uint32_t uid;	/* 0: not shown */
@@ -41,7 +43,7 @@ struct view_pending {
 	uint32_t moved;		    /* MOVE: the code that says where to, a text */
 	uint32_t *touched;	    /* mails, of a command that may change them */
 	size_t touched_count;
-	uint32_t removes_in;	 /* the box of an EXPUNGE or CLOSE, or TRACE_NONE */
+	uint32_t removes_in;	 /* the box of a MOVE, EXPUNGE or CLOSE, or TRACE_NONE */
 	size_t in_view;		 /* of them, the first so many are in the session's view */
 	uint64_t highest_modseq; /* any message was shown with, before it was sent */
 };
@@ -109,8 +111,10 @@ struct change {
 
 struct box {
 	uint32_t user, mailbox, uidvalidity;
-	uint32_t removers; /* EXPUNGE and CLOSE commands pending */
-	uint32_t *mails;   /* indices, in the order of their first mention */
+	uint32_t removers;	/* EXPUNGE and CLOSE commands pending */
+	uint32_t removing;	/* and MOVE */
+	uint32_t removing_line; /* where one of these last began or ended */
+	uint32_t *mails;	/* indices, in the order of their first mention */
 	size_t mail_count, mail_room;
 	uint32_t *live; /* of them, those that were not told gone when the list was last cleared */
 	size_t live_count;
@@ -127,6 +131,7 @@ struct imap_walk {
 	size_t box_count, box_room;
 	struct mail *mails;
 	size_t mail_count, mail_room;
+	size_t unseen; /* of them, that were only told to be gone */
 	struct key_map box_names, box_keys, mail_keys;
 	size_t name_count;
 };
@@ -156,7 +161,8 @@ bool view_set_over(const struct view *view, const struct uid_set *set, uint32_t 
 uint32_t view_last_uid(const struct view *view); /* what `*` means in a UID set */
 
 uint32_t walk_box(struct imap_walk *walk, uint32_t user, uint32_t mailbox, uint32_t uidvalidity);
-struct mail *walk_mail(struct imap_walk *walk, uint32_t box, uint32_t uid); /* made if need be */
+struct mail *walk_mail(struct imap_walk *walk, uint32_t box, uint32_t uid);   /* made if need be */
+uint32_t walk_mail_index(struct imap_walk *walk, uint32_t box, uint32_t uid); /* likewise */
 struct mail *walk_mail_find(const struct imap_walk *walk, uint32_t box, uint32_t uid);
 
 /* Is it certain, by commands that are over, that the message is there, or gone? */
@@ -188,10 +194,11 @@ enum contradiction view_contradicts(
 const char *contradiction_text(const struct imap_walk *walk, const struct view *view,
 	const struct mail *mail, enum contradiction contradiction, char *out, size_t size);
 
-/* ---- the halves of the walk: imap_walk.c and mailbox_view.c follow sessions, mailbox_truth.c
- * mailboxes ---- */
+/* ---- the halves of the walk: imap_walk.c, mailbox_view.c and mailbox_vanished.c follow sessions, mailbox_truth.c and
+ * mailbox_mails.c mailboxes ---- */
 
 void view_follow(struct imap_walk *walk, struct view *view, const struct trace_item *item);
+void view_vanished(struct imap_walk *walk, struct view *view, const struct trace_item *item);
 void view_end(struct view *view); /* what it holds */
 
 void truth_sent(struct imap_walk *walk, struct view *view, struct view_pending *pending);

@@ -8,74 +8,6 @@
 
 #define COPYUID_MAX 4096 /* messages of one COPY or MOVE that are followed */
 
-/* ---- mailboxes and messages ---- */
-
-/* (user, mailbox) as one number; (that, UIDVALIDITY) is the key of a box. */
-static uint32_t name_index(struct imap_walk *walk, uint32_t user, uint32_t mailbox)
-{
-	uint64_t key = (uint64_t)user << 32 | mailbox;
-	uint32_t index = key_map_put(&walk->box_names, key, (uint32_t)walk->name_count);
-
-	walk->name_count += index == walk->name_count;
-	return index;
-}
-
-uint32_t walk_box(struct imap_walk *walk, uint32_t user, uint32_t mailbox, uint32_t uidvalidity)
-{
-	uint64_t key = (uint64_t)name_index(walk, user, mailbox) << 32 | uidvalidity;
-	uint32_t index = key_map_put(&walk->box_keys, key, (uint32_t)walk->box_count);
-
-	if (index < walk->box_count)
-		return index;
-	if (walk->box_count == walk->box_room) {
-		walk->box_room = walk->box_room ? walk->box_room * 2 : 16;
-		walk->boxes = mem_grow(walk->boxes, walk->box_room, sizeof(*walk->boxes));
-	}
-	walk->boxes[walk->box_count++] =
-		(struct box){.user = user, .mailbox = mailbox, .uidvalidity = uidvalidity};
-	return index;
-}
-
-struct mail *walk_mail_find(const struct imap_walk *walk, uint32_t box, uint32_t uid)
-{
-	uint32_t index = key_map_get(&walk->mail_keys, (uint64_t)box << 32 | uid);
-
-	return index == UINT32_MAX ? NULL : &walk->mails[index];
-}
-
-/* When the rig removes mail by other means it says so only afterwards. */
-static bool is_wiped(const struct imap_walk *walk, uint32_t user)
-{
-	return key_map_get(&walk->trace->wiped, user) != UINT32_MAX ||
-	       key_map_get(&walk->trace->wiped, 0) != UINT32_MAX;
-}
-
-static uint32_t mail_index(struct imap_walk *walk, uint32_t box, uint32_t uid)
-{
-	uint64_t key = (uint64_t)box << 32 | uid;
-	uint32_t index = key_map_put(&walk->mail_keys, key, (uint32_t)walk->mail_count);
-	struct box *owner = &walk->boxes[box];
-	bool wiped;
-
-	if (index < walk->mail_count)
-		return index;
-	if (walk->mail_count == walk->mail_room) {
-		walk->mail_room = walk->mail_room ? walk->mail_room * 2 : 256;
-		walk->mails = mem_grow(walk->mails, walk->mail_room, sizeof(*walk->mails));
-	}
-	wiped = is_wiped(walk, owner->user);
-	walk->mails[walk->mail_count++] =
-		(struct mail){.uid = uid, .box = box, .doubt = wiped, .destroyed = wiped};
-	if (owner->mail_count == owner->mail_room) {
-		owner->mail_room = owner->mail_room ? owner->mail_room * 2 : 64;
-		owner->mails = mem_grow(owner->mails, owner->mail_room, sizeof(*owner->mails));
-		owner->live = mem_grow(owner->live, owner->mail_room, sizeof(*owner->live));
-	}
-	owner->mails[owner->mail_count++] = index;
-	owner->live[owner->live_count++] = index;
-	return index;
-}
-
 /* Nobody comes back from being gone: of a mailbox through which much passes only what is there is looked at. */
 static void clear_live(const struct imap_walk *walk, struct box *box)
 {
@@ -85,27 +17,6 @@ static void clear_live(const struct imap_walk *walk, struct box *box)
 		if (walk->mails[box->live[i]].presence != PRESENCE_GONE)
 			box->live[kept++] = box->live[i];
 	box->live_count = kept;
-}
-
-struct mail *walk_mail(struct imap_walk *walk, uint32_t box, uint32_t uid)
-{
-	uint32_t index = mail_index(walk, box, uid); /* may move the array */
-
-	return &walk->mails[index];
-}
-
-void truth_free(struct imap_walk *walk)
-{
-	for (size_t i = 0; i < walk->box_count; i++) {
-		free(walk->boxes[i].mails);
-		free(walk->boxes[i].live);
-		free(walk->boxes[i].changes);
-	}
-	free(walk->boxes);
-	free(walk->mails);
-	key_map_free(&walk->box_names);
-	key_map_free(&walk->box_keys);
-	key_map_free(&walk->mail_keys);
 }
 
 static void add_change(struct imap_walk *walk, const struct change *change)
@@ -216,7 +127,7 @@ static void touch_set(
 		if (!all && view_set_over(view, &set, uid ? slot->uid : (uint32_t)i + 1))
 			break;
 		if (slot->uid && (all || uid_set_has(&set, uid ? slot->uid : (uint32_t)i + 1)))
-			touch(walk, pending, mail_index(walk, view->box, slot->uid), effect);
+			touch(walk, pending, walk_mail_index(walk, view->box, slot->uid), effect);
 	}
 	pending->in_view = pending->touched_count;
 	open = all || !uid || view->unknown || strpbrk(text, ":*");
@@ -233,9 +144,13 @@ void truth_sent(struct imap_walk *walk, struct view *view, struct view_pending *
 		truth_wiped(walk, view->session->user, command->mailbox);
 	if (effect == EFFECT_NONE || view->box == TRACE_NONE)
 		return;
-	if (effect == EFFECT_REMOVES_DELETED) {
+	if (effect != EFFECT_FLAGS) {
+		struct box *box = &walk->boxes[view->box];
+
 		pending->removes_in = view->box;
-		walk->boxes[view->box].removers++;
+		box->removers += command->verb != VERB_MOVE;
+		box->removing++;
+		box->removing_line = pending->sent->line;
 	}
 	touch_set(walk, view, pending, effect);
 }
@@ -293,6 +208,13 @@ static void settle_removal(
 	}
 }
 
+/* What another session removed while it was being added may have been it. */
+static void doubt_added(struct mail *mail, const struct box *box, uint32_t sent_line)
+{
+	if (box->removing || box->removing_line > sent_line)
+		mail->doubt = mail->destroyed = true;
+}
+
 /* Of "7 12" or "7 3:5 12:14": the UIDVALIDITY; the rest is behind it. */
 static uint32_t code_validity(const char **at)
 {
@@ -319,13 +241,15 @@ static void appended(struct imap_walk *walk, struct view *view, struct view_pend
 	if (!validity || !uid)
 		return;
 	box = walk_box(walk, view->session->user, pending->command->mailbox, validity);
-	index = mail_index(walk, box, uid);
+	index = walk_mail_index(walk, box, uid);
 	mail = &walk->mails[index];
 	if (mail->presence == PRESENCE_UNKNOWN)
 		mail->presence = PRESENCE_HERE;
 	mail->added = done;
 	if (!mail->content_line)
 		mail->token = pending->token;
+	if (index == before)
+		doubt_added(mail, &walk->boxes[box], pending->sent->line);
 	if (index == before && pending->command->flags) { /* nobody was shown it before */
 		mail->known = FLAG_SYSTEM;
 		mail->flags = pending->command->flags & FLAG_SYSTEM;
@@ -358,10 +282,13 @@ static void copied(struct imap_walk *walk, struct view *view, struct view_pendin
 		return;
 	box = walk_box(walk, view->session->user, pending->command->mailbox, validity);
 	for (int i = 0; i < froms; i++) {
-		uint32_t index = mail_index(walk, box, to[i]);
+		size_t before = walk->mail_count;
+		uint32_t index = walk_mail_index(walk, box, to[i]);
 		struct mail *mail = &walk->mails[index];
 		const struct mail *source = walk_mail_find(walk, view->box, from[i]);
 
+		if (index == before)
+			doubt_added(mail, &walk->boxes[box], pending->sent->line);
 		if (mail->presence == PRESENCE_UNKNOWN)
 			mail->presence = PRESENCE_HERE;
 		mail->added = done;
@@ -424,8 +351,13 @@ void truth_done(struct imap_walk *walk, struct view *view, struct view_pending *
 		settle_removal(walk, pending, done);
 		break;
 	}
-	if (pending->removes_in != TRACE_NONE)
-		walk->boxes[pending->removes_in].removers--;
+	if (pending->removes_in != TRACE_NONE) {
+		struct box *box = &walk->boxes[pending->removes_in];
+
+		box->removers -= pending->command->verb != VERB_MOVE;
+		box->removing--;
+		box->removing_line = done->line;
+	}
 	if (done->status == OUTCOME_OK && pending->command->verb == VERB_APPEND)
 		appended(walk, view, pending, done);
 	if (done->status == OUTCOME_OK && !strncasecmp(code, "COPYUID ", 8))
@@ -443,7 +375,7 @@ void truth_gone(
 
 	if (view->box == TRACE_NONE)
 		return;
-	index = mail_index(walk, view->box, uid);
+	index = walk_mail_index(walk, view->box, uid);
 	mail = &walk->mails[index];
 	mail->presence = PRESENCE_GONE;
 	if (!mail->told_gone)

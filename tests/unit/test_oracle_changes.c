@@ -219,6 +219,27 @@ static void a_fresh_session_sees_what_was_acknowledged(void)
 	CHECK_TABLE("I11", rows);
 }
 
+static void what_was_added_may_be_gone_before_that_is_acknowledged(void)
+{
+	static const struct row rows[] = {
+		{"another session removed something meanwhile, perhaps it",
+			TWO SAY(3, 1, "r4", "APPEND INBOX {99}") CONTENT(3, 1, "r4", "m4") SAY(
+				3, 2, "r4", "STORE 4 +FLAGS.SILENT (\\\\Deleted)") GOT(3, 2, "r4",
+				"OK") SAY(3, 2, "r5", "EXPUNGE") TELL(3, 2, EXISTS(4) "," GONE(4))
+				GOT(3, 2, "r5", "OK") GOT_CODE(3, 1, "r4", "OK", "APPENDUID 7 4")
+					LAST_BOX("INBOX", 7, 5),
+			RULING_HOLDS},
+		{"another session was told that it vanished before its own was acknowledged",
+			TWO SAY(3, 1, "r4", "APPEND INBOX {99}") CONTENT(3, 1, "r4", "m4") SAY(
+				3, 2, "r4", "NOOP") TELL(3, 2, EXISTS(4) "," VANISH("4"))
+				GOT(3, 2, "r4", "OK") GOT_CODE(3, 1, "r4", "OK", "APPENDUID 7 4")
+					LAST_BOX("INBOX", 7, 5),
+			RULING_HOLDS},
+	};
+
+	CHECK_TABLE("I11", rows);
+}
+
 #define AWAY CLOSED(2, 1, "client")
 #define BACK(t, list)                                    \
 	LOGIN(5, "a.1")                                  \
@@ -268,4 +289,5 @@ static void coming_back_tells_all_that_changed(void)
 CHECK_MAIN(CHECK_CASE(a_noop_shows_what_others_did),
 	CHECK_CASE(close_expunges_and_nothing_else_does),
 	CHECK_CASE(a_fresh_session_sees_what_was_acknowledged),
+	CHECK_CASE(what_was_added_may_be_gone_before_that_is_acknowledged),
 	CHECK_CASE(coming_back_tells_all_that_changed))
