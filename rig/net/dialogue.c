@@ -163,44 +163,6 @@ void dialogue_set_protocol(struct dialogue *d, enum dialogue_protocol protocol, 
 		d->ops->begin(d, ns);
 }
 
-static bool begins(const struct buf *bytes, const char *prefix)
-{
-	struct line line = {buf_text(bytes), bytes->len};
-
-	return line_begins(line, prefix);
-}
-
-static bool begins_one_of(const struct buf *bytes, const char *const *prefixes)
-{
-	for (; *prefixes; prefixes++)
-		if (begins(bytes, *prefixes))
-			return true;
-	return false;
-}
-
-/* A server speaks first in all four protocols; UNKNOWN while its first bytes are too few. */
-static enum dialogue_protocol find_out(const struct dialogue *d)
-{
-	static const char *const smtp_codes[] = {
-		"220 ", "220-", "421 ", "554 ", "250 ", "250-", NULL};
-	static const char *const imap_greetings[] = {"* OK", "* PREAUTH", "* BYE", NULL};
-	static const char *const smtp_verbs[] = {"EHLO ", "HELO ", "MAIL FROM:", "RCPT TO:", NULL};
-	const struct buf *client = &d->first[FLOW_CLIENT], *server = &d->first[FLOW_SERVER];
-
-	if (client->len >= 2 && client->data[0] == 0x16 && client->data[1] == 0x03)
-		return DIALOGUE_PROTOCOL_TLS;
-	if (begins(client, "LHLO "))
-		return DIALOGUE_PROTOCOL_LMTP;
-	if (begins_one_of(server, smtp_codes) || begins_one_of(client, smtp_verbs))
-		return DIALOGUE_PROTOCOL_SMTP;
-	if (begins_one_of(server, imap_greetings))
-		return DIALOGUE_PROTOCOL_IMAP;
-	if (begins(server, "+OK"))
-		return DIALOGUE_PROTOCOL_POP3;
-	return server->len >= 10 || client->len >= 10 ? DIALOGUE_PROTOCOL_NONE
-						      : DIALOGUE_PROTOCOL_UNKNOWN;
-}
-
 void dialogue_opaque(struct dialogue *d, int64_t ns)
 {
 	struct dialogue_event event = {.kind = DIALOGUE_TLS, .ns = ns, .from = FLOW_CLIENT};
@@ -312,7 +274,7 @@ static void look_at_first(
 	enum dialogue_protocol protocol;
 
 	buf_add(&d->first[from], bytes, len);
-	protocol = find_out(d);
+	protocol = dialogue_find_out(d);
 	if (protocol == DIALOGUE_PROTOCOL_UNKNOWN)
 		return;
 	d->found_out = true;
@@ -344,10 +306,7 @@ static void on_open(void *arg, struct flow *flow, int64_t ns)
 	d->hop = port ? port->hop : NULL;
 	endpoint_text(&flow->side[FLOW_CLIENT], d->client);
 	endpoint_text(&flow->side[FLOW_SERVER], d->server);
-	d->next = set->open;
-	if (d->next)
-		d->next->prev = d;
-	set->open = d;
+	dialogue_enlist(d, &set->open);
 	flow->user = d;
 	d->protocol = port		? port->protocol
 		      : set->only_ports ? DIALOGUE_PROTOCOL_NONE
@@ -380,7 +339,7 @@ static void on_data(void *arg, struct flow *flow, enum flow_side from, const uin
 {
 	struct dialogue *d = flow->user;
 
-	(void)arg;
+	dialogue_tls_expire(arg, ns);
 	if (d->tls)
 		dialogue_tls_data(d, from, bytes, len, ns);
 	else
@@ -407,15 +366,45 @@ static void on_gap(void *arg, struct flow *flow, enum flow_side from, uint64_t b
 	feed_held(d);
 }
 
+void dialogue_client_ended(struct dialogue *d, int64_t ns)
+{
+	if (!d->client_ended)
+		d->client_ended_ns = ns;
+	d->client_ended = true;
+}
+
 static void on_fin(void *arg, struct flow *flow, enum flow_side from, int64_t ns)
 {
 	struct dialogue *d = flow->user;
 
 	(void)arg;
-	if (from != FLOW_CLIENT || d->client_ended)
+	if (from != FLOW_CLIENT)
 		return;
-	d->client_ended = true;
-	d->client_ended_ns = ns;
+	if (d->tls) /* behind what waits for its secrets */
+		tls_end(d->tls, from, ns);
+	else
+		dialogue_client_ended(d, ns);
+}
+
+static void unlist(struct dialogue *d)
+{
+	struct dialogue_list *list = d->list;
+
+	*(d->prev ? &d->prev->next : &list->oldest) = d->next;
+	*(d->next ? &d->next->prev : &list->newest) = d->prev;
+	list->count--;
+}
+
+void dialogue_enlist(struct dialogue *d, struct dialogue_list *list)
+{
+	if (d->list)
+		unlist(d);
+	d->list = list;
+	d->next = NULL;
+	d->prev = list->newest;
+	*(d->prev ? &d->prev->next : &list->oldest) = d;
+	list->newest = d;
+	list->count++;
 }
 
 static void dialogue_free(struct dialogue *d)
@@ -424,24 +413,17 @@ static void dialogue_free(struct dialogue *d)
 	tls_free(d->tls);
 	while (d->oldest)
 		pending_remove(d, d->oldest);
-	if (d->prev)
-		d->prev->next = d->next;
-	else
-		d->set->open = d->next;
-	if (d->next)
-		d->next->prev = d->prev;
+	unlist(d);
 	free(d);
 }
 
-static void on_close(void *arg, struct flow *flow, enum flow_end end, int64_t ns)
+void dialogue_end(struct dialogue *d, enum flow_end end, int64_t ns)
 {
-	struct dialogue *d = flow->user;
 	struct dialogue_event event = {.kind = DIALOGUE_CLOSED,
 		.ns = ns,
 		.end = end,
 		.unknown = d->tls && tls_is_hiding(d->tls)};
 
-	(void)arg;
 	if (end == FLOW_REFUSED) {
 		event.kind = DIALOGUE_REFUSED;
 		dialogue_tell(d, &event);
@@ -451,7 +433,23 @@ static void on_close(void *arg, struct flow *flow, enum flow_end end, int64_t ns
 		d->ops->close(d, ns);
 	dialogue_tell(d, &event);
 	dialogue_free(d);
+}
+
+static void on_close(void *arg, struct flow *flow, enum flow_end end, int64_t ns)
+{
+	struct dialogue *d = flow->user;
+
 	flow->user = NULL;
+	dialogue_tls_expire(arg, ns);
+	if (d->tls)
+		dialogue_tls_end(d, end, ns);
+	else
+		dialogue_end(d, end, ns);
+}
+
+static void on_finish(void *arg)
+{
+	dialogue_tls_expire(arg, INT64_MAX);
 }
 
 static bool is_server(void *arg, const struct endpoint *endpoint)
@@ -466,14 +464,17 @@ const struct reassembly_ops dialogue_reassembly_ops = {
 	.fin = on_fin,
 	.close = on_close,
 	.is_server = is_server,
+	.finish = on_finish,
 };
 
 void dialogue_set_free(struct dialogue_set *set)
 {
 	if (!set)
 		return;
-	while (set->open)
-		dialogue_free(set->open);
+	while (set->open.oldest)
+		dialogue_free(set->open.oldest);
+	while (set->late.oldest)
+		dialogue_free(set->late.oldest);
 	tls_keys_free(set->no_keys);
 	free(set);
 }

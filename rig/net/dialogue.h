@@ -29,7 +29,10 @@
 #define DIALOGUE_ADDRESS_MAX	512  /* of a mail address */
 #define DIALOGUE_TOKEN_MAX	64   /* of the token's header value */
 #define DIALOGUE_HELD_MAX	(256u << 10) /* sent before the reply that says what it is */
-#define DIALOGUE_TOKEN_HEADER	"X-Mailrig-Token"
+#define DIALOGUE_LATE_NS \
+	INT64_C(2000000000)	   /* so long after its end a connection's secrets are waited for */
+#define DIALOGUE_LATE_MAX     1024 /* connections that wait so; the oldest give way */
+#define DIALOGUE_TOKEN_HEADER "X-Mailrig-Token"
 
 enum dialogue_protocol {
 	DIALOGUE_PROTOCOL_UNKNOWN, /* to be found out from the first bytes; at the end: no mail */
@@ -154,6 +157,8 @@ void dialogue_set_free(struct dialogue_set *set); /* after reassembly_finish() *
 struct tls_keys;
 void dialogue_set_keys(struct dialogue_set *set, struct tls_keys *keys);
 void dialogue_set_retry(struct dialogue_set *set); /* more secrets are known now */
+/* Connections that are over, and are not told yet because their secrets may still come. */
+size_t dialogue_set_late(const struct dialogue_set *set);
 
 /* The callbacks that feed a dialogue_set (the `arg`) from a reassembly. */
 extern const struct reassembly_ops dialogue_reassembly_ops;

@@ -21,7 +21,7 @@ size_t dialogue_owed(const struct dialogue_set *set, struct owed *out, size_t ma
 {
 	size_t count = 0;
 
-	for (const struct dialogue *d = set->open; d; d = d->next)
+	for (const struct dialogue *d = set->open.oldest; d; d = d->next)
 		for (const struct pending *p = d->ops ? d->oldest : NULL; p; p = p->next) {
 			if (!p->owed_ns || p->unsure)
 				continue;

@@ -56,20 +56,27 @@ struct pending {
 
 struct protocol_ops;
 
+struct dialogue_list {
+	struct dialogue *oldest, *newest;
+	size_t count;
+};
+
 struct dialogue_set {
 	const struct dialogue_port *ports;
 	size_t port_count;
 	bool only_ports;
 	dialogue_fn fn;
 	void *arg;
-	struct dialogue *open;
-	struct tls_keys *keys;	  /* the caller's, or `no_keys` */
-	struct tls_keys *no_keys; /* its own, empty */
+	struct dialogue_list open;
+	struct dialogue_list late; /* over, and their secrets may still come */
+	struct tls_keys *keys;	   /* the caller's, or `no_keys` */
+	struct tls_keys *no_keys;  /* its own, empty */
 };
 
 struct dialogue {
 	struct dialogue_set *set;
-	struct dialogue *prev, *next; /* of the set's open ones */
+	struct dialogue_list *list; /* of the set, that it is in */
+	struct dialogue *prev, *next;
 	uint64_t conn;
 	enum dialogue_protocol protocol;
 	const struct protocol_ops *ops; /* NULL: opaque or no mail */
@@ -84,6 +91,8 @@ struct dialogue {
 	struct buf held;
 	int64_t held_ns;
 	int64_t opened_ns;
+	enum flow_end end; /* of one that is late */
+	int64_t end_ns;
 	bool client_ended; /* FIN from it: nobody may read what the server says after this */
 	int64_t client_ended_ns;
 	struct pending *oldest, *newest;
@@ -131,6 +140,14 @@ void dialogue_set_protocol(struct dialogue *d, enum dialogue_protocol protocol, 
 void dialogue_bytes(
 	struct dialogue *d, enum flow_side from, const uint8_t *bytes, size_t len, int64_t ns);
 
+void dialogue_client_ended(struct dialogue *d, int64_t ns);
+void dialogue_enlist(struct dialogue *d, struct dialogue_list *list); /* from none, or another */
+void dialogue_end(
+	struct dialogue *d, enum flow_end end, int64_t ns); /* tell that it is over, and free it */
+
+/* From what is in `first`; UNKNOWN while that is too little. */
+enum dialogue_protocol dialogue_find_out(const struct dialogue *d);
+
 /* ---- dialogue_tls.c ---- */
 
 /* From now on it is TLS: opaque, but for what can be opened. The protocol begins anew then. */
@@ -138,3 +155,6 @@ void dialogue_tls(struct dialogue *d, int64_t ns);
 void dialogue_tls_data(
 	struct dialogue *d, enum flow_side from, const uint8_t *bytes, size_t len, int64_t ns);
 void dialogue_tls_gap(struct dialogue *d, int64_t ns);
+/* It is over: its end is told once its secrets are known, or it waited for long enough. */
+void dialogue_tls_end(struct dialogue *d, enum flow_end end, int64_t ns);
+void dialogue_tls_expire(struct dialogue_set *set, int64_t ns); /* INT64_MAX: all that wait */

@@ -22,6 +22,10 @@ static void on_content(void *arg, enum flow_side from, const uint8_t *bytes, siz
 {
 	struct dialogue *d = arg;
 
+	if (!len) {
+		dialogue_client_ended(d, ns);
+		return;
+	}
 	if (d->tls_begins)
 		begin(d, ns);
 	dialogue_bytes(d, from, bytes, len, ns);
@@ -72,13 +76,54 @@ void dialogue_tls_gap(struct dialogue *d, int64_t ns)
 	look_for_loss(d, ns);
 }
 
-void dialogue_set_retry(struct dialogue_set *set)
+static void retry(struct dialogue_list *list)
 {
-	for (struct dialogue *d = set->open, *next; d; d = next) {
+	for (struct dialogue *d = list->oldest, *next; d; d = next) {
 		next = d->next;
 		if (!d->tls)
 			continue;
 		tls_retry(d->tls);
 		look_for_loss(d, d->held_ns);
+		if (list == &d->set->late && !tls_is_waiting(d->tls))
+			dialogue_end(d, d->end, d->end_ns);
 	}
+}
+
+void dialogue_set_retry(struct dialogue_set *set)
+{
+	retry(&set->open);
+	retry(&set->late);
+}
+
+size_t dialogue_set_late(const struct dialogue_set *set)
+{
+	return set->late.count;
+}
+
+/* ---- the end of a connection whose secrets have not come yet ---- */
+
+static void give_up(struct dialogue *d)
+{
+	tls_lose(d->tls);
+	look_for_loss(d, d->end_ns);
+	dialogue_end(d, d->end, d->end_ns);
+}
+
+void dialogue_tls_end(struct dialogue *d, enum flow_end end, int64_t ns)
+{
+	if (!tls_is_waiting(d->tls)) {
+		dialogue_end(d, end, ns);
+		return;
+	}
+	d->end = end;
+	d->end_ns = ns;
+	dialogue_enlist(d, &d->set->late);
+	if (d->set->late.count > DIALOGUE_LATE_MAX)
+		give_up(d->set->late.oldest);
+}
+
+void dialogue_tls_expire(struct dialogue_set *set, int64_t ns)
+{
+	while (set->late.oldest && set->late.oldest->end_ns < ns - DIALOGUE_LATE_NS)
+		give_up(set->late.oldest);
 }

@@ -83,6 +83,8 @@ void reassembly_finish(struct reassembly *r)
 			stream_flush(r, conn);
 			end(r, conn, how_left(conn));
 		}
+	if (r->ops.finish)
+		r->ops.finish(r->arg);
 }
 
 static void make_room(struct reassembly *r)

@@ -62,6 +62,8 @@ struct reassembly_ops {
 	void (*close)(void *arg, struct flow *flow, enum flow_end end, int64_t ns);
 	/* Whether a service is known at this port: tells client from server where the SYN is missing. */
 	bool (*is_server)(void *arg, const struct endpoint *endpoint);
+	void (*finish)(
+		void *arg); /* after the last `close` of reassembly_finish(); NULL: nothing */
 };
 
 struct reassembly;

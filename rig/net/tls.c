@@ -64,6 +64,13 @@ struct tls *tls_new(struct tls_keys *keys, tls_fn fn, void *arg)
 	return tls;
 }
 
+/* No bytes: the side's end. */
+static void tell_end(struct tls *tls, const struct chunk *chunk)
+{
+	if (!chunk->len)
+		tls->fn(tls->arg, chunk->from, NULL, 0, chunk->ns);
+}
+
 static struct chunk *take_chunk(struct tls *tls)
 {
 	struct chunk *chunk = tls->oldest;
@@ -78,12 +85,15 @@ static struct chunk *take_chunk(struct tls *tls)
 	return chunk;
 }
 
-static void drop_all(struct tls *tls)
+static void drop_all(struct tls *tls, bool tells)
 {
 	struct chunk *chunk;
 
-	while ((chunk = take_chunk(tls)))
+	while ((chunk = take_chunk(tls))) {
+		if (tells)
+			tell_end(tls, chunk);
 		free(chunk);
+	}
 	for (int i = 0; i < 2; i++) {
 		buf_free(&tls->sides[i].in);
 		buf_free(&tls->sides[i].handshake);
@@ -95,7 +105,7 @@ void tls_free(struct tls *tls)
 {
 	if (!tls)
 		return;
-	drop_all(tls);
+	drop_all(tls, false);
 	free(tls);
 }
 
@@ -105,12 +115,17 @@ void tls_lose(struct tls *tls)
 	tls->lost = true;
 	tls->waits = false;
 	tls->hiding |= tls->hello[FLOW_SERVER];
-	drop_all(tls);
+	drop_all(tls, true);
 }
 
 bool tls_is_lost(const struct tls *tls)
 {
 	return tls->lost;
+}
+
+bool tls_is_waiting(const struct tls *tls)
+{
+	return tls->waits;
 }
 
 bool tls_is_hiding(const struct tls *tls)
@@ -355,7 +370,8 @@ static void keep(struct tls *tls, enum flow_side from, const uint8_t *bytes, siz
 	chunk->from = from;
 	chunk->ns = ns;
 	chunk->len = len;
-	memcpy(chunk->bytes, bytes, len);
+	if (len)
+		memcpy(chunk->bytes, bytes, len);
 	*tls->newest = chunk;
 	tls->newest = &chunk->next;
 	tls->waiting += len;
@@ -373,6 +389,14 @@ void tls_feed(struct tls *tls, enum flow_side from, const uint8_t *bytes, size_t
 	take(tls, from, ns);
 }
 
+void tls_end(struct tls *tls, enum flow_side from, int64_t ns)
+{
+	if (tls->waits)
+		keep(tls, from, NULL, 0, ns);
+	else
+		tls->fn(tls->arg, from, NULL, 0, ns);
+}
+
 void tls_retry(struct tls *tls)
 {
 	struct chunk *chunk;
@@ -381,6 +405,7 @@ void tls_retry(struct tls *tls)
 		return;
 	take(tls, tls->missing, tls->missing_ns);
 	while (!tls->waits && !tls->lost && (chunk = take_chunk(tls))) {
+		tell_end(tls, chunk);
 		buf_add(&tls->sides[chunk->from].in, chunk->bytes, chunk->len);
 		take(tls, chunk->from, chunk->ns);
 		free(chunk);

@@ -17,7 +17,7 @@
 
 struct tls;
 
-/* The content of one record; `ns` is when its last byte came. It must not call back in. */
+/* The content of one record, or its side's end (`len` 0); `ns` is when its last byte came. It must not call back in. */
 typedef void (*tls_fn)(
 	void *arg, enum flow_side from, const uint8_t *bytes, size_t len, int64_t ns);
 
@@ -25,11 +25,14 @@ struct tls *tls_new(struct tls_keys *keys, tls_fn fn, void *arg); /* keys: borro
 void tls_free(struct tls *tls);					  /* NULL is fine */
 
 void tls_feed(struct tls *tls, enum flow_side from, const uint8_t *bytes, size_t len, int64_t ns);
-void tls_retry(struct tls *tls); /* new secrets are known */
-void tls_lose(struct tls *tls);	 /* a gap */
+void tls_end(struct tls *tls, enum flow_side from, int64_t ns); /* FIN; also once it is lost */
+void tls_retry(struct tls *tls);				/* new secrets are known */
+void tls_lose(struct tls *tls);					/* a gap */
 
 /* Nothing more can be told. */
 bool tls_is_lost(const struct tls *tls);
+
+bool tls_is_waiting(const struct tls *tls); /* for a secret that may still come */
 
 /* Content went by that was not told: the handshake was over, and it is lost or still waits. */
 bool tls_is_hiding(const struct tls *tls);

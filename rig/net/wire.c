@@ -48,8 +48,9 @@ struct wire {
 	struct tls_keys *keys;
 
 	pthread_mutex_t flush_lock;
-	pthread_cond_t flushed;
+	pthread_cond_t flushed; /* or a secret was taken */
 	unsigned int flush_done;
+	uint64_t secrets;
 };
 
 /* ---- the drain ---- */
@@ -198,6 +199,10 @@ static void take_keys(struct wire *wire, const char *line, size_t len)
 	pthread_mutex_unlock(&wire->lock);
 	if (wire->file && text)
 		pcapng_keys(wire->file, text, strlen(text));
+	pthread_mutex_lock(&wire->flush_lock);
+	wire->secrets += text != NULL;
+	pthread_cond_broadcast(&wire->flushed);
+	pthread_mutex_unlock(&wire->flush_lock);
 }
 
 static void on_record(struct wire *wire, const struct record *record)
@@ -366,8 +371,34 @@ int wire_close(struct wire *wire, struct err *err)
 	return rc;
 }
 
+static bool waits_for_secrets(struct wire *wire)
+{
+	bool waits;
+
+	pthread_mutex_lock(&wire->lock);
+	waits = dialogue_set_late(wire->dialogues);
+	pthread_mutex_unlock(&wire->lock);
+	return waits;
+}
+
+/* A store that tells its secrets tells the last ones soon. One that never told any is not waited for. */
+static void await_secrets(struct wire *wire, int64_t deadline_ns)
+{
+	uint64_t seen = 0;
+	int rc = 0;
+
+	do {
+		pthread_mutex_lock(&wire->flush_lock);
+		while (seen && wire->secrets == seen && !rc)
+			rc = cond_wait(&wire->flushed, &wire->flush_lock, deadline_ns);
+		seen = wire->secrets;
+		pthread_mutex_unlock(&wire->flush_lock);
+	} while (seen && !rc && waits_for_secrets(wire));
+}
+
 int wire_flush(struct wire *wire, int64_t deadline_ns)
 {
+	int64_t secrets_ns = deadline_in_ms(WIRE_SECRETS_MS);
 	unsigned int mine = atomic_fetch_add(&wire->flush_wanted, 1) + 1;
 	int rc = 0;
 
@@ -378,6 +409,8 @@ int wire_flush(struct wire *wire, int64_t deadline_ns)
 	if ((int)(wire->flush_done - mine) >= 0)
 		rc = 0;
 	pthread_mutex_unlock(&wire->flush_lock);
+	if (!rc)
+		await_secrets(wire, secrets_ns < deadline_ns ? secrets_ns : deadline_ns);
 	return rc;
 }
 

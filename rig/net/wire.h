@@ -26,9 +26,10 @@
 
 #include <netinet/in.h>
 
-#define WIRE_QUEUE_MAX (64u << 20) /* bytes of frames in memory; address space, touched as needed */
-#define WIRE_PIPE_SIZE (1 << 20)
-#define WIRE_MARK_MAX  256
+#define WIRE_QUEUE_MAX	(64u << 20) /* bytes of frames in memory; address space, touched as needed */
+#define WIRE_PIPE_SIZE	(1 << 20)
+#define WIRE_MARK_MAX	256
+#define WIRE_SECRETS_MS 300
 
 /* A name for an IPv4 address in the capture file. */
 struct wire_name {
@@ -59,7 +60,8 @@ int wire_open(struct wire **ret, const struct wire_config *config, struct err *e
 /* An I/O error of the capture file shows here (and only here). NULL is no error. */
 int wire_close(struct wire *wire, struct err *err);
 
-/* Wait until all that was in the pipe when this was called has been told: 0 or -ETIMEDOUT. */
+/* Wait until all that was in the pipe when this was called has been told: 0 or -ETIMEDOUT. Where the store tells its
+ * TLS secrets, those of connections that are over are waited for too, for WIRE_SECRETS_MS. */
 int wire_flush(struct wire *wire, int64_t deadline_ns);
 
 /* A comment packet in the capture file, now: a fault, a heal, a verdict. */

@@ -2,6 +2,7 @@
  * Dialogues inside TLS: with the session's secrets they are the same as in the clear, however the bytes were cut
  * and whenever the secrets came; without them they are opaque, and nothing is guessed.
  */
+#include "base/clock.h"
 #include "net/pcapng_secrets.h"
 #include "net/tls_keys.h"
 #include "tests/check/check.h"
@@ -38,7 +39,7 @@ static const struct tls_way ways[] = {
 };
 
 /* When the secrets are told. */
-enum when { AT_ONCE, LATE, LINE_BY_LINE, NEVER, NEVER_ALL };
+enum when { AT_ONCE, LATE, LINE_BY_LINE, AFTER_THE_END, NEVER, NEVER_ALL };
 
 struct telling {
 	struct buf out;
@@ -55,7 +56,8 @@ static void tell_line(struct telling *t, const struct buf *keys, size_t *told)
 	dialogue_set_retry(t->set);
 }
 
-/* One key line a frame, later than the records that need it; all of them before the connection is closed. */
+/* One key line a frame, later than the records that need it; all of them before the connection is closed, or all
+ * afterwards. */
 static void feed(const struct gen *gen, struct telling *t, enum when when, const struct buf *keys)
 {
 	struct decoder *decoder = decoder_new(gen->link_type);
@@ -76,7 +78,14 @@ static void feed(const struct gen *gen, struct telling *t, enum when when, const
 		while (when <= LINE_BY_LINE && i + 1 + CLOSING == gen->count && told < keys->len)
 			tell_line(t, keys, &told);
 	}
+	if (when == AFTER_THE_END) {
+		CHECK_INT(dialogue_set_late(t->set), 1);
+		while (told < keys->len)
+			tell_line(t, keys, &told);
+		CHECK_INT(dialogue_set_late(t->set), 0);
+	}
 	reassembly_finish(reassembly);
+	CHECK_INT(dialogue_set_late(t->set), 0);
 	reassembly_free(reassembly);
 	decoder_free(decoder);
 }
@@ -145,7 +154,7 @@ static void compare(const struct tls_way *way, enum mail_protocol protocol, uint
 	send_cut(&wrapped, &cut, tls_port, 1 + seed * seed * 7, &rng);
 	want = told(&plain, NEVER, &keys);
 	expected = after(want, mark);
-	for (enum when when = AT_ONCE; when <= LINE_BY_LINE; when++) {
+	for (enum when when = AT_ONCE; when <= AFTER_THE_END; when++) {
 		auto_free char *whole = told(&sealed, when, &keys);
 		auto_free char *pieces = told(&cut, when, &keys);
 
@@ -206,6 +215,74 @@ static void without_them_it_is_opaque_and_says_that_it_hides(void)
 	CHECK_STR(strstr(none, "1 tls\n"), "1 tls\n1 closed fin unknown\n");
 	CHECK_STR(strstr(unknown_suite, "1 tls\n"), "1 tls\n1 closed fin unknown\n");
 	CHECK_STR(strstr(of_another, "1 tls\n"), "1 tls\n1 closed fin unknown\n");
+}
+
+/* A connection in TLS by port `number`, from `ns` on, that is over and whose secrets nobody told. */
+static void add_secretive(struct gen *gen, unsigned int number, int64_t ns)
+{
+	struct rng rng = rng_stream(3, "talk");
+	struct talk talk = talk_make(&rng, MAIL_SMTP), wrapped;
+	struct gen_conn conn = gen_conn(number, 25, false);
+	auto_buf struct buf keys = {0};
+
+	tls_wrap(&talk, &ways[4], &wrapped, &keys);
+	gen->ns = ns;
+	gen_open(gen, &conn);
+	for (size_t i = 0; i < wrapped.count; i++)
+		gen_send(gen, &conn, wrapped.turns[i].from, wrapped.turns[i].bytes.data,
+			wrapped.turns[i].bytes.len);
+	gen_close(gen, &conn);
+	talk_free(&talk);
+	talk_free(&wrapped);
+}
+
+static size_t waiting_of(const struct gen *gen, struct buf *out)
+{
+	struct tls_keys *keys = tls_keys_new(false);
+	struct dialogue_set *set =
+		dialogue_set_new(ports, ARRAY_SIZE(ports), false, tell_event, out);
+	struct decoder *decoder = decoder_new(gen->link_type);
+	struct reassembly *reassembly = reassembly_new(&dialogue_reassembly_ops, set);
+	struct segment segment;
+	size_t late;
+
+	dialogue_set_keys(set, keys);
+	for (size_t i = 0; i < gen->count; i++)
+		if (decoder_frame(decoder, (const uint8_t *)gen->frames[i].bytes.data,
+			    gen->frames[i].captured, gen->frames[i].bytes.len, &segment))
+			reassembly_segment(reassembly, &segment, gen->frames[i].ns);
+	late = dialogue_set_late(set);
+	dialogue_set_free(set); /* what still waits is told to nobody */
+	reassembly_free(reassembly);
+	decoder_free(decoder);
+	tls_keys_free(keys);
+	return late;
+}
+
+static void secrets_are_waited_for_so_long_and_by_so_many(void)
+{
+	auto_buf struct buf after_a_while = {0};
+	auto_buf struct buf of_many = {0};
+	struct gen gen;
+
+	gen_init(&gen, DLT_EN10MB);
+	gen.step_ns = 1000;
+	add_secretive(&gen, 1, 0);
+	add_secretive(&gen, 2, DIALOGUE_LATE_NS / 2);
+	add_secretive(&gen, 3, DIALOGUE_LATE_NS + NS_PER_SEC / 10);
+	CHECK_INT(waiting_of(&gen, &after_a_while), 2);
+	CHECK_HAS(buf_text(&after_a_while), "\n1 closed fin unknown\n");
+	CHECK(!strstr(buf_text(&after_a_while), "\n2 closed"));
+	gen_free(&gen);
+
+	gen_init(&gen, DLT_EN10MB);
+	gen.step_ns = 1;
+	for (unsigned int i = 0; i < DIALOGUE_LATE_MAX + 3; i++)
+		add_secretive(&gen, 1 + i, gen.ns);
+	CHECK_INT(waiting_of(&gen, &of_many), DIALOGUE_LATE_MAX);
+	CHECK_HAS(buf_text(&of_many), "\n3 closed fin unknown\n");
+	CHECK(!strstr(buf_text(&of_many), "\n4 closed"));
+	gen_free(&gen);
 }
 
 /* STARTTLS, and then nothing, or only a ClientHello: there is nothing to hide. */
@@ -403,6 +480,7 @@ static void secrets_of_a_file_are_found_in_passing(void)
 
 CHECK_MAIN(CHECK_CASE(with_the_secrets_it_is_as_in_the_clear),
 	CHECK_CASE(without_them_it_is_opaque_and_says_that_it_hides),
+	CHECK_CASE(secrets_are_waited_for_so_long_and_by_so_many),
 	CHECK_CASE(a_handshake_that_stalls_hides_nothing),
 	CHECK_CASE(a_gap_inside_it_ends_what_is_known),
 	CHECK_CASE(damaged_records_are_never_taken_for_content),

@@ -372,6 +372,7 @@ static void a_delivery_in_tls(struct gen *gen, const struct tls_way *way, struct
 	for (size_t i = 0; i < sealed.count; i++)
 		gen_send(gen, &conn, sealed.turns[i].from, sealed.turns[i].bytes.data,
 			sealed.turns[i].bytes.len);
+	gen_close(gen, &conn);
 	talk_free(&sealed);
 }
 
@@ -398,10 +399,12 @@ static void tells_what_tls_carries_once_the_secrets_come(void)
 		before = told(f);
 		CHECK_HAS(before, "1 tls\n");
 		CHECK(!strstr(before, "attempt"));
+		CHECK(!strstr(before, "closed")); /* it is over, and not told before what it held */
 		tell_keys(f, &keys);
 		CHECK_INT(wire_flush(f->wire, deadline_in_ms(WAIT_MS)), 0);
 		after = told(f);
 		CHECK_HAS(after, "attempt t1 <a@x> to <b@y> 2yz");
+		CHECK_HAS(after, "1 closed fin\n");
 		gen_free(&gen);
 		tear_down(f);
 	}
