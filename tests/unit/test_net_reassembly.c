@@ -13,6 +13,7 @@ struct tape {
 	struct buf text;
 	struct reassembly_stats most;
 	size_t opened, closed;
+	int finished;
 };
 
 static void on_open(void *arg, struct flow *flow, int64_t ns)
@@ -74,7 +75,15 @@ static bool is_server(void *arg, const struct endpoint *endpoint)
 	return endpoint->port == 25;
 }
 
-static const struct reassembly_ops ops = {on_open, on_data, on_gap, on_fin, on_close, is_server};
+static void on_finish(void *arg)
+{
+	struct tape *tape = arg;
+
+	tape->finished++;
+}
+
+static const struct reassembly_ops ops = {
+	on_open, on_data, on_gap, on_fin, on_close, is_server, on_finish};
 
 static struct tape *tape_new(void)
 {
@@ -106,6 +115,7 @@ static void play(struct tape *tape)
 	}
 	reassembly_finish(reassembly);
 	CHECK_INT(reassembly_stats(reassembly).held_bytes, 0);
+	CHECK_INT(tape->finished, 1);
 	reassembly_free(reassembly);
 	decoder_free(decoder);
 }
