@@ -89,7 +89,7 @@ static bool is_server(void *arg, const struct endpoint *endpoint)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct reassembly_ops ops = {
-		on_open, on_data, on_gap, on_fin, on_close, is_server};
+		on_open, on_data, on_gap, on_fin, on_close, is_server, NULL};
 	struct reassembly *r = reassembly_new(&ops, NULL);
 	uint8_t payload[512];
 	int64_t ns = 1;
