@@ -1,7 +1,7 @@
 #include "config.h"
 
-#include "common.h"
-
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static const char *from_env(const char *name, const char *otherwise)
@@ -13,10 +13,10 @@ static const char *from_env(const char *name, const char *otherwise)
 
 const char *config_path(const char *name)
 {
-	struct bytes path = {0};
+	static _Thread_local char path[PATH_MAX];
 
-	bytes_addf(&path, "%s/%s", from_env("REFSTORE_DIR", "/var/lib/refstore"), name);
-	return path.data;
+	snprintf(path, sizeof(path), "%s/%s", from_env("REFSTORE_DIR", "/var/lib/refstore"), name);
+	return path;
 }
 
 const char *config_mail_dir(void)

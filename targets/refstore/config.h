@@ -1,7 +1,7 @@
 /* Where things are: from the environment, so that a test can run a whole store in a folder. */
 #pragma once
 
-/* A path below REFSTORE_DIR (/var/lib/refstore); owned by the callee, for ever. */
+/* A path below REFSTORE_DIR (/var/lib/refstore); good until the thread asks for the next. */
 const char *config_path(const char *name);
 const char *config_mail_dir(void);   /* REFSTORE_MAIL, /srv/mail/refstore: database and log */
 const char *config_address(void);    /* REFSTORE_ADDRESS, 0.0.0.0 */

@@ -79,6 +79,7 @@ static const char *socket_of(const char *verb)
 int main(int argc, char **argv)
 {
 	struct bytes line = {0};
+	int rc;
 
 	if (argc < 2 || argc > 4) {
 		fprintf(stderr, "usage: refctl VERB [WORD...]\n");
@@ -91,7 +92,8 @@ int main(int argc, char **argv)
 	}
 	for (int i = 2; i < argc; i++)
 		bytes_addf(&line, " %s", argv[i]);
-	if (!strcmp(argv[1], "set") && argc == 4)
-		return set(argv[2], argv[3], line.data);
-	return ask(socket_of(argv[1]), line.data);
+	rc = !strcmp(argv[1], "set") && argc == 4 ? set(argv[2], argv[3], line.data)
+						  : ask(socket_of(argv[1]), line.data);
+	bytes_free(&line);
+	return rc;
 }
