@@ -145,6 +145,8 @@ enum bed_event {
 	BED_WIRE,  /* {"moment","conn","session","service","cell_ns"} a moment of a server, seen on
 		      the wire */
 	BED_WAITED, /* {"hop","verb","waited_s","answered","cell_ns"} the store's own client waited long */
+	BED_UNHEARD, /* {"hop","conn","since_t","cell_ns"} the store's own client never read what it
+			was told since then */
 	BED_ATTEMPT, /* the `attempt` object of history.h plus "cell_ns" */
 };
 typedef void (*bed_event_fn)(void *arg, enum bed_event event, const json_t *json);

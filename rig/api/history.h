@@ -28,6 +28,8 @@
  *		 5yz without dot_t is a refused RCPT. protocol: smtp lmtp (inner: lmtp if left out). extra:
  *		 replies to this dot that no recipient was left for. text: of the reply; its "queued as ID"
  *		 names the entry of the queue
+ *	unheard	 {hop, conn, since_t}	from the wire: what the store's own client was told after since_t it never
+ *		 read, so those attempts have no reply: it reset the connection, as a host does then
  *	waited	 {hop, verb, waited_s, answered}	from the wire: a wait of the store's own client for a
  *		 reply, of a second or more, that ended with the reply or by its giving up. verb "": the banner
  *	fault	 {step, fault, is[]?, state, count?, text?, agent?, user?, at_t?, ahead_s?, point?, errno?,

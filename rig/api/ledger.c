@@ -1,5 +1,6 @@
 #include "api/ledger.h"
 
+#include "api/ledger_build.h"
 #include "base/buf.h"
 
 #include <math.h>
@@ -109,15 +110,7 @@ static void take_back_replies(struct ledger *ledger, const struct ledger_force *
 		if (attempt->result == RESULT_NOT_SENT || attempt->result == RESULT_UNKNOWN ||
 			!taken_back(cut, attempt->reply_t))
 			continue;
-		if (attempt->rcpt != LEDGER_NONE) {
-			struct ledger_rcpt *rcpt = &ledger->rcpts[attempt->rcpt];
-
-			rcpt->attempts[attempt->hop][attempt->result]--;
-			rcpt->attempts[attempt->hop][RESULT_NONE]++;
-		}
-		attempt->result = RESULT_NONE;
-		attempt->reply_t = NAN;
-		attempt->code = 0;
+		build_unanswer(ledger, attempt);
 		attempt->taken_back = true;
 	}
 }

@@ -22,6 +22,19 @@ uint32_t build_text(struct ledger *ledger, const char *text)
 	return text ? intern_id(&ledger->texts, text, strlen(text)) : 0;
 }
 
+void build_unanswer(struct ledger *ledger, struct ledger_attempt *attempt)
+{
+	if (attempt->rcpt != LEDGER_NONE) {
+		struct ledger_rcpt *rcpt = &ledger->rcpts[attempt->rcpt];
+
+		rcpt->attempts[attempt->hop][attempt->result]--;
+		rcpt->attempts[attempt->hop][RESULT_NONE]++;
+	}
+	attempt->result = RESULT_NONE;
+	attempt->reply_t = NAN;
+	attempt->code = 0;
+}
+
 uint32_t build_key(struct ledger *ledger, const json_t *data, const char *key)
 {
 	return build_text(ledger, json_get_text(data, key, NULL));

@@ -32,6 +32,8 @@ void *build_room(struct ledger *ledger, int which, void *array, size_t count, si
 		&(ledger)->name[(ledger)->count++])
 
 uint32_t build_text(struct ledger *ledger, const char *text); /* NULL is 0 */
+void build_unanswer(
+	struct ledger *ledger, struct ledger_attempt *attempt); /* as if no reply had come */
 uint32_t build_key(struct ledger *ledger, const json_t *data, const char *key);
 uint32_t build_address(struct ledger *ledger, const char *address);	      /* NULL is 0 */
 uint32_t build_mail(struct ledger *ledger, const char *token, uint32_t line); /* or LEDGER_NONE */

@@ -267,6 +267,29 @@ static void add_attempt(struct ledger *ledger, const struct event *event)
 		note_queue_id(ledger, mail, json_get_text(data, "text", NULL));
 }
 
+static bool answered(const struct ledger_attempt *attempt)
+{
+	return attempt->result == RESULT_2YZ || attempt->result == RESULT_4YZ ||
+	       attempt->result == RESULT_5YZ;
+}
+
+static void add_unheard(struct ledger *ledger, const struct event *event)
+{
+	int hop = hop_index(json_get_text(event->data, "hop", ""));
+	double since = json_get_real(event->data, "since_t", NAN);
+	uint32_t conn = build_key(ledger, event->data, "conn");
+
+	if (!conn)
+		conn = (uint32_t)json_get_int(event->data, "conn", 0);
+	for (size_t i = 0; i < ledger->attempt_count; i++) {
+		struct ledger_attempt *attempt = &ledger->attempts[i];
+
+		if (attempt->hop == hop && attempt->conn == conn && answered(attempt) &&
+			attempt->reply_t > since)
+			build_unanswer(ledger, attempt);
+	}
+}
+
 static void hang_copy(struct ledger *ledger, struct ledger_rcpt *rcpt, void *arg)
 {
 	const struct event *event = arg;
@@ -446,6 +469,7 @@ void ledger_add(struct ledger *ledger, const struct event *event)
 		{"begin", add_begin},
 		{"end", add_end},
 		{"attempt", add_attempt},
+		{"unheard", add_unheard},
 		{"copy", add_copy},
 		{"sunk", add_copy},
 		{"queued", add_queued},

@@ -340,6 +340,8 @@ static void on_data(void *arg, struct flow *flow, enum flow_side from, const uin
 	struct dialogue *d = flow->user;
 
 	dialogue_tls_expire(arg, ns);
+	if (from == FLOW_CLIENT)
+		d->client_data_ns = ns;
 	if (d->tls)
 		dialogue_tls_data(d, from, bytes, len, ns);
 	else
@@ -422,6 +424,7 @@ void dialogue_end(struct dialogue *d, enum flow_end end, int64_t ns)
 	struct dialogue_event event = {.kind = DIALOGUE_CLOSED,
 		.ns = ns,
 		.end = end,
+		.unheard_ns = d->client_reset ? d->client_data_ns : 0,
 		.unknown = d->tls && tls_is_hiding(d->tls)};
 
 	if (end == FLOW_REFUSED) {
@@ -440,6 +443,7 @@ static void on_close(void *arg, struct flow *flow, enum flow_end end, int64_t ns
 	struct dialogue *d = flow->user;
 
 	flow->user = NULL;
+	d->client_reset = flow->client_reset;
 	dialogue_tls_expire(arg, ns);
 	if (d->tls)
 		dialogue_tls_end(d, end, ns);

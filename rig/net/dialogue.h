@@ -134,6 +134,10 @@ struct dialogue_event {
 	const struct attempt *attempt;
 	uint64_t bytes; /* of a gap; 0: an unknown number */
 	enum flow_end end;
+	/* With DIALOGUE_CLOSED: the client reset the connection and had said nothing since then. A
+	 * host resets instead of closing where its program never read something (RFC 1122,
+	 * 4.2.2.13). 0: it is not so. */
+	int64_t unheard_ns;
 };
 
 typedef void (*dialogue_fn)(void *arg, const struct dialogue_event *event);

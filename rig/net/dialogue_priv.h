@@ -95,6 +95,8 @@ struct dialogue {
 	int64_t end_ns;
 	bool client_ended; /* FIN from it: nobody may read what the server says after this */
 	int64_t client_ended_ns;
+	int64_t client_data_ns; /* the last it said */
+	bool client_reset;	/* it ended by a reset of its client */
 	struct pending *oldest, *newest;
 	size_t pending_count;
 	struct tls *tls; /* from STARTTLS, or the first byte, on: what comes is its records */

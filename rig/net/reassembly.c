@@ -221,6 +221,7 @@ static void on_reset(struct reassembly *r, struct conn *conn, const struct segme
 			llabs((int64_t)(stream_unwrap(half, seg->seq) - half->next)) <= RST_NEAR) {
 			note_ack(conn, side,
 				seg); /* what it has seen and the capture has not is a gap */
+			conn->flow.client_reset = side == FLOW_CLIENT;
 			end(r, conn, FLOW_RESET);
 		}
 	}

@@ -47,6 +47,7 @@ struct flow {
 	int64_t first_ns;	 /* its first segment */
 	bool midstream;		 /* it was open before the capture began */
 	bool established;	 /* the handshake was answered, or data flowed */
+	bool client_reset;	 /* it ended by a reset of its client */
 	uint32_t overlaps;
 	void *user; /* the callbacks' own */
 };

@@ -153,7 +153,33 @@ static void what_the_sink_refused_is_no_copy(void)
 	history_free(history);
 }
 
-CHECK_MAIN(CHECK_CASE(equal_texts_have_equal_numbers),
+#define TOLD(conn, to, t)                                                    \
+	"{\"t\":" #t ",\"ev\":\"attempt\",\"hop\":\"inner\",\"conn\":" #conn \
+	",\"token\":\"m\",\"to\":\"" to "\",\"result\":\"2yz\",\"code\":250,\"reply_t\":" #t "}\n"
+
+static void what_the_queue_never_read_is_no_reply(void)
+{
+	struct history *history = history_from_lines(
+		TOLD(1, "u1@store", 5) TOLD(1, "u2@store", 8)
+			TOLD(2, "u3@store", 8) "{\"t\":9,\"ev\":\"unheard\",\"hop\":\"inner\","
+					       "\"conn\":1,\"since_t\":6}\n"
+					       "{\"t\":9,\"ev\":\"unheard\",\"hop\":\"outbound\","
+					       "\"conn\":2,\"since_t\":6}\n",
+		NULL);
+	const struct ledger *ledger = history->ledger;
+
+	if (!CHECK_INT(ledger->attempt_count, 3))
+		return;
+	CHECK_INT(ledger->attempts[0].result, RESULT_2YZ); /* something was said after it */
+	CHECK_INT(ledger->attempts[1].result, RESULT_NONE);
+	CHECK_INT(ledger->rcpts[ledger->attempts[1].rcpt].attempts[HOP_INNER][RESULT_NONE], 1);
+	CHECK_INT(ledger->rcpts[ledger->attempts[1].rcpt].attempts[HOP_INNER][RESULT_2YZ], 0);
+	CHECK_INT(ledger->attempts[2].result, RESULT_2YZ); /* another connection */
+	history_free(history);
+}
+
+CHECK_MAIN(CHECK_CASE(what_the_queue_never_read_is_no_reply),
+	CHECK_CASE(equal_texts_have_equal_numbers),
 	CHECK_CASE(a_long_text_is_kept_beside_the_short), CHECK_CASE(keys_find_their_values),
 	CHECK_CASE(one_person_has_one_name), CHECK_CASE(time_in_force_is_counted_once),
 	CHECK_CASE(a_fault_never_healed_is_in_force_to_the_end),

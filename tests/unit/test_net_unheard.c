@@ -8,6 +8,8 @@ static const struct dialogue_port ports[] = {{24, DIALOGUE_PROTOCOL_LMTP, NULL}}
 
 static void on_event(void *arg, const struct dialogue_event *event)
 {
+	if (event->kind == DIALOGUE_CLOSED && event->unheard_ns)
+		buf_addf(arg, "unheard since %lld ms\n", (long long)(event->unheard_ns / 1000000));
 	if (event->attempt)
 		buf_addf(arg, "%s %s\n", event->attempt->to,
 			dialogue_attempt_name(event->attempt->result));
@@ -66,4 +68,37 @@ static void a_reply_behind_the_clients_end_is_none(void)
 	}
 }
 
-CHECK_MAIN(CHECK_CASE(a_reply_behind_the_clients_end_is_none))
+/* It is told and ends by a reset, after QUIT or without another word. */
+static void tell_reset(bool quit, enum gen_side by, struct buf *out)
+{
+	struct gen_conn conn = gen_conn(1, 24, false);
+	struct gen gen;
+
+	gen_init(&gen, DLT_EN10MB);
+	gen.step_ns = 1000000;
+	gen_open(&gen, &conn);
+	gen_text(&gen, &conn, GEN_SERVER, "220 b\r\n");
+	gen_text(&gen, &conn, GEN_CLIENT, "LHLO a\r\n");
+	gen_text(&gen, &conn, GEN_SERVER, "250 b\r\n");
+	if (quit)
+		gen_text(&gen, &conn, GEN_CLIENT, "QUIT\r\n");
+	gen_reset(&gen, &conn, by);
+	tell_capture(&gen, ports, ARRAY_SIZE(ports), on_event, out);
+	gen_free(&gen);
+}
+
+static void a_client_that_resets_never_read_what_came_after_its_last_word(void)
+{
+	auto_buf struct buf told = {0}, quit = {0}, server = {0};
+
+	tell_reset(false, GEN_CLIENT, &told);
+	CHECK_HAS(buf_text(&told), "unheard since ");
+	tell_reset(true, GEN_CLIENT, &quit);
+	CHECK_HAS(buf_text(&quit), "unheard since ");
+	CHECK(strcmp(buf_text(&quit), buf_text(&told)) > 0); /* QUIT was the last word */
+	tell_reset(false, GEN_SERVER, &server);
+	CHECK_STR(buf_text(&server), "");
+}
+
+CHECK_MAIN(CHECK_CASE(a_client_that_resets_never_read_what_came_after_its_last_word),
+	CHECK_CASE(a_reply_behind_the_clients_end_is_none))

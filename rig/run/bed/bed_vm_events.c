@@ -155,6 +155,19 @@ static void tell_hidden(struct vm_bed *b, const struct dialogue_event *event)
 	b->fn(b->arg, BED_ATTEMPT, json);
 }
 
+/* The rig's own clients say themselves what they heard. */
+static void tell_unheard(struct vm_bed *b, const struct dialogue_event *event)
+{
+	const char *hop = hop_of(event->protocol, event->server);
+	auto_json json_t *json = NULL;
+
+	if (!event->unheard_ns || !hop || !strcmp(hop, "edge"))
+		return;
+	json = json_pack("{ss sI sf sI}", "hop", hop, "conn", (json_int_t)event->conn, "since_t",
+		(double)event->unheard_ns / (double)NS_PER_SEC, "cell_ns", (json_int_t)event->ns);
+	b->fn(b->arg, BED_UNHEARD, json);
+}
+
 /* A closed leg: nobody but the wire hears of it. */
 static void count_refused(struct vm_bed *b, const struct dialogue_event *event)
 {
@@ -196,8 +209,10 @@ void vm_on_dialogue(void *arg, const struct dialogue_event *event)
 		tell_wait(b, event);
 	if (event->kind == DIALOGUE_ATTEMPT)
 		tell_attempt(b, event->attempt, event->ns);
-	if (event->kind == DIALOGUE_CLOSED)
+	if (event->kind == DIALOGUE_CLOSED) {
 		tell_hidden(b, event);
+		tell_unheard(b, event);
+	}
 	if (event->moment) {
 		auto_json json_t *json = json_pack("{ss sI ss sI}", "moment", event->moment, "conn",
 			(json_int_t)event->conn, "service", dialogue_protocol_name(event->protocol),

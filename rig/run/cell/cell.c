@@ -101,6 +101,7 @@ static void record_copy(struct cell *cell, const char *kind, const json_t *json)
 
 	shift_time(cell, copy, "dot_t");
 	shift_time(cell, copy, "reply_t");
+	shift_time(cell, copy, "since_t");
 	json_object_del(copy, "cell_ns");
 	history_add_at(cell->recorder, at == INT64_MIN ? cell_now(cell) : at - cell->origin_ns,
 		kind, copy);
@@ -148,6 +149,9 @@ static void on_bed_event(void *arg, enum bed_event event, const json_t *json)
 		break;
 	case BED_WAITED:
 		record_copy(cell, "waited", json);
+		break;
+	case BED_UNHEARD:
+		record_copy(cell, "unheard", json);
 		break;
 	case BED_ATTEMPT:
 		record_copy(cell, "attempt", json);

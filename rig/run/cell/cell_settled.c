@@ -36,11 +36,32 @@ bool steps_settled(struct cell *cell)
 /* What the store itself takes its time for: it may, as long as it is held to be in order. */
 static int64_t store_may_take_ms(const struct step_run *step)
 {
-	if (step->fault || step->state != STEP_IN_FORCE)
-		return 0;
-	if (!strcmp(step->step->what, "stop"))
-		return step->cell->objectives.stop_ms;
-	return !strcmp(step->step->what, "start") ? step->cell->target->ready_within_ms : 0;
+	const struct cell *cell = step->cell;
+	const struct {
+		const char *action;
+		int64_t ms;
+	} times[] = {
+		{"stop", cell->objectives.stop_ms},
+		{"dismount", cell->objectives.stop_ms},
+		{"start", cell->target->ready_within_ms},
+		{"mount", cell->target->ready_within_ms},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(times); i++)
+		if (step->state == STEP_IN_FORCE && !strcmp(step->step->what, times[i].action))
+			return times[i].ms;
+	return 0;
+}
+
+/* It waits for the end of a fault that ends by itself. */
+static bool end_is_near(struct step_run *step)
+{
+	const struct trigger *trigger = &step->step->trigger;
+	const struct step_run *other =
+		trigger->kind == TRIGGER_AFTER ? cell_step(step->cell, trigger->label) : NULL;
+
+	return other && other->fault && other->state == STEP_IN_FORCE &&
+	       other->step->for_ms != TIME_UNSET;
 }
 
 /* The latest moment at which this step goes on by itself; what is past: it does not. */
@@ -48,7 +69,7 @@ static int64_t goes_on_until(struct step_run *step)
 {
 	const struct trigger *trigger = &step->step->trigger;
 
-	if (step->state == STEP_WAITING && step_came(step))
+	if (step->state == STEP_WAITING && (step_came(step) || end_is_near(step)))
 		return cell_now(step->cell) + (trigger->delay_ms + 1) * NS_PER_MS;
 	if (step->state == STEP_WAITING && trigger->kind == TRIGGER_AT && !step->step->step)
 		return trigger->at_ms * NS_PER_MS;
