@@ -121,6 +121,7 @@ static void add_figures(struct buf *out, const struct score_figures *figures)
 	add_figure(out, "recovers after", figures->recovers_after_s, " s");
 	add_figure(out, "restarts", figures->restarts, "");
 	add_figure(out, "queue", figures->queue_depth, "");
+	add_figure(out, "grown by", figures->queue_growth, "");
 	if (figures->stop_hangs == 1)
 		buf_addf(out, "  stop timed out");
 }

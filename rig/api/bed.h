@@ -240,9 +240,10 @@ struct bed_ops {
 	/* Put the guest's wall clock so far from where it would stand untouched; 0: back, and proved. */
 	int (*shift_clock)(struct bed *bed, int64_t shift_ns, struct err *err);
 
-	/* The server that takes the store's outbound mail: a mode of mail/sink.h by its name; and how
-	 * often connections, commands and dots met a mode other than "ok" so far. */
-	int (*sink_set)(struct bed *bed, const char *mode, struct err *err);
+	/* The server that takes the store's outbound mail: a mode of mail/sink.h by its name, and how
+	 * late what is late in it comes (0: 1000); and how often connections, commands and dots met a mode other
+	 * than "ok" so far. */
+	int (*sink_set)(struct bed *bed, const char *mode, int64_t delay_ms, struct err *err);
 	uint64_t (*sink_met)(struct bed *bed);
 
 	/* Remember the data disks as they are now, as a snapshot takes them: their file systems stand still for the

@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#define DELAY_MS     1000
 #define PEER_LOOK_MS 200 /* how soon a held session sees that its peer has gone */
 
 static const char *const mode_names[SINK_MODES] = {"ok", "refuse", "not-accepting", "silent",
@@ -225,7 +226,7 @@ struct sink *sink_start(const struct sink_opts *opts, struct err *err)
 	if (!sink->opts.idle_ms)
 		sink->opts.idle_ms = 300000;
 	if (!sink->opts.delay_ms)
-		sink->opts.delay_ms = 1000;
+		sink->opts.delay_ms = DELAY_MS;
 	pthread_mutex_init(&sink->lock, NULL);
 	cond_init(&sink->changed);
 	line_group_init(&sink->group);
@@ -294,6 +295,23 @@ void sink_set_mode_cold(struct sink *sink, enum sink_mode mode)
 enum sink_mode sink_get_mode(struct sink *sink)
 {
 	return sink_meet(sink, 0);
+}
+
+void sink_set_delay(struct sink *sink, int64_t delay_ms)
+{
+	pthread_mutex_lock(&sink->lock);
+	sink->opts.delay_ms = delay_ms ? delay_ms : DELAY_MS;
+	pthread_mutex_unlock(&sink->lock);
+}
+
+int64_t sink_late_ns(struct sink *sink)
+{
+	int64_t delay_ms;
+
+	pthread_mutex_lock(&sink->lock);
+	delay_ms = sink->opts.delay_ms;
+	pthread_mutex_unlock(&sink->lock);
+	return deadline_in_ms(delay_ms);
 }
 
 uint64_t sink_fired(struct sink *sink, enum sink_mode mode)

@@ -77,6 +77,8 @@ void sink_set_mode(struct sink *sink, enum sink_mode mode);
 /* The same, and sessions that are open end first: a warm connection would pass by what is done to new ones. */
 void sink_set_mode_cold(struct sink *sink, enum sink_mode mode);
 enum sink_mode sink_get_mode(struct sink *sink);
+/* From now on, of banner-late and drip; 0: 1000. */
+void sink_set_delay(struct sink *sink, int64_t delay_ms);
 
 /* How often a connection, command or dot met that mode; connections left in the backlog, for not-accepting. */
 uint64_t sink_fired(struct sink *sink, enum sink_mode mode);

@@ -49,6 +49,9 @@ enum sink_mode sink_meet(struct sink *sink, unsigned int met);
 /* Wait while the mode is `mode`, until `deadline_ns`; false when the sink or the peer ends. */
 bool sink_hold(struct sink_session *session, enum sink_mode mode, int64_t deadline_ns);
 
+int64_t sink_late_ns(
+	struct sink *sink); /* until when something late is held back that is said now */
+
 /* Put a mail on record, taking it over; then say how its dot was answered. `mail` is not to be used
  * after sink_settle(). */
 void sink_record(struct sink *sink, struct sink_mail *mail);

@@ -46,7 +46,7 @@ static int banner(struct sink_session *session)
 		reply(session, "421 4.3.2 Service not available, closing");
 		return -EPIPE;
 	case SINK_BANNER_LATE:
-		if (!sink_hold(session, SINK_BANNER_LATE, deadline_in_ms(sink->opts.delay_ms)))
+		if (!sink_hold(session, SINK_BANNER_LATE, sink_late_ns(sink)))
 			return -EPIPE;
 		break;
 	default:
@@ -170,7 +170,7 @@ static int read_content(struct sink_session *session, struct message_seen *ret)
 static bool drip(struct sink_session *session, const char *text)
 {
 	for (; *text; text++) {
-		int64_t until_ns = deadline_in_ms(session->sink->opts.delay_ms);
+		int64_t until_ns = sink_late_ns(session->sink);
 
 		if (!sink_hold(session, SINK_DRIP, until_ns))
 			return false;

@@ -112,11 +112,12 @@ static struct task *baseline_task(struct runner *r, const struct plan *plan)
 
 static void add_cell(struct runner *r, struct plan *plan, size_t number)
 {
-	struct task *baseline = plan->skip ? NULL : baseline_task(r, plan);
+	bool alone = r->request->no_twins && !plan->scenario->step_count;
+	struct task *baseline = plan->skip || alone ? NULL : baseline_task(r, plan);
 	struct task *task = add_task(r, TASK_CELL, plan, path_join(r->campaign->dir, plan->id));
 
 	task->number = number;
-	task->after = baseline;
+	task->after = !plan->skip && alone ? prepare_task(r, plan) : baseline;
 	if (baseline) {
 		free(plan->baseline);
 		plan->baseline = text_fmt("../baseline/%s", baseline->plan->id);
@@ -242,7 +243,7 @@ static void add_follow(struct runner *r, struct task *cell, enum task_kind kind,
 	task->cell = cell;
 	plan->again = kind == TASK_AGAIN;
 	free(plan->baseline);
-	plan->baseline = text_fmt("../%s", cell->plan->baseline);
+	plan->baseline = cell->plan->baseline ? text_fmt("../%s", cell->plan->baseline) : NULL;
 	cell->open++;
 }
 

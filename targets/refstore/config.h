@@ -13,4 +13,4 @@ const char *config_relay_port(void); /* REFSTORE_RELAY_PORT, 25 */
 #define SMTP_SOCKET    "smtp.sock"
 #define MTA_SOCKET     "mta.sock"
 #define MANAGER_SOCKET "manager.sock"
-#define MTA_FD	       3 /* the MTA inherits its listener from the manager */
+#define LISTEN_FD      3 /* the MTA and the SMTP service inherit their listener from the manager */

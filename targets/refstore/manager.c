@@ -35,18 +35,18 @@ struct child {
 	pid_t pid; /* 0: does not run */
 	bool wanted;
 	unsigned int ends;
-	int waiting; /* a client of HALT, or -1 */
+	int waiting;  /* a client of HALT, or -1 */
+	int listener; /* that it inherits: whoever comes while it does not run waits there; or -1 */
 };
 
 static struct child children[] = {
-	{"store", "refstore-store", false, 0, true, 0, -1},
-	{"mta", "refstore-mta", true, 0, true, 0, -1},
-	{"smtp", "refstore-smtp", true, 0, true, 0, -1},
+	{"store", "refstore-store", false, 0, true, 0, -1, -1},
+	{"mta", "refstore-mta", true, 0, true, 0, -1, -1},
+	{"smtp", "refstore-smtp", true, 0, true, 0, -1, -1},
 };
 #define CHILDREN (sizeof(children) / sizeof(children[0]))
 
 static char folder[PATH_MAX]; /* of the programs */
-static int mta_listener;
 static int stop_client = -1;
 static bool stopping;
 
@@ -62,7 +62,7 @@ static void start(struct child *child)
 		return;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (!strcmp(child->name, "mta") && dup2(mta_listener, MTA_FD) < 0)
+	if (child->listener >= 0 && dup2(child->listener, LISTEN_FD) < 0)
 		_exit(126);
 	execl(path, child->program, (char *)NULL);
 	_exit(127);
@@ -152,6 +152,16 @@ static void services(int client)
 	bytes_free(&text);
 }
 
+/* Who comes from now on is refused, and does not wait for a service that nobody starts. */
+static void shut_doors(void)
+{
+	for (size_t i = 0; i < CHILDREN; i++) {
+		if (children[i].listener >= 0)
+			close(children[i].listener);
+		children[i].listener = -1;
+	}
+}
+
 static void serve(int client)
 {
 	static struct conn conn;
@@ -169,6 +179,7 @@ static void serve(int client)
 		answer(&stop_client, "NO 400 another stop\n");
 		stop_client = client;
 		stopping = true;
+		shut_doors();
 		end_child(&children[1]);
 		end_child(&children[2]);
 		go_on_stopping();
@@ -182,7 +193,7 @@ static void serve(int client)
 		return;
 	} else if (!child || (strcmp(line, "START") && strcmp(line, "HALT")))
 		answer(&client, "NO 500 no such command or service\n");
-	else if (!child->pid && !strcmp(line, "START"))
+	else if (!child->pid && !stopping && !strcmp(line, "START"))
 		start(child);
 	answer(&client, "OK\n");
 }
@@ -213,6 +224,16 @@ static void find_folder(void)
 		*strrchr(folder, '/') = '\0';
 }
 
+/* Above LISTEN_FD, so that it can be put there. */
+static int aside(int fd)
+{
+	int higher = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+
+	if (fd >= 0)
+		close(fd);
+	return higher;
+}
+
 int main(void)
 {
 	struct pollfd wait[2];
@@ -226,12 +247,12 @@ int main(void)
 		say("fatal: the store runs already, or does not end");
 		return 1;
 	}
-	/* Above MTA_FD, so that it can be put there. */
-	mta_listener = listen_unix(config_path(MTA_SOCKET));
-	mta_listener = fcntl(mta_listener, F_DUPFD_CLOEXEC, 10);
+	children[1].listener = aside(listen_unix(config_path(MTA_SOCKET)));
+	children[2].listener = aside(listen_tcp(config_address(), config_port(25)));
 	control = listen_unix(config_path(MANAGER_SOCKET));
-	if (mta_listener < 0 || control < 0) {
-		say("fatal: cannot listen in '%s'", config_path("."));
+	if (children[1].listener < 0 || children[2].listener < 0 || control < 0) {
+		say("fatal: cannot listen in '%s' or on port %d", config_path("."),
+			config_port(25));
 		return 1;
 	}
 	to_background(config_path("refstore.log"));

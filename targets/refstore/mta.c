@@ -70,7 +70,8 @@ static void serve(int fd)
 
 int main(void)
 {
-	struct service service = {.name = "mta", .fd = MTA_FD, .max = CLIENTS_MAX, .serve = serve};
+	struct service service = {
+		.name = "mta", .fd = LISTEN_FD, .max = CLIENTS_MAX, .serve = serve};
 
 	log_open("mta");
 	block_term();

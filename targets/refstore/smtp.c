@@ -44,15 +44,15 @@ static void control_serve(int fd)
 int main(void)
 {
 	struct service control = {.name = "control", .max = SESSIONS_MAX, .serve = control_serve};
-	struct service smtp = {.name = "smtp", .max = SESSIONS_MAX, .serve = smtp_serve};
+	struct service smtp = {
+		.name = "smtp", .fd = LISTEN_FD, .max = SESSIONS_MAX, .serve = smtp_serve};
 
 	log_open("smtp");
 	block_term();
 	settings_load(config_path("settings"));
 	control.fd = listen_unix(config_path(SMTP_SOCKET));
-	smtp.fd = listen_tcp(config_address(), config_port(25));
-	if (control.fd < 0 || smtp.fd < 0) {
-		say("fatal: cannot listen: %s", strerror(control.fd < 0 ? -control.fd : -smtp.fd));
+	if (control.fd < 0) {
+		say("fatal: cannot listen: %s", strerror(-control.fd));
 		return 1;
 	}
 	track_start();

@@ -15,7 +15,8 @@
 #define LIST_MS	       5000 /* that a listing waits for the store */
 #define RESYNC_MS      500  /* while the store does not answer */
 #define GIVE_UP_MS     (5LL * 24 * 3600 * 1000)
-#define THREADS	       2 /* of each kind */
+#define THREADS	       2 /* that deliver to the store */
+#define REMOTE_THREADS 4 /* that deliver to the relay */
 
 static struct {
 	pthread_mutex_t lock;
@@ -343,10 +344,10 @@ void queue_start(void)
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&queue.work, &attr);
-	for (int i = 0; i < THREADS; i++) {
+	for (int i = 0; i < THREADS; i++)
 		start_thread_of(deliverer, &queue);
+	for (int i = 0; i < REMOTE_THREADS; i++)
 		start_thread_of(deliverer, NULL);
-	}
 	start_thread_of(resyncer, NULL);
 	queue_resync();
 }

@@ -394,12 +394,13 @@ static int bed_shift_clock(struct bed *bed, int64_t shift_ns, struct err *err)
 	return 0;
 }
 
-static int bed_sink_set(struct bed *bed, const char *mode, struct err *err)
+static int bed_sink_set(struct bed *bed, const char *mode, int64_t delay_ms, struct err *err)
 {
 	enum sink_mode parsed;
 
 	if (sink_mode_parse(mode, &parsed))
 		return err_set(err, -EINVAL, "the sink has no mode '%s'", mode);
+	sink_set_delay(of(bed)->sink, delay_ms);
 	sink_set_mode(of(bed)->sink, parsed);
 	of(bed)->sink_sick = parsed != SINK_OK;
 	return 0;

@@ -60,7 +60,8 @@ static void every_failure_has_what_was_shipped_its_fix_and_a_way_around(void)
 	}
 }
 
-static const struct score_figures nothing = {.recovers_after_s = SCORE_NO_FIGURE};
+static const struct score_figures nothing = {
+	.recovers_after_s = SCORE_NO_FIGURE, .queue_growth = SCORE_NO_FIGURE};
 
 static void a_pass_is_right_where_the_table_says_pass(void)
 {
@@ -128,6 +129,45 @@ static void figures_come_from_the_history(void)
 	CHECK_INT(figures.restarts, 3);
 	CHECK_INT(figures.stop_hangs, 1);
 	CHECK_INT(figures.recovers_after_s, 9002);
+	CHECK_INT(figures.queue_growth, SCORE_NO_FIGURE); /* nobody ended */
+}
+
+static void a_queue_grows_from_the_first_unexpected_end_on(void)
+{
+	static const struct {
+		const char *text;
+		int64_t growth;
+	} cases[] = {
+		/* what stood there before is not counted, nor what went away later */
+		{"{\"t\":1,\"ev\":\"queue\",\"depth\":9}\n"
+		 "{\"t\":2,\"ev\":\"queue\",\"depth\":4}\n"
+		 "{\"t\":3,\"ev\":\"died\",\"by_rig\":false}\n"
+		 "{\"t\":4,\"ev\":\"queue\",\"depth\":7}\n"
+		 "{\"t\":5,\"ev\":\"died\",\"by_rig\":false}\n"
+		 "{\"t\":6,\"ev\":\"queue\",\"depth\":12}\n"
+		 "{\"t\":7,\"ev\":\"queue\",\"depth\":0}\n",
+			8},
+		/* it went down only */
+		{"{\"t\":1,\"ev\":\"queue\",\"depth\":5}\n"
+		 "{\"t\":2,\"ev\":\"died\",\"by_rig\":false}\n"
+		 "{\"t\":3,\"ev\":\"queue\",\"depth\":3}\n",
+			0},
+		/* the rig ended it */
+		{"{\"t\":1,\"ev\":\"died\",\"by_rig\":true}\n"
+		 "{\"t\":2,\"ev\":\"queue\",\"depth\":3}\n",
+			SCORE_NO_FIGURE},
+	};
+	const char *dir = check_dir();
+	auto_free char *path = path_join(dir, "history.jsonl");
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct result result = {.recovers_after_s = -1};
+		struct score_figures figures;
+
+		CHECK_INT(fs_write_atomic(path, cases[i].text, strlen(cases[i].text), NULL), 0);
+		score_figures_read(dir, &result, &figures);
+		CHECK_INT(figures.queue_growth, cases[i].growth);
+	}
 }
 
 static void what_is_told_of_a_row_is_whole(void)
@@ -152,4 +192,5 @@ CHECK_MAIN(CHECK_CASE(every_row_can_be_run_on_the_reference_store),
 	CHECK_CASE(a_pass_is_right_where_the_table_says_pass),
 	CHECK_CASE(a_failure_without_its_class_is_not_as_expected),
 	CHECK_CASE(a_leak_is_right_by_its_law_alone), CHECK_CASE(figures_come_from_the_history),
+	CHECK_CASE(a_queue_grows_from_the_first_unexpected_end_on),
 	CHECK_CASE(what_is_told_of_a_row_is_whole))

@@ -250,12 +250,13 @@ static bool of_connections(enum sink_mode mode)
 	       mode == SINK_BUSY || mode == SINK_TLS_STALLS;
 }
 
-int legs_sink_set(struct legs *legs, const char *mode, struct err *err)
+int legs_sink_set(struct legs *legs, const char *mode, int64_t delay_ms, struct err *err)
 {
 	enum sink_mode parsed;
 
 	if (sink_mode_parse(mode, &parsed))
 		return err_set(err, -EINVAL, "the sink has no mode '%s'", mode);
+	sink_set_delay(legs->sink, delay_ms);
 	if (of_connections(parsed))
 		sink_set_mode_cold(legs->sink, parsed);
 	else

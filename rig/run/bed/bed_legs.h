@@ -25,7 +25,8 @@ void legs_close(struct legs *legs);
 int legs_set(struct legs *legs, const struct service *service, const struct leg_change *change,
 	struct err *err);
 uint64_t legs_met(struct legs *legs, const struct service *service);
-int legs_sink_set(struct legs *legs, const char *mode, struct err *err); /* by sink_mode_name() */
+/* By sink_mode_name(); `delay_ms` as sink_set_delay(). */
+int legs_sink_set(struct legs *legs, const char *mode, int64_t delay_ms, struct err *err);
 uint64_t legs_sink_met(struct legs *legs);
 json_t *legs_sunk(struct legs *legs); /* `sunk` objects of history.h; new reference */
 void legs_residue(struct legs *legs, json_t *sentences);

@@ -142,9 +142,9 @@ static int vm_unlink(struct bed *bed, const char *path, struct err *err)
 	return witness_unlink(of(bed)->witness, path, deadline_in_ms(WITNESS_MS), err);
 }
 
-static int vm_sink_set(struct bed *bed, const char *mode, struct err *err)
+static int vm_sink_set(struct bed *bed, const char *mode, int64_t delay_ms, struct err *err)
 {
-	return legs_sink_set(of(bed)->legs, mode, err);
+	return legs_sink_set(of(bed)->legs, mode, delay_ms, err);
 }
 
 static uint64_t vm_sink_met(struct bed *bed)

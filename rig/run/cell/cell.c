@@ -223,9 +223,11 @@ static int64_t in_force_until(struct cell *cell)
 	return until;
 }
 
-/* Lock held. Faults off, then everything pending must come back within `recover`. */
+/* Lock held. Faults off, then everything pending must come back within `recover`: of the last heal, or, where no fault
+ * has been in force since, of whatever moved last. */
 static void faults_off(struct cell *cell)
 {
+	bool heals = fault_in_force(cell);
 	int64_t began, limit;
 
 	for (int64_t until; (until = in_force_until(cell)) > cell_now(cell) && !cell_ended(cell);)
@@ -237,7 +239,7 @@ static void faults_off(struct cell *cell)
 		while (cell->steps[i].fault && cell->steps[i].state != STEP_OVER &&
 			cell->steps[i].state != STEP_NEVER && !cell->broken)
 			cell_wait(cell, CLOCK_NEVER);
-	began = cell_now(cell);
+	began = heals || !stalled(cell) ? cell_now(cell) : cell->progress_ns;
 	limit = began + recover_ms(cell) * NS_PER_MS;
 	while (cell->pending && cell_now(cell) < limit && !cell_ended(cell))
 		cell_wait(cell, limit);

@@ -11,16 +11,18 @@
 
 #define ACTION_MS 60000 /* at most */
 
-/* What an action may wait for is a fault that is in force, and then as long as a stop and a recovery may take. */
-static int64_t action_ms(const struct cell *cell)
+/* What an action may wait for is a fault that is not over, and then as long as a stop and a recovery may take. */
+static int64_t action_ms(struct cell *cell)
 {
 	int64_t limit = cell->objectives.stop_ms + cell->objectives.recover_ms;
 
+	pthread_mutex_lock(&cell->lock);
 	for (size_t i = 0; i < cell->step_count; i++)
-		if (cell->steps[i].fault)
+		if (cell->steps[i].fault && !step_is_over(&cell->steps[i]))
 			limit += cell->steps[i].step->for_ms == TIME_UNSET
 					 ? ACTION_MS
 					 : cell->steps[i].step->for_ms;
+	pthread_mutex_unlock(&cell->lock);
 	return limit < ACTION_MS ? limit : ACTION_MS;
 }
 

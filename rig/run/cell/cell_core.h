@@ -159,6 +159,7 @@ int steps_start(struct cell *cell, struct err *err);
 void steps_join(struct cell *cell);
 bool steps_settled(struct cell
 		*cell); /* no step but the workload will do anything more by itself; lock held */
+bool fault_in_force(const struct cell *cell); /* lock held */
 bool faults_settled(
 	struct cell *cell); /* what is left are actions and clients that have begun; lock held */
 const char *step_state_name(enum step_state state);

@@ -14,6 +14,14 @@ static bool step_settled(const struct step_run *step)
 	       !step->step->until;
 }
 
+bool fault_in_force(const struct cell *cell)
+{
+	for (size_t i = cell->workload_count; i < cell->step_count; i++)
+		if (cell->steps[i].fault && cell->steps[i].state == STEP_IN_FORCE)
+			return true;
+	return false;
+}
+
 bool faults_settled(struct cell *cell)
 {
 	bool all = true;

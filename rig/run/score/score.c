@@ -151,6 +151,7 @@ int score_run(const struct score_request *request, struct score *ret, struct buf
 		.jobs = request->jobs,
 		.time_budget_ms = -1,
 		.no_control = true,
+		.no_twins = true,
 	};
 	struct campaign_tell tell = {.cell = on_cell, .arg = &s};
 	struct campaign campaign = {0};
@@ -212,6 +213,7 @@ static void put_figures(json_t *json, const struct score_figures *figures)
 		{"recovers_after_s", figures->recovers_after_s},
 		{"restarts", figures->restarts},
 		{"queue_depth", figures->queue_depth},
+		{"queue_growth", figures->queue_growth},
 		{"stop_hangs", figures->stop_hangs},
 	};
 

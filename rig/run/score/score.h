@@ -21,6 +21,7 @@ struct score_figures {
 	int64_t restarts;	  /* ends of a service that its manager counted */
 	int64_t queue_depth;	  /* the most entries at once */
 	int64_t stop_hangs;	  /* 1: the store could not be stopped */
+	int64_t queue_growth;	  /* entries more than when a service first ended unexpectedly */
 };
 
 struct score_expected {

@@ -39,23 +39,46 @@ static void read_event(const struct event *event, struct score_figures *ret)
 		at_most(&ret->stop_hangs, !json_get_bool(event->data, "ended", true));
 }
 
+/* From the first unexpected end of a service on; without one there is nothing to say. */
+static int64_t growth(const struct history *history)
+{
+	int64_t depth = 0, before = 0, most = 0;
+	bool died = false;
+
+	for (size_t i = 0; i < history->count; i++) {
+		const struct event *event = &history->events[i];
+
+		if (event_is(event, "queue")) {
+			depth = json_get_int(event->data, "depth", 0);
+			at_most(&most, depth);
+		} else if (event_is(event, "died") && !died &&
+			   !json_get_bool(event->data, "by_rig", false)) {
+			died = true;
+			before = most = depth;
+		}
+	}
+	return died ? most - before : SCORE_NO_FIGURE;
+}
+
 void score_figures_read(const char *dir, const struct result *result, struct score_figures *ret)
 {
 	auto_free char *path = path_join(dir, "history.jsonl");
 	struct history *history = NULL;
 
-	*ret = (struct score_figures){.recovers_after_s = result->recovers_after_s};
+	*ret = (struct score_figures){
+		.recovers_after_s = result->recovers_after_s, .queue_growth = SCORE_NO_FIGURE};
 	if (history_load(path, &history, NULL))
 		return;
 	for (size_t i = 0; i < history->count; i++)
 		read_event(&history->events[i], ret);
+	ret->queue_growth = growth(history);
 	history_free(history);
 }
 
 static bool figures_fit(const struct score_figures *want, const struct score_figures *got)
 {
 	return got->restarts >= want->restarts && got->queue_depth >= want->queue_depth &&
-	       got->stop_hangs >= want->stop_hangs &&
+	       got->stop_hangs >= want->stop_hangs && got->queue_growth >= want->queue_growth &&
 	       (want->recovers_after_s == SCORE_NO_FIGURE ||
 		       (got->recovers_after_s >= want->recovers_after_s &&
 			       got->recovers_after_s <= want->recovers_after_s + RECOVERY_SLACK_S));

@@ -4,9 +4,10 @@
  */
 #include "run/score/score.h"
 
-#define NO_FIGURES                                                                 \
-	{                                                                          \
-		SCORE_NO_FIGURE, SCORE_NO_FIGURE, SCORE_NO_FIGURE, SCORE_NO_FIGURE \
+#define NO_FIGURES                                                                  \
+	{                                                                           \
+		SCORE_NO_FIGURE, SCORE_NO_FIGURE, SCORE_NO_FIGURE, SCORE_NO_FIGURE, \
+			SCORE_NO_FIGURE                                             \
 	}
 #define PASSES                                                  \
 	{                                                       \
@@ -18,8 +19,9 @@
 #define POOL	   8	/* task threads, and mailboxes moved */
 #define LOOP_ENDS  3	/* from which on it is a crash loop */
 #define STOP_HANGS 1
-/* Entries of the queue; at F2 and F4 it is chance whether any stand there: told, and not asked for. */
-#define QUEUE_STANDS 1
+/* Entries of the queue that came on top while the service ended again and again: more than all that may be under way
+ * at an instant. At F2 and F4 it is chance whether any stand there: told, and not asked for. */
+#define QUEUE_GROWS 5
 
 #define F4_SHOWS                                                                       \
 	{                                                                              \
@@ -27,6 +29,7 @@
 		.culprits = POOL, .first = "flush_in_transit",                         \
 		.words = {"mta_request", "mta.sock", "s are left"}, .at_least = {      \
 			WAIT_S,                                                        \
+			SCORE_NO_FIGURE,                                               \
 			SCORE_NO_FIGURE,                                               \
 			SCORE_NO_FIGURE,                                               \
 			SCORE_NO_FIGURE                                                \
@@ -42,8 +45,8 @@ const struct score_row score_rows[] = {
 			.culprits = 1,
 			.first = "wal_commit",
 			.words = {"wal.flushed", "log_flusher", "db_dismount"},
-			.at_least = {SCORE_NO_FIGURE, SCORE_NO_FIGURE, SCORE_NO_FIGURE,
-				STOP_HANGS}}},
+			.at_least = {SCORE_NO_FIGURE, SCORE_NO_FIGURE, SCORE_NO_FIGURE, STOP_HANGS,
+				SCORE_NO_FIGURE}}},
 	{"F1", "hotfixed", "freeze-commit-dismount", {NULL}, PASSES},
 	{"F1", "no-commit", "tests/score/freeze-without-commit.yaml", {"f1=shipped"}, PASSES},
 	{"F1", "no-dismount", "tests/score/freeze-without-dismount.yaml", {"f1=shipped"}, PASSES},
@@ -56,8 +59,8 @@ const struct score_row score_rows[] = {
 			.culprits = 2,
 			.words = {"convert_in", "convert_out", "convert.names_lock",
 				"convert.scratch_lock"},
-			.at_least = {SCORE_NO_FIGURE, SCORE_NO_FIGURE, SCORE_NO_FIGURE,
-				STOP_HANGS}}},
+			.at_least = {SCORE_NO_FIGURE, SCORE_NO_FIGURE, SCORE_NO_FIGURE, STOP_HANGS,
+				SCORE_NO_FIGURE}}},
 	{"F2", "hotfixed", "conversion-lock-cycle", {NULL}, PASSES},
 	{"F2", "one-conversion-thread", "conversion-lock-cycle",
 		{"f2=shipped", "conversion_threads=1"}, PASSES},
@@ -92,7 +95,8 @@ const struct score_row score_rows[] = {
 			.culprit = SMTP,
 			.culprits = 2, /* the tracker, and the deliverer that removed it */
 			.words = {"message_properties", "track_one", "tracker", "remove_message"},
-			.at_least = {SCORE_NO_FIGURE, LOOP_ENDS, QUEUE_STANDS, SCORE_NO_FIGURE}}},
+			.at_least = {SCORE_NO_FIGURE, LOOP_ENDS, SCORE_NO_FIGURE, SCORE_NO_FIGURE,
+				QUEUE_GROWS}}},
 	{"F5", "hotfixed", "tracking-during-delivery", {NULL}, PASSES},
 	{"F5", "tracking-off", "tests/score/delivery-without-tracking.yaml",
 		{"f5=shipped", "tracking=0"}, PASSES},
