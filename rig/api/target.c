@@ -17,6 +17,7 @@ static const char *const protocol_names[] = {
 const struct point_word target_point_words[] = {
 	{"delivery", "a message is being put into its mailbox"},
 	{"message-write", "its bytes are written"},
+	{"commit", "it is put in its place, for good"},
 	{"fetch", "a message is about to be read for a client"},
 	{"conversion",
 		"a message is turned into the store's form, or out of it, and a lock is held"},

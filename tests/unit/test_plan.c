@@ -132,6 +132,20 @@ static void a_word_that_a_target_does_not_map_is_a_skip_with_its_reason(void)
 	plan_list_free(&plans);
 }
 
+static void a_target_that_the_scenario_does_not_name_is_a_skip_even_if_it_is_asked_for(void)
+{
+	auto_buf struct buf complaints = {0};
+	struct plan_list plans = {0};
+
+	if (!CHECK_INT(
+		    make_one(&plans, &complaints, WORDED("point: fetch") "targets: [refstore]\n"),
+		    0))
+		return;
+	CHECK_STR(plans.at[0]->skip ? plans.at[0]->skip : "", "it is written for 'refstore' alone");
+	CHECK(!plans.at[1]->skip);
+	plan_list_free(&plans);
+}
+
 static void a_word_that_nobody_knows_is_refused_with_its_line(void)
 {
 	auto_buf struct buf complaints = {0};
@@ -197,6 +211,7 @@ CHECK_MAIN(CHECK_CASE(settings_are_kept_in_a_saved_plan),
 	CHECK_CASE(a_target_that_cannot_be_configured_is_skipped_by_name),
 	CHECK_CASE(a_point_named_by_a_word_is_each_targets_own),
 	CHECK_CASE(a_word_that_a_target_does_not_map_is_a_skip_with_its_reason),
+	CHECK_CASE(a_target_that_the_scenario_does_not_name_is_a_skip_even_if_it_is_asked_for),
 	CHECK_CASE(a_word_that_nobody_knows_is_refused_with_its_line),
 	CHECK_CASE(what_is_no_setting_is_refused_before_anything_starts),
 	CHECK_CASE(the_judge_does_not_see_how_the_store_was_set))

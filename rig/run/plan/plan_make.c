@@ -175,6 +175,8 @@ static char *with_reason(char *skip, const struct target *target)
 /* Why this target cannot take this scenario, or NULL. */
 static char *why_not(struct maker *m, const struct scenario *scenario, const struct target *target)
 {
+	if (scenario->targets.count && !text_list_has(&scenario->targets, target->name))
+		return text_fmt("it is written for '%s' alone", scenario->targets.at[0]);
 	if (target->settings.count && !target_command(target, "configure"))
 		return text_dup("no configure");
 	for (size_t i = 0; i < scenario->step_count + scenario->workload_count; i++) {
