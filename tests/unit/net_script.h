@@ -11,7 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PORT_MAX 4
+#define PORT_MAX    4
+#define SCRIPT_PORT 40000 /* and above: of the server, unless the script says another */
 
 struct script {
 	struct gen gen;
@@ -20,6 +21,8 @@ struct script {
 	size_t port_count;
 	char protocol[16];
 	bool began, midstream, ended;
+	bool by_line;	  /* each line, and what has no line end, in a segment of its own */
+	struct buf reply; /* lines of one that is not over yet */
 };
 
 static inline void unescape(const char *text, struct buf *out)
@@ -55,6 +58,23 @@ static inline void begin(struct script *script)
 	gen_open(&script->gen, &script->conn);
 }
 
+/* The lines of a reply of many lines stay together. */
+static inline void say_by_line(struct script *script, enum gen_side side, const struct buf *bytes)
+{
+	for (size_t at = 0, len; at < bytes->len; at += len) {
+		const char *line = bytes->data + at;
+		const char *end = memchr(line, '\n', bytes->len - at);
+
+		len = end ? (size_t)(end - line) + 1 : bytes->len - at;
+		buf_add(&script->reply, line, len);
+		if (side == GEN_SERVER && len > 3 && strspn(line, "0123456789") == 3 &&
+			line[3] == '-')
+			continue;
+		gen_send(&script->gen, &script->conn, side, script->reply.data, script->reply.len);
+		buf_reset(&script->reply);
+	}
+}
+
 static inline void say(struct script *script, const char *line)
 {
 	enum gen_side side = line[0] == 'C' ? GEN_CLIENT : GEN_SERVER;
@@ -67,7 +87,10 @@ static inline void say(struct script *script, const char *line)
 	} else {
 		unescape(line + 3, &bytes);
 	}
-	gen_send(&script->gen, &script->conn, side, bytes.data, bytes.len);
+	if (script->by_line)
+		say_by_line(script, side, &bytes);
+	else
+		gen_send(&script->gen, &script->conn, side, bytes.data, bytes.len);
 }
 
 static inline enum gen_side side_in(const char *line, const char *word)
@@ -110,9 +133,10 @@ static inline void direct(struct script *script, const char *line)
 }
 
 /* The whole text (which is cut up), as the n-th client's; the caller frees `ret->gen`. */
-static inline void script_play(struct script *ret, char *text, unsigned int n)
+static inline void script_play(struct script *ret, char *text, unsigned int n, bool by_line)
 {
-	*ret = (struct script){.conn = gen_conn(n, 40000, false)};
+	*ret = (struct script){
+		.conn = gen_conn(n, (uint16_t)(SCRIPT_PORT + n), false), .by_line = by_line};
 	gen_init(&ret->gen, 1);
 	for (char *rest = text, *line; (line = strsep(&rest, "\n"));) {
 		if ((line[0] == 'C' || line[0] == 'S') && (line[1] == ':' || line[1] == '>'))
@@ -122,4 +146,5 @@ static inline void script_play(struct script *ret, char *text, unsigned int n)
 	}
 	if (!ret->ended)
 		gen_close(&ret->gen, &ret->conn);
+	buf_free(&ret->reply);
 }

@@ -47,7 +47,7 @@ static char *play(char *text)
 	struct script script;
 	struct buf out = {0};
 
-	script_play(&script, text, 1);
+	script_play(&script, text, 1, false);
 	tell_capture(&script.gen, script.ports, script.port_count, tell_event, &out);
 	gen_free(&script.gen);
 	return printable(&out);
