@@ -18,7 +18,7 @@ struct suspect {
 struct diagnosing {
 	const struct diagnose_input *in;
 	struct diagnosis *out;
-	struct evidence now, earlier, healthy;
+	struct evidence now, earlier, healthy, before;
 	struct graph graph;
 	size_t owed; /* replies that are overdue */
 	double oldest_s;
@@ -29,6 +29,8 @@ struct diagnosing {
 /* The same thread in the same wait at another instant. */
 const struct task *same_thread(const struct evidence *then, const struct task *task);
 bool same_wait(const struct task *then, const struct task *now);
+/* A culprit of trouble that was told already. */
+bool is_known(const struct diagnosing *d, const struct task *task);
 /* It does nothing, and nothing says that it should: idle, or of a pool that waits for the same event. */
 bool waits_for_work(const struct diagnosing *d, size_t task);
 /* It waits for a client outside that came to a port of the guest: the client's turn. */
@@ -36,6 +38,8 @@ bool waits_for_client(const struct diagnosing *d, const struct task *task);
 bool waited_so_when_healthy(const struct diagnosing *d, const struct task *task);
 /* Share of the processor between `earlier` and now, in percent; -1: not known. */
 int cpu_percent(const struct diagnosing *d, const struct task *task);
+/* The same of its children that have ended meanwhile. */
+int reaped_percent(const struct diagnosing *d, const struct task *task);
 
 bool find_deadlock(struct diagnosing *d);
 bool find_crash(struct diagnosing *d);
@@ -43,6 +47,8 @@ bool find_crash(struct diagnosing *d);
 bool find_exhaustion(struct diagnosing *d, const struct suspect *suspect);
 /* The best suspect; weight 0 if there is none. */
 struct suspect find_suspect(struct diagnosing *d);
+/* Beside trouble that was told already: nothing but what it does or lacks itself speaks against it. */
+bool speaks_for_itself(const struct suspect *suspect);
 
 /* Of a suspect that waits for an event: how many may stand behind it, and who is to be told beside it. */
 size_t perhaps_behind(const struct diagnosing *d, size_t suspect);
@@ -59,4 +65,6 @@ void add_culprit(struct diagnosing *d, size_t task);
 void conclude(struct diagnosing *d, const char *hang_class, char **parts, size_t count, bool sort);
 /* A part of a signature: role, wait and, where known, the innermost functions; caller frees. */
 char *part_of(const struct diagnosing *d, size_t task);
+/* Of one that is never found in the same place: its role alone. */
+char *part_of_busy(const struct diagnosing *d, size_t task);
 char *who(const struct diagnosing *d, size_t task); /* "`role` (pid/tid)"; caller frees */

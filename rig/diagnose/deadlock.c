@@ -22,10 +22,10 @@ static bool is_steady(const struct diagnosing *d, const size_t *cycle, size_t co
 	return true;
 }
 
-static bool is_rigs(const struct diagnosing *d, const size_t *cycle, size_t count)
+static bool is_of_rig_or_told(const struct diagnosing *d, const size_t *cycle, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (d->now.tasks[cycle[i]].mine)
+		if (d->now.tasks[cycle[i]].mine || is_known(d, &d->now.tasks[cycle[i]]))
 			return true;
 	return false;
 }
@@ -107,7 +107,7 @@ static bool find_cycle(struct diagnosing *d)
 		if (!d->graph.nodes[i].stuck)
 			continue;
 		count = graph_cycle(&d->graph, i, cycle);
-		if (!count || is_rigs(d, cycle, count) || !is_steady(d, cycle, count))
+		if (!count || is_of_rig_or_told(d, cycle, count) || !is_steady(d, cycle, count))
 			continue;
 		tell(d, cycle, count);
 		return true;

@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <string.h>
 
 #define OWED_MAX 4096
 
@@ -109,7 +110,8 @@ static void add_waiting(struct diagnosing *d, const struct suspect *s)
 
 static void tell_suspect(struct diagnosing *d, const struct suspect *s)
 {
-	auto_free char *part = part_of(d, s->task);
+	bool busy = !strcmp(s->hang_class, "livelock");
+	auto_free char *part = busy ? part_of_busy(d, s->task) : part_of(d, s->task);
 
 	d->out->behind = s->behind;
 	title_suspect(d, s);
@@ -148,7 +150,9 @@ static void judge(struct diagnosing *d)
 		return;
 	}
 	suspect = find_suspect(d);
-	if (find_exhaustion(d, &suspect))
+	if (d->in->before && !speaks_for_itself(&suspect))
+		return;
+	if (!d->in->before && find_exhaustion(d, &suspect))
 		return;
 	if (suspect.weight)
 		tell_suspect(d, &suspect);
@@ -164,6 +168,7 @@ void diagnose(const struct diagnose_input *input, struct diagnosis *ret)
 	read_evidence(&d, input->scan, &d.now);
 	read_evidence(&d, input->earlier, &d.earlier);
 	read_evidence(&d, input->healthy, &d.healthy);
+	read_evidence(&d, input->before, &d.before);
 	set_parked(&d);
 	graph_build(&d.now, &d.graph);
 	weigh_work(&d);
@@ -178,6 +183,7 @@ void diagnose(const struct diagnose_input *input, struct diagnosis *ret)
 	evidence_free(&d.now);
 	evidence_free(&d.earlier);
 	evidence_free(&d.healthy);
+	evidence_free(&d.before);
 }
 
 void diagnosis_free(struct diagnosis *diagnosis)

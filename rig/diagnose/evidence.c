@@ -77,12 +77,14 @@ static bool read_task(
 		.state = json_get_text(json, "state", "?")[0],
 		.start = json_get_int(json, "start", 0),
 		.ticks = read_ticks(json),
+		.reaped = json_get_int(json, "reaped", 0),
 		.comm = json_get_text(json, "comm", "?"),
 		.exe = json_get_text(json, "exe", ""),
 		.wchan = json_get_text(json, "wchan", ""),
 		.syscall = json_get_text(json, "syscall", ""),
 		.stack = json_get_text(json, "stack", ""),
 		.object = json_get_text(json, "object", ""),
+		.door = json_get_text(json, "door", ""),
 		.frames = json_object_get(json, "frames"),
 		.own = json_object_get(json, "own"),
 		.only_fd = -1,
@@ -190,7 +192,8 @@ static void read_fds(struct evidence *e, const json_t *scan)
 			.ino = (uint64_t)json_get_int(json, "ino", 0),
 			.reads = strchr(mode, 'r'),
 			.writes = strchr(mode, 'w'),
-			.socket = !strcmp(json_get_text(json, "kind", ""), "socket")};
+			.socket = !strcmp(json_get_text(json, "kind", ""), "socket"),
+			.queue = !strcmp(json_get_text(json, "kind", ""), "mqueue")};
 
 		if (fd.pid > 0 && fd.fd >= 0 && fd.ino)
 			e->fds[e->fd_count++] = fd;
@@ -199,6 +202,24 @@ static void read_fds(struct evidence *e, const json_t *scan)
 	}
 	if (e->fd_count)
 		qsort(e->fds, e->fd_count, sizeof(*e->fds), compare_fds);
+}
+
+static void read_held(struct evidence *e, const json_t *scan)
+{
+	const json_t *array = json_object_get(scan, "held");
+	size_t count = bounded(e, array, HELD_MAX);
+
+	e->held = mem_zero(count, sizeof(*e->held));
+	for (size_t i = 0; i < count; i++) {
+		const json_t *json = json_array_get(array, i);
+		struct held_lock held = {.pid = get_id(json, "pid"), .fd = get_id(json, "fd")};
+
+		if (held.pid > 0 && held.fd >= 0 &&
+			lock_line_read(json_get_text(json, "lock", ""), &held.lock))
+			e->held[e->held_count++] = held;
+		else
+			e->unread++;
+	}
 }
 
 static void read_sockets(struct evidence *e, const json_t *scan)
@@ -270,6 +291,7 @@ void evidence_read(const json_t *scan, const struct target *target, const char *
 	read_files(ret, scan);
 	read_fds(ret, scan);
 	read_sockets(ret, scan);
+	read_held(ret, scan);
 	look_at_waits(ret);
 }
 
@@ -279,6 +301,7 @@ void evidence_free(struct evidence *e)
 	free(e->files);
 	free(e->fds);
 	free(e->sockets);
+	free(e->held);
 	lock_table_free(&e->locks);
 	*e = (struct evidence){0};
 }
@@ -325,6 +348,15 @@ const struct socket_end *evidence_socket(const struct evidence *e, uint64_t ino)
 	if (!e->socket_count)
 		return NULL;
 	return bsearch(&key, e->sockets, e->socket_count, sizeof(key), compare_sockets);
+}
+
+const struct socket_end *evidence_door(const struct evidence *e, const char *name)
+{
+	for (size_t i = 0; i < e->socket_count && name[0]; i++)
+		if (e->sockets[i].listens && e->sockets[i].name &&
+			!strcmp(e->sockets[i].name, name))
+			return &e->sockets[i];
+	return NULL;
 }
 
 const char *evidence_path(const struct evidence *e, const char *inode)

@@ -2,14 +2,17 @@
  * The evidence of one instant (a scan of the witness, vm/witness_wire.h) as tables.
  *
  * Read beyond the fields that every scan has, where a scan has them:
- *	task	"utime","stime": clock ticks  "frames":["function", ...] of the user stack, innermost first
+ *	task	"utime","stime": clock ticks  "reaped": those of children that have ended  "frames":["function", ...] of the user stack, innermost first
  *		"own":[those of "frames" that are not the C library's]
  *		"futex":[5 words at the address it waits on]	left out where they could not be read
  *		"object":"name of the variable that it waits at"
+ *		"door":"name of the unix socket that it connects to"
  *		"wait_fds":[fds it polls, selects or has in the epoll set it waits for]
- *	scan	"fds":[{"pid","fd","ino":inode,"kind":"pipe|socket|eventfd|...","mode":"r|w|rw"}] every holder
+ *	scan	"fds":[{"pid","fd","ino":inode,"kind":"pipe|mqueue|socket|eventfd|...","mode":"r|w|rw"}] every holder
  *		of what a thread waits for, and of its other end
- *		"sockets":[{"ino","family":"unix|tcp","state":"listen|established|...","name"?,
+ *		"held":[{"pid","fd","lock":"line of fdinfo"}] who has an open file with a lock that others wait for and
+ *		that the process in /proc/locks does not have
+ *		"sockets":[{"ino","family":"unix|tcp|udp","state":"listen|established|...","name"?,
  *		"peer":inode of the other end, 0 where it is not known or has no owner,
  *		"accept"?:inode of the listening socket in whose queue this connection stands, not accepted,
  *		"outside"?:true where the other end is not in the guest, "backlog":N of a listening one}]
@@ -29,6 +32,7 @@
 #define FILES_MAX   8192
 #define FDS_MAX	    32768
 #define SOCKETS_MAX 8192
+#define HELD_MAX    1024
 #define ROLE_MAX    64
 #define FRAMES_MAX  16
 
@@ -37,8 +41,10 @@ struct task {
 	char state;
 	bool mine;	      /* of the machine or the rig, not of the store: never a suspect */
 	int64_t start, ticks; /* ticks: processor time, -1 where the scan has none */
+	int64_t reaped;	      /* of children that it has waited for */
 	const char *comm, *exe, *wchan, *syscall, *stack;
 	const char *object;	    /* "": not known */
+	const char *door;	    /* likewise */
 	const json_t *frames, *own; /* or NULL */
 	char role[ROLE_MAX];
 	bool has_words;
@@ -56,7 +62,12 @@ struct open_file {
 struct open_fd {
 	int pid, fd;
 	uint64_t ino;
-	bool reads, writes, socket;
+	bool reads, writes, socket, queue;
+};
+
+struct held_lock {
+	int pid, fd;
+	struct file_lock lock;
 };
 
 struct socket_end {
@@ -76,6 +87,8 @@ struct evidence {
 	size_t fd_count;
 	struct socket_end *sockets; /* by ino */
 	size_t socket_count;
+	struct held_lock *held;
+	size_t held_count;
 	struct lock_table locks;
 	size_t unread;			    /* entries that were none, or beyond a limit */
 	bool no_memory, no_fds, no_sockets; /* the witness tried and could not tell (all of) them */
@@ -97,6 +110,8 @@ size_t evidence_process(const struct evidence *e, int pid, size_t *ret_count);
 const struct task *evidence_task(const struct evidence *e, int tid); /* or NULL */
 const struct open_fd *evidence_fd(const struct evidence *e, int pid, int64_t fd);
 const struct socket_end *evidence_socket(const struct evidence *e, uint64_t ino);
+/* The socket of that name that listens, or NULL. */
+const struct socket_end *evidence_door(const struct evidence *e, const char *name);
 /* Path of an inode ("fe:10:79"), or NULL. */
 const char *evidence_path(const struct evidence *e, const char *inode);
 /* True if the descriptor `fd` of `pid` is that file; `ret_known` is false where the scan says nothing. */

@@ -70,6 +70,30 @@ static void match_waiter(struct graph *g, const struct file_lock *lock)
 	}
 }
 
+/* Whose open file has the lock, where the scan says it. Several have it since a fork(): any may give it back. */
+static bool need_who_has(struct graph *g, size_t task, const struct file_lock *lock)
+{
+	const struct task *t = &g->e->tasks[task];
+	int pid = 0;
+	bool several = false;
+
+	for (size_t i = 0; i < g->e->held_count; i++) {
+		const struct held_lock *held = &g->e->held[i];
+
+		if (!lock_is_same(&held->lock, lock))
+			continue;
+		if (held->pid == t->pid && held->fd == t->wait.fd) {
+			g->nodes[task].unknown = "it got it while it was looked at";
+			return true;
+		}
+		several |= pid && pid != held->pid;
+		pid = held->pid;
+	}
+	if (several)
+		g->nodes[task].unknown = "several processes have the open file that is locked";
+	return several || need_process(g, task, pid);
+}
+
 /* The holder's process is gone, or was never named (OFDLCK): a lock of an open file lives as long as
  * somebody has it open. */
 static void need_only_opener(struct graph *g, size_t task, const struct file_lock *held)
@@ -110,7 +134,7 @@ static void need_holders(struct graph *g, size_t task)
 		if (held->waits || (!above && (!lock_conflicts(wants, held) ||
 						      held->pid == g->e->tasks[task].pid)))
 			continue;
-		if (!need_process(g, task, held->pid))
+		if (!need_who_has(g, task, held) && !need_process(g, task, held->pid))
 			need_only_opener(g, task, held);
 	}
 }
@@ -168,13 +192,24 @@ static void need_only_end(struct graph *g, size_t task, uint64_t ino, bool reads
 		g->nodes[task].unknown = "no process of the scan has the other end";
 }
 
+/* The accept queue that a connect() waits for room in. */
+static const struct socket_end *door_of(const struct evidence *e, const struct task *t)
+{
+	return t->wait.kind == WAIT_CONNECT ? evidence_door(e, t->door) : NULL;
+}
+
 static void need_peer(struct graph *g, size_t task, int64_t fd_number)
 {
 	const struct task *t = &g->e->tasks[task];
 	const struct open_fd *fd = evidence_fd(g->e, t->pid, fd_number);
 	const struct socket_end *end = fd && fd->socket ? evidence_socket(g->e, fd->ino) : NULL;
+	const struct socket_end *door = door_of(g->e, t);
 
-	if (!fd)
+	if (door)
+		need_only_end(g, task, door->ino, true, true);
+	else if (t->wait.number == SYS_msgrcv || t->wait.number == SYS_msgsnd)
+		g->nodes[task].unknown = "a message queue has no ends that are known";
+	else if (!fd)
 		g->nodes[task].unknown = "the scan does not tell what its descriptor is";
 	else if (!fd->socket)
 		need_only_end(

@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #define RANDOM_LEN  6 /* as mkstemp() makes them */
 #define RANDOM_TURN 2 /* how often such a word turns from small to great or to a digit, or back */
@@ -77,7 +78,18 @@ const struct socket_end *graph_door(const struct graph *g, size_t task)
 		evidence_fd(g->e, t->pid, t->wait.kind == WAIT_POLL ? t->only_fd : t->wait.fd);
 	const struct socket_end *end = fd && fd->socket ? evidence_socket(g->e, fd->ino) : NULL;
 
+	if (t->wait.kind == WAIT_CONNECT && t->door[0])
+		return evidence_door(g->e, t->door);
 	return end && end->accept ? evidence_socket(g->e, end->accept) : NULL;
+}
+
+static const char *kind_of_end(const struct task *t, const struct open_fd *fd)
+{
+	if (t->wait.number == SYS_msgrcv || t->wait.number == SYS_msgsnd || (fd && fd->queue))
+		return "a message queue";
+	if (!fd)
+		return "a descriptor";
+	return fd->socket ? "a socket" : "a pipe";
 }
 
 static void what_of_end(const struct graph *g, size_t task, char out[WHAT_MAX])
@@ -95,10 +107,7 @@ static void what_of_end(const struct graph *g, size_t task, char out[WHAT_MAX])
 			wait_kind_name(t->wait.kind), class);
 		return;
 	}
-	snprintf(out, WHAT_MAX, "%s on %s%s%.64s", wait_kind_name(t->wait.kind),
-		!fd	     ? "a descriptor"
-		: fd->socket ? "a socket"
-			     : "a pipe",
+	snprintf(out, WHAT_MAX, "%s on %s%s%.64s", wait_kind_name(t->wait.kind), kind_of_end(t, fd),
 		peer == SIZE_MAX ? "" : " with ", peer == SIZE_MAX ? "" : g->e->tasks[peer].role);
 }
 

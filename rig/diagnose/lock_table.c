@@ -73,6 +73,19 @@ static bool read_line(const char *line, struct file_lock *ret, long *ret_id)
 	       read_end(first, &ret->first) && read_end(last, &ret->last);
 }
 
+bool lock_line_read(const char *line, struct file_lock *ret)
+{
+	long id;
+
+	return read_line(line, ret, &id);
+}
+
+bool lock_is_same(const struct file_lock *a, const struct file_lock *b)
+{
+	return a->kind == b->kind && a->write == b->write && a->first == b->first &&
+	       a->last == b->last && !strcmp(a->inode, b->inode);
+}
+
 static void add_line(struct lock_table *table, const char *line, long *held_id, size_t *held)
 {
 	struct file_lock lock;

@@ -35,8 +35,13 @@ struct lock_table {
 	size_t unread; /* lines that were no lock, or beyond LOCKS_MAX */
 };
 
+/* One line of it, or of fdinfo ("lock:"); `by` stays 0. */
+bool lock_line_read(const char *line, struct file_lock *ret);
 void lock_table_parse(const char *text, struct lock_table *ret);
 void lock_table_free(struct lock_table *table);
+
+/* They are one: the same line, perhaps read twice. */
+bool lock_is_same(const struct file_lock *a, const struct file_lock *b);
 
 /* True if a request like `waiter` has to wait while `held` is there (fs/locks.c: posix_locks_conflict,
  * flock_locks_conflict). Whether both are of one owner is not looked at. */

@@ -148,18 +148,34 @@ static size_t frames_that_count(const struct task *t)
 	return wait_is_lock(t->wait.kind) ? 2 : FRAMES_KEPT;
 }
 
+static void add_actor(struct buf *part, const struct task *t)
+{
+	char name[WHAT_MAX];
+
+	buf_add_str(part, t->role);
+	if (t->pid != t->tid && !is_named_after(t)) {
+		graph_name_class(t->comm, name);
+		buf_addf(part, "/%s", name);
+	}
+}
+
+char *part_of_busy(const struct diagnosing *d, size_t task)
+{
+	struct buf part = {0};
+
+	add_actor(&part, &d->now.tasks[task]);
+	buf_add_str(&part, ": burns the processor");
+	return buf_steal(&part);
+}
+
 char *part_of(const struct diagnosing *d, size_t task)
 {
 	const struct task *t = &d->now.tasks[task];
 	struct buf part = {0};
-	char what[WHAT_MAX], name[WHAT_MAX];
+	char what[WHAT_MAX];
 
 	graph_what(&d->graph, task, what);
-	buf_add_str(&part, t->role);
-	if (t->pid != t->tid && !is_named_after(t)) {
-		graph_name_class(t->comm, name);
-		buf_addf(&part, "/%s", name);
-	}
+	add_actor(&part, t);
 	buf_addf(&part, ": %s", what);
 	if (t->own)
 		add_frames(&part, t->own, frames_that_count(t), " in ");

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define LIVELOCK_PERCENT 20 /* of the processor; several that spin share one */
+#define STORM_PERCENT	 2  /* that beginning them costs whoever does */
 #define CHAIN_MAX	 64
 
 struct judging {
@@ -50,6 +51,7 @@ static const struct judging table[] = {
 #define WEIGHT_THAW_LOST   75
 #define WEIGHT_LIVELOCK	   85
 #define WEIGHT_RUNS_TWICE  52
+#define WEIGHT_STORM	   72
 #define WEIGHT_RUNS	   15
 #define WEIGHT_TIMED	   20
 #define WEIGHT_AS_HEALTHY  12
@@ -57,6 +59,7 @@ static const struct judging table[] = {
 #define WEIGHT_CLIENT	   8
 #define WEIGHT_SHARED	   28
 #define WEIGHT_IDLE_HOLDER 35
+#define WEIGHT_OF_ITSELF   70
 #define WEIGHT_HOLDER	   62 /* what it has, others are known to wait for: more than a lone event */
 
 /* ---- other instants ---- */
@@ -85,6 +88,27 @@ bool same_wait(const struct task *then, const struct task *now)
 	       then->wait.fd == now->wait.fd &&
 	       wait_object(&then->wait) == wait_object(&now->wait) &&
 	       then->wait.target == now->wait.target;
+}
+
+bool is_known(const struct diagnosing *d, const struct task *task)
+{
+	for (size_t i = 0; i < d->in->known_count; i++)
+		if (d->in->known[i] == task->tid)
+			return true;
+	return false;
+}
+
+/* It stood so when the other trouble was told. */
+static bool stood_before(const struct diagnosing *d, const struct task *task)
+{
+	const struct task *then = d->in->before ? same_thread(&d->before, task) : NULL;
+
+	return then && same_wait(then, task);
+}
+
+bool speaks_for_itself(const struct suspect *suspect)
+{
+	return suspect->weight >= WEIGHT_OF_ITSELF;
 }
 
 bool waited_so_when_healthy(const struct diagnosing *d, const struct task *task)
@@ -125,18 +149,31 @@ bool waits_for_client(const struct diagnosing *d, const struct task *task)
 	return false;
 }
 
+/* A tick is 10 ms (USER_HZ is 100 on x86). */
+static double share(const struct diagnosing *d, int64_t from_ticks, int64_t to_ticks)
+{
+	int64_t ns = d->now.guest_ns - d->earlier.guest_ns;
+
+	if (from_ticks < 0 || to_ticks < from_ticks || ns <= 0)
+		return -1;
+	return 100.0 * (double)(to_ticks - from_ticks) * 1e7 / (double)ns;
+}
+
 int cpu_percent(const struct diagnosing *d, const struct task *task)
 {
 	const struct task *then = same_thread(&d->earlier, task);
-	int64_t ns = d->now.guest_ns - d->earlier.guest_ns, ticks;
+	double percent = then ? share(d, then->ticks, task->ticks) : -1;
 
-	if (!then || then->ticks < 0 || task->ticks < then->ticks || ns <= 0)
-		return -1;
-	ticks = task->ticks - then->ticks;
-	/* A tick is 10 ms (USER_HZ is 100 on x86). */
-	return (int)(100.0 * (double)ticks * 1e7 / (double)ns > 100.0
-			     ? 100.0
-			     : 100.0 * (double)ticks * 1e7 / (double)ns);
+	return (int)(percent > 100.0 ? 100.0 : percent);
+}
+
+/* One that lived long brings all of its time when it ends: more than there was says nothing. */
+int reaped_percent(const struct diagnosing *d, const struct task *task)
+{
+	const struct task *then = same_thread(&d->earlier, task);
+	double percent = then ? share(d, then->reaped, task->reaped) : -1;
+
+	return percent > 100.0 + LIVELOCK_PERCENT ? -1 : (int)percent;
 }
 
 /* ---- one thread ---- */
@@ -154,6 +191,11 @@ static void judge_spinning(const struct diagnosing *d, const struct task *t, str
 		s->weight = WEIGHT_LIVELOCK;
 		s->hang_class = "livelock";
 		s->why = "it burns the processor and nothing is answered";
+	} else if (percent >= STORM_PERCENT && reaped_percent(d, t) >= LIVELOCK_PERCENT) {
+		s->weight = WEIGHT_STORM;
+		s->hang_class = "livelock";
+		s->why = "it begins processes again and again, they burn the processor, and "
+			 "nothing is answered";
 	} else if (percent < 0 && then && then->wait.kind == WAIT_NONE &&
 		   t->wait.kind == WAIT_NONE) {
 		s->weight = WEIGHT_RUNS_TWICE;
@@ -282,12 +324,15 @@ static struct suspect judge_idle_holder(const struct diagnosing *d, size_t waite
 
 	if (h->mine || is_pool_of(w, h) || waited_so_when_healthy(d, w))
 		return s;
-	if (wait_is_lock(w->wait.kind)) {
-		s.weight = WEIGHT_IDLE_HOLDER;
-		s.hang_class = "slow";
-		s.why = "it holds a lock that others wait for, and itself waits for somebody "
-			"outside";
-	}
+	if (!wait_is_lock(w->wait.kind))
+		return s;
+	s.weight = WEIGHT_IDLE_HOLDER;
+	s.hang_class = h->wait.timed || h->outside ? "slow" : "lost-wakeup";
+	s.why = h->outside ? "it holds a lock that others wait for, and itself waits for somebody "
+			     "outside"
+		: h->wait.timed
+			? "it holds a lock that others wait for, and itself waits for a time"
+			: "it holds a lock that others wait for, and itself waits for work";
 	return s;
 }
 
@@ -366,12 +411,17 @@ struct suspect find_suspect(struct diagnosing *d)
 		if (d->now.tasks[i].mine)
 			continue;
 		ends[i] = judge_chain(d, own, i);
+		/* What it burned is its own doing, whoever it waits for at this instant. */
+		if (own[i].weight >= WEIGHT_STORM && own[i].weight > ends[i].weight)
+			ends[i] = own[i];
 		if (ends[i].weight && ends[i].task != i)
 			behind[ends[i].task]++;
 	}
 	for (size_t i = 0; i < count; i++) {
 		ends[i].behind = behind[ends[i].task];
-		if (ends[i].weight && (!best.weight || is_better(d, &ends[i], &best)))
+		if (ends[i].weight && !is_known(d, &d->now.tasks[ends[i].task]) &&
+			!stood_before(d, &d->now.tasks[ends[i].task]) &&
+			(!best.weight || is_better(d, &ends[i], &best)))
 			best = ends[i];
 	}
 	free(own);

@@ -510,11 +510,21 @@ static bool hangs_now(struct fake_bed *b)
 	       (fake_bug_fired(b->fake, b->wish->bug) || (b->wish->always_hangs && b->wish->scans));
 }
 
+static const char *shown_now(struct fake_bed *b)
+{
+	if (!hangs_now(b))
+		return b->wish->healthy;
+	if (!b->wish->then || b->wish->then_after)
+		b->wish->then_after -= b->wish->then_after > 0;
+	else
+		return b->wish->then;
+	return b->wish->hangs;
+}
+
 static int bed_scan(struct bed *bed, bool deep, json_t **ret, struct err *err)
 {
 	struct fake_bed *b = of(bed);
-	auto_free char *path = text_fmt(
-		"tests/golden/diagnose/%s.json", hangs_now(b) ? b->wish->hangs : b->wish->healthy);
+	auto_free char *path = text_fmt("tests/golden/diagnose/%s.json", shown_now(b));
 	auto_json json_t *golden = json_load_path(path, GOLDEN_MAX, err);
 
 	if (!golden)

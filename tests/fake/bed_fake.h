@@ -27,7 +27,9 @@ struct bed_fake_wish {
 	/* The watch looks at this store, if it is told what a scan shows: files of tests/golden/diagnose, `hangs` from
 	 * the moment at which the bug has shown itself. */
 	const char *healthy, *hangs;
-	bool always_hangs;    /* ... from the beginning of the workload on */
+	bool always_hangs; /* ... from the beginning of the workload on */
+	const char *then;  /* and this, so many looks at `hangs` later: another hang beside it */
+	size_t then_after;
 	int64_t scan_took_ns; /* each scan says so */
 	int scan_lasts_ms;    /* each scan does; while one is under way it is residue */
 	atomic_int scanning;

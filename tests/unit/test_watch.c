@@ -33,6 +33,8 @@ static const char freeze_yaml[] =
 	LONE("steps:\n  - {as: snapshot, do: freeze-fs, when: smtp/data, for: 200ms}\n");
 static const char long_freeze_yaml[] =
 	LONE("steps:\n  - {as: snapshot, do: freeze-fs, when: smtp/data, for: 1500ms}\n");
+static const char longest_freeze_yaml[] =
+	LONE("steps:\n  - {as: snapshot, do: freeze-fs, when: smtp/data, for: 5s}\n");
 
 struct run {
 	struct bed_fake_wish wish;
@@ -265,7 +267,31 @@ static void what_is_repeated_is_not_judged_again(void)
 	}
 }
 
-CHECK_MAIN(CHECK_CASE(a_healthy_store_is_looked_at_and_not_suspected),
+/* In the freeze somebody waits for an event, which is told; then two others come to wait for each other. */
+static void a_second_hang_is_told_beside_the_first(void)
+{
+	struct run r = {.wish = {.bug = FAKE_HANGS_AT_THAW,
+				.nth = 1,
+				.healthy = "idle-store",
+				.hangs = "queue-behind-event",
+				.then = "event-and-abba",
+				.then_after = 8,
+				.always_hangs = true,
+				.recovery = "permanent"}};
+	const json_t *second;
+
+	begin(&r, fixture_plan_on(target_yaml, longest_freeze_yaml));
+	CHECK(count(&r, "suspected") >= 2);
+	CHECK_STR(json_get_text(nth(&r, "suspected", 0), "why", ""), "overdue");
+	second = nth(&r, "suspected", 1);
+	CHECK_STR(json_get_text(second, "name", ""), "hang-2");
+	CHECK_STR(json_get_text(second, "why", ""), "a cycle in the wait-for graph");
+	CHECK(has_file(&r, "hang-2/known.json") && !has_file(&r, "hang-1/known.json"));
+	end(&r);
+}
+
+CHECK_MAIN(CHECK_CASE(a_second_hang_is_told_beside_the_first),
+	CHECK_CASE(a_healthy_store_is_looked_at_and_not_suspected),
 	CHECK_CASE(looking_keeps_within_its_share_of_the_time),
 	CHECK_CASE(the_audit_waits_for_a_look_that_is_under_way),
 	CHECK_CASE(an_overdue_operation_is_told_kept_once_and_judged),

@@ -17,7 +17,8 @@
 #define QUIET	2 /* looks in a row at which nobody runs */
 
 const struct zoo_case *const zoo_groups[] = {zoo_file_locks, zoo_mutexes, zoo_events, zoo_peers,
-	zoo_pools, zoo_deaths, zoo_idlers, zoo_workers, zoo_held_out, zoo_held_out_healthy, NULL};
+	zoo_pools, zoo_deaths, zoo_idlers, zoo_workers, zoo_held_out, zoo_held_out_healthy,
+	zoo_strangers, zoo_strangers_more, zoo_strangers_healthy, NULL};
 
 const struct zoo_case *zoo_find(const char *name)
 {

@@ -72,11 +72,31 @@ ssize_t read_once(int dirfd, const char *path, char *out, size_t size)
 	return read_file(dirfd, path, out, size, true);
 }
 
+#define STAT_FIELDS \
+	22 /* of /proc/PID/stat, counted from 1 as proc(5) does; up to the last that is wanted */
+
+/* The state, and the fields behind it at their numbers. By hand: sscanf() takes as long as the reading. */
+static bool read_numbers(const char *at, char *ret_state, int64_t number[STAT_FIELDS + 1])
+{
+	char *end;
+
+	*ret_state = at[0] ? at[1] : '\0';
+	if (!*ret_state)
+		return false;
+	at += 2;
+	for (int i = 4; i <= STAT_FIELDS; i++, at = end) {
+		number[i] = (int64_t)strtoll(at, &end, 10);
+		if (end == at)
+			return false;
+	}
+	return true;
+}
+
 /* proc(5): "pid (comm) state ppid pgrp session tty tpgid flags ... starttime", comm may hold ") (". */
 int task_stat_read(int dirfd, const char *path, struct task_stat *ret)
 {
 	char text[1024], *open, *close;
-	unsigned long long start, utime, stime;
+	int64_t number[STAT_FIELDS + 1];
 	ssize_t n = read_once(dirfd, path, text, sizeof(text));
 
 	if (n < 0)
@@ -87,15 +107,16 @@ int task_stat_read(int dirfd, const char *path, struct task_stat *ret)
 		return -EINVAL;
 	*close = '\0';
 	snprintf(ret->comm, sizeof(ret->comm), "%s", open + 1);
-	if (sscanf(close + 1,
-		    " %c %d %*d %d %*d %*d %lu %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %d %*d "
-		    "%llu",
-		    &ret->state, &ret->ppid, &ret->session, &ret->flags, &utime, &stime,
-		    &ret->threads, &start) != 8)
+	if (!read_numbers(close + 1, &ret->state, number))
 		return -EINVAL;
-	ret->start = start;
-	ret->utime = utime;
-	ret->stime = stime;
+	ret->ppid = (int)number[4];
+	ret->session = (int)number[6];
+	ret->flags = (unsigned long)number[9];
+	ret->utime = (uint64_t)number[14];
+	ret->stime = (uint64_t)number[15];
+	ret->reaped = (uint64_t)number[16] + (uint64_t)number[17];
+	ret->threads = (int)number[20];
+	ret->start = (uint64_t)number[22];
 	return 0;
 }
 
@@ -155,8 +176,11 @@ static bool write_text(const char *path, const char *text)
 
 static void become_unstoppable(void)
 {
-	mallopt(M_ARENA_MAX,
-		1); /* an arena for each thread would be locked memory for each thread */
+	/* An arena for each thread would be locked memory for each thread; and what a look at the machine needs is kept
+	 * for the next, since the kernel fills all of a new mapping that is locked, which takes longer than the look. */
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	mallopt(M_TRIM_THRESHOLD, 4 << 20);
 	realtime = true;
 	if (!write_text("/proc/self/oom_score_adj", "-1000"))
 		perror("witness: cannot leave the OOM killer's list");

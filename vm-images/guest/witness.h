@@ -173,6 +173,7 @@ struct task_stat {
 	char comm[64];
 	unsigned long flags;
 	uint64_t start, utime, stime; /* clock ticks */
+	uint64_t reaped;	      /* likewise: of children that it has waited for */
 };
 
 /* /proc/PID/stat or /proc/PID/task/TID/stat below `dirfd`: 0 or -errno. */

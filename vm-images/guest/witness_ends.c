@@ -7,19 +7,24 @@
 
 #include <ctype.h>
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
 #define WANTED_MAX  8192
 #define FDS_OUT_MAX 8192
 #define FDINFO_MAX  8192
+
+#ifndef MQUEUE_MAGIC
+#define MQUEUE_MAGIC 0x19800202 /* ipc/mqueue.c */
+#endif
 
 /* Inodes of sockets and pipes about which somebody wants to know. Pipes and sockets share the numbers of
  * one counter (get_next_ino); a FIFO's is its file system's, so a stranger may be told too, no more. */
@@ -29,6 +34,7 @@ struct ends {
 	uint64_t *wanted;
 	size_t wanted_count;
 	bool fifos; /* somebody waits for one that has a path */
+	struct orphans orphans;
 };
 
 static int compare_inos(const void *a, const void *b)
@@ -70,12 +76,33 @@ struct end {
 	char kind[16];
 };
 
-/* "socket:[123]", "pipe:[123]", "anon_inode:[eventfd]", or the path of what may be a FIFO. */
+/* A FIFO, or a POSIX message queue: a file of a file system of its own (mq_overview(7)). */
+static bool look_at_file(int dir, const char *fd, struct end *ret)
+{
+	struct stat st;
+	struct statfs fs;
+	char path[64];
+
+	if (fstatat(dir, fd, &st, 0) || (!S_ISFIFO(st.st_mode) && !S_ISREG(st.st_mode)))
+		return false;
+	if (S_ISREG(st.st_mode)) {
+		if (st.st_blocks) /* it has none on any disk */
+			return false;
+		snprintf(path, sizeof(path), "/proc/self/fd/%d/%.16s", dir, fd);
+		if (statfs(path, &fs) || fs.f_type != MQUEUE_MAGIC)
+			return false;
+	}
+	snprintf(ret->kind, sizeof(ret->kind), S_ISFIFO(st.st_mode) ? "pipe" : "mqueue");
+	ret->ino = st.st_ino;
+	ret->fifo = true;
+	return true;
+}
+
+/* "socket:[123]", "pipe:[123]", "anon_inode:[eventfd]", or the path of what may be a FIFO or a message queue. */
 static bool look_at(int dir, const char *fd, bool fifos, struct end *ret)
 {
 	char target[PATH_TEXT_MAX];
 	ssize_t n = readlinkat(dir, fd, target, sizeof(target) - 1);
-	struct stat st;
 
 	*ret = (struct end){0};
 	if (n <= 0)
@@ -86,19 +113,15 @@ static bool look_at(int dir, const char *fd, bool fifos, struct end *ret)
 	if (sscanf(target, "anon_inode:[%15[a-z]", ret->kind) == 1 ||
 		sscanf(target, "anon_inode:%15[a-z]", ret->kind) == 1)
 		return true;
-	if (!fifos || target[0] != '/' || fstatat(dir, fd, &st, 0) || !S_ISFIFO(st.st_mode))
-		return false;
-	snprintf(ret->kind, sizeof(ret->kind), "pipe");
-	ret->ino = st.st_ino;
-	ret->fifo = true;
-	return true;
+	return fifos && target[0] == '/' && look_at_file(dir, fd, ret);
 }
 
 static const char *mode_of(int dir, const char *fd, const struct end *end)
 {
 	struct stat st;
 
-	if (strcmp(end->kind, "pipe") != 0 || fstatat(dir, fd, &st, AT_SYMLINK_NOFOLLOW))
+	if ((strcmp(end->kind, "pipe") != 0 && strcmp(end->kind, "mqueue") != 0) ||
+		fstatat(dir, fd, &st, AT_SYMLINK_NOFOLLOW))
 		return "rw";
 	return st.st_mode & S_IRUSR ? st.st_mode & S_IWUSR ? "rw" : "r" : "w";
 }
@@ -124,8 +147,9 @@ static void tell(struct ends *ends, int dir, int pid, const char *fd, const stru
 
 static int fd_of_call(int number, const uint64_t arg[CALL_ARGS])
 {
-	static const int calls[] = {SYS_read, SYS_readv, SYS_recvfrom, SYS_recvmsg, SYS_write,
-		SYS_writev, SYS_sendto, SYS_sendmsg, SYS_accept, SYS_accept4, SYS_connect};
+	static const int calls[] = {SYS_read, SYS_readv, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg,
+		SYS_write, SYS_writev, SYS_sendto, SYS_sendmsg, SYS_sendmmsg, SYS_sendfile,
+		SYS_accept, SYS_accept4, SYS_connect, SYS_mq_timedsend, SYS_mq_timedreceive};
 
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
 		if (calls[i] == number)
@@ -215,11 +239,14 @@ static void tell_holders(struct ends *ends, int pid)
 
 	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
 	dir = opendir(path);
-	while (dir && (entry = readdir(dir)))
-		if (isdigit((unsigned char)entry->d_name[0]) &&
-			look_at(dirfd(dir), entry->d_name, ends->fifos, &end) &&
-			is_wanted(ends, end.ino))
+	while (dir && (entry = readdir(dir))) {
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		if (!look_at(dirfd(dir), entry->d_name, ends->fifos, &end))
+			held_look(ends->scan, &ends->orphans, dirfd(dir), pid, entry->d_name);
+		else if (is_wanted(ends, end.ino))
 			tell(ends, dirfd(dir), pid, entry->d_name, &end);
+	}
 	if (dir)
 		closedir(dir);
 }
@@ -228,7 +255,7 @@ static void tell_socket(struct out *out, const struct sock *sock)
 {
 	out_open(out, NULL, '{');
 	out_int(out, "ino", (int64_t)sock->ino);
-	out_text(out, "family", sock->unix_domain ? "unix" : "tcp");
+	out_text(out, "family", sock->unix_domain ? "unix" : sock->datagrams ? "udp" : "tcp");
 	out_text(out, "state",
 		sock->listens	    ? "listen"
 		: sock->established ? "established"
@@ -255,12 +282,15 @@ static void read_ends(struct ends *ends)
 		want_of_row(ends, scan->rows[i]);
 	sort_wanted(ends);
 	want_peers(ends);
+	held_find(scan, &ends->orphans);
 	for (size_t i = 0; i < scan->count; i++)
 		if (scan->rows[i]->pid == scan->rows[i]->tid && scan->rows[i]->exe[0])
 			tell_holders(ends, scan->rows[i]->pid);
 	for (size_t i = 0; i < ends->sockets.count; i++)
 		if (is_wanted(ends, ends->sockets.at[i].ino))
 			tell_socket(&scan->sockets, &ends->sockets.at[i]);
+	if (scan_tears() && !held_is_steady(scan))
+		out_free(&scan->held);
 }
 
 /* ---- the thread ---- */

@@ -8,11 +8,14 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/select.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -70,6 +73,7 @@ struct found {
 	int fds[WAIT_FDS_MAX];
 	int fd_count;
 	bool has_words;
+	char door[DOOR_MAX];
 };
 
 static void found_fd(struct found *found, int fd)
@@ -105,6 +109,21 @@ static void read_select(int pid, const uint64_t arg[CALL_ARGS], struct found *fo
 	}
 }
 
+/* connect() waits while the accept queue is full, and the socket has no other end yet. */
+static void read_door(int pid, const uint64_t arg[CALL_ARGS], struct found *found)
+{
+	struct sockaddr_un addr = {0};
+	size_t head = offsetof(struct sockaddr_un, sun_path);
+	size_t len = arg[2] < sizeof(addr) ? (size_t)arg[2] : sizeof(addr);
+
+	if (len <= head || read_memory(pid, arg[1], &addr, len) != (ssize_t)len ||
+		addr.sun_family != AF_UNIX)
+		return;
+	len -= head;
+	socket_name(
+		addr.sun_path, addr.sun_path[0] ? strnlen(addr.sun_path, len) : len, found->door);
+}
+
 static void read_row(const struct row *row, struct found *found)
 {
 	uint64_t arg[CALL_ARGS];
@@ -120,6 +139,16 @@ static void read_row(const struct row *row, struct found *found)
 		read_poll(row->pid, arg, found);
 	else if (number == SYS_select || number == SYS_pselect6)
 		read_select(row->pid, arg, found);
+	else if (number == SYS_connect)
+		read_door(row->pid, arg, found);
+}
+
+static bool has_run(const struct row *row)
+{
+	char ran[RAN_MAX];
+
+	row_note_ran(row, ran);
+	return strcmp(ran, row->ran) != 0;
 }
 
 static bool wants_memory(const struct row *row)
@@ -130,7 +159,7 @@ static bool wants_memory(const struct row *row)
 	if (!row_call(row, &number, arg))
 		return false;
 	return number == SYS_futex || number == SYS_poll || number == SYS_ppoll ||
-	       number == SYS_select || number == SYS_pselect6;
+	       number == SYS_select || number == SYS_pselect6 || number == SYS_connect;
 }
 
 static void put_found(struct row *row, const struct found *found)
@@ -139,6 +168,7 @@ static void put_found(struct row *row, const struct found *found)
 	memcpy(row->fds, found->fds, sizeof(row->fds));
 	row->fd_count = found->fd_count;
 	row->has_words = found->has_words;
+	memcpy(row->door, found->door, sizeof(row->door));
 	atomic_store(&row->read, true);
 }
 
@@ -181,6 +211,8 @@ static void *reader(void *arg)
 			continue;
 		atomic_store(&errand->at, i);
 		read_row(row, &found);
+		if (scan_tears() && has_run(row))
+			found = (struct found){0};
 		if (atomic_load(&errand->abandoned)) {
 			come_back_late(errand);
 			return NULL;

@@ -17,9 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,7 +25,6 @@
 #define SCANNERS_MAX	8
 #define LOCKS_MAX	(256u << 10)
 #define STACK_MAX	2048
-#define LOCK_PIDS_MAX	256
 #define PF_KTHREAD	0x00200000ul /* include/linux/sched.h */
 
 /* Scanners on their way, so that another scan need not hang at the same task. */
@@ -62,6 +58,7 @@ void scan_put(struct scan *scan)
 	out_free(&scan->files);
 	out_free(&scan->fds);
 	out_free(&scan->sockets);
+	out_free(&scan->held);
 	pthread_cond_destroy(&scan->done);
 	pthread_mutex_destroy(&scan->lock);
 	free(scan);
@@ -89,7 +86,7 @@ static void read_locks(struct scan *scan)
 {
 	ssize_t n;
 
-	scan->locks = calloc(1, LOCKS_MAX);
+	scan->locks = malloc(LOCKS_MAX);
 	if (!scan->locks)
 		abort();
 	n = read_small(AT_FDCWD, "/proc/locks", scan->locks, LOCKS_MAX);
@@ -120,6 +117,15 @@ bool scan_is_idle_kthread(const struct task_stat *stat)
 	return stat->flags & PF_KTHREAD && stat->state != 'D' && stat->state != 'R';
 }
 
+static void read_wchan(struct row *row, int dir, const char *tid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%.16s/wchan", tid);
+	if (!scan_is_idle_kthread(&row->stat))
+		read_once(dir, path, row->wchan, sizeof(row->wchan));
+}
+
 /* `dir` is /proc or /proc/PID/task. Returns the row, NULL if the task has ended or there is no room. */
 static struct row *add_task(struct scan *scan, int dir, int pid, const char *tid)
 {
@@ -138,9 +144,9 @@ static struct row *add_task(struct scan *scan, int dir, int pid, const char *tid
 	}
 	row->pid = pid;
 	row->tid = atoi(tid);
-	snprintf(path, sizeof(path), "%.16s/wchan", tid);
-	if (!scan_is_idle_kthread(&row->stat))
-		read_once(dir, path, row->wchan, sizeof(row->wchan));
+	/* Otherwise it is the innermost function of the stack, which is read anyway (or the answer asks for it). */
+	if (!scan->stacks || row->stat.state == 'D')
+		read_wchan(row, dir, tid);
 	scan->rows[scan->count++] = row;
 	return row;
 }
@@ -258,23 +264,85 @@ static bool another_hangs_at(const struct scan *scan, int tid)
 	return found;
 }
 
-static void read_waits(struct scan *scan, struct row *row)
+bool scan_tears(void)
+{
+	return sysconf(_SC_NPROCESSORS_ONLN) > 1;
+}
+
+void row_note_ran(const struct row *row, char out[RAN_MAX])
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/schedstat", row->pid, row->tid);
+	read_once(AT_FDCWD, path, out, RAN_MAX);
+}
+
+/* "[<0>] name+0x1/0x2": where it waits is the innermost function of its stack. */
+static void innermost(const char *stack, char *out, size_t size)
+{
+	const char *name = strchr(stack, ' ');
+
+	if (name && size)
+		snprintf(out, size, "%.*s", (int)strcspn(name + 1, "+\n"), name + 1);
+}
+
+/* `dir` is /proc/PID/task. */
+static void read_waits(const struct scan *scan, int dir, struct row *row)
 {
 	char path[64], stack[STACK_MAX] = "";
 
-	if (scan_is_idle_kthread(&row->stat)) {
-		atomic_store(&row->done, true);
-		return;
-	}
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", row->pid, row->tid);
-	read_once(AT_FDCWD, path, row->syscall, sizeof(row->syscall));
+	snprintf(path, sizeof(path), "%d/syscall", row->tid);
+	read_once(dir, path, row->syscall, sizeof(row->syscall));
 	row->syscall[strcspn(row->syscall, "\n")] = '\0';
+	if (scan_tears())
+		row_note_ran(row, row->ran);
 	if (scan->stacks) {
-		snprintf(path, sizeof(path), "/proc/%d/task/%d/stack", row->pid, row->tid);
-		if (read_once(AT_FDCWD, path, stack, sizeof(stack)) > 0)
+		snprintf(path, sizeof(path), "%d/stack", row->tid);
+		if (read_once(dir, path, stack, sizeof(stack)) > 0)
 			row->stack = strdup(stack);
+		if (!row->wchan[0])
+			innermost(stack, row->wchan, sizeof(row->wchan));
 	}
 	atomic_store(&row->done, true);
+}
+
+/* The folder of the process's threads: many have the same. */
+struct task_dir {
+	int pid, fd;
+};
+
+static int task_dir_of(struct task_dir *dir, int pid)
+{
+	char path[32];
+
+	if (dir->pid == pid)
+		return dir->fd;
+	if (dir->fd >= 0)
+		close(dir->fd);
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir->pid = pid;
+	dir->fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return dir->fd;
+}
+
+static void read_all_waits(struct scan *scan)
+{
+	struct task_dir dir = {.fd = -1};
+
+	for (size_t i = 0; i < scan->count; i++) {
+		struct row *row = scan->rows[i];
+
+		if (another_hangs_at(scan, row->tid))
+			continue;
+		atomic_store(&scan->at, row->tid);
+		if (scan_is_idle_kthread(&row->stat))
+			atomic_store(&row->done, true);
+		else
+			read_waits(scan, task_dir_of(&dir, row->pid), row);
+	}
+	atomic_store(&scan->at, 0);
+	if (dir.fd >= 0)
+		close(dir.fd);
 }
 
 bool row_call(const struct row *row, int *ret_number, uint64_t arg[CALL_ARGS])
@@ -295,111 +363,12 @@ bool row_call(const struct row *row, int *ret_number, uint64_t arg[CALL_ARGS])
 	return true;
 }
 
-/* Names for the inodes in /proc/locks: an open file of the process that is a path and has an inode. */
-static void add_file(struct scan *scan, int fd_dir, int pid, const char *fd)
-{
-	char path[PATH_TEXT_MAX], inode[64];
-	ssize_t n = readlinkat(fd_dir, fd, path, sizeof(path) - 1);
-	struct stat st;
-
-	if (n <= 0 || path[0] != '/' || fstatat(fd_dir, fd, &st, 0))
-		return;
-	path[n] = '\0';
-	if (scan->file_count++ == WITNESS_FILES_MAX) {
-		scan->truncated = true;
-		return;
-	}
-	/* As /proc/locks writes it: major:minor in hex, inode in decimal. */
-	snprintf(inode, sizeof(inode), "%02x:%02x:%llu", major(st.st_dev), minor(st.st_dev),
-		(unsigned long long)st.st_ino);
-	out_open(&scan->files, NULL, '{');
-	out_int(&scan->files, "pid", pid);
-	out_int(&scan->files, "fd", atoi(fd));
-	out_text(&scan->files, "path", path);
-	out_text(&scan->files, "inode", inode);
-	out_close(&scan->files, '}');
-}
-
-static void add_files(struct scan *scan, int pid)
-{
-	struct dirent *entry;
-	char path[32];
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
-	dir = opendir(path);
-	while (dir && scan->file_count <= WITNESS_FILES_MAX && (entry = readdir(dir)))
-		if (entry->d_name[0] != '.')
-			add_file(scan, dirfd(dir), pid, entry->d_name);
-	if (dir)
-		closedir(dir);
-}
-
-/* "1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF", a waiter has "1: -> FLOCK ..." */
-static int pid_of_lock(const char *line)
-{
-	int pid = 0;
-
-	if (sscanf(line, "%*s -> %*s %*s %*s %d", &pid) != 1)
-		sscanf(line, "%*s %*s %*s %*s %d", &pid);
-	return pid;
-}
-
-/* Whose files were read already. */
-struct seen {
-	int pid[LOCK_PIDS_MAX];
-	size_t count;
-};
-
-static void read_files_of(struct scan *scan, int pid, struct seen *seen)
-{
-	for (size_t i = 0; i < seen->count; i++)
-		if (seen->pid[i] == pid)
-			return;
-	if (pid <= 0 || seen->count == LOCK_PIDS_MAX)
-		return;
-	seen->pid[seen->count++] = pid;
-	add_files(scan, pid);
-}
-
-/* /proc/locks has no process for a lock of an open file (F_OFD_SETLKW), so whoever waits in fcntl() counts. */
-static bool waits_in_fcntl(const struct row *row)
-{
-	uint64_t arg[CALL_ARGS];
-	int number;
-
-	return row_call(row, &number, arg) && number == SYS_fcntl;
-}
-
-static void read_files(struct scan *scan)
-{
-	struct seen seen = {.count = 0};
-
-	for (const char *line = scan->locks; *line; line++) {
-		read_files_of(scan, pid_of_lock(line), &seen);
-		line = strchr(line, '\n');
-		if (!line)
-			break;
-	}
-	for (size_t i = 0; i < scan->count; i++)
-		if (waits_in_fcntl(scan->rows[i]))
-			read_files_of(scan, scan->rows[i]->pid, &seen);
-}
-
 static void *scanner_thread(void *arg)
 {
 	struct scan *scan = arg;
 
-	for (size_t i = 0; i < scan->count; i++) {
-		struct row *row = scan->rows[i];
-
-		if (another_hangs_at(scan, row->tid))
-			continue;
-		atomic_store(&scan->at, row->tid);
-		read_waits(scan, row);
-	}
-	atomic_store(&scan->at, 0);
-	read_files(scan);
+	read_all_waits(scan);
+	scan_files(scan);
 	scanner_leave(scan);
 	pthread_mutex_lock(&scan->lock);
 	scan->finished = true;

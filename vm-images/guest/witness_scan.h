@@ -9,10 +9,13 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #define WAIT_FDS_MAX 32
 #define FUTEX_WORDS  5 /* of a glibc pthread_mutex_t: lock, count, owner, users, kind */
 #define CALL_ARGS    6
+#define RAN_MAX	     64
+#define DOOR_MAX     112 /* as names of sockets are told */
 
 struct row {
 	int pid, tid;
@@ -20,6 +23,7 @@ struct row {
 	char wchan[64];
 	char exe[256];
 	char syscall[192];
+	char ran[RAN_MAX]; /* of a machine with several processors: how much it has run, as the scanner saw it */
 	char *stack;
 	atomic_bool done; /* syscall and stack are final */
 
@@ -28,7 +32,8 @@ struct row {
 	int fds[WAIT_FDS_MAX];
 	int fd_count;
 	bool has_words;
-	atomic_bool read; /* the three above are final */
+	char door[DOOR_MAX]; /* the unix socket that it connects to */
+	atomic_bool read;    /* the five above are final */
 };
 
 struct scan {
@@ -45,8 +50,8 @@ struct scan {
 	_Atomic int at; /* tid the scanner reads now */
 
 	bool has_memory, has_ends; /* of a deep scan: those parts were read to their end */
-	struct out fds, sockets;
-	size_t fd_count;
+	struct out fds, sockets, held;
+	size_t fd_count, held_count;
 	bool no_peers; /* the kernel does not tell the other ends of unix sockets */
 };
 
@@ -54,23 +59,47 @@ bool scan_is_idle_kthread(const struct task_stat *stat);
 void scan_hold(struct scan *scan);
 void scan_put(struct scan *scan);
 
+/* Others run while one looks (several processors): what is read of a thread at different moments belongs together
+ * only if it did not run between, which row_note_ran() tells. */
+bool scan_tears(void);
+void row_note_ran(const struct row *row, char out[RAN_MAX]);
 /* Number and arguments of the system call a task waits in; false if it is in none, or not readable. */
 bool row_call(const struct row *row, int *ret_number, uint64_t arg[CALL_ARGS]);
 
 /* `whole`: the scanner is through, so what it wrote may be read. */
 void scan_answer(const struct request *request, struct scan *scan, int64_t begin_ns, bool whole);
 
+void scan_files(struct scan *scan); /* witness_files.c: by the scanner */
+
 /* Both return by the deadline. What they could not read is left out and said. */
 void scan_memory(struct scan *scan, int64_t deadline_ns); /* witness_memory.c */
 void scan_ends(struct scan *scan, int64_t deadline_ns);	  /* witness_ends.c */
+
+/* ---- witness_held.c ---- */
+
+#define ORPHANS_MAX 64 /* locks that somebody waits for and nobody is known to have */
+#define HELD_MAX    1024
+
+struct orphans {
+	struct orphan {
+		dev_t dev;
+		ino_t ino;
+	} at[ORPHANS_MAX];
+	size_t count;
+};
+
+void held_find(const struct scan *scan, struct orphans *ret);
+bool held_is_steady(const struct scan *scan); /* /proc/locks is as it was at the begin */
+/* Descriptor `fd` of a process, in its folder `dir`: tells the locks of that open file, if it is one of those. */
+void held_look(struct scan *scan, const struct orphans *orphans, int dir, int pid, const char *fd);
 
 /* ---- witness_sockets.c ---- */
 
 struct sock {
 	uint64_t ino, peer, accept; /* 0: none */
-	bool unix_domain, listens, established, outside;
+	bool unix_domain, datagrams, listens, established, outside;
 	int64_t backlog;
-	char name[112];
+	char name[DOOR_MAX];
 };
 
 struct sockets {
@@ -79,8 +108,10 @@ struct sockets {
 	bool no_peers;
 };
 
-/* Every unix and TCP socket of the machine, at most SOCKETS_MAX. */
+/* Every unix, TCP and UDP socket of the machine, at most SOCKETS_MAX. */
 #define SOCKETS_MAX 2048u
 void sockets_read(struct sockets *ret);
 void sockets_free(struct sockets *sockets);
+/* The address of a unix socket as its name: one in the abstract name space begins with @. */
+void socket_name(const char *path, size_t len, char out[DOOR_MAX]);
 struct sock *sockets_find(const struct sockets *sockets, uint64_t ino);

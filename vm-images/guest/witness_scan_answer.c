@@ -1,6 +1,9 @@
 /* A scan as JSON: see vm/witness_wire.h and diagnose/evidence.h for what the fields mean. */
 #include "witness_scan.h"
 
+#include <fcntl.h>
+#include <stdio.h>
+
 #define TEXT_BUDGET (7u << 20) /* of WITNESS_FRAME_MAX */
 
 static void add_memory(struct out *out, const struct row *row)
@@ -11,12 +14,24 @@ static void add_memory(struct out *out, const struct row *row)
 			out_int(out, NULL, row->words[i]);
 		out_close(out, ']');
 	}
+	if (row->door[0])
+		out_text(out, "door", row->door);
 	if (row->fd_count) {
 		out_open(out, "wait_fds", '[');
 		for (int i = 0; i < row->fd_count; i++)
 			out_int(out, NULL, row->fds[i]);
 		out_close(out, ']');
 	}
+}
+
+/* Of one whose scanner hangs, and may still write: what takes no lock. */
+static void add_wchan(struct out *out, const struct row *row)
+{
+	char path[64], wchan[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/wchan", row->pid, row->tid);
+	read_once(AT_FDCWD, path, wchan, sizeof(wchan));
+	out_text(out, "wchan", wchan);
 }
 
 static void add_row(struct out *out, struct row *row)
@@ -34,12 +49,16 @@ static void add_row(struct out *out, struct row *row)
 	out_int(out, "start", (int64_t)row->stat.start);
 	out_int(out, "utime", (int64_t)row->stat.utime);
 	out_int(out, "stime", (int64_t)row->stat.stime);
-	out_text(out, "wchan", row->wchan);
+	if (row->stat.reaped && row->pid == row->tid)
+		out_int(out, "reaped", (int64_t)row->stat.reaped);
 	if (atomic_load(&row->done)) {
+		out_text(out, "wchan", row->wchan);
 		if (row->syscall[0])
 			out_text(out, "syscall", row->syscall);
 		if (row->stack)
 			out_text(out, "stack", row->stack);
+	} else {
+		add_wchan(out, row);
 	}
 	if (atomic_load(&row->read))
 		add_memory(out, row);
@@ -82,6 +101,7 @@ static void add_parts(struct out *out, struct scan *scan)
 	pthread_mutex_unlock(&scan->lock);
 	add_array(out, "fds", &scan->fds, ends);
 	add_array(out, "sockets", &scan->sockets, ends);
+	add_array(out, "held", &scan->held, ends);
 	out_open(out, "parts", '{');
 	out_bool(out, "memory", scan->has_memory);
 	out_bool(out, "fds", ends);

@@ -1,6 +1,6 @@
 /*
  * The sockets of the machine and their other ends: of unix sockets by sock_diag(7) (the module unix_diag),
- * of TCP sockets by /proc/net/tcp and tcp6, where the two ends of a connection inside the guest are two
+ * of TCP and UDP sockets by /proc/net/tcp, udp and tcp6, udp6, where the two ends of a connection inside the guest are two
  * lines. A connection that nobody accepted has no inode on its far side; it is told by the listening socket
  * in whose queue it stands.
  */
@@ -76,17 +76,14 @@ static void read_icons(const struct rtattr *attr, uint64_t listener, struct pend
 }
 
 /* A name in the abstract name space begins with a zero byte: written as @. */
-static void read_name(const struct rtattr *attr, struct sock *sock)
+void socket_name(const char *path, size_t len, char out[DOOR_MAX])
 {
-	const char *name = RTA_DATA(attr);
-	size_t len = RTA_PAYLOAD(attr);
-
-	len = len < sizeof(sock->name) - 1 ? len : sizeof(sock->name) - 1;
+	len = len < DOOR_MAX - 1 ? len : DOOR_MAX - 1;
 	for (size_t i = 0; i < len; i++)
-		sock->name[i] = name[i] ? name[i] : '@';
-	while (len > 1 && sock->name[len - 1] == '@')
+		out[i] = path[i] ? path[i] : '@';
+	while (len > 1 && out[len - 1] == '@')
 		len--;
-	sock->name[len] = '\0';
+	out[len] = '\0';
 }
 
 static void read_unix(
@@ -104,7 +101,7 @@ static void read_unix(
 	sock->established = msg->udiag_state == TCP_ESTABLISHED;
 	for (; RTA_OK(attr, left); attr = RTA_NEXT(attr, left)) {
 		if (attr->rta_type == UNIX_DIAG_NAME)
-			read_name(attr, sock);
+			socket_name(RTA_DATA(attr), RTA_PAYLOAD(attr), sock->name);
 		else if (attr->rta_type == UNIX_DIAG_PEER)
 			sock->peer = *(const uint32_t *)RTA_DATA(attr);
 		else if (attr->rta_type == UNIX_DIAG_RQLEN && sock->listens)
@@ -303,6 +300,58 @@ static void add_flow(
 		sock->outside = !is_own(flows, count, flow->remote);
 }
 
+/* Who gets what is sent to `flow`'s other end: a socket that is bound there, connected to it or to nobody. */
+static uint64_t datagram_peer(const struct flow *flows, size_t count, const struct flow *flow)
+{
+	const struct flow *mirror = find_flow(flows, count, flow->remote, flow->local);
+	const char *port = strchr(flow->remote, ':');
+
+	for (size_t i = 0; port && !mirror && i < count; i++) {
+		const char *own = strchr(flows[i].local, ':');
+		size_t len = own ? (size_t)(own - flows[i].local) : 0;
+
+		if (own && flows[i].state != TCP_ESTABLISHED && !strcmp(own, port) &&
+			(!strcmp(flows[i].local, flow->remote) ||
+				strspn(flows[i].local, "0") >= len))
+			mirror = &flows[i];
+	}
+	return mirror ? mirror->ino : 0;
+}
+
+static void add_datagrams(
+	struct sockets *all, const struct flow *flow, const struct flow *flows, size_t count)
+{
+	struct sock *sock = flow->ino ? add_sock(all) : NULL;
+
+	if (!sock)
+		return;
+	sock->ino = flow->ino;
+	sock->datagrams = true;
+	name_flow(flow, sock);
+	if (flow->state != TCP_ESTABLISHED)
+		return;
+	sock->established = true;
+	sock->peer = datagram_peer(flows, count, flow);
+	sock->outside = !sock->peer && !is_own(flows, count, flow->remote);
+}
+
+static void add_udp(struct sockets *all)
+{
+	struct flow *flows = calloc(SOCKETS_MAX, sizeof(*flows));
+	char *text = malloc(TCP_TEXT_MAX);
+	size_t count;
+
+	if (!flows || !text)
+		abort();
+	count = read_flows("/proc/net/udp", text, flows, 0);
+	count = read_flows("/proc/net/udp6", text, flows, count);
+	qsort(flows, count, sizeof(*flows), compare_flows);
+	for (size_t i = 0; i < count; i++)
+		add_datagrams(all, &flows[i], flows, count);
+	free(text);
+	free(flows);
+}
+
 static void add_tcp(struct sockets *all)
 {
 	struct flow *flows = calloc(SOCKETS_MAX, sizeof(*flows));
@@ -332,6 +381,7 @@ void sockets_read(struct sockets *ret)
 		abort();
 	add_unix(ret, pendings);
 	add_tcp(ret);
+	add_udp(ret);
 	qsort(ret->at, ret->count, sizeof(*ret->at), compare_socks);
 	for (size_t i = 0; i < pendings->count; i++)
 		if ((client = sockets_find(ret, pendings->at[i].client)))

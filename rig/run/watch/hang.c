@@ -1,183 +1,16 @@
 #include "run/watch/hang.h"
 
-#include "api/ledger.h"
-#include "base/fs.h"
 #include "base/json.h"
-#include "base/log.h"
+#include "run/watch/hang_instant.h"
 #include "run/rig_programs.h"
 
 #include <math.h>
-#include <signal.h>
 #include <string.h>
 
-#define SCAN_MAX     (64u << 20)
-#define INSTANTS_MAX 24
-#define PARKED_MAX   64
-#define OWED_LIMIT \
-	0.9 /* of what the cell held to be overdue: the two clocks are read one after the other */
-#define STARVED_BEFORE_S 1.0
-#define BEFORE_S	 0.5 /* evidence so long before the event that a law names still belongs to it */
+#define BEFORE_S 0.5 /* evidence so long before the event that a law names still belongs to it */
 
 /* Laws that a hang breaks; the others are broken by what a hang leads to. */
 static const char *const hang_laws[] = {"H1", "H2", "H3", "H4", "H6", NULL};
-
-/* Evidence of one moment, and what it means. */
-struct instant {
-	const char *name;
-	double t;
-	uint32_t line;
-	bool in_force;
-	struct diagnosis diagnosis;
-	json_t *since;
-};
-
-struct explaining {
-	const struct plan *plan;
-	const char *dir;
-	const struct history *history;
-	json_t *healthy;
-	struct instant instants[INSTANTS_MAX];
-	size_t count;
-};
-
-/* ---- one instant ---- */
-
-static json_t *load(const struct explaining *x, const char *name, const char *file)
-{
-	auto_free char *path = text_fmt("%s/evidence/%s/%s", x->dir, name, file);
-	struct err err = {0};
-	json_t *json = fs_exists(path) ? json_load_path(path, SCAN_MAX, &err) : NULL;
-
-	if (err.text[0])
-		log_line("%s", err.text);
-	return json;
-}
-
-static bool is_fatal(int64_t signal)
-{
-	static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};
-
-	for (size_t i = 0; i < ARRAY_SIZE(fatal); i++)
-		if (fatal[i] == signal)
-			return true;
-	return false;
-}
-
-/* What the core of a death says, or NULL. */
-static const json_t *core_of(const struct history *history, int64_t pid)
-{
-	for (size_t i = 0; i < history->count; i++)
-		if (event_is(&history->events[i], "core") &&
-			json_get_int(history->events[i].data, "pid", -1) == pid)
-			return history->events[i].data;
-	return NULL;
-}
-
-static json_t *with_core(const struct history *history, json_t *died)
-{
-	const json_t *core = core_of(history, json_get_int(died, "pid", 0));
-	json_t *copy = json_copy(died);
-
-	if (core)
-		json_object_update_missing(copy, (json_t *)core);
-	return copy;
-}
-
-/* Deaths that the rig did not cause, up to that moment. */
-static json_t *deaths(const struct history *history, double until)
-{
-	json_t *died = json_array();
-
-	for (size_t i = 0; history && i < history->count; i++) {
-		const struct event *event = &history->events[i];
-
-		if (event_is(event, "died") && event->t <= until &&
-			!json_get_bool(event->data, "by_rig", false) &&
-			!json_get_bool(event->data, "oom", false) &&
-			is_fatal(json_get_int(event->data, "signal", 0)))
-			json_array_append_new(died, with_core(history, event->data));
-	}
-	return died;
-}
-
-/* What is owed on the wire, and what the rig's clients wait for; a wait for work is neither. */
-static json_t *all_owed(const json_t *wire, const json_t *ops)
-{
-	json_t *all = json_array(), *one;
-	size_t i;
-
-	json_array_foreach ((json_t *)wire, i, one)
-		if (strcasecmp(json_get_text(one, "verb", ""), "IDLE") != 0)
-			json_array_append(all, one);
-	json_array_foreach ((json_t *)ops, i, one)
-		json_array_append(all, one);
-	return all;
-}
-
-static int64_t queued_at(const struct history *history, double t)
-{
-	int64_t depth = 0;
-
-	for (size_t i = 0; history && i < history->count && history->events[i].t <= t; i++)
-		if (event_is(&history->events[i], "queue"))
-			depth = json_get_int(history->events[i].data, "depth", 0);
-	return depth;
-}
-
-static size_t read_parked(const json_t *input, int parked[PARKED_MAX])
-{
-	const json_t *tids = json_object_get(input, "parked");
-	size_t count = json_array_size(tids);
-
-	count = count < PARKED_MAX ? count : PARKED_MAX;
-	for (size_t i = 0; i < count; i++)
-		parked[i] = (int)json_integer_value(json_array_get(tids, i));
-	return count;
-}
-
-/* Just now: who is late for longer is not late for that. */
-static bool was_starved(const struct history *history, double t)
-{
-	return history && history->ledger &&
-	       ledger_starved(history->ledger, t - STARVED_BEFORE_S, t);
-}
-
-static void diagnose_instant(struct explaining *x, struct instant *at)
-{
-	auto_json json_t *scan = load(x, at->name, "scan.json");
-	auto_json json_t *earlier = load(x, at->name, "earlier.json");
-	auto_json json_t *input = load(x, at->name, "input.json");
-	auto_json json_t *around = load(x, at->name, "around.json");
-	auto_json json_t *wire = load(x, at->name, "owed.json");
-	auto_json json_t *owed = all_owed(wire, json_object_get(input, "ops"));
-	auto_json json_t *died = deaths(x->history, at->t);
-	int parked[PARKED_MAX];
-
-	at->in_force = json_array_size(json_object_get(input, "in_force")) > 0;
-	at->since = json_incref(json_object_get(input, "since"));
-	diagnose(
-		&(struct diagnose_input){
-			.scan = scan,
-			.earlier = earlier,
-			.healthy = x->healthy,
-			.owed = owed,
-			.owed_limit_s = OWED_LIMIT * json_get_real(input, "owed_limit_s", 0),
-			.queued = queued_at(x->history, at->t),
-			.since = at->since,
-			.now_s = json_get_real(input, "t", 0),
-			.stopping = json_get_bool(input, "stopping", false),
-			.progressed = json_get_bool(input, "progressed", false),
-			.frozen = json_get_bool(scan, "frozen", false),
-			.parked = parked,
-			.parked_count = read_parked(input, parked),
-			.died = json_array_size(died) ? died : NULL,
-			.starved = was_starved(x->history, at->t),
-			.dot_locks = json_object_get(around, "dot_locks"),
-			.target = x->plan->target,
-			.ours = rig_programs,
-		},
-		&at->diagnosis);
-}
 
 void hang_diagnose(const struct plan *plan, const char *dir, const char *name,
 	const struct history *history, struct diagnosis *ret)
@@ -185,35 +18,11 @@ void hang_diagnose(const struct plan *plan, const char *dir, const char *name,
 	struct explaining x = {.plan = plan, .dir = dir, .history = history};
 	struct instant at = {.name = name, .t = INFINITY};
 
-	x.healthy = load(&x, "healthy", "scan.json");
-	diagnose_instant(&x, &at);
+	x.healthy = hang_load(&x, "healthy", "scan.json");
+	hang_diagnose_instant(&x, &at);
 	*ret = at.diagnosis;
 	json_decref(at.since);
 	json_decref(x.healthy);
-}
-
-/* A store that is whole is no evidence of a hang. */
-static bool is_of_a_hang(const char *name)
-{
-	return fs_name_ok(name) && strcmp(name, "healthy") != 0 && strcmp(name, "not-ready") != 0;
-}
-
-static void read_instants(struct explaining *x)
-{
-	x->healthy = load(x, "healthy", "scan.json");
-	for (size_t i = 0; i < x->history->count && x->count < INSTANTS_MAX; i++) {
-		const struct event *event = &x->history->events[i];
-		const char *name;
-
-		if (!event_is(event, "evidence"))
-			continue;
-		name = json_get_text(event->data, "name", "");
-		if (!is_of_a_hang(name))
-			continue;
-		x->instants[x->count] =
-			(struct instant){.name = name, .t = event->t, .line = event->line};
-		diagnose_instant(x, &x->instants[x->count++]);
-	}
 }
 
 /* ---- which of them explains a law ---- */
@@ -247,6 +56,8 @@ static int fits(const struct instant *at, const struct finding *finding, double 
 
 	if (at->t < from || at->t > to || !d->hang_class || !d->finding || !d->culprit_count)
 		return 0;
+	if (at->second) /* a finding of its own, unless it is all that there is */
+		return 1;
 	if (!strcmp(d->hang_class, "deadlock"))
 		return 3;
 	return at->in_force == during ? 2 : 1;
@@ -323,25 +134,32 @@ static void set_diagnosis(struct finding *finding, const struct diagnosis *d, co
 	json_object_set_new(finding->diagnosis, "from", json_text(from));
 }
 
-static void explain_hang(const struct explaining *x, struct finding *finding)
+static void tell_times(
+	const struct explaining *x, const struct instant *at, struct finding *finding)
 {
-	const struct instant *at = explanation(x, finding);
 	double onset[2];
 
-	if (!at)
-		return;
-	set_diagnosis(finding, &at->diagnosis, at->name);
 	json_object_set_new(finding->diagnosis, "detected_s", json_real(detected_at(x, at)));
 	if (onset_of(at, onset))
 		json_object_set_new(
 			finding->diagnosis, "onset_s", json_pack("[ff]", onset[0], onset[1]));
 }
 
+static void explain_hang(const struct explaining *x, struct finding *finding)
+{
+	const struct instant *at = explanation(x, finding);
+
+	if (!at)
+		return;
+	set_diagnosis(finding, &at->diagnosis, at->name);
+	tell_times(x, at, finding);
+}
+
 /* Only where the law is broken by a death: an unanswered deletion has lines of operations. */
 static void explain_crash(const struct explaining *x, struct finding *finding)
 {
 	const struct event *first = finding->line_count ? event_at(x, finding->lines[0]) : NULL;
-	auto_json json_t *died = deaths(x->history, INFINITY);
+	auto_json json_t *died = hang_deaths(x->history, INFINITY);
 	struct diagnosis diagnosis;
 
 	if (!first || !event_is(first, "died") || !json_array_size(died))
@@ -353,6 +171,55 @@ static void explain_crash(const struct explaining *x, struct finding *finding)
 	if (diagnosis.hang_class)
 		set_diagnosis(finding, &diagnosis, "history.jsonl");
 	diagnosis_free(&diagnosis);
+}
+
+/* ---- a second hang ---- */
+
+static bool is_found(const struct result *result, const char *signature)
+{
+	for (size_t i = 0; i < result->finding_count; i++)
+		if (!strcmp(result->findings[i].signature, signature))
+			return true;
+	return false;
+}
+
+/* A law is broken once and tells of many operations: what was told beside another hang, and has a culprit of its own, is
+ * a finding of its own, by the same law. */
+static void add_second(const struct explaining *x, struct result *result,
+	const struct finding *first, const struct instant *at)
+{
+	struct finding *finding;
+	struct finding second = {.suspect = first->suspect,
+		.laws = mem_grow(NULL, 1, sizeof(*second.laws)),
+		.law_count = 1};
+
+	second.laws[0] = text_dup(first->laws[0]);
+	second.lines = mem_grow(NULL, 1, sizeof(*second.lines));
+	second.lines[second.line_count++] = at->line;
+	set_diagnosis(&second, &at->diagnosis, at->name);
+	tell_times(x, at, &second);
+	result->findings =
+		mem_grow(result->findings, result->finding_count + 1, sizeof(*result->findings));
+	finding = &result->findings[result->finding_count++];
+	*finding = second;
+}
+
+static void find_second(const struct explaining *x, struct result *result)
+{
+	for (size_t i = 0; i < x->count; i++) {
+		const struct instant *at = &x->instants[i];
+		const struct finding *first = NULL;
+
+		if (!at->second || !at->diagnosis.finding || !at->diagnosis.culprit_count ||
+			is_found(result, at->diagnosis.signature))
+			continue;
+		for (size_t k = 0; k < result->finding_count && !first; k++)
+			if (result->findings[k].diagnosis &&
+				is_hang_law(result->findings[k].laws[0]))
+				first = &result->findings[k];
+		if (first)
+			add_second(x, result, first, at);
+	}
 }
 
 /* ---- one finding for one cause ---- */
@@ -468,7 +335,7 @@ void hang_explain(const struct plan *plan, const char *dir, const struct history
 	x->plan = plan;
 	x->dir = dir;
 	x->history = history;
-	read_instants(x);
+	hang_instants_read(x);
 	for (size_t i = 0; i < result->finding_count; i++) {
 		struct finding *finding = &result->findings[i];
 
@@ -478,15 +345,12 @@ void hang_explain(const struct plan *plan, const char *dir, const struct history
 			(!strcmp(finding->laws[0], "H5") && !finding->diagnosis))
 			explain_hang(x, finding);
 	}
+	find_second(x, result);
 	merge(result);
 	for (size_t i = 0; i < result->finding_count; i++)
 		if (result->findings[i].diagnosis)
 			set_recovery(x, &result->findings[i]);
 	result->detect_ms = detect_ms(&result->findings[0]);
-	for (size_t i = 0; i < x->count; i++) {
-		diagnosis_free(&x->instants[i].diagnosis);
-		json_decref(x->instants[i].since);
-	}
-	json_decref(x->healthy);
+	hang_instants_free(x);
 	free(x);
 }

@@ -12,7 +12,6 @@
 #define OVERDUE_MS     250 /* an operation that takes longer is looked at, deep */
 #define DEEP_MS	       300 /* from the begin of a deep look to the next, while one is */
 #define SAMPLE_MS      1000
-#define HANGS_MAX      4 /* evidence folders that the watch makes of its own */
 #define BUDGET_PERCENT 4
 #define OVERDUE_PERCENT \
 	15 /* more, of the time in which one takes longer than those before it: it is the rest that \
@@ -21,12 +20,37 @@
 
 /* ---- what is under way; the cell's lock held ---- */
 
+/* The oldest operation that no hang was told about, or, with the id 0, the oldest of those that were. */
 struct oldest {
 	uint64_t id;
+	bool any;
 	char name[OP_NAME_MAX];
 	int64_t began_ns, limit_ns, usual_ns;
+	int64_t first_ns; /* when the oldest of all began */
 	bool stop;
 };
+
+static bool was_told(const struct watch *w, uint64_t id)
+{
+	for (size_t i = 0; i < w->told_count; i++)
+		if (w->told[i] == id)
+			return true;
+	return false;
+}
+
+/* There is room for as many as are under way at once; who is told last is the least likely to have ended. */
+static void note_told(struct watch *w, uint64_t id)
+{
+	if (w->told_count == CELL_OPS_MAX)
+		memmove(w->told, w->told + 1, --w->told_count * sizeof(*w->told));
+	w->told[w->told_count++] = id;
+}
+
+static void forget_told(struct watch *w)
+{
+	w->told_count = w->known_count = 0;
+	json_cleanup(&w->before);
+}
 
 static int64_t limit_of(const struct watch *w, int64_t began_ns, bool in_force)
 {
@@ -46,15 +70,15 @@ static bool find_oldest(struct watch *w, struct oldest *ret)
 	if (in_force)
 		w->in_force_ns = cell_now(cell);
 	else if (w->was_in_force)
-		w->about = 0; /* what still waits after the heal is told again, in its time */
+		forget_told(w); /* what still waits after the heal is told again, in its time */
 	w->was_in_force = in_force;
-	*ret = (struct oldest){.usual_ns = cell->op_usual_ns};
+	*ret = (struct oldest){.usual_ns = cell->op_usual_ns, .first_ns = cell_now(cell)};
 	if (cell->stopping && cell->stop_began_ns == CLOCK_NEVER)
 		return false;
 	if (cell->stopping) {
-		ret->stop = true;
+		ret->stop = ret->any = true;
 		ret->id = UINT64_MAX;
-		ret->began_ns = cell->stop_began_ns;
+		ret->began_ns = ret->first_ns = cell->stop_began_ns;
 		ret->limit_ns = ret->began_ns + cell->objectives.stop_ms * NS_PER_MS;
 		snprintf(ret->name, sizeof(ret->name), "stop");
 		return true;
@@ -62,14 +86,37 @@ static bool find_oldest(struct watch *w, struct oldest *ret)
 	for (size_t i = 0; i < CELL_OPS_MAX; i++) {
 		const struct op_slot *op = &cell->ops[i];
 
-		if (!op->id || op->idle || (ret->id && op->began_ns >= ret->began_ns))
+		if (!op->id || op->idle)
 			continue;
-		ret->id = op->id;
+		ret->first_ns = op->began_ns < ret->first_ns ? op->began_ns : ret->first_ns;
+		if (ret->id && (was_told(w, op->id) || op->began_ns >= ret->began_ns))
+			continue;
+		if (was_told(w, op->id) && ret->any && op->began_ns >= ret->began_ns)
+			continue;
+		ret->any = true;
+		ret->id = was_told(w, op->id) ? 0 : op->id;
 		ret->began_ns = op->began_ns;
 		snprintf(ret->name, sizeof(ret->name), "%s", op->name);
 	}
 	ret->limit_ns = limit_of(w, ret->began_ns, in_force);
 	return ret->id != 0;
+}
+
+/* All that are past their limits stand behind what was told. */
+static void note_overdue(struct watch *w)
+{
+	struct cell *cell = w->cell;
+	int64_t now = cell_now(cell);
+
+	pthread_mutex_lock(&cell->lock);
+	for (size_t i = 0; i < CELL_OPS_MAX; i++) {
+		const struct op_slot *op = &cell->ops[i];
+
+		if (op->id && !op->idle && !was_told(w, op->id) &&
+			now >= limit_of(w, op->began_ns, watch_in_force(cell)))
+			note_told(w, op->id);
+	}
+	pthread_mutex_unlock(&cell->lock);
 }
 
 /* ---- samples ---- */
@@ -83,70 +130,167 @@ static bool may_spend(const struct watch *w, int64_t now_ns)
 
 /* ---- a hang ---- */
 
-static void suspect(struct watch *w, const struct oldest *oldest, const char *why)
+/* Saved by a thread of its own, so that the watch goes on: another hang need not wait for the evidence of the first. */
+struct saving {
+	struct watch *w;
+	char name[HANG_NAME_MAX];
+	const char *why;
+	json_t *first, *known;
+};
+
+static void save(struct saving *s)
+{
+	struct cell *cell = s->w->cell;
+
+	if (watch_save_beside(cell, s->name, s->known) &&
+		watch_save(cell, s->name, s->why, s->first, true))
+		watch_branch(s->w, s->name);
+	cell_queue_depth(cell); /* what waits is told beside it; not part of what is judged */
+	pthread_mutex_lock(&cell->lock);
+	s->w->saving--;
+	pthread_cond_broadcast(&cell->changed);
+	pthread_mutex_unlock(&cell->lock);
+	json_decref(s->first);
+	json_decref(s->known);
+	free(s);
+}
+
+static void *saving_main(void *arg)
+{
+	save(arg);
+	return NULL;
+}
+
+static void begin_saving(struct watch *w, const char *name, const char *why)
+{
+	struct saving *s = mem_zero(1, sizeof(*s));
+	pthread_t thread;
+
+	*s = (struct saving){.w = w, .why = why, .first = json_incref(w->deep)};
+	snprintf(s->name, sizeof(s->name), "%s", name);
+	s->known = watch_known_json(w);
+	pthread_mutex_lock(&w->cell->lock);
+	w->saving++;
+	pthread_mutex_unlock(&w->cell->lock);
+	if (pthread_create(&thread, NULL, saving_main, s))
+		save(s);
+	else
+		pthread_detach(thread);
+}
+
+/* What the last deep look says beside what was told; `late`: something is overdue. */
+static void ask(struct watch *w, bool late, struct diagnosis *ret)
+{
+	auto_json json_t *owed = late ? json_pack("[{sf}]", "age_s", 1.0) : NULL;
+	int parked[CELL_PARKED_MAX];
+	size_t count = 0;
+
+	pthread_mutex_lock(&w->cell->lock);
+	for (size_t i = 0; i < CELL_PARKED_MAX; i++)
+		if (w->cell->parked[i])
+			parked[count++] = w->cell->parked[i];
+	pthread_mutex_unlock(&w->cell->lock);
+	diagnose(&(struct diagnose_input){.scan = w->deep,
+			 .healthy = w->healthy,
+			 .owed = owed,
+			 .frozen = json_get_bool(w->deep, "frozen", false),
+			 .parked = parked,
+			 .parked_count = count,
+			 .known = w->known,
+			 .known_count = w->known_count,
+			 .before = w->before,
+			 .target = w->cell->target,
+			 .ours = rig_programs},
+		ret);
+}
+
+static void remember(struct watch *w, const char *name, const struct diagnosis *d)
+{
+	for (size_t i = 0; i < d->culprit_count && w->known_count < ARRAY_SIZE(w->known); i++)
+		w->known[w->known_count++] = d->culprits[i].tid;
+	json_decref(w->before);
+	w->before = json_incref(w->deep);
+	snprintf(w->before_name, sizeof(w->before_name), "%s", name);
+}
+
+static void suspect(struct watch *w, const struct oldest *oldest, const char *why,
+	const struct diagnosis *diagnosis)
 {
 	struct cell *cell = w->cell;
 	int64_t now = cell_now(cell);
 	char name[HANG_NAME_MAX];
 
-	w->about = oldest->id;
 	snprintf(name, sizeof(name), "hang-%u", ++w->hangs);
 	history_add_at(cell->recorder, now, "suspected",
 		json_pack("{ss ss ss sf sf}", "name", name, "why", why, "op", oldest->name, "age_s",
 			watch_seconds(now - oldest->began_ns), "limit_s",
 			watch_seconds(oldest->limit_ns - oldest->began_ns)));
-	if (watch_save(cell, name, why, w->deep, true))
-		watch_branch(w, name);
-	cell_queue_depth(cell); /* what waits is told beside it; not part of what is judged */
+	begin_saving(w, name, why);
+	remember(w, name, diagnosis);
+	if (oldest->id)
+		note_told(w, oldest->id);
 }
 
-static bool has_cycle(struct watch *w)
+static void suspect_cycle(struct watch *w, const struct oldest *oldest)
 {
 	struct diagnosis diagnosis;
-	bool found;
 
-	diagnose(&(struct diagnose_input){.scan = w->deep,
-			 .healthy = w->healthy,
-			 .target = w->cell->target,
-			 .ours = rig_programs},
-		&diagnosis);
-	found = diagnosis.hang_class && !strcmp(diagnosis.hang_class, "deadlock");
+	ask(w, false, &diagnosis);
+	if (diagnosis.hang_class && !strcmp(diagnosis.hang_class, "deadlock"))
+		suspect(w, oldest, "a cycle in the wait-for graph", &diagnosis);
 	diagnosis_free(&diagnosis);
-	return found;
+}
+
+/* One that waits behind what was told already is not told again. */
+static void suspect_overdue(struct watch *w, const struct oldest *oldest)
+{
+	struct diagnosis diagnosis;
+
+	ask(w, true, &diagnosis);
+	if (!w->before || (diagnosis.finding && diagnosis.culprit_count))
+		suspect(w, oldest, "overdue", &diagnosis);
+	else
+		note_overdue(w);
+	diagnosis_free(&diagnosis);
 }
 
 /* A cycle is to be told within half a second: the gap, a tick, the look itself and what it takes to see it in it. */
-static void look_deep(struct watch *w, const struct oldest *oldest, int64_t now_ns)
+static bool look_deep(struct watch *w, const struct oldest *oldest, int64_t now_ns)
 {
 	json_t *deep;
 
 	w->deep_ns = now_ns + DEEP_MS * NS_PER_MS;
 	deep = watch_scan(w, true);
 	if (!deep)
-		return;
+		return false;
 	json_decref(w->deep);
 	w->deep = deep;
 	w->sample_ns = now_ns + SAMPLE_MS * NS_PER_MS;
-	if (w->hangs < HANGS_MAX && !w->saw_cycle && has_cycle(w)) {
-		w->saw_cycle = true;
-		suspect(w, oldest, "a cycle in the wait-for graph");
-	}
+	if (w->hangs < HANGS_MAX && oldest->any && (!oldest->id || !was_told(w, oldest->id)))
+		suspect_cycle(w, oldest);
+	return true;
+}
+
+static bool is_late(const struct watch *w, const struct oldest *oldest, int64_t now_ns)
+{
+	return w->hangs < HANGS_MAX && now_ns >= oldest->limit_ns &&
+	       (!w->before || now_ns >= w->deep_ns);
 }
 
 static void look(struct watch *w, const struct oldest *oldest, bool any)
 {
-	int64_t now = cell_now(w->cell), age = any ? now - oldest->began_ns : 0;
+	int64_t now = cell_now(w->cell), age = now - oldest->first_ns;
 	int64_t early = oldest->usual_ns > OVERDUE_MS * NS_PER_MS ? oldest->usual_ns
 								  : OVERDUE_MS * NS_PER_MS;
 
-	if (any && age >= early)
+	if (age >= early)
 		w->overdue_ns += now - w->looked_ns;
 	w->looked_ns = now;
-	if (any && oldest->id != w->about && now >= oldest->limit_ns && w->hangs < HANGS_MAX) {
-		w->deep_ns = 0;
-		look_deep(w, oldest, now);
-		if (oldest->id != w->about)
-			suspect(w, oldest, "overdue");
+	if (any && is_late(w, oldest, now)) {
+		bool looked = look_deep(w, oldest, now);
+
+		if (!was_told(w, oldest->id) && (looked || !w->before))
+			suspect_overdue(w, oldest);
 	} else if (age >= OVERDUE_MS * NS_PER_MS && now >= w->deep_ns && may_spend(w, now)) {
 		look_deep(w, oldest, now);
 	} else if (now >= w->sample_ns && may_spend(w, now)) {
@@ -242,7 +386,7 @@ void watch_hold(struct cell *cell, bool held)
 		return;
 	pthread_mutex_lock(&cell->lock);
 	w->held = held;
-	while (held && w->looks) /* each of its commands has a deadline */
+	while (held && (w->looks || w->saving)) /* each of its commands has a deadline */
 		cell_wait(cell, CLOCK_NEVER);
 	pthread_mutex_unlock(&cell->lock);
 }
@@ -258,6 +402,10 @@ void watch_stop(struct cell *cell)
 	pthread_cond_broadcast(&cell->watch_tick);
 	pthread_mutex_unlock(&cell->lock);
 	pthread_join(w->thread, NULL);
+	pthread_mutex_lock(&cell->lock);
+	while (w->saving)
+		cell_wait(cell, CLOCK_NEVER);
+	pthread_mutex_unlock(&cell->lock);
 	w->started = false;
 }
 
@@ -272,6 +420,7 @@ void watch_close(struct cell *cell)
 	json_cleanup(&cell->cores);
 	json_decref(w->healthy);
 	json_decref(w->deep);
+	json_decref(w->before);
 	json_decref(w->since);
 	pthread_mutex_destroy(&w->branching);
 	pthread_mutex_destroy(&w->lock);

@@ -7,8 +7,11 @@
 #pragma once
 
 #include "api/verdict.h"
+#include "diagnose/diagnose.h"
+#include "run/cell/cell_core.h"
 #include "run/watch/watch.h"
 
+#define HANGS_MAX     4 /* evidence folders that the watch makes of its own */
 #define BRANCHES_MAX  3 /* copies of the machine that a cell keeps */
 #define HANG_NAME_MAX 24
 
@@ -31,12 +34,18 @@ struct watch {
 	int64_t noted_ns;	       /* the last look */
 	int64_t sample_ns, deep_ns;    /* when the next is due */
 	int64_t looked_ns, overdue_ns; /* the last turn; time with an operation overdue */
-	int64_t spent_ns;
+	_Atomic int64_t spent_ns;
 	int64_t in_force_ns; /* a fault was last seen in force */
 	bool was_in_force;
-	uint64_t about; /* operation that the last hang was about */
+	uint64_t told
+		[CELL_OPS_MAX]; /* operations that a hang was told about, or that stand behind one */
+	size_t told_count;
+	int known[CULPRITS_MAX * HANGS_MAX]; /* culprits of what was told and goes on ... */
+	size_t known_count;
+	json_t *before; /* ... and a scan of that moment; NULL: nothing is */
+	char before_name[HANG_NAME_MAX];
 	unsigned int hangs;
-	bool saw_cycle;
+	unsigned int saving; /* the cell's lock: hangs whose evidence is being saved */
 
 	pthread_mutex_t branching; /* the rest */
 	struct watch_branch branches[BRANCHES_MAX];
@@ -54,6 +63,9 @@ bool watch_in_force(const struct cell *cell); /* a fault is; the cell's lock hel
 void watch_note_calls(struct watch *watch, const json_t *scan, int64_t now_ns);
 /* NULL where the guest cannot be asked now: halted, gone, or its agent is silent. */
 json_t *watch_scan(struct watch *watch, bool deep);
+/* What was told and goes on, as hang.c reads it, or NULL where nothing was; and evidence/NAME/known.json of it. */
+json_t *watch_known_json(const struct watch *watch);
+bool watch_save_beside(struct cell *cell, const char *name, const json_t *known);
 /* evidence/NAME; `first` is an instant before it, or NULL. False, and noted: it could not be had. */
 bool watch_save(struct cell *cell, const char *name, const char *why, json_t *first, bool twice);
 

@@ -192,6 +192,30 @@ static int finish(const struct cell *cell, const char *dir, struct err *err)
 	return rc ? rc : evidence_bound(dir, EVIDENCE_BYTES_MAX, &bytes, err);
 }
 
+json_t *watch_known_json(const struct watch *w)
+{
+	json_t *tids = json_array();
+
+	for (size_t i = 0; i < w->known_count; i++)
+		json_array_append_new(tids, json_integer(w->known[i]));
+	if (w->before)
+		return json_pack("{ss so}", "before", w->before_name, "known", tids);
+	json_decref(tids);
+	return NULL;
+}
+
+bool watch_save_beside(struct cell *cell, const char *name, const json_t *known)
+{
+	auto_free char *dir = text_fmt("%s/evidence/%s", cell->dir, name);
+	auto_free char *path = path_join(dir, "known.json");
+	struct err err = {0};
+
+	if (!known || (!fs_mkdir_p(dir, &err) && !json_save_path(path, known, &err)))
+		return true;
+	log_line("watch: %s", err.text);
+	return false;
+}
+
 bool watch_save(struct cell *cell, const char *name, const char *why, json_t *first, bool twice)
 {
 	auto_free char *base = path_join(cell->dir, "evidence");

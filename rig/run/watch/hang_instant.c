@@ -1,0 +1,202 @@
+#include "run/watch/hang_instant.h"
+
+#include "api/ledger.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "run/rig_programs.h"
+
+#include <math.h>
+#include <signal.h>
+#include <string.h>
+
+#define SCAN_MAX   (64u << 20)
+#define PARKED_MAX 64
+#define KNOWN_MAX  64
+#define OWED_LIMIT \
+	0.9 /* of what the cell held to be overdue: the two clocks are read one after the other */
+#define STARVED_BEFORE_S 1.0
+
+json_t *hang_load(const struct explaining *x, const char *name, const char *file)
+{
+	auto_free char *path = text_fmt("%s/evidence/%s/%s", x->dir, name, file);
+	struct err err = {0};
+	json_t *json = fs_exists(path) ? json_load_path(path, SCAN_MAX, &err) : NULL;
+
+	if (err.text[0])
+		log_line("%s", err.text);
+	return json;
+}
+
+static bool is_fatal(int64_t signal)
+{
+	static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};
+
+	for (size_t i = 0; i < ARRAY_SIZE(fatal); i++)
+		if (fatal[i] == signal)
+			return true;
+	return false;
+}
+
+/* What the core of a death says, or NULL. */
+static const json_t *core_of(const struct history *history, int64_t pid)
+{
+	for (size_t i = 0; i < history->count; i++)
+		if (event_is(&history->events[i], "core") &&
+			json_get_int(history->events[i].data, "pid", -1) == pid)
+			return history->events[i].data;
+	return NULL;
+}
+
+static json_t *with_core(const struct history *history, json_t *died)
+{
+	const json_t *core = core_of(history, json_get_int(died, "pid", 0));
+	json_t *copy = json_copy(died);
+
+	if (core)
+		json_object_update_missing(copy, (json_t *)core);
+	return copy;
+}
+
+json_t *hang_deaths(const struct history *history, double until)
+{
+	json_t *died = json_array();
+
+	for (size_t i = 0; history && i < history->count; i++) {
+		const struct event *event = &history->events[i];
+
+		if (event_is(event, "died") && event->t <= until &&
+			!json_get_bool(event->data, "by_rig", false) &&
+			!json_get_bool(event->data, "oom", false) &&
+			is_fatal(json_get_int(event->data, "signal", 0)))
+			json_array_append_new(died, with_core(history, event->data));
+	}
+	return died;
+}
+
+/* What is owed on the wire, and what the rig's clients wait for; a wait for work is neither. */
+static json_t *all_owed(const json_t *wire, const json_t *ops)
+{
+	json_t *all = json_array(), *one;
+	size_t i;
+
+	json_array_foreach ((json_t *)wire, i, one)
+		if (strcasecmp(json_get_text(one, "verb", ""), "IDLE") != 0)
+			json_array_append(all, one);
+	json_array_foreach ((json_t *)ops, i, one)
+		json_array_append(all, one);
+	return all;
+}
+
+static int64_t queued_at(const struct history *history, double t)
+{
+	int64_t depth = 0;
+
+	for (size_t i = 0; history && i < history->count && history->events[i].t <= t; i++)
+		if (event_is(&history->events[i], "queue"))
+			depth = json_get_int(history->events[i].data, "depth", 0);
+	return depth;
+}
+
+static size_t read_tids(const json_t *array, int *tids, size_t max)
+{
+	size_t count = json_array_size(array);
+
+	count = count < max ? count : max;
+	for (size_t i = 0; i < count; i++)
+		tids[i] = (int)json_integer_value(json_array_get(array, i));
+	return count;
+}
+
+/* Of a hang that was told beside another: the scan at which that one was. */
+static json_t *load_before(const struct explaining *x, const json_t *beside)
+{
+	const char *name = json_get_text(beside, "before", "");
+
+	return fs_name_ok(name) ? hang_load(x, name, "earlier.json") : NULL;
+}
+
+/* Just now: who is late for longer is not late for that. */
+static bool was_starved(const struct history *history, double t)
+{
+	return history && history->ledger &&
+	       ledger_starved(history->ledger, t - STARVED_BEFORE_S, t);
+}
+
+void hang_diagnose_instant(struct explaining *x, struct instant *at)
+{
+	auto_json json_t *scan = hang_load(x, at->name, "scan.json");
+	auto_json json_t *earlier = hang_load(x, at->name, "earlier.json");
+	auto_json json_t *input = hang_load(x, at->name, "input.json");
+	auto_json json_t *around = hang_load(x, at->name, "around.json");
+	auto_json json_t *wire = hang_load(x, at->name, "owed.json");
+	auto_json json_t *beside = hang_load(x, at->name, "known.json");
+	auto_json json_t *before = load_before(x, beside);
+	auto_json json_t *owed = all_owed(wire, json_object_get(input, "ops"));
+	auto_json json_t *died = hang_deaths(x->history, at->t);
+	int parked[PARKED_MAX], known[KNOWN_MAX];
+
+	at->second = before != NULL;
+	at->in_force = json_array_size(json_object_get(input, "in_force")) > 0;
+	at->since = json_incref(json_object_get(input, "since"));
+	diagnose(
+		&(struct diagnose_input){
+			.scan = scan,
+			.earlier = earlier,
+			.healthy = x->healthy,
+			.owed = owed,
+			.owed_limit_s = OWED_LIMIT * json_get_real(input, "owed_limit_s", 0),
+			.queued = queued_at(x->history, at->t),
+			.since = at->since,
+			.now_s = json_get_real(input, "t", 0),
+			.stopping = json_get_bool(input, "stopping", false),
+			.progressed = json_get_bool(input, "progressed", false),
+			.frozen = json_get_bool(scan, "frozen", false),
+			.parked = parked,
+			.parked_count =
+				read_tids(json_object_get(input, "parked"), parked, PARKED_MAX),
+			.died = json_array_size(died) ? died : NULL,
+			.starved = was_starved(x->history, at->t),
+			.dot_locks = json_object_get(around, "dot_locks"),
+			.known = known,
+			.known_count =
+				read_tids(json_object_get(beside, "known"), known, KNOWN_MAX),
+			.before = before,
+			.target = x->plan->target,
+			.ours = rig_programs,
+		},
+		&at->diagnosis);
+}
+
+/* A store that is whole is no evidence of a hang. */
+static bool is_of_a_hang(const char *name)
+{
+	return fs_name_ok(name) && strcmp(name, "healthy") != 0 && strcmp(name, "not-ready") != 0;
+}
+
+void hang_instants_read(struct explaining *x)
+{
+	x->healthy = hang_load(x, "healthy", "scan.json");
+	for (size_t i = 0; i < x->history->count && x->count < INSTANTS_MAX; i++) {
+		const struct event *event = &x->history->events[i];
+		const char *name;
+
+		if (!event_is(event, "evidence"))
+			continue;
+		name = json_get_text(event->data, "name", "");
+		if (!is_of_a_hang(name))
+			continue;
+		x->instants[x->count] =
+			(struct instant){.name = name, .t = event->t, .line = event->line};
+		hang_diagnose_instant(x, &x->instants[x->count++]);
+	}
+}
+
+void hang_instants_free(struct explaining *x)
+{
+	for (size_t i = 0; i < x->count; i++) {
+		diagnosis_free(&x->instants[i].diagnosis);
+		json_decref(x->instants[i].since);
+	}
+	json_decref(x->healthy);
+}

@@ -1,0 +1,131 @@
+/*
+ * Who has a lock of an open file. /proc/locks names the process that took it; a child may have inherited the open
+ * file, and the lock with it, and that process may be gone or have closed it; of an OFD lock it names nobody. fdinfo
+ * says it for each descriptor ("lock:" lines; fs/locks.c: show_fd_locks, Linux 6.1), but a look at every descriptor
+ * costs, so that only what somebody waits for, and nobody is known to have, is looked for.
+ */
+#include "witness_scan.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#define FDINFO_MAX 4096
+#define LINE_SIZE  192
+
+/* "1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF" */
+struct lock_line {
+	char kind[8];
+	int pid;
+	unsigned int major, minor;
+	unsigned long long ino;
+};
+
+static bool read_line(const char *line, struct lock_line *ret)
+{
+	return sscanf(line, "%*d: %7s %*s %*s %d %x:%x:%llu", ret->kind, &ret->pid, &ret->major,
+		       &ret->minor, &ret->ino) == 5;
+}
+
+static bool is_of_open_file(const struct lock_line *lock)
+{
+	return !strcmp(lock->kind, "FLOCK") || !strcmp(lock->kind, "OFDLCK");
+}
+
+static bool is_that_file(const struct stat *st, const struct lock_line *lock)
+{
+	return st->st_ino == lock->ino && major(st->st_dev) == lock->major &&
+	       minor(st->st_dev) == lock->minor;
+}
+
+static bool has_open(int pid, const struct lock_line *lock)
+{
+	struct dirent *entry;
+	bool found = false;
+	char path[32];
+	struct stat st;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	dir = pid > 0 ? opendir(path) : NULL;
+	while (dir && !found && (entry = readdir(dir)))
+		found = isdigit((unsigned char)entry->d_name[0]) &&
+			!fstatat(dirfd(dir), entry->d_name, &st, 0) && is_that_file(&st, lock);
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+void held_find(const struct scan *scan, struct orphans *ret)
+{
+	const char *line = scan->locks, *end;
+
+	for (ret->count = 0; line && *line && ret->count < ORPHANS_MAX;
+		line = end ? end + 1 : NULL) {
+		struct lock_line lock;
+
+		end = strchr(line, '\n');
+		/* The line after it is of one who waits for it. */
+		if (!end || !end[1] || strncmp(end + 1 + strcspn(end + 1, " "), " ->", 3) != 0 ||
+			!read_line(line, &lock) || !is_of_open_file(&lock) ||
+			has_open(lock.pid, &lock))
+			continue;
+		ret->at[ret->count++] = (struct orphan){
+			.dev = makedev(lock.major, lock.minor), .ino = (ino_t)lock.ino};
+	}
+}
+
+static bool is_orphan(const struct orphans *orphans, const struct stat *st)
+{
+	for (size_t i = 0; i < orphans->count; i++)
+		if (orphans->at[i].ino == st->st_ino && orphans->at[i].dev == st->st_dev)
+			return true;
+	return false;
+}
+
+static void tell(struct out *out, int pid, const char *fd, const char *line)
+{
+	char text[LINE_SIZE];
+
+	snprintf(text, sizeof(text), "%.*s", (int)strcspn(line, "\n"), line);
+	out_open(out, NULL, '{');
+	out_int(out, "pid", pid);
+	out_int(out, "fd", atoi(fd));
+	out_text(out, "lock", text);
+	out_close(out, '}');
+}
+
+void held_look(struct scan *scan, const struct orphans *orphans, int dir, int pid, const char *fd)
+{
+	char path[64], info[FDINFO_MAX];
+	struct stat st;
+
+	if (!orphans->count || fstatat(dir, fd, &st, 0) || !is_orphan(orphans, &st))
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%.16s", pid, fd);
+	if (read_small(AT_FDCWD, path, info, sizeof(info)) <= 0)
+		return;
+	for (const char *at = info; (at = strstr(at, "lock:\t")); at++)
+		if (scan->held_count++ < HELD_MAX)
+			tell(&scan->held, pid, fd, at + strlen("lock:\t"));
+		else
+			scan->truncated = true;
+}
+
+bool held_is_steady(const struct scan *scan)
+{
+	size_t size = strlen(scan->locks) + 2;
+	char *now = malloc(size);
+	bool same;
+
+	if (!now)
+		abort();
+	same = read_small(AT_FDCWD, "/proc/locks", now, size) >= 0 && !strcmp(now, scan->locks);
+	free(now);
+	return same;
+}
