@@ -35,9 +35,9 @@ struct diagnose_input {
 	const json_t *
 		died; /* array of the witness's "died" events that the rig did not cause, or NULL */
 	const json_t *dot_locks; /* as dot_locks_read() gives them, or NULL */
-	/* Of trouble that was told already and goes on: its culprits, and a scan of that moment. What is sought beside it
-	 * is a cycle of others, or a thread that has come to stand since, of which more is known than that it waits for
-	 * an event: it may wait for those. NULL: none. */
+	/* Of trouble that was told already and goes on: its culprits, and a scan of that moment (NULL: none).
+	 * What is sought beside it is a cycle of others, or a thread that has come to stand since, of which
+	 * more is known than that it waits for an event: it may wait for those. */
 	const int *known;
 	size_t known_count;
 	const json_t *before;

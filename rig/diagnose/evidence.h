@@ -2,7 +2,8 @@
  * The evidence of one instant (a scan of the witness, vm/witness_wire.h) as tables.
  *
  * Read beyond the fields that every scan has, where a scan has them:
- *	task	"utime","stime": clock ticks  "reaped": those of children that have ended  "frames":["function", ...] of the user stack, innermost first
+ *	task	"utime","stime": clock ticks  "reaped": those of children that have ended
+ *		"frames":["function", ...] of the user stack, innermost first
  *		"own":[those of "frames" that are not the C library's]
  *		"futex":[5 words at the address it waits on]	left out where they could not be read
  *		"object":"name of the variable that it waits at"

@@ -504,21 +504,14 @@ static int bed_files(struct bed *bed, const char *const *globs, bool live,
 	return 0;
 }
 
-static bool hangs_now(struct fake_bed *b)
-{
-	return b->wish->hangs &&
-	       (fake_bug_fired(b->fake, b->wish->bug) || (b->wish->always_hangs && b->wish->scans));
-}
-
 static const char *shown_now(struct fake_bed *b)
 {
-	if (!hangs_now(b))
-		return b->wish->healthy;
-	if (!b->wish->then || b->wish->then_after)
-		b->wish->then_after -= b->wish->then_after > 0;
-	else
-		return b->wish->then;
-	return b->wish->hangs;
+	struct bed_fake_wish *wish = b->wish;
+	bool bad = fake_bug_fired(b->fake, wish->bug) || (wish->always_hangs && wish->scans);
+
+	if (!wish->hangs || !bad)
+		return wish->healthy;
+	return wish->then && wish->scans > wish->then_after ? wish->then : wish->hangs;
 }
 
 static int bed_scan(struct bed *bed, bool deep, json_t **ret, struct err *err)

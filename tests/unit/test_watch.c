@@ -275,7 +275,7 @@ static void a_second_hang_is_told_beside_the_first(void)
 				.healthy = "idle-store",
 				.hangs = "queue-behind-event",
 				.then = "event-and-abba",
-				.then_after = 8,
+				.then_after = 16,
 				.always_hangs = true,
 				.recovery = "permanent"}};
 	const json_t *second;

@@ -176,8 +176,8 @@ static bool write_text(const char *path, const char *text)
 
 static void become_unstoppable(void)
 {
-	/* An arena for each thread would be locked memory for each thread; and what a look at the machine needs is kept
-	 * for the next, since the kernel fills all of a new mapping that is locked, which takes longer than the look. */
+	/* An arena for each thread would be locked memory for each thread. And what a look at the machine needs is
+	 * kept for the next: the kernel fills all of a new mapping that is locked, which takes longer than the look. */
 	mallopt(M_ARENA_MAX, 1);
 	mallopt(M_MMAP_THRESHOLD, 1 << 20);
 	mallopt(M_TRIM_THRESHOLD, 4 << 20);

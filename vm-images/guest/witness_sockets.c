@@ -1,8 +1,8 @@
 /*
  * The sockets of the machine and their other ends: of unix sockets by sock_diag(7) (the module unix_diag),
- * of TCP and UDP sockets by /proc/net/tcp, udp and tcp6, udp6, where the two ends of a connection inside the guest are two
- * lines. A connection that nobody accepted has no inode on its far side; it is told by the listening socket
- * in whose queue it stands.
+ * of TCP and UDP sockets by /proc/net/tcp, tcp6, udp and udp6, where the two ends of a connection inside the
+ * guest are two lines. A connection that nobody accepted has no inode on its far side; it is told by the
+ * listening socket in whose queue it stands.
  */
 #include "witness_scan.h"
 

@@ -183,8 +183,8 @@ static bool is_found(const struct result *result, const char *signature)
 	return false;
 }
 
-/* A law is broken once and tells of many operations: what was told beside another hang, and has a culprit of its own, is
- * a finding of its own, by the same law. */
+/* A law is broken once and tells of many operations: what was told beside another hang, and has a culprit
+ * of its own, is a finding of its own, by the same law. */
 static void add_second(const struct explaining *x, struct result *result,
 	const struct finding *first, const struct instant *at)
 {
