@@ -27,7 +27,7 @@ static const char idle_yaml[] =
 	"objectives: {idle_push: 1s}\n"
 	"deadline: 5min\n"
 	"workload:\n"
-	"  - {as: watch, do: imap-idle, user: u1}\n"
+	"  - {as: watch, do: idle, user: u1}\n"
 	"  - {as: new, do: append, user: u1, messages: 12, size: 1KiB, pace: 5/s}\n";
 
 static const char moves_yaml[] =

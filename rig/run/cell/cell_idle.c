@@ -113,7 +113,14 @@ static bool idle_once(struct session *session, struct imap *imap, const char *us
 	return ok;
 }
 
-void visitors_session(struct session *session)
+/* Who only watches INBOX until the end compares what it was told with what it sees, every now and then. */
+static bool only_watches(const struct step *step)
+{
+	return step->pace_per_s <= 0 && !step->messages && !step_param(step, "mailbox") &&
+	       !step_param(step, "leave");
+}
+
+static void visitors_session(struct session *session)
 {
 	const char *user = session_user(session);
 	struct imap imap = {.line.fd = -1};
@@ -128,4 +135,12 @@ void visitors_session(struct session *session)
 		imap_logout(&imap, &reply);
 	imap_reply_free(&reply);
 	imap_close(&imap);
+}
+
+void idle_session(struct session *session)
+{
+	if (only_watches(session->step))
+		watchers_session(session);
+	else
+		visitors_session(session);
 }

@@ -376,7 +376,7 @@ static void idle_once(struct mixed *m)
 	mixed_learn(m);
 }
 
-void idle_session(struct session *session)
+void watchers_session(struct session *session)
 {
 	struct mixed m = {.session = session,
 		.user = session_user(session),

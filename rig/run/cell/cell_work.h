@@ -53,5 +53,5 @@ void pop3_session(struct session *session);
 uint64_t pop3_delete(struct session *session, const char *user, const char *numbers);
 void rounds_session(struct session *session);
 uint32_t session_rounds(const struct session *session); /* in all; 0: open-ended */
-void visitors_session(struct session *session);
-char *mail_address(const char *user); /* USER@store; caller frees */
+void watchers_session(struct session *session);		/* idle, of those who watch until the end */
+char *mail_address(const char *user);			/* USER@store; caller frees */

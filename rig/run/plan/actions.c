@@ -55,17 +55,10 @@ static const struct action_key idle_keys[] = {
 	{"user", false, NULL, "whose INBOX; the target's first user"},
 	{"users", false, NULL, "one each session, in turn"},
 	{"sessions", false, "1", "connections at the same time"},
-	{"tls", false, NULL, "starttls: go on in TLS before anything else is said; none"},
-	{0},
-};
-
-static const struct action_key visitors_keys[] = {
-	{"user", false, NULL, "whose INBOX; the target's first user"},
-	{"users", false, NULL, "one each session, in turn"},
-	{"sessions", false, "1", "connections at the same time"},
 	{"messages", false, NULL, "waits in all; until everything else is over"},
 	{"pace", false, NULL, "waits in all; without it a client waits until the end"},
 	{"mailbox", false, NULL, "which instead of INBOX"},
+	{"tls", false, NULL, "starttls: go on in TLS before anything else is said; none"},
 	{"leave", false, "done", "how a wait ends: done, or drop (the connection just ends)"},
 	{0},
 };
@@ -125,10 +118,8 @@ const struct action actions[] = {
 		.workload = true, .service = "imap", .keys = mixed_keys},
 	{"imap-moves", "IMAP clients that move the same messages to and fro", .workload = true,
 		.service = "imap", .keys = mixed_keys},
-	{"imap-idle", "IMAP clients that wait in IDLE until everything else is over",
-		.workload = true, .service = "imap", .keys = idle_keys},
 	{"idle", "IMAP clients that wait for changes of a mailbox", .workload = true,
-		.service = "imap", .keys = visitors_keys},
+		.service = "imap", .keys = idle_keys},
 	{"pop3", "POP3 clients that list and retrieve a maildrop", .workload = true,
 		.service = "pop3", .keys = pop3_keys},
 	{"pop3-delete",
