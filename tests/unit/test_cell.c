@@ -248,6 +248,24 @@ static void residue_is_broken(void)
 		"still armed");
 }
 
+/* fixture_run_plan() sees each bed closed, once. */
+static void after_a_broken_cell_the_next_starts_clean(void)
+{
+	static const struct bed_fake_wish broken[] = {
+		{.fails_to_thaw = true}, {.leaves_residue = true}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(broken); i++) {
+		struct result result = {0};
+		struct bed_fake_wish wish = {0};
+
+		expect(freeze_yaml, broken[i], VERDICT_BROKEN, "");
+		run(freeze_yaml, &wish, &result);
+		CHECK_STR(verdict_name(result.verdict), "PASS");
+		CHECK_INT(result.residue, 0);
+		result_free(&result);
+	}
+}
+
 static void a_panic_is_broken(void)
 {
 	expect(freeze_yaml, (struct bed_fake_wish){.panics_at_freeze = true}, VERDICT_BROKEN,
@@ -328,7 +346,7 @@ CHECK_MAIN(CHECK_CASE(a_healthy_store_passes_a_freeze),
 	CHECK_CASE(a_step_that_waits_for_its_time_alone_has_it),
 	CHECK_CASE(a_moment_that_never_came_is_unknown),
 	CHECK_CASE(a_bed_that_does_not_open_is_broken), CHECK_CASE(a_failed_heal_is_broken),
-	CHECK_CASE(residue_is_broken), CHECK_CASE(a_panic_is_broken),
-	CHECK_CASE(trouble_before_a_finding_makes_it_suspect),
+	CHECK_CASE(residue_is_broken), CHECK_CASE(after_a_broken_cell_the_next_starts_clean),
+	CHECK_CASE(a_panic_is_broken), CHECK_CASE(trouble_before_a_finding_makes_it_suspect),
 	CHECK_CASE(no_law_is_blamed_where_frames_were_lost),
 	CHECK_CASE(the_same_seed_gives_the_same_signature), CHECK_CASE(a_control_has_no_fault_left))

@@ -156,6 +156,38 @@ static void a_word_that_nobody_knows_is_refused_with_its_line(void)
 	plan_list_free(&plans);
 }
 
+/* What only the table of calls knows: refused when it is planned, with the line, like any other mistake. */
+static void what_a_call_cannot_do_is_refused_with_its_line(void)
+{
+	static const struct {
+		const char *step, *complaint;
+	} cases[] = {
+		{"do: park, point: posix/io/sync/fsink",
+			"'point: posix/io/sync/fsink' does not exist"},
+		{"do: errno, point: posix/io/sync/fsync, errno: ENOTDIR",
+			"'errno: ENOTDIR' is nothing that 'posix/io/sync/fsync' can return"},
+		{"do: errno, point: posix/io/sync/fsync, errno: ENOSUCH",
+			"'errno: ENOSUCH' is no errno"},
+		{"do: park, point: posix/io/net/socket", "never blocks, so it cannot be parked"},
+		{"do: short, point: posix/io/dir/rename", "transfers no count of bytes"},
+		{"do: park, point: posix/io/sync/fsync, caller: 'a b'", "is no name of a function"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		auto_free char *text =
+			text_fmt("claim: x\nworkload:\n  - {do: smtp, to: [u1]}\nsteps:\n"
+				 "  - {as: it, %s, at: 0s, for: 1s}\n",
+				cases[i].step);
+		auto_buf struct buf complaints = {0};
+		struct plan_list plans = {0};
+
+		CHECK_INT(make_one(&plans, &complaints, text), -EINVAL);
+		CHECK_HAS(buf_text(&complaints), "worded.yaml:5: ");
+		CHECK_HAS(buf_text(&complaints), cases[i].complaint);
+		plan_list_free(&plans);
+	}
+}
+
 static void what_is_no_setting_is_refused_before_anything_starts(void)
 {
 	static const char *const bad[] = {"f1", "=x", "f1=", "f 1=x", "f1=$(reboot)", "F1=x"};
@@ -213,5 +245,6 @@ CHECK_MAIN(CHECK_CASE(settings_are_kept_in_a_saved_plan),
 	CHECK_CASE(a_word_that_a_target_does_not_map_is_a_skip_with_its_reason),
 	CHECK_CASE(a_target_that_the_scenario_does_not_name_is_a_skip_even_if_it_is_asked_for),
 	CHECK_CASE(a_word_that_nobody_knows_is_refused_with_its_line),
+	CHECK_CASE(what_a_call_cannot_do_is_refused_with_its_line),
 	CHECK_CASE(what_is_no_setting_is_refused_before_anything_starts),
 	CHECK_CASE(the_judge_does_not_see_how_the_store_was_set))
