@@ -113,6 +113,7 @@ struct call_rule {
 	const char *const *globs;    /* paths acted on, NULL-terminated; NULL: any */
 	const char *errno_name;	     /* "EIO", or NULL */
 	const char *caller;	     /* the function that makes the call, or NULL: any */
+	const char *kind; /* of descriptor: "file" "dir" "socket" "pipe" "other", or NULL: any */
 	uint32_t hit, calls;
 };
 

@@ -25,6 +25,16 @@ static bool function_name(const char *name)
 	return *name && strlen(name) < CALL_NAME_MAX && !name[strspn(name, bytes)];
 }
 
+static bool kind_of_descriptor(const char *kind)
+{
+	static const char *const kinds[] = {"file", "dir", "socket", "pipe", "other"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (!strcmp(kinds[i], kind))
+			return true;
+	return false;
+}
+
 /* A point of a store, or a word for one that this target does not map. */
 static bool may_exist(const char *point)
 {
@@ -36,8 +46,13 @@ static bool may_exist(const char *point)
 int call_rule_check(
 	const struct step *step, const struct target *target, bool known, struct err *err)
 {
+	const char *kind = step_param(step, "kind");
+
 	if (!known && !may_exist(step->point))
 		return err_set(err, -EINVAL, "'point: %s' does not exist", step->point);
+	if (kind && !kind_of_descriptor(kind))
+		return err_set(err, -EINVAL,
+			"'kind: %s' is none of file, dir, socket, pipe and other", kind);
 	if (step->caller && !function_name(step->caller))
 		return err_set(err, -EINVAL, "'caller: %s' is no name of a function", step->caller);
 	if (step->role && !target_role(target, step->role))
@@ -118,6 +133,7 @@ static void make_rule(const struct fault_run *run, const char *action, struct ca
 		.action = action,
 		.errno_name = step->errno_name,
 		.caller = step->caller,
+		.kind = step_param(step, "kind"),
 		.hit = step->hit,
 		.calls = step->calls,
 	};

@@ -16,6 +16,7 @@
 	{"role", false, "who, as the target maps it (default: any program of a role)"},             \
 	{"path", false, "on what: a path name of the target, or a glob (default: anything)"},       \
 	{"user", false, "whose path (default: that of the step named by `step`, else anybody's)"},  \
+	{"kind", false, "on what kind of descriptor: file, dir, socket, pipe or other (default: any)"}, \
 	{"hit", false, "the n-th matching call (default 1)"},                                       \
 	{"calls", false, "how many calls from there on (default 1)"},                               \
 	{"caller", false, "the function that makes the call, exported (default: any)"},             \

@@ -171,6 +171,8 @@ static void what_a_call_cannot_do_is_refused_with_its_line(void)
 		{"do: park, point: posix/io/net/socket", "never blocks, so it cannot be parked"},
 		{"do: short, point: posix/io/dir/rename", "transfers no count of bytes"},
 		{"do: park, point: posix/io/sync/fsync, caller: 'a b'", "is no name of a function"},
+		{"do: park, point: posix/io/rw/read, kind: sockett",
+			"'kind: sockett' is none of file, dir, socket, pipe and other"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

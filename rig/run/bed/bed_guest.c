@@ -138,6 +138,8 @@ int guest_arm(struct witness *witness, const struct call_rule *rule, struct err 
 		buf_add_str(&line, " caller=");
 		add_escaped(&line, rule->caller);
 	}
+	if (rule->kind)
+		buf_addf(&line, " kind=%s", rule->kind);
 	if (!strcmp(rule->action, "kill"))
 		buf_add_str(&line, " signal=SIGKILL");
 	if (!strcmp(rule->action, "short"))

@@ -11,7 +11,7 @@ static void say_call(const struct step *step, json_t *line)
 	const struct {
 		const char *key, *value;
 	} words[] = {{"point", step->point}, {"errno", step->errno_name}, {"role", step->role},
-		{"path", step->path}, {"caller", step->caller}};
+		{"path", step->path}, {"caller", step->caller}, {"kind", step_param(step, "kind")}};
 
 	for (size_t i = 0; step->point && i < ARRAY_SIZE(words); i++)
 		if (words[i].value)
