@@ -141,21 +141,45 @@ static void fill(struct frees_entry *entry, const void *frame)
 	atomic_store_explicit(&entry->twice, 0, memory_order_relaxed);
 }
 
+/* Where the index says that address, from `first` on; NULL: nowhere. Only once a thread was held does anything stand
+ * elsewhere than in its own place. */
+static _Atomic uint64_t *index_of(uint64_t address, int first)
+{
+	bool spread = atomic_load_explicit(&journal->held_since, memory_order_relaxed) != 0;
+
+	for (int i = first; i < (spread ? (int)FREES_PROBES : 1); i++) {
+		_Atomic uint64_t *index =
+			&journal->index[(frees_place(address) + (uint32_t)i) % FREES_EACH];
+
+		if (UNLIKELY((atomic_load_explicit(index, memory_order_relaxed) &
+				     ~(uint64_t)FREES_AGAIN) == address))
+			return index;
+	}
+	return NULL;
+}
+
+/* True, and noted: it is free already. */
+static bool is_freed_twice(uint64_t address)
+{
+	_Atomic uint64_t *index = index_of(address, 0);
+
+	if (!index || atomic_load_explicit(index, memory_order_relaxed) != address)
+		return false;
+	atomic_store_explicit(&journal->entries[index - journal->index].twice, own_thread(),
+		memory_order_relaxed);
+	return true;
+}
+
 void rig_frees_note(void *block, const void *frame, bool known_heap)
 {
 	uint64_t address = (uint64_t)(uintptr_t)block;
-	uint32_t place = frees_place(address);
 	struct frees_entry *entry;
+	_Atomic uint64_t *older;
+	uint32_t place;
 	int64_t now;
 
-	if (!journal || !block || address & FREES_AGAIN)
+	if (!journal || !block || address & FREES_AGAIN || is_freed_twice(address))
 		return;
-	if (UNLIKELY(atomic_load_explicit(&journal->index[place], memory_order_relaxed) ==
-		     address)) {
-		atomic_store_explicit(
-			&journal->entries[place].twice, own_thread(), memory_order_relaxed);
-		return;
-	}
 	now = rig_ns(CLOCK_MONOTONIC_COARSE);
 	entry = place_for(address, now, &place);
 	if (!entry)
@@ -167,24 +191,25 @@ void rig_frees_note(void *block, const void *frame, bool known_heap)
 	fill(entry, frame);
 	atomic_store_explicit(&journal->index[place], address, memory_order_release);
 	atomic_store_explicit(&entry->busy, 0, memory_order_release);
+	older = index_of(address, 1); /* of while a thread was held: this one counts now */
+	if (UNLIKELY(older && older != &journal->index[place]))
+		atomic_store_explicit(older, 0, memory_order_relaxed);
 }
 
 void rig_frees_undo(void *block)
 {
 	uint64_t address = (uint64_t)(uintptr_t)block;
+	_Atomic uint64_t *index = journal && block ? index_of(address, 0) : NULL;
 
-	if (journal && block)
-		atomic_compare_exchange_strong(&journal->index[frees_place(address)], &address, 0);
+	if (index)
+		atomic_compare_exchange_strong(index, &address, 0);
 }
 
 void rig_frees_again(void *block)
 {
 	uint64_t address = (uint64_t)(uintptr_t)block;
-	_Atomic uint64_t *index;
+	_Atomic uint64_t *index = journal && block ? index_of(address, 0) : NULL;
 
-	if (!journal || !block)
-		return;
-	index = &journal->index[frees_place(address)];
-	if (UNLIKELY(atomic_load_explicit(index, memory_order_relaxed) == address))
+	if (UNLIKELY(index))
 		atomic_store_explicit(index, address | FREES_AGAIN, memory_order_relaxed);
 }

@@ -33,8 +33,8 @@
  *	waited	 {hop, verb, waited_s, answered}	from the wire: a wait of the store's own client for a
  *		 reply, of a second or more, that ended with the reply or by its giving up. verb "": the banner
  *	fault	 {step, fault, is[]?, state, count?, text?, agent?, user?, at_t?, ahead_s?, point?, errno?,
- *		 role?, path?, calls?, hit?, caller?, kind?, late_s?, too_late?}	state: armed in-force healing healed
- *		 heal-failed. is: what it is to the laws (api/fault.h); left out: by its name. agent: the
+ *		 role?, path?, calls?, hit?, caller?, kind?, late_s?, too_late?}	state: armed in-force healing
+ *		 healed heal-failed. is: what it is to the laws (api/fault.h); left out: by its name. agent: the
  *		 target's agent it takes away; user: whose mailbox alone it touches. at_t: of a power cut in
  *		 force, the instant whose disks the store has afterwards: what was answered later never was.
  *		 ahead_s: the store's wall clock is so far ahead while it is in force. point to caller: of a
