@@ -257,6 +257,26 @@ static void the_page_draws_who_waits_for_whom(void)
 	CHECK(!strstr(buf_text(&got), "<svg "));
 }
 
+static void a_finding_of_several_cells_is_told_once_and_an_order_by_its_sides(void)
+{
+	auto_json json_t *order = json_pack("{s[ss]sb}", "wanted", "a", "b", "covered", 0);
+	struct finding finding = {.signature = "S3-1"};
+	struct result cells[] = {
+		{.id = "x.t.1", .verdict = VERDICT_FAIL, .findings = &finding, .finding_count = 1},
+		{.id = "y.t.1", .verdict = VERDICT_FAIL, .findings = &finding, .finding_count = 1},
+		{.id = "z.t.1", .verdict = VERDICT_UNKNOWN, .order = order},
+	};
+	struct campaign_results all = {.name = "x", .version = "1", .cells = cells, .count = 3};
+	auto_buf struct buf got = {0};
+	const char *first;
+
+	CHECK_INT(exporter_find("html")->write(&all, &got, NULL), 0);
+	first = strstr(buf_text(&got), "<section>");
+	CHECK(first && !strstr(first + 1, "<section>"));
+	CHECK_HAS(buf_text(&got), "also in y.t.1</p>");
+	CHECK_HAS(buf_text(&got), "a, then b: not covered");
+}
+
 /* In all that people read; the event is the guest's own words. */
 static void a_hang_that_was_run_on_says_how_it_ends(void)
 {
@@ -403,7 +423,9 @@ CHECK_MAIN(CHECK_CASE(the_manual_reads_as_printed), CHECK_CASE(hostile_text_obey
 	CHECK_CASE(a_terminal_cuts_lines_at_its_width), CHECK_CASE(a_long_time_still_stands_apart),
 	CHECK_CASE(seeds_are_told_apart), CHECK_CASE(one_cause_is_one_block),
 	CHECK_CASE(json_holds_cells_and_totals), CHECK_CASE(the_page_is_whole),
-	CHECK_CASE(the_page_links_to_each_cell), CHECK_CASE(the_page_draws_who_waits_for_whom),
+	CHECK_CASE(the_page_links_to_each_cell),
+	CHECK_CASE(a_finding_of_several_cells_is_told_once_and_an_order_by_its_sides),
+	CHECK_CASE(the_page_draws_who_waits_for_whom),
 	CHECK_CASE(a_hang_that_was_run_on_says_how_it_ends), CHECK_CASE(markup_has_no_way_out),
 	CHECK_CASE(every_exporter_says_what_it_is),
 	CHECK_CASE(the_first_reason_that_applies_is_the_exit_code))

@@ -23,6 +23,7 @@ static const char style[] =
 	"th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid var(--rule);"
 	"vertical-align:top}\n"
 	"td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}\n"
+	"td.w{white-space:nowrap}td.t{overflow-wrap:anywhere}\n"
 	"a{color:inherit}.f{color:var(--faint)}code,.v{font-family:ui-monospace,monospace}\n"
 	".v{font-weight:700}.FAIL{color:var(--fail)}.PASS{color:var(--pass)}"
 	".BROKEN,.MISS{color:var(--broken)}.UNKNOWN{color:var(--unknown)}.SKIP{color:var(--faint)}"
@@ -105,7 +106,44 @@ static void add_symptoms(struct buf *out, const struct result *cell)
 	buf_add_str(out, "</ul>\n");
 }
 
-static void add_finding(struct buf *out, const struct result *cell, const struct finding *finding)
+static bool same_finding(const struct result *a, const struct finding *one, const struct result *b,
+	const struct finding *other)
+{
+	return !strcmp(text_or(one->signature, "?"), text_or(other->signature, "?")) &&
+	       !strcmp(text_or(a->target, ""), text_or(b->target, ""));
+}
+
+static const struct finding *finding_like(
+	const struct result *cell, const struct result *of, const struct finding *finding)
+{
+	for (size_t i = 0; i < cell->finding_count; i++)
+		if (same_finding(of, finding, cell, &cell->findings[i]))
+			return &cell->findings[i];
+	return NULL;
+}
+
+/* The other cells that have it, each once. */
+static void add_others(struct buf *out, const struct campaign_results *campaign,
+	const struct result *cell, const struct finding *finding)
+{
+	const char *between = "<p class=\"f\">also in ";
+
+	for (const struct result *at = cell + 1; at < campaign->cells + campaign->count; at++) {
+		if (!finding_like(at, cell, finding))
+			continue;
+		buf_add_str(out, between);
+		between = ", ";
+		if (has_folder(at))
+			add_link(out, at, "", text_or(at->id, "?"));
+		else
+			markup_add(out, text_or(at->id, "?"));
+	}
+	if (*between == ',')
+		buf_add_str(out, "</p>\n");
+}
+
+static void add_finding(struct buf *out, const struct campaign_results *campaign,
+	const struct result *cell, const struct finding *finding)
 {
 	bool known = cell->state == FINDING_KNOWN;
 	auto_buf struct buf recovery = {0};
@@ -141,12 +179,22 @@ static void add_finding(struct buf *out, const struct result *cell, const struct
 		markup_add(out, cell->control);
 	}
 	buf_add_str(out, "</p>\n");
+	add_others(out, campaign, cell, finding);
 	if (has_folder(cell)) {
 		buf_add_str(out, "<p><code>mailrig repro ");
 		markup_add(out, cell->path);
 		buf_add_str(out, "</code></p>\n");
 	}
 	buf_add_str(out, "</section>\n");
+}
+
+static bool told_before(const struct campaign_results *campaign, const struct result *cell,
+	const struct finding *finding)
+{
+	for (const struct result *at = campaign->cells; at < cell; at++)
+		if (finding_like(at, cell, finding))
+			return true;
+	return finding_like(cell, cell, finding) != finding;
 }
 
 static void add_findings(struct buf *out, const struct campaign_results *campaign)
@@ -160,7 +208,28 @@ static void add_findings(struct buf *out, const struct campaign_results *campaig
 	buf_addf(out, "<h2>Findings</h2>\n");
 	for (size_t i = 0; i < campaign->count; i++)
 		for (size_t k = 0; k < campaign->cells[i].finding_count; k++)
-			add_finding(out, &campaign->cells[i], &campaign->cells[i].findings[k]);
+			if (!told_before(
+				    campaign, &campaign->cells[i], &campaign->cells[i].findings[k]))
+				add_finding(out, campaign, &campaign->cells[i],
+					&campaign->cells[i].findings[k]);
+}
+
+/* In which the sides that met were let go. */
+static void add_order(struct buf *out, const struct result *cell)
+{
+	const json_t *sides = json_object_get(cell->order, "wanted"), *side;
+	const char *between = "<br/><span class=\"f\">";
+	size_t i;
+
+	json_array_foreach (sides, i, side) {
+		buf_add_str(out, between);
+		between = ", then ";
+		markup_add(out, json_is_string(side) ? json_string_value(side) : "?");
+	}
+	if (*between == ',')
+		buf_addf(out, "%s</span>",
+			json_is_true(json_object_get(cell->order, "covered")) ? ""
+									      : ": not covered");
 }
 
 static void add_cell(struct buf *out, const struct result *cell)
@@ -171,21 +240,23 @@ static void add_cell(struct buf *out, const struct result *cell)
 		verdict_name(cell->verdict));
 	if (cell->wall_ms >= 0 && cell->verdict != VERDICT_SKIP)
 		buf_addf(out, "%.1f s", (double)cell->wall_ms / 1000);
-	buf_add_str(out, "</td><td>");
+	buf_add_str(out, "</td><td class=\"w\">");
 	markup_add(out, text_or(cell->scenario, "?"));
-	buf_addf(out, " <span class=\"f\">%u</span></td><td>", (unsigned int)cell->slot);
+	buf_addf(out, " <span class=\"f\">%u</span>", (unsigned int)cell->slot);
+	add_order(out, cell);
+	buf_add_str(out, "</td><td class=\"w\">");
 	markup_add(out, text_or(cell->target, "?"));
 	buf_add_str(out, "</td><td class=\"n\">");
 	if (cell->fired >= 0)
 		buf_addf(out, "%lld", (long long)cell->fired);
-	buf_add_str(out, "</td><td>");
+	buf_add_str(out, "</td><td class=\"t\">");
 	if (finding) {
 		buf_add_str(out, "<code>");
 		markup_add(out, finding->signature);
 		buf_add_str(out, "</code> ");
 	}
 	markup_add(out, cell->reason);
-	buf_add_str(out, "</td><td>");
+	buf_add_str(out, "</td><td class=\"w\">");
 	if (has_folder(cell)) {
 		add_link(out, cell, "", "files");
 		buf_addc(out, ' ');
