@@ -65,6 +65,8 @@ struct fault_run {
 		*held;	   /* of the fault named by while:, or NULL: what it parked may be of use */
 	unsigned int slot; /* of the board, 1.., unique in the cell */
 	uint32_t (*pending)(void *arg); /* operations of the workload that are waiting now */
+	uint32_t (*delayed)(
+		void *arg); /* ... those of them that wait much longer than any before */
 	uint32_t (*refused)(
 		void *arg); /* operations that ended other than OK, so far in this cell */
 	uint32_t (*acted)(
@@ -74,7 +76,7 @@ struct fault_run {
 	 * queue, files. What it refused is no error. */
 	int (*remove)(
 		void *arg, const struct deletion *deletion, uint64_t *ret_removed, struct err *err);
-	void *arg;	     /* of all four */
+	void *arg;	     /* of all five */
 	uint64_t fired;	     /* what met the fault; never falls */
 	uint64_t mark;	     /* for the fault's own use between its calls */
 	bool dirty;	     /* likewise: there is something to undo */

@@ -132,6 +132,7 @@ static void prepare_run(struct use *use, struct fault_run *run, size_t step, uns
 		.step = &use->plan.scenario->steps[step],
 		.slot = slot,
 		.pending = three,
+		.delayed = three,
 		.refused = three,
 		.remove = removes_one,
 	};

@@ -252,6 +252,7 @@ static void walk(const struct fault *fault)
 		.target = bed->target,
 		.slot = SLOT,
 		.pending = none,
+		.delayed = none,
 		.refused = none,
 		.acted = none_acted,
 		.due_ns = INT64_MAX,

@@ -151,6 +151,7 @@ uint64_t op_begin(struct cell *cell, const char *who, const char *name, json_t *
 void op_end(struct cell *cell, uint64_t id, const char *who, const char *name,
 	enum mail_outcome outcome, json_t *object);
 uint32_t op_pending(void *cell); /* operations waiting now */
+uint32_t op_delayed(void *cell); /* ... for two seconds, and twice as long as those before it */
 uint32_t op_refused(void *cell); /* operations that ended other than OK, so far */
 
 /* ---- cell_steps.c ---- */

@@ -7,6 +7,7 @@
 
 #define FORGET_SHARE 8 /* a faster operation shortens the usual by an eighth of the difference */
 #define USUAL_MAX_NS NS_PER_SEC
+#define DELAYED_NS   (2 * NS_PER_SEC)
 
 /* Lock held. */
 static void slot_take(struct cell *cell, uint64_t id, const char *name, const json_t *object)
@@ -99,6 +100,22 @@ uint32_t op_pending(void *arg)
 	pending = (uint32_t)cell->pending;
 	pthread_mutex_unlock(&cell->lock);
 	return pending;
+}
+
+uint32_t op_delayed(void *arg)
+{
+	struct cell *cell = arg;
+	uint32_t delayed = 0;
+
+	pthread_mutex_lock(&cell->lock);
+	for (size_t i = 0; i < CELL_OPS_MAX; i++) {
+		const struct op_slot *op = &cell->ops[i];
+		int64_t age = cell_now(cell) - op->began_ns;
+
+		delayed += op->id && !op->idle && age >= DELAYED_NS && age >= 2 * cell->op_usual_ns;
+	}
+	pthread_mutex_unlock(&cell->lock);
+	return delayed;
 }
 
 uint32_t op_refused(void *arg)

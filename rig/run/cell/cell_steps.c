@@ -40,6 +40,11 @@ static uint32_t on_pending(void *arg)
 	return op_pending(((struct step_run *)arg)->cell);
 }
 
+static uint32_t on_delayed(void *arg)
+{
+	return op_delayed(((struct step_run *)arg)->cell);
+}
+
 static uint32_t on_refused(void *arg)
 {
 	return op_refused(((struct step_run *)arg)->cell);
@@ -359,6 +364,7 @@ static int prepare_one(struct cell *cell, const struct step *step, bool workload
 		.step = step,
 		.slot = (unsigned int)cell->step_count + 1,
 		.pending = on_pending,
+		.delayed = on_delayed,
 		.refused = on_refused,
 		.acted = on_acted,
 		.remove = deletion_do,
