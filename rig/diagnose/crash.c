@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -146,13 +147,22 @@ static const char *blame_deleter(
 		       : ": it used memory that another of its threads had freed";
 }
 
-static void say_times(struct diagnosing *d, const char *role, int64_t signal, size_t count)
+/* "signal 11 (SIGSEGV)"; a number that is no signal's stays alone. */
+static char *signal_name(int64_t signal)
+{
+	const char *name = signal > 0 && signal < NSIG ? sigabbrev_np((int)signal) : NULL;
+
+	return name ? text_fmt("signal %lld (SIG%s)", (long long)signal, name)
+		    : text_fmt("signal %lld", (long long)signal);
+}
+
+static void say_times(struct diagnosing *d, const char *role, const char *signal, size_t count)
 {
 	if (count > 1)
-		say_evidence(d, "`%s` ended by a signal %zu times, first by %lld", role, count,
-			(long long)signal);
+		say_evidence(
+			d, "`%s` ended by a signal %zu times, first by %s", role, count, signal);
 	else
-		say_evidence(d, "`%s` ended by signal %lld", role, (long long)signal);
+		say_evidence(d, "`%s` ended by %s", role, signal);
 }
 
 bool find_crash(struct diagnosing *d)
@@ -162,6 +172,7 @@ bool find_crash(struct diagnosing *d)
 	const char *role = died ? evidence_role(d->in->target, program_of(died), "?") : NULL;
 	const json_t *own = json_object_get(died, "own");
 	auto_buf struct buf part = {0}, title = {0};
+	auto_free char *by = NULL;
 	const char *freed;
 	struct culprit *culprit = &d->out->culprits[0];
 	char *parts[1];
@@ -172,7 +183,8 @@ bool find_crash(struct diagnosing *d)
 	signal = json_get_int(died, "signal", 0);
 	buf_addf(&part, "%s: signal %lld", role, (long long)signal);
 	add_frames(&part, own ? own : json_object_get(died, "frames"));
-	say_times(d, role, signal, count);
+	by = signal_name(signal);
+	say_times(d, role, by, count);
 	say_core(d, died);
 	*culprit = (struct culprit){.pid = (int)json_get_int(died, "pid", 0),
 		.tid = (int)json_get_int(died, "tid", json_get_int(died, "pid", 0)),
@@ -182,11 +194,10 @@ bool find_crash(struct diagnosing *d)
 	freed = blame_deleter(d, died, culprit);
 	buf_add_escaped(&title, role, strlen(role));
 	free(d->out->title);
-	d->out->title =
-		count > 1 ? text_fmt("`%s` crashed %zu times, first by signal %lld%s.",
-				    buf_text(&title), count, (long long)signal, freed ? freed : "")
-			  : text_fmt("`%s` crashed by signal %lld%s.", buf_text(&title),
-				    (long long)signal, freed ? freed : "");
+	d->out->title = count > 1 ? text_fmt("`%s` crashed %zu times, first by %s%s.",
+					    buf_text(&title), count, by, freed ? freed : "")
+				  : text_fmt("`%s` crashed by %s%s.", buf_text(&title), by,
+					    freed ? freed : "");
 	parts[0] = part.data;
 	conclude(d, count >= CRASHES_FOR_LOOP ? "crash-loop" : "crash", parts, 1, false);
 	return true;

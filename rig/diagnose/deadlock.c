@@ -30,21 +30,48 @@ static bool is_of_rig_or_told(const struct diagnosing *d, const size_t *cycle, s
 	return false;
 }
 
-/* "A waits for X, held by B; B waits for Y, held by A" */
+static bool is_one_process(const struct diagnosing *d, const size_t *cycle, size_t count)
+{
+	for (size_t i = 1; i < count; i++)
+		if (d->now.tasks[cycle[i]].pid != d->now.tasks[cycle[0]].pid)
+			return false;
+	return count > 1;
+}
+
+/* Within one process a thread's number says which. */
+static char *name_of(const struct diagnosing *d, size_t task, bool one)
+{
+	return one ? text_fmt("thread %d", d->now.tasks[task].tid) : who(d, task);
+}
+
+/* "A wants the lock X, which B holds; B waits for A (read on a pipe with A)" */
+static void add_link(struct buf *text, const struct diagnosing *d, size_t from, size_t to, bool one)
+{
+	auto_free char *name = name_of(d, from, one);
+	auto_free char *next = name_of(d, to, one);
+	char what[WHAT_MAX];
+
+	graph_what(&d->graph, from, what);
+	if (from == to)
+		buf_addf(text, "%s waits for itself: %s", name, what);
+	else if (wait_is_lock(d->now.tasks[from].wait.kind))
+		buf_addf(text, "%s waits for the %s, which %s holds", name, what, next);
+	else
+		buf_addf(text, "%s waits for %s (%s)", name, next, what);
+}
+
 static char *sentence(const struct diagnosing *d, const size_t *cycle, size_t count)
 {
+	const struct task *first = &d->now.tasks[cycle[0]];
+	bool one = is_one_process(d, cycle, count);
 	struct buf text = {0}, escaped = {0};
 
+	if (one)
+		buf_addf(&text, "%zu threads of `%s` (process %d) wait for each other: ", count,
+			first->role, first->pid);
 	for (size_t i = 0; i < count; i++) {
-		auto_free char *name = who(d, cycle[i]);
-		auto_free char *next = who(d, cycle[(i + 1) % count]);
-		char what[WHAT_MAX];
-
-		graph_what(&d->graph, cycle[i], what);
-		if (count == 1)
-			buf_addf(&text, "%s waits for itself: %s", name, what);
-		else
-			buf_addf(&text, "%s%s waits for %s (%s)", i ? "; " : "", name, next, what);
+		buf_add_str(&text, i ? "; " : "");
+		add_link(&text, d, cycle[i], cycle[(i + 1) % count], one);
 	}
 	buf_addc(&text, '.');
 	buf_add_escaped(&escaped, text.data, text.len);

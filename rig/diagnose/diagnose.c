@@ -88,7 +88,11 @@ static void title_suspect(struct diagnosing *d, const struct suspect *s)
 	char what[WHAT_MAX];
 
 	graph_what(&d->graph, s->task, what);
-	buf_addf(&text, "%s: %s (%s)", name, s->why, what);
+	if (d->now.tasks[s->task].object[0] && wait_is_event(d->now.tasks[s->task].wait.kind))
+		buf_addf(&text, "%s waits for the %s, which nobody owns and nobody has signalled",
+			name, what);
+	else
+		buf_addf(&text, "%s: %s (%s)", name, s->why, what);
 	if (s->behind)
 		buf_addf(
 			&text, "; %zu more wait%s behind it", s->behind, s->behind == 1 ? "s" : "");

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #define STACK_SHOWN 5 /* frames of a kernel stack in an evidence line */
 #define PARTS_MAX   (CYCLE_MAX + 2)
@@ -94,6 +95,12 @@ static void add_limit(const struct diagnosing *d, const struct task *t, struct b
 		buf_addf(out, ", of which %.1f to %.1f s are left", from > 0 ? from : 0, to);
 }
 
+/* The kernel's part of it is the same for all who wait in memory, and says nothing beside the functions. */
+static bool is_plain_futex(const struct task *t)
+{
+	return t->frames && t->wait.number == SYS_futex && t->state == 'S';
+}
+
 void say_task(struct diagnosing *d, size_t task)
 {
 	const struct task *t = &d->now.tasks[task];
@@ -104,7 +111,8 @@ void say_task(struct diagnosing *d, size_t task)
 	graph_what(&d->graph, task, what);
 	buf_addf(&line, "%s, state %c: %s", name, t->state, what);
 	add_limit(d, t, &line);
-	add_stack(&line, t->stack);
+	if (!is_plain_futex(t))
+		add_stack(&line, t->stack);
 	if (!t->stack[0] && t->wchan[0])
 		buf_addf(&line, "; in the kernel: %s", t->wchan);
 	add_frames(&line, for_people(t), FRAMES_TOLD, "; stack: ");

@@ -1,6 +1,7 @@
 /*
- * The score of the zoo and how long a cell of it takes: zoo [GLOB|held-out [TIMES [HEALTHY [SEED [DIR]]]]]. What was
- * misjudged stays in DIR with its evidence. Exits 1 where a figure is missed.
+ * The score of the zoo and how long a cell of it takes: zoo [GLOB|held-out [TIMES [HEALTHY [SEED [DIR]]]]];
+ * TIMES 0 with HEALTHY: healthy cells alone. What was misjudged stays in DIR with its evidence. Exits 1 where a
+ * figure is missed.
  */
 #include "base/buf.h"
 #include "base/cleanup.h"

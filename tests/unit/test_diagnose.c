@@ -196,7 +196,8 @@ static void a_signature_is_free_of_ids_and_order(void)
 	CHECK_INT(a.culprit_count, 2);
 	CHECK_STR(b.signature, a.signature);
 	CHECK(strcmp(c.signature, a.signature) != 0);
-	CHECK_HAS(a.title, "`a` (process 10) waits for `b` (process 20)");
+	CHECK_HAS(a.title, "`a` (process 10) waits for the FLOCK lock on");
+	CHECK_HAS(a.title, ", which `b` (process 20) holds; `b` (process 20) waits for");
 	diagnosis_free(&a);
 	diagnosis_free(&b);
 	diagnosis_free(&c);
@@ -364,10 +365,13 @@ static void who_freed_what_a_crash_stumbles_over_is_a_culprit_too(void)
 		const char *title;
 	} rows[] = {
 		{52, 1, 2,
-			"`store` crashed by signal 11: it used memory that another of its threads "
+			"`store` crashed by signal 11 (SIGSEGV): it used memory that another of "
+			"its threads "
 			"had freed."},
-		{51, 1, 1, "`store` crashed by signal 11: it used memory that it had freed."},
-		{52, 0, 1, "`store` crashed by signal 11."},
+		{51, 1, 1,
+			"`store` crashed by signal 11 (SIGSEGV): it used memory that it had "
+			"freed."},
+		{52, 0, 1, "`store` crashed by signal 11 (SIGSEGV)."},
 	};
 	char plain[SIGNATURE_SIZE] = "";
 

@@ -179,7 +179,7 @@ static void deaths_by_a_signal_are_a_crash_and_the_rigs_are_none(void)
 	explain(&f);
 	CHECK_STR(f.result.findings[0].hang_class, "crash");
 	CHECK(!strncmp(f.result.findings[0].signature, "crash-", 6));
-	CHECK_HAS(f.result.findings[0].title, "`a` crashed by signal 11");
+	CHECK_HAS(f.result.findings[0].title, "`a` crashed by signal 11 (SIGSEGV)");
 	close_folder(&f);
 }
 

@@ -226,7 +226,7 @@ static int run_round(struct scoring *s, bool planted, size_t *ret_cells, struct 
 
 static int run_all(struct scoring *s, struct err *err)
 {
-	unsigned int times = s->options->times ? s->options->times : 1;
+	unsigned int times = s->options->times || s->options->healthy ? s->options->times : 1;
 	size_t healthy = 0, ran = 1;
 	int rc = 0;
 
