@@ -46,11 +46,12 @@ struct zoo_score {
 };
 
 struct zoo_options {
-	const char *root;     /* of the repository */
-	const char *dir;      /* made; what was misjudged is kept in it (evidence, diagnosis) */
-	const char *only;     /* glob of case names, NULL: all */
-	bool held_out;	      /* only those written after the diagnosis was finished */
-	unsigned int times;   /* variants of each case, each another seed; 0: 1, or with `healthy` none */
+	const char *root; /* of the repository */
+	const char *dir;  /* made; what was misjudged is kept in it (evidence, diagnosis) */
+	const char *only; /* glob of case names, NULL: all */
+	bool held_out;	  /* only those written after the diagnosis was finished */
+	unsigned int
+		times; /* variants of each case, each another seed; 0: 1, with `healthy` none */
 	unsigned int healthy; /* at least so many healthy cells; 0: as `times` says */
 	uint64_t seed;
 	int cancel_fd; /* give up with -ECANCELED once this is readable; -1: never */
