@@ -3,9 +3,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define BEAT_MS	    250
-#define WINDOW_NS   (2 * NS_PER_SEC)
-#define LOST_SHARE  0.5	 /* of a window: the machine had half of what it asked for, or less */
+#define BEAT_MS	  250
+#define WINDOW_NS (2 * NS_PER_SEC)
+#define LOST_SHARE \
+	0.2 /* of a window: less is told nowhere, so a law would take it for the store's own time */
 #define WINDOWS_MAX 2048 /* lines in a history */
 
 struct pulse {
