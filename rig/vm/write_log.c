@@ -71,9 +71,9 @@ static int read_entry(const uint8_t *bytes, size_t size, uint64_t at, uint64_t d
 	if (data > room)
 		return 0;
 	*ret = (struct write_entry){
-		.kind = flags & FLAG_DISCARD ? WRITE_DISCARD
-			: count		     ? WRITE_DATA
-					     : WRITE_FLUSH,
+		.kind = !count ? WRITE_FLUSH /* of nothing more, whatever else it says */
+			: flags & FLAG_DISCARD ? WRITE_DISCARD
+					       : WRITE_DATA,
 		.durable = flags & FLAG_FUA,
 		.offset = sector * WRITE_LOG_SECTOR,
 		.len = count * WRITE_LOG_SECTOR,

@@ -210,6 +210,23 @@ static void a_mark_is_passed_over_and_a_flush_before_a_write_counts(void)
 	write_log_close(log);
 }
 
+static void a_flush_is_nothing_else(void)
+{
+	auto_buf struct buf text = {0};
+	struct write_log *log;
+	auto_free char *kept = NULL;
+
+	put_head(&text);
+	put_entry(&text, 0, 1, 0, 'a');
+	put_entry(&text, 7, 0, FLUSH | FUA | DISCARD, 0);
+	log = parse(&text, 0);
+	CHECK_INT(log->count, 2);
+	CHECK_INT(log->entries[1].kind, WRITE_FLUSH);
+	kept = left(log, WRITE_KEEP_FLUSHED, text.len, 1, NULL);
+	CHECK_STR(kept, "a");
+	write_log_close(log);
+}
+
 static void what_was_never_written_whole_never_was(void)
 {
 	auto_buf struct buf text = {0};
@@ -297,6 +314,6 @@ CHECK_MAIN(CHECK_CASE(entries_are_read_in_order),
 	CHECK_CASE(chance_keeps_the_flushed_and_is_the_seeds), CHECK_CASE(a_cut_ends_at_its_byte),
 	CHECK_CASE(a_forced_write_needs_no_flush),
 	CHECK_CASE(a_mark_is_passed_over_and_a_flush_before_a_write_counts),
-	CHECK_CASE(what_was_never_written_whole_never_was),
+	CHECK_CASE(a_flush_is_nothing_else), CHECK_CASE(what_was_never_written_whole_never_was),
 	CHECK_CASE(a_log_nobody_wrote_to_is_empty), CHECK_CASE(what_is_no_log_is_refused),
 	CHECK_CASE(a_file_is_read_as_its_bytes_are))
