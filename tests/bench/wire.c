@@ -3,9 +3,12 @@
  * connections at a time, whole segments, mails of 1 to 200 KB), reads all of it with the program given, and a
  * slice of it with the program and with tshark, one after the other on one core.
  *
- *	wire MAILRIG [MB] [SLICE_MB]		default 512 and 32
+ *	wire MAILRIG [MB] [SLICE_MB]		default 512 and 64; a slice of 0: tshark reads the whole, for minutes
  *
- * Prints one line per measure, the last two of the live reader: as fast as it goes, and paced. The files are in $TMPDIR (or /tmp) and are removed.
+ * Prints one line per measure, the last two of the live reader: as fast as it goes, and paced. Fails below RATE_MIN of
+ * the processor's time, where tshark takes less than TSHARK_MIN times as much of it on the same file, where the whole
+ * takes more than MEMORY_MAX times the slice's memory, and where the live reader loses a frame or keeps the machine. The
+ * files are in $TMPDIR (or /tmp) and are removed.
  */
 #include "base/buf.h"
 #include "base/clock.h"
@@ -24,8 +27,12 @@
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 
-#define AT_A_TIME 20
-#define POOL_SIZE (256 << 10)
+#define AT_A_TIME  20
+#define SLICE_MB   64
+#define RATE_MIN   200.0 /* MB/s */
+#define TSHARK_MIN 20.0
+#define MEMORY_MAX 1.25
+#define POOL_SIZE  (256 << 10)
 
 struct took {
 	double seconds, cpu_seconds;
@@ -144,16 +151,66 @@ static struct took measure(char *const *argv)
 	return took;
 }
 
-static double report(const char *what, char *const *argv, off_t size)
+static struct took report(const char *what, char *const *argv, off_t size)
 {
 	struct took took = measure(argv);
 	double mb = (double)size / 1e6;
 
 	printf("%-28s %7.1f MB  %7.2f s (cpu %7.2f s)  %8.1f MB/s  rss %6ld KB%s\n", what, mb,
-		took.seconds, took.cpu_seconds, mb / took.seconds, took.rss_kb,
+		took.seconds, took.cpu_seconds, mb / took.cpu_seconds, took.rss_kb,
 		took.status ? "  FAILED" : "");
 	fflush(stdout);
-	return took.cpu_seconds;
+	return took;
+}
+
+static bool at_least(const char *what, double got, double want)
+{
+	printf("%s %.1f, at least %.1f%s\n", what, got, want, got < want ? ": FAILED" : "");
+	fflush(stdout);
+	return got >= want;
+}
+
+struct file {
+	const char *path;
+	off_t size;
+};
+
+/* Files as large as they may be, and a slice: fast, and in the same memory. */
+static bool report_files(char *mailrig, const struct file *whole, const struct file *slice)
+{
+	struct took json = report("mailrig wire --json",
+		(char *[]){mailrig, "wire", (char *)(uintptr_t)whole->path, "--json", NULL},
+		whole->size);
+	struct took text = report("mailrig wire",
+		(char *[]){mailrig, "wire", (char *)(uintptr_t)whole->path, NULL}, whole->size);
+	struct took part = report("mailrig wire --json, slice",
+		(char *[]){mailrig, "wire", (char *)(uintptr_t)slice->path, "--json", NULL},
+		slice->size);
+	bool ok = at_least("MB/s of the processor's time:",
+		(double)whole->size / 1e6 / json.cpu_seconds, RATE_MIN);
+
+	printf("memory: %.2f times the slice's, at most %.2f\n",
+		(double)json.rss_kb / (double)part.rss_kb, MEMORY_MAX);
+	return ok && !json.status && !text.status && !part.status &&
+	       (double)json.rss_kb <= MEMORY_MAX * (double)part.rss_kb;
+}
+
+/* Both on one file. */
+static bool report_tshark(char *mailrig, const struct file *file)
+{
+	char *path = (char *)(uintptr_t)file->path;
+	struct took ours, theirs;
+
+	if (!fs_exists("/usr/bin/tshark"))
+		return true;
+	ours = report("mailrig wire --json", (char *[]){mailrig, "wire", path, "--json", NULL},
+		file->size);
+	theirs = report("tshark -Y smtp -T json",
+		(char *[]){"tshark", "-n", "-r", path, "-Y", "smtp", "-T", "json", NULL},
+		file->size);
+	return at_least("tshark's time on the same file, by ours:",
+		       theirs.cpu_seconds / ours.cpu_seconds, TSHARK_MIN) &&
+	       !ours.status && !theirs.status;
 }
 
 /* ---- live: as fast as a FIFO takes it, which no machine does ---- */
@@ -272,32 +329,24 @@ static bool report_paced(const char *capture, off_t size)
 int main(int argc, char **argv)
 {
 	const char *dir = getenv("TMPDIR");
-	off_t mb = argc > 2 ? atoi(argv[2]) : 512, slice_mb = argc > 3 ? atoi(argv[3]) : 32;
-	auto_free char *whole = text_fmt("%s/mailrig-bench.%d.pcap", dir ? dir : "/tmp", getpid());
-	auto_free char *slice = text_fmt("%s.slice", whole);
-	off_t size, slice_size;
-	double ours, theirs;
+	off_t mb = argc > 2 ? atoi(argv[2]) : 512, slice_mb = argc > 3 ? atoi(argv[3]) : SLICE_MB;
+	auto_free char *whole_path =
+		text_fmt("%s/mailrig-bench.%d.pcap", dir ? dir : "/tmp", getpid());
+	auto_free char *slice_path = text_fmt("%s.slice", whole_path);
+	struct file whole = {.path = whole_path}, slice = {.path = slice_path};
 	bool ok;
 
 	if (argc < 2) {
 		fputs("usage: wire MAILRIG [MB] [SLICE_MB]\n", stderr);
 		return 64;
 	}
-	size = make_capture(whole, mb << 20);
-	slice_size = make_capture(slice, slice_mb << 20);
-	report("mailrig wire --json", (char *[]){argv[1], "wire", whole, "--json", NULL}, size);
-	report("mailrig wire", (char *[]){argv[1], "wire", whole, NULL}, size);
-	ours = report("mailrig wire --json, slice",
-		(char *[]){argv[1], "wire", slice, "--json", NULL}, slice_size);
-	if (fs_exists("/usr/bin/tshark")) {
-		theirs = report("tshark -Y smtp -T json, slice",
-			(char *[]){"tshark", "-n", "-r", slice, "-Y", "smtp", "-T", "json", NULL},
-			slice_size);
-		printf("tshark takes %.0f times the CPU time on the same file\n", theirs / ours);
-	}
-	report_live(slice, slice_size);
-	ok = report_paced(slice, slice_size);
-	unlink(whole);
-	unlink(slice);
+	whole.size = make_capture(whole.path, mb << 20);
+	slice.size = make_capture(slice.path, (slice_mb ? slice_mb : SLICE_MB) << 20);
+	ok = report_files(argv[1], &whole, &slice);
+	ok = report_tshark(argv[1], slice_mb ? &slice : &whole) && ok;
+	report_live(slice.path, slice.size);
+	ok = report_paced(slice.path, slice.size) && ok;
+	unlink(whole.path);
+	unlink(slice.path);
 	return ok ? 0 : 1;
 }
