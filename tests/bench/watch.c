@@ -244,6 +244,16 @@ static int measure_once(struct plan *plan, const char *top, struct values *costs
 	return rc;
 }
 
+/* By Newton: the library of mathematics is linked for nothing else. */
+static double root(double x)
+{
+	double y = x > 1 ? x : 1;
+
+	for (int i = 0; i < 60; i++)
+		y = (y + x / y) / 2;
+	return y;
+}
+
 static int measure_cost(
 	struct plan *plan, const char *top, size_t cells, bool *ret_missed, struct err *err)
 {
