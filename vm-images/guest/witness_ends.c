@@ -289,7 +289,7 @@ static void read_ends(struct ends *ends)
 	for (size_t i = 0; i < ends->sockets.count; i++)
 		if (is_wanted(ends, ends->sockets.at[i].ino))
 			tell_socket(&scan->sockets, &ends->sockets.at[i]);
-	if (scan_tears() && !held_is_steady(scan))
+	if (scan_tears() && !held_is_steady(scan, &ends->orphans))
 		out_free(&scan->held);
 }
 

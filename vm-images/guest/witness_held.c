@@ -17,6 +17,7 @@
 
 #define FDINFO_MAX 4096
 #define LINE_SIZE  192
+#define LINES_MAX  4096 /* of one file */
 
 /* "1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF" */
 struct lock_line {
@@ -117,15 +118,45 @@ void held_look(struct scan *scan, const struct orphans *orphans, int dir, int pi
 			scan->truncated = true;
 }
 
-bool held_is_steady(const struct scan *scan)
+/* The lines of one file, without their numbers, which others' locks move. */
+static void lines_of(const char *text, const char *inode, char out[LINES_MAX])
 {
-	size_t size = strlen(scan->locks) + 2;
-	char *now = malloc(size);
-	bool same;
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (const char *line = text, *end; line && *line; line = end ? end + 1 : NULL) {
+		const char *found = strstr(line, inode), *from = strchr(line, ':');
+
+		end = strchr(line, '\n');
+		if (end && found && found < end && from && len + (size_t)(end - from) < LINES_MAX) {
+			memcpy(out + len, from, (size_t)(end - from));
+			len += (size_t)(end - from);
+			out[len] = '\0';
+		}
+	}
+}
+
+static bool is_steady(const char *before, const char *now, const struct orphan *orphan)
+{
+	char inode[64], one[LINES_MAX], two[LINES_MAX];
+
+	snprintf(inode, sizeof(inode), " %02x:%02x:%llu ", major(orphan->dev), minor(orphan->dev),
+		(unsigned long long)orphan->ino);
+	lines_of(before, inode, one);
+	lines_of(now, inode, two);
+	return !strcmp(one, two);
+}
+
+bool held_is_steady(const struct scan *scan, const struct orphans *orphans)
+{
+	char *now = malloc(LOCKS_TEXT_MAX);
+	bool steady;
 
 	if (!now)
 		abort();
-	same = read_small(AT_FDCWD, "/proc/locks", now, size) >= 0 && !strcmp(now, scan->locks);
+	steady = read_small(AT_FDCWD, "/proc/locks", now, LOCKS_TEXT_MAX) >= 0;
+	for (size_t i = 0; i < orphans->count && steady; i++)
+		steady = is_steady(scan->locks, now, &orphans->at[i]);
 	free(now);
-	return same;
+	return steady;
 }

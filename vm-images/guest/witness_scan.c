@@ -23,7 +23,6 @@
 #define SCAN_TIMEOUT_MS 1000
 #define DEEP_TIMEOUT_MS 500 /* for each of its two parts */
 #define SCANNERS_MAX	8
-#define LOCKS_MAX	(256u << 10)
 #define STACK_MAX	2048
 #define PF_KTHREAD	0x00200000ul /* include/linux/sched.h */
 
@@ -86,11 +85,11 @@ static void read_locks(struct scan *scan)
 {
 	ssize_t n;
 
-	scan->locks = malloc(LOCKS_MAX);
+	scan->locks = malloc(LOCKS_TEXT_MAX);
 	if (!scan->locks)
 		abort();
-	n = read_small(AT_FDCWD, "/proc/locks", scan->locks, LOCKS_MAX);
-	scan->truncated = n >= (ssize_t)LOCKS_MAX - 1;
+	n = read_small(AT_FDCWD, "/proc/locks", scan->locks, LOCKS_TEXT_MAX);
+	scan->truncated = n >= (ssize_t)LOCKS_TEXT_MAX - 1;
 }
 
 static bool room_for_row(struct scan *scan)

@@ -77,8 +77,9 @@ void scan_ends(struct scan *scan, int64_t deadline_ns);	  /* witness_ends.c */
 
 /* ---- witness_held.c ---- */
 
-#define ORPHANS_MAX 64 /* locks that somebody waits for and nobody is known to have */
-#define HELD_MAX    1024
+#define LOCKS_TEXT_MAX (256u << 10)
+#define ORPHANS_MAX    64 /* locks that somebody waits for and nobody is known to have */
+#define HELD_MAX       1024
 
 struct orphans {
 	struct orphan {
@@ -89,7 +90,8 @@ struct orphans {
 };
 
 void held_find(const struct scan *scan, struct orphans *ret);
-bool held_is_steady(const struct scan *scan); /* /proc/locks is as it was at the begin */
+/* /proc/locks says the same of those as it did at the begin. */
+bool held_is_steady(const struct scan *scan, const struct orphans *orphans);
 /* Descriptor `fd` of a process, in its folder `dir`: tells the locks of that open file, if it is one of those. */
 void held_look(struct scan *scan, const struct orphans *orphans, int dir, int pid, const char *fd);
 
