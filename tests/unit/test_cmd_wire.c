@@ -28,8 +28,15 @@
 #define HALF_OPEN     100000u
 #define MEMORY_MAX_KB (512 << 10)
 #define TROUBLE	      16
+#define MAIL_BYTES    20000
 #define FILE_HEAD     24 /* of pcap */
 #define RECORD_HEAD   16
+
+#ifdef __SANITIZE_ADDRESS__
+#define SLACK_KB (384 << 10) /* it keeps what was freed, up to a bound of its own */
+#else
+#define SLACK_KB 4096
+#endif
 
 static char *program(void)
 {
@@ -140,6 +147,27 @@ static void a_corrupt_file_is_read_up_to_the_damage(void)
 	CHECK(*json_get_text(json, "trouble", ""));
 }
 
+/* What a tool that was killed leaves: a record without its end. */
+static void a_cut_file_is_read_up_to_the_cut(void)
+{
+	auto_buf struct buf bytes = {0};
+
+	a_capture(&bytes);
+	for (size_t cut = 1; cut < RECORD_HEAD + 40; cut += 13) {
+		auto_free char *path = NULL;
+		auto_json json_t *json = NULL;
+		struct err err = {0};
+
+		bytes.len -= 13;
+		path = save("cut.pcap", &bytes);
+		CHECK_INT(wire(path, &json, &err), TROUBLE);
+		CHECK_HAS(err.text, "is cut off");
+		CHECK(json_get_int(json, "frames", 0) >= 6);
+		CHECK_INT(json_array_size(json_object_get(json, "connections")), 1);
+		CHECK_HAS(json_get_text(json, "trouble", ""), "is cut off");
+	}
+}
+
 /* Half of each frame is missing: gaps, and nothing that was guessed. */
 static void frames_cut_by_a_snap_length_are_gaps(void)
 {
@@ -165,6 +193,34 @@ static void frames_cut_by_a_snap_length_are_gaps(void)
 	CHECK_INT(json_get_int(told, "gap_bytes", 0), 20);
 }
 
+/* Frames of no bytes, of one, and so on up to where a segment begins, among good ones: nobody heeds them. */
+static void frames_of_no_length_are_passed_by(void)
+{
+	auto_free char *path = path_join(check_dir(), "empty.pcap");
+	struct gen_conn conn = gen_conn(1, 25, false);
+	auto_json json_t *json = NULL;
+	const json_t *told;
+	struct err err = {0};
+	struct gen gen;
+
+	gen_init(&gen, DLT_EN10MB);
+	gen_open(&gen, &conn);
+	for (size_t len = 0; len < 54; len++) { /* of Ethernet, IPv4 and TCP heads */
+		gen_raw(&gen, &conn, GEN_SERVER, 16 /* ACK */, conn.seq[1], conn.seq[0], "x", 1);
+		gen.frames[gen.count - 1].bytes.len = gen.frames[gen.count - 1].captured = len;
+	}
+	gen_text(&gen, &conn, GEN_SERVER, "220 hi\r\n");
+	gen_text(&gen, &conn, GEN_CLIENT, "QUIT\r\n");
+	gen_close(&gen, &conn);
+	gen_save(&gen, path);
+	gen_free(&gen);
+	CHECK_INT(wire(path, &json, &err), 0);
+	CHECK_INT(json_array_size(json_object_get(json, "connections")), 1);
+	told = json_array_get(json_object_get(json, "connections"), 0);
+	CHECK_INT(json_get_int(told, "gaps", -1), 0);
+	CHECK_STR(json_get_text(told, "ended", ""), "fin");
+}
+
 static void a_hundred_thousand_half_open_connections_are_told_in_bounded_memory(void)
 {
 	auto_free char *path = path_join(check_dir(), "syns.pcap");
@@ -186,6 +242,74 @@ static void a_hundred_thousand_half_open_connections_are_told_in_bounded_memory(
 	getrusage(RUSAGE_CHILDREN, &after);
 	CHECK_INT(json_array_size(json_object_get(json, "connections")), HALF_OPEN);
 	CHECK(after.ru_maxrss < MEMORY_MAX_KB);
+}
+
+/* Deliveries one after the other, so many at a time, all in one file. */
+static void a_large_capture(const char *path, unsigned int deliveries)
+{
+	auto_free char *text = mem_zero(1, MAIL_BYTES);
+	FILE *file = fopen(path, "we");
+
+	memset(text, 'x', MAIL_BYTES);
+	gen_save_head(DLT_EN10MB, file);
+	for (unsigned int i = 0; i < deliveries; i++) {
+		struct gen_conn conn = gen_conn(i, 25, false);
+		struct gen gen;
+
+		gen_init(&gen, DLT_EN10MB);
+		gen.ns += i * NS_PER_SEC;
+		gen_open(&gen, &conn);
+		gen_text(&gen, &conn, GEN_SERVER, "220 hi\r\n");
+		gen_text(&gen, &conn, GEN_CLIENT, "MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nDATA\r\n");
+		gen_text(&gen, &conn, GEN_SERVER, "250 1\r\n250 2\r\n354 go\r\n");
+		gen_send(&gen, &conn, GEN_CLIENT, text, MAIL_BYTES);
+		gen_text(&gen, &conn, GEN_CLIENT, "\r\n.\r\n");
+		gen_text(&gen, &conn, GEN_SERVER, "250 queued\r\n");
+		gen_close(&gen, &conn);
+		gen_save_frames(&gen, file);
+		gen_free(&gen);
+	}
+	CHECK_INT(fclose(file), 0);
+}
+
+/* The most memory that reading it took, in KB. */
+static long memory_of(const char *file)
+{
+	auto_free char *path = program();
+	auto_close int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	struct proc_spec spec = {
+		.argv = (char *[]){path, (char *)"wire", (char *)(uintptr_t)file, (char *)"--json",
+			NULL},
+		.stdin_fd = -1,
+		.stdout_fd = null,
+		.stderr_fd = -1,
+	};
+	struct rusage usage = {0};
+	struct err err = {0};
+	int status = -1;
+	pid_t pid = proc_spawn(&spec, &err);
+
+	CHECK_INT(wait4(pid, &status, 0, &usage), pid);
+	CHECK_INT(status, 0);
+	return usage.ru_maxrss;
+}
+
+static void memory_is_that_of_open_connections_not_of_the_file(void)
+{
+	auto_free char *small = path_join(check_dir(), "small.pcap");
+	auto_free char *large = path_join(check_dir(), "large.pcap");
+	long of_small, of_large;
+
+	a_large_capture(small, 100);
+	a_large_capture(large, 2000);
+	of_small = memory_of(small);
+	of_large = memory_of(large);
+	printf("%ld KB for %d MB, %ld KB for %d MB\n", of_small, 100 * MAIL_BYTES >> 20, of_large,
+		2000 * MAIL_BYTES >> 20);
+	if (!CHECK(of_large - of_small < SLACK_KB))
+		fprintf(stderr, "%ld KB for one, %ld KB for twenty times as much\n", of_small,
+			of_large);
+	unlink(large);
 }
 
 /* ---- live ---- */
@@ -304,6 +428,9 @@ static void a_live_interface_is_read_until_it_is_interrupted(void)
 
 CHECK_MAIN(CHECK_CASE(what_is_no_capture_is_refused_in_a_sentence),
 	CHECK_CASE(another_link_type_is_named), CHECK_CASE(a_corrupt_file_is_read_up_to_the_damage),
+	CHECK_CASE(a_cut_file_is_read_up_to_the_cut),
 	CHECK_CASE(frames_cut_by_a_snap_length_are_gaps),
+	CHECK_CASE(frames_of_no_length_are_passed_by),
+	CHECK_CASE(memory_is_that_of_open_connections_not_of_the_file),
 	CHECK_CASE(a_hundred_thousand_half_open_connections_are_told_in_bounded_memory),
 	CHECK_CASE(a_live_interface_is_read_until_it_is_interrupted))
