@@ -217,10 +217,12 @@ int wal_open(const char *path, int64_t end)
 		close(fd);
 		return rc;
 	}
+	pthread_mutex_lock(&wal.lock); /* who looks how long the log is does not wait for a mount */
 	if (wal.fd >= 0)
 		close(wal.fd);
 	wal.fd = fd;
 	wal.end = end;
+	pthread_mutex_unlock(&wal.lock);
 	return 0;
 }
 
