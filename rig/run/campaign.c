@@ -30,6 +30,7 @@ struct task {
 	struct task *after;   /* must be done first, or NULL */
 	struct task *cell;    /* of AGAIN and CONTROL */
 	size_t number;	      /* of cells, from 1 */
+	uint32_t starved;     /* times that it was run in vain */
 	uint32_t open;	      /* repetitions and control not yet done */
 	struct result result; /* of cells, once judged */
 	bool judged;
@@ -286,6 +287,28 @@ static void baseline_done(struct runner *r, struct task *task)
 		publish(r, task);
 }
 
+static bool out_of_time(const struct runner *r)
+{
+	return r->stop || clock_mono_ns() >= r->deadline_ns;
+}
+
+/* Nothing can be told of a cell whose guest got no processor: that says nothing of the store, nor of the rig. */
+static bool runs_again(struct runner *r, struct task *task)
+{
+	const struct result *result = &task->result;
+
+	if (task->kind != TASK_CELL || result->verdict != VERDICT_UNKNOWN || !result->starved ||
+		task->starved >= r->request->starved_again || out_of_time(r) ||
+		fs_remove_tree(task->dir, NULL))
+		return false;
+	task->starved++;
+	task->state = TASK_WAITING;
+	task->judged = false;
+	result_free(&task->result);
+	task->result = (struct result){0};
+	return true;
+}
+
 static void task_done(void *arg, const struct job *job, const struct job_end *end)
 {
 	struct runner *r = arg;
@@ -304,6 +327,8 @@ static void task_done(void *arg, const struct job *job, const struct job_end *en
 		return;
 	}
 	collect(task, end);
+	if (runs_again(r, task))
+		return;
 	if (task->kind == TASK_BASELINE)
 		baseline_done(r, task);
 	else if (task->kind != TASK_CELL)
@@ -332,11 +357,6 @@ static void settle_without_running(
 	if (!fs_mkdir_p(task->dir, &err))
 		plan_save(task->plan, task->dir, &err);
 	publish(r, task);
-}
-
-static bool out_of_time(const struct runner *r)
-{
-	return r->stop || clock_mono_ns() >= r->deadline_ns;
 }
 
 static bool ready(struct runner *r, struct task *task)

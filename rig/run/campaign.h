@@ -19,8 +19,9 @@ struct campaign_request {
 	uint32_t retries;	/* a finding is run again so often with its seed */
 	int64_t time_budget_ms; /* no new cell starts after it; negative: none */
 	bool no_control;	/* a FAIL is not run again without its faults */
-	bool no_twins;	 /* a scenario without steps is what its baseline would be: none is run */
-	bool until_fail; /* stop starting cells after the first FAIL */
+	bool no_twins; /* a scenario without steps is what its baseline would be: none is run */
+	uint32_t starved_again; /* a cell of which nothing can be told for want of a processor */
+	bool until_fail;	/* stop starting cells after the first FAIL */
 };
 
 /* What is told while it runs; from campaign_run()'s thread. */

@@ -132,7 +132,7 @@ static void figures_come_from_the_history(void)
 	CHECK_INT(figures.queue_growth, SCORE_NO_FIGURE); /* nobody ended */
 }
 
-static void a_queue_grows_from_the_first_unexpected_end_on(void)
+static void a_queue_grows_from_the_first_restart_on(void)
 {
 	static const struct {
 		const char *text;
@@ -146,11 +146,12 @@ static void a_queue_grows_from_the_first_unexpected_end_on(void)
 		 "{\"t\":5,\"ev\":\"died\",\"by_rig\":false}\n"
 		 "{\"t\":6,\"ev\":\"queue\",\"depth\":12}\n"
 		 "{\"t\":7,\"ev\":\"queue\",\"depth\":0}\n",
-			8},
+			5},
 		/* it went down only */
 		{"{\"t\":1,\"ev\":\"queue\",\"depth\":5}\n"
 		 "{\"t\":2,\"ev\":\"died\",\"by_rig\":false}\n"
-		 "{\"t\":3,\"ev\":\"queue\",\"depth\":3}\n",
+		 "{\"t\":3,\"ev\":\"queue\",\"depth\":3}\n"
+		 "{\"t\":4,\"ev\":\"queue\",\"depth\":1}\n",
 			0},
 		/* the rig ended it */
 		{"{\"t\":1,\"ev\":\"died\",\"by_rig\":true}\n"
@@ -192,5 +193,5 @@ CHECK_MAIN(CHECK_CASE(every_row_can_be_run_on_the_reference_store),
 	CHECK_CASE(a_pass_is_right_where_the_table_says_pass),
 	CHECK_CASE(a_failure_without_its_class_is_not_as_expected),
 	CHECK_CASE(a_leak_is_right_by_its_law_alone), CHECK_CASE(figures_come_from_the_history),
-	CHECK_CASE(a_queue_grows_from_the_first_unexpected_end_on),
+	CHECK_CASE(a_queue_grows_from_the_first_restart_on),
 	CHECK_CASE(what_is_told_of_a_row_is_whole))

@@ -19,6 +19,7 @@
 #define CRAWL_MS      30000 /* of the host, after which less than CRAWL_GUEST_S are no idle guest */
 #define CRAWL_GUEST_S 300
 #define TICK_S	      60
+#define OWED_MIN_S    0.5
 #define OWED_MAX      WATCH_CONNS_MAX
 #define TASKS_MAX     CULPRITS_MAX
 
@@ -67,8 +68,8 @@ static void find_owed(struct vm_branch *t)
 		struct warp_conn *conn = &t->conns[t->watch.conn_count];
 		double age_s = seconds(now_ns - t->owed[i].since_ns);
 
-		/* A client that idles waits for work. */
-		if (!is_guest(t->owed[i].server, &conn->port) ||
+		/* A client that idles waits for work; what was asked this instant does not hang yet. */
+		if (age_s < OWED_MIN_S || !is_guest(t->owed[i].server, &conn->port) ||
 			!strcasecmp(t->owed[i].verb, "IDLE"))
 			continue;
 		conn->peer = t->owed[i].client;

@@ -11,12 +11,15 @@
 
 #define ACTION_MS 60000 /* at most */
 
-/* What an action may wait for is a fault that is not over, and then as long as a stop and a recovery may take. */
+/* What an action may wait for is a fault that is not over, and then as long as a stop and a recovery may take; behind
+ * another that hangs, a recovery. */
 static int64_t action_ms(struct cell *cell)
 {
-	int64_t limit = cell->objectives.stop_ms + cell->objectives.recover_ms;
+	int64_t limit = cell->objectives.recover_ms;
 
 	pthread_mutex_lock(&cell->lock);
+	if (!cell->action_hangs)
+		limit += cell->objectives.stop_ms;
 	for (size_t i = 0; i < cell->step_count; i++)
 		if (cell->steps[i].fault && !step_is_over(&cell->steps[i]))
 			limit += cell->steps[i].step->for_ms == TIME_UNSET
@@ -50,6 +53,9 @@ static void run_for(struct step_run *step, const char *line, const char *user)
 	rc = cell->bed->ops->run(cell->bed, line, vars, action_ms(cell), starts, &result, &err);
 	if (starts)
 		cell->stopping = false;
+	pthread_mutex_lock(&cell->lock);
+	cell->action_hangs |= result.timed_out;
+	pthread_mutex_unlock(&cell->lock);
 	outcome = rc || result.timed_out ? MAIL_MAYBE : result.status ? MAIL_NO : MAIL_OK;
 	if (rc)
 		cell_trouble(cell, "agent-silent", "step '%s': %s", step->step->label, err.text);

@@ -108,12 +108,13 @@ struct cell {
 	int64_t op_usual_ns; /* the longest that came back OK took so long, slowly forgotten */
 	int parked[CELL_PARKED_MAX]; /* threads held by call faults, 0: none */
 	uint32_t refused;	     /* operations that ended other than OK */
-	int64_t progress_ns;	     /* an operation ended or a step changed last then */
-	size_t running_finite;	     /* finite workload sessions not yet done */
-	bool faults_off;	     /* steps heal now */
-	bool asks_queue;	     /* somebody looks at the queue in passing */
-	bool enough;		     /* open-ended workload ends now */
-	bool cut;		     /* sessions are being cut: what is pending never came back */
+	bool action_hangs; /* an action did not come back in its time: the store is not in order */
+	int64_t progress_ns;   /* an operation ended or a step changed last then */
+	size_t running_finite; /* finite workload sessions not yet done */
+	bool faults_off;       /* steps heal now */
+	bool asks_queue;       /* somebody looks at the queue in passing */
+	bool enough;	       /* open-ended workload ends now */
+	bool cut;	       /* sessions are being cut: what is pending never came back */
 	bool stopping; /* the rig itself stops the store: deaths by signal are its own doing */
 	bool broken;   /* panic, QEMU gone, interrupted: heal and close */
 	bool dark;     /* the power is cut, or the store has not been started since */

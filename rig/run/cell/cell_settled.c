@@ -55,7 +55,7 @@ static int64_t store_may_take_ms(const struct step_run *step)
 		{"mount", cell->target->ready_within_ms},
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(times); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(times) && !cell->action_hangs; i++)
 		if (step->state == STEP_IN_FORCE && !strcmp(step->step->what, times[i].action))
 			return times[i].ms;
 	return 0;

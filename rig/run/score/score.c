@@ -7,6 +7,8 @@
 #include <fnmatch.h>
 #include <string.h>
 
+#define STARVED_AGAIN 3 /* a repetition that a busy host spoilt */
+
 struct scoring {
 	const struct score_request *request;
 	struct score *score;
@@ -152,6 +154,7 @@ int score_run(const struct score_request *request, struct score *ret, struct buf
 		.time_budget_ms = -1,
 		.no_control = true,
 		.no_twins = true,
+		.starved_again = STARVED_AGAIN,
 	};
 	struct campaign_tell tell = {.cell = on_cell, .arg = &s};
 	struct campaign campaign = {0};

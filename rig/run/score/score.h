@@ -21,7 +21,7 @@ struct score_figures {
 	int64_t restarts;	  /* ends of a service that its manager counted */
 	int64_t queue_depth;	  /* the most entries at once */
 	int64_t stop_hangs;	  /* 1: the store could not be stopped */
-	int64_t queue_growth;	  /* entries more than when a service first ended unexpectedly */
+	int64_t queue_growth;	  /* entries more than when a service was first back from an end */
 };
 
 struct score_expected {

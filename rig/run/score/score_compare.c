@@ -39,25 +39,23 @@ static void read_event(const struct event *event, struct score_figures *ret)
 		at_most(&ret->stop_hangs, !json_get_bool(event->data, "ended", true));
 }
 
-/* From the first unexpected end of a service on; without one there is nothing to say. */
+/* From the first look at the queue after an unexpected end of a service on; without one there is nothing to say. */
 static int64_t growth(const struct history *history)
 {
-	int64_t depth = 0, before = 0, most = 0;
+	int64_t first = -1, most = 0;
 	bool died = false;
 
 	for (size_t i = 0; i < history->count; i++) {
 		const struct event *event = &history->events[i];
 
-		if (event_is(event, "queue")) {
-			depth = json_get_int(event->data, "depth", 0);
-			at_most(&most, depth);
-		} else if (event_is(event, "died") && !died &&
-			   !json_get_bool(event->data, "by_rig", false)) {
-			died = true;
-			before = most = depth;
-		}
+		died |= event_is(event, "died") && !json_get_bool(event->data, "by_rig", false);
+		if (!died || !event_is(event, "queue"))
+			continue;
+		at_most(&most, json_get_int(event->data, "depth", 0));
+		if (first < 0)
+			first = most;
 	}
-	return died ? most - before : SCORE_NO_FIGURE;
+	return first < 0 ? SCORE_NO_FIGURE : most - first;
 }
 
 void score_figures_read(const char *dir, const struct result *result, struct score_figures *ret)
