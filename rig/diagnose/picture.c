@@ -194,11 +194,14 @@ static void add_edges(const struct picture *p, size_t waiter, json_t *edges)
 /* One that has died stands in no scan. */
 static void add_dead(const struct diagnosis *out, json_t *nodes)
 {
-	for (size_t i = 0; i < out->culprit_count && i < PICTURE_NODES_MAX; i++)
-		json_array_append_new(nodes,
-			json_pack("{so so ss sb si}", "who", json_text(out->culprits[i].role),
-				"what", json_text(out->culprits[i].says), "state", "X", "culprit",
-				1, "count", 1));
+	for (size_t i = 0; i < out->culprit_count && i < PICTURE_NODES_MAX; i++) {
+		const struct culprit *c = &out->culprits[i];
+		auto_free char *who = text_fmt("`%s` thread %d", c->role, c->tid);
+
+		json_array_append_new(
+			nodes, json_pack("{so so ss sb si}", "who", json_text(who), "what",
+				       json_text(c->says), "state", "X", "culprit", 1, "count", 1));
+	}
 }
 
 json_t *picture_of(const struct diagnosing *d)

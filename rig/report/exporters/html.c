@@ -76,17 +76,33 @@ static void add_totals(struct buf *out, const struct campaign_results *campaign)
 	buf_add_str(out, "</span></p>\n");
 }
 
+static bool has_unknown(const json_t *graph)
+{
+	const json_t *nodes = json_object_get(graph, "nodes");
+
+	for (size_t i = 0; i < json_array_size(nodes); i++)
+		if (json_object_get(json_array_get(nodes, i), "unknown"))
+			return true;
+	return false;
+}
+
 /* Who waits for whom, where the finding is a hang or crash that was diagnosed. */
 static void add_graph(struct buf *out, const struct finding *finding)
 {
+	const json_t *graph = json_object_get(finding->diagnosis, "graph");
 	auto_buf struct buf svg = {0};
 
-	if (!graph_svg(json_object_get(finding->diagnosis, "graph"), &svg))
+	if (!graph_svg(graph, &svg))
 		return;
 	buf_add_str(out, "<figure>");
 	buf_add_str(out, svg.data);
-	buf_add_str(out, "<figcaption class=\"f\">each waits for the one that its arrow points at; "
-			 "red: who causes it</figcaption></figure>\n");
+	buf_add_str(out, "<figcaption class=\"f\">");
+	if (json_array_size(json_object_get(graph, "edges")))
+		buf_add_str(out, "each waits for the one that its arrow points at; ");
+	buf_add_str(out, "red: who causes it");
+	if (has_unknown(graph))
+		buf_add_str(out, "; (?): who should end the wait is not known");
+	buf_add_str(out, "</figcaption></figure>\n");
 }
 
 /* What is noticed from outside, once a cell. */
