@@ -62,11 +62,22 @@ static int64_t limit_of(const struct watch *w, int64_t began_ns, bool in_force)
 	return (began_ns > w->in_force_ns ? began_ns : w->in_force_ns) + o->recover_ms * NS_PER_MS;
 }
 
+/* What was told is over once none of its operations is under way. */
+static bool is_any_told(const struct watch *w)
+{
+	for (size_t i = 0; i < CELL_OPS_MAX; i++)
+		if (w->cell->ops[i].id && was_told(w, w->cell->ops[i].id))
+			return true;
+	return w->cell->stopping && was_told(w, UINT64_MAX);
+}
+
 static bool find_oldest(struct watch *w, struct oldest *ret)
 {
 	struct cell *cell = w->cell;
 	bool in_force = watch_in_force(cell);
 
+	if (w->told_count && !is_any_told(w))
+		forget_told(w);
 	if (in_force)
 		w->in_force_ns = cell_now(cell);
 	else if (w->was_in_force)
@@ -179,7 +190,7 @@ static void begin_saving(struct watch *w, const char *name, const char *why)
 }
 
 /* What the last deep look says beside what was told; `late`: something is overdue. */
-static void ask(struct watch *w, bool late, struct diagnosis *ret)
+static void ask(struct watch *w, bool late, const json_t *before, struct diagnosis *ret)
 {
 	auto_json json_t *owed = late ? json_pack("[{sf}]", "age_s", 1.0) : NULL;
 	int parked[CELL_PARKED_MAX];
@@ -198,7 +209,7 @@ static void ask(struct watch *w, bool late, struct diagnosis *ret)
 			 .parked_count = count,
 			 .known = w->known,
 			 .known_count = w->known_count,
-			 .before = w->before,
+			 .before = before,
 			 .target = w->cell->target,
 			 .ours = rig_programs},
 		ret);
@@ -206,7 +217,8 @@ static void ask(struct watch *w, bool late, struct diagnosis *ret)
 
 static void remember(struct watch *w, const char *name, const struct diagnosis *d)
 {
-	for (size_t i = 0; i < d->culprit_count && w->known_count < ARRAY_SIZE(w->known); i++)
+	for (size_t i = 0;
+		d->finding && i < d->culprit_count && w->known_count < ARRAY_SIZE(w->known); i++)
 		w->known[w->known_count++] = d->culprits[i].tid;
 	json_decref(w->before);
 	w->before = json_incref(w->deep);
@@ -235,18 +247,19 @@ static void suspect_cycle(struct watch *w, const struct oldest *oldest)
 {
 	struct diagnosis diagnosis;
 
-	ask(w, false, &diagnosis);
+	ask(w, false, w->before, &diagnosis);
 	if (diagnosis.hang_class && !strcmp(diagnosis.hang_class, "deadlock"))
 		suspect(w, oldest, "a cycle in the wait-for graph", &diagnosis);
 	diagnosis_free(&diagnosis);
 }
 
-/* One that waits behind what was told already is not told again. */
+/* One that waits behind what was told already is not told again. Where nobody was to blame for that (it waited for the
+ * fault, or was only slow), somebody may be by now. */
 static void suspect_overdue(struct watch *w, const struct oldest *oldest)
 {
 	struct diagnosis diagnosis;
 
-	ask(w, true, &diagnosis);
+	ask(w, true, w->known_count ? w->before : NULL, &diagnosis);
 	if (!w->before || (diagnosis.finding && diagnosis.culprit_count))
 		suspect(w, oldest, "overdue", &diagnosis);
 	else

@@ -198,7 +198,7 @@ json_t *watch_known_json(const struct watch *w)
 
 	for (size_t i = 0; i < w->known_count; i++)
 		json_array_append_new(tids, json_integer(w->known[i]));
-	if (w->before)
+	if (w->before && w->known_count)
 		return json_pack("{ss so}", "before", w->before_name, "known", tids);
 	json_decref(tids);
 	return NULL;
