@@ -56,6 +56,14 @@ static void say_unread(struct diagnosing *d)
 		say_unknown(d, "%zu entries of the scan could not be read", d->now.unread);
 	if (d->now.locks.unread)
 		say_unknown(d, "%zu lines of /proc/locks could not be read", d->now.locks.unread);
+	if (d->now.no_memory)
+		say_unknown(d, "memory could not be read in time: who owns locks in memory is not "
+			       "known of all");
+	if (d->now.no_fds)
+		say_unknown(d, "descriptors could not be read in time: who has the other ends is "
+			       "not known");
+	else if (d->now.no_sockets)
+		say_unknown(d, "the kernel did not tell the other ends of its sockets");
 	if (d->now.truncated)
 		say_unknown(d, "the scan was cut short");
 	if (d->graph.cut)

@@ -167,7 +167,83 @@ static void beside_what_was_told_only_what_speaks_for_itself_is_new(void)
 	}
 }
 
-CHECK_MAIN(CHECK_CASE(a_lock_is_of_whoever_has_the_open_file),
+/* ---- what a guest may write ---- */
+
+static bool says(const struct diagnosis *d, const char *text)
+{
+	for (size_t i = 0; i < d->unknown_count; i++)
+		if (strstr(d->unknown[i], text))
+			return true;
+	return false;
+}
+
+static json_t *many_tasks(int count)
+{
+	json_t *tasks = json_array();
+
+	for (int i = 1; i <= count; i++)
+		json_array_append_new(tasks, task(i, "/x/a", "S", EVENT));
+	return tasks;
+}
+
+static json_t *lying(const char *key, json_t *value)
+{
+	json_t *scan = json_pack("{s[o]}", "tasks", task(10, "/x/a", "S", EVENT));
+
+	json_object_set_new(scan, key, value);
+	return scan;
+}
+
+/* Truncated, huge, lying and looping: the trouble is still told, and with it what could not be read. */
+static void what_could_not_be_read_is_said(void)
+{
+	const struct {
+		json_t *scan;
+		const char *said;
+	} rows[] = {
+		{lying("truncated", json_true()), "the scan was cut short"},
+		{lying("locks", json_string("1: FLOCK\n7: -> what\n\x01\n")),
+			"lines of /proc/locks could not be read"},
+		{lying("tasks",
+			 json_pack("[o{si}is]", task(10, "/x/a", "S", EVENT), "tid", 1, 7, "x")),
+			"3 entries of the scan could not be read"},
+		{lying("tasks", json_pack("[oo]", task(10, "/x/a", "S", EVENT),
+					task(11, "/x/b", "S", "not a call"))),
+			"1 threads could not be read"},
+		{lying("tasks", many_tasks(9000)), "entries of the scan could not be read"},
+		{lying("held", json_pack("[{sisiss}{}i]", "pid", 10, "fd", -1, "lock", "x", 3)),
+			"3 entries of the scan could not be read"},
+		{lying("fds", json_pack("[{sisisI}]", "pid", -4, "fd", 3, "ino", (json_int_t)9)),
+			"1 entries of the scan could not be read"},
+		{lying("parts", json_pack("{sb}", "memory", 0)), "memory could not be read"},
+		{lying("parts", json_pack("{sbsb}", "fds", 0, "sockets", 0)),
+			"descriptors could not be read"},
+		{lying("parts", json_pack("{sbsb}", "fds", 1, "sockets", 0)),
+			"the other ends of its sockets"},
+		/* Its own parent, its own peer, a lock that waits for itself. */
+		{json_pack("{ss s[{sisisisssssissss}] s[{sIsIss}]}", "locks",
+			 "1: FLOCK ADVISORY WRITE 10 a 0 EOF\n1: -> FLOCK ADVISORY WRITE 10 a 0 "
+			 "EOF\nx\n",
+			 "tasks", "pid", 10, "tid", 10, "ppid", 10, "comm", "a", "exe", "/x/a",
+			 "start", 1, "state", "S", "syscall", EVENT, "sockets", "ino",
+			 (json_int_t)5, "peer", (json_int_t)5, "state", "listen"),
+			"1 lines of /proc/locks could not be read"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct diagnosis got;
+
+		ask(&(struct diagnose_input){.scan = rows[i].scan}, &got);
+		CHECK(got.hang_class != NULL);
+		if (!CHECK(says(&got, rows[i].said)))
+			printf("in row %zu\n", i);
+		diagnosis_free(&got);
+		json_decref(rows[i].scan);
+	}
+}
+
+CHECK_MAIN(CHECK_CASE(what_could_not_be_read_is_said),
+	CHECK_CASE(a_lock_is_of_whoever_has_the_open_file),
 	CHECK_CASE(a_lock_of_several_is_nobodys), CHECK_CASE(who_connects_waits_for_the_door),
 	CHECK_CASE(who_begins_processes_that_burn_all_the_time_is_a_livelock),
 	CHECK_CASE(beside_what_was_told_only_what_speaks_for_itself_is_new))

@@ -100,6 +100,43 @@ static const char hang_lines[] =
 	"{\"t\":60.0,\"ev\":\"stop\",\"ended\":false,\"took_s\":40.0}\n"
 	"{\"t\":60.5,\"ev\":\"evidence\",\"name\":\"not-stopped\"}\n";
 
+/* Told while the first went on: a finding of its own, by the same law. */
+static void a_second_hang_is_a_finding_of_its_own(void)
+{
+	static const char lines[] =
+		"{\"t\":1.0,\"ev\":\"begin\",\"id\":1,\"op\":\"smtp-message\"}\n"
+		"{\"t\":2.6,\"ev\":\"evidence\",\"name\":\"hang-1\"}\n"
+		"{\"t\":3.6,\"ev\":\"evidence\",\"name\":\"hang-2\"}\n";
+	json_t *both = crossed();
+	struct folder f;
+
+	json_array_append_new(json_object_get(both, "tasks"), task(30, "/x/c", FUTEX));
+	for (int known = 0; known < 2; known++) {
+		open_folder(&f, lines);
+		add_law(&f, "H1", 1, 0);
+		save(&f, "hang-1", "scan.json",
+			json_pack("{ss s[o]}", "locks", "", "tasks", task(30, "/x/c", FUTEX)));
+		save(&f, "hang-1", "earlier.json",
+			json_pack("{ss s[o]}", "locks", "", "tasks", task(30, "/x/c", FUTEX)));
+		save(&f, "hang-1", "input.json", input(1, 5, false));
+		save(&f, "hang-2", "scan.json", json_deep_copy(both));
+		save(&f, "hang-2", "input.json", input(1, 5, false));
+		if (known)
+			save(&f, "hang-2", "known.json",
+				json_pack("{ss s[i]}", "before", "hang-1", "known", 30));
+		explain(&f);
+		CHECK_INT(f.result.finding_count, known ? 2 : 1);
+		CHECK_STR(f.result.findings[0].hang_class, known ? "lost-wakeup" : "deadlock");
+		if (known && f.result.finding_count > 1) {
+			CHECK_STR(f.result.findings[1].hang_class, "deadlock");
+			CHECK_STR(f.result.findings[1].laws[0], "H1");
+			CHECK_INT(f.result.findings[1].lines[0], 3);
+		}
+		close_folder(&f);
+	}
+	json_decref(both);
+}
+
 static void laws_broken_by_one_cause_are_one_finding(void)
 {
 	struct folder f;
@@ -256,7 +293,8 @@ static void a_copy_speaks_for_the_hang_that_it_was_taken_of(void)
 	}
 }
 
-CHECK_MAIN(CHECK_CASE(laws_broken_by_one_cause_are_one_finding),
+CHECK_MAIN(CHECK_CASE(a_second_hang_is_a_finding_of_its_own),
+	CHECK_CASE(laws_broken_by_one_cause_are_one_finding),
 	CHECK_CASE(evidence_of_another_time_explains_nothing),
 	CHECK_CASE(what_stands_after_the_heal_explains_h1),
 	CHECK_CASE(deaths_by_a_signal_are_a_crash_and_the_rigs_are_none),
