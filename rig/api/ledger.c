@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define STARVED_LATE_S 2.0 /* the pulse tells so much after the fact */
-#define STARVED_SHARE  0.1 /* of a time: what was lost in it may be what made it too long */
+#define STARVED_SHARE  0.2 /* of a time: what was lost in it may be what made it too long */
 
 static const char *const hop_names[] = {
 	[HOP_EDGE] = "edge",

@@ -239,6 +239,6 @@ double ledger_ahead(const struct ledger *ledger, double from, double to);
 
 const struct ledger_force *ledger_power_cut(const struct ledger *ledger);
 
-/* Did the host starve the guest between those times, for a tenth of them or more? Then no objective can be judged
+/* Did the host starve the guest between those times, for a fifth of them or more? Then no objective can be judged
  * there. */
 bool ledger_starved(const struct ledger *ledger, double from, double to);

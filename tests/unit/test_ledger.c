@@ -134,9 +134,9 @@ static void what_was_lost_excuses_a_time_that_is_not_much_longer(void)
 	struct history *history = history_from_lines(LOST(10, 1.5) LOST(12, 1.5), NULL);
 
 	CHECK(ledger_starved(history->ledger, 9, 12));
-	CHECK(ledger_starved(history->ledger, 0, 30));	 /* 3 s of 30 */
-	CHECK(!ledger_starved(history->ledger, 0, 31));	 /* 3 s of 31 */
-	CHECK(!ledger_starved(history->ledger, 11, 30)); /* 1.5 s of 19 */
+	CHECK(ledger_starved(history->ledger, 0, 15));	 /* 3 s of 15 */
+	CHECK(!ledger_starved(history->ledger, 0, 16));	 /* 3 s of 16 */
+	CHECK(!ledger_starved(history->ledger, 11, 19)); /* 1.5 s of 8 */
 	history_free(history);
 }
 

@@ -3,7 +3,7 @@
  *
  * A thread of its own wakes four times a second and adds up what was lost since: how long the machine's processors were
  * ready to run and did not (bed.h, `processor_wait`), or how much later than it wanted it woke itself, whichever is
- * more. Where that is half of two seconds or more, the history gets a line: rig trouble `starved` with `lost_s`. It
+ * more. Where that is a fifth of two seconds or more, the history gets a line: rig trouble `starved` with `lost_s`. It
  * is no trouble of the run: a law with a limit that would be broken at such a time says that it cannot tell.
  *
  * Nothing where the bed cannot be asked. Thread context: the cell's own.
