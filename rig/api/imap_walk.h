@@ -171,6 +171,12 @@ static inline bool mail_is_here(const struct mail *mail)
 	return mail->presence == PRESENCE_HERE && !mail->doubt && !mail->removals;
 }
 
+/* Was it removed, or may it have been? What a FETCH of it holds then is for I12. */
+static inline bool mail_may_be_removed(const struct mail *mail)
+{
+	return mail->told_gone || mail->removals || mail->closed || mail->doubt;
+}
+
 /* The flags of `mask` that are certain. */
 static inline uint32_t mail_certain(const struct mail *mail, uint32_t mask)
 {

@@ -199,6 +199,12 @@ static inline const char *ledger_text(const struct ledger *ledger, uint32_t id)
 	return intern_text(&ledger->texts, id);
 }
 
+/* As op_waits_for_work(). */
+static inline bool ledger_waits_for_work(const struct ledger *ledger, const struct ledger_op *op)
+{
+	return op_waits_for_work(ledger_text(ledger, op->op), ledger_text(ledger, op->command));
+}
+
 /* May a mail that the history first names in that line be one of those that the rig removed namelessly? Each
  * removal is told once it is over: what came later was not yet there. */
 static inline bool ledger_may_be_removed(const struct ledger_who *who, uint32_t line)

@@ -36,3 +36,25 @@ const struct mark *marks_before(const struct marks *marks, uint32_t line)
 	}
 	return from ? &marks->at[from - 1] : NULL;
 }
+
+struct marks *marks_of(struct marks_table *table, uint32_t index)
+{
+	size_t room = table->room ? table->room : 64;
+
+	while (room <= index)
+		room *= 2;
+	if (room > table->room) {
+		table->at = mem_grow(table->at, room, sizeof(*table->at));
+		for (; table->room < room; table->room++)
+			table->at[table->room] = (struct marks){0};
+	}
+	return &table->at[index];
+}
+
+void marks_table_free(struct marks_table *table)
+{
+	for (size_t i = 0; i < table->room; i++)
+		marks_free(&table->at[i]);
+	free(table->at);
+	*table = (struct marks_table){0};
+}

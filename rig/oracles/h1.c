@@ -19,12 +19,6 @@ struct pass {
 };
 
 /* A wait for work is no pending operation. */
-static bool waits_for_work(const struct pass *pass, const struct ledger_op *op)
-{
-	return op_waits_for_work(
-		ledger_text(pass->ledger, op->op), ledger_text(pass->ledger, op->command));
-}
-
 /* The first heal at which the operation was pending, or NULL. */
 static const struct ledger_force *pending_at(const struct pass *pass, const struct ledger_op *op)
 {
@@ -147,7 +141,7 @@ static void judge(
 		const struct ledger_op *op = &pass.ledger->ops[i];
 		const struct ledger_force *force = pending_at(&pass, op);
 
-		if (force && !waits_for_work(&pass, op))
+		if (force && !ledger_waits_for_work(pass.ledger, op))
 			judge_pending(&pass, op, force);
 	}
 }

@@ -92,12 +92,6 @@ static bool needs(const struct target *target, const struct agent *agent, int pr
 }
 
 /* A wait for work is no operation that is held up. */
-static bool waits_for_work(const struct pass *pass, const struct ledger_op *op)
-{
-	return op_waits_for_work(
-		ledger_text(pass->ledger, op->op), ledger_text(pass->ledger, op->command));
-}
-
 /* An action on the same user's mailbox shares its locks. */
 static bool shares_mailbox(const struct pass *pass, const struct ledger_op *op)
 {
@@ -165,7 +159,8 @@ static void judge_op(const struct pass *pass, const struct ledger_op *op,
 
 	/* What began once it was back is for H1; what ended before is nobody's. */
 	if (end <= force->from || op->begin >= force->to || protocol < 0 ||
-		waits_for_work(pass, op) || needs(pass->context->target, agent, protocol))
+		ledger_waits_for_work(pass->ledger, op) ||
+		needs(pass->context->target, agent, protocol))
 		return;
 	if (!isnan(usual) && usual * pass->context->objectives.slowdown > limit)
 		limit = usual * pass->context->objectives.slowdown;

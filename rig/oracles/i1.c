@@ -9,20 +9,8 @@ struct pass {
 	struct imap_walk walk;
 	const struct oracle_context *context;
 	struct judgement *judgement;
-	struct marks *uidnext; /* by box */
-	size_t room;
+	struct marks_table uidnext; /* by box */
 };
-
-static struct marks *marks_of(struct pass *pass, uint32_t box)
-{
-	while (box >= pass->room) {
-		pass->uidnext = mem_grow(pass->uidnext, pass->room + 64, sizeof(*pass->uidnext));
-		for (size_t i = 0; i < 64; i++)
-			pass->uidnext[pass->room + i] = (struct marks){0};
-		pass->room += 64;
-	}
-	return &pass->uidnext[box];
-}
 
 static void judge_fetch(struct pass *pass, const struct view *view, const struct trace_item *item)
 {
@@ -66,7 +54,7 @@ static void judge_append(struct pass *pass, struct view *view, const struct trac
 		sscanf(code, "APPENDUID %u %u", &validity, &uid) != 2)
 		return;
 	box = walk_box(&pass->walk, view->session->user, pending->command->mailbox, validity);
-	told = marks_before(marks_of(pass, box), pending->sent->line);
+	told = marks_before(marks_of(&pass->uidnext, box), pending->sent->line);
 	if (!told)
 		return;
 	judgement_holds(pass->judgement);
@@ -85,13 +73,13 @@ static void note_status(struct pass *pass, const struct view *view, const struct
 	if (!item->uidnext || !item->uidvalidity)
 		return;
 	box = walk_box(&pass->walk, view->session->user, item->mailbox, item->uidvalidity);
-	marks_add(marks_of(pass, box), item->line, item->uidnext);
+	marks_add(marks_of(&pass->uidnext, box), item->line, item->uidnext);
 }
 
 static void judge_done(struct pass *pass, struct view *view, const struct trace_item *item)
 {
 	if (view->selecting && view->box != TRACE_NONE && view->uidnext)
-		marks_add(marks_of(pass, view->box), item->line, view->uidnext);
+		marks_add(marks_of(&pass->uidnext, view->box), item->line, view->uidnext);
 	judge_append(pass, view, item);
 }
 
@@ -115,9 +103,7 @@ static void judge(
 		else if (item->kind == TRACE_STATUS)
 			note_status(&pass, view, item);
 	}
-	for (size_t i = 0; i < pass.room; i++)
-		marks_free(&pass.uidnext[i]);
-	free(pass.uidnext);
+	marks_table_free(&pass.uidnext);
 	imap_walk_end(&pass.walk);
 }
 

@@ -8,11 +8,6 @@ struct pass {
 	struct judgement *judgement;
 };
 
-static bool may_be_removed(const struct mail *mail)
-{
-	return mail->told_gone || mail->removals || mail->closed || mail->doubt;
-}
-
 static void judge_fetch(struct pass *pass, struct view *view, const struct trace_item *item)
 {
 	uint32_t uid = item->uid;
@@ -22,7 +17,7 @@ static void judge_fetch(struct pass *pass, struct view *view, const struct trace
 	if (!uid && item->number && item->number <= view->count)
 		uid = view->slots[item->number - 1].uid;
 	mail = uid ? walk_mail_find(&pass->walk, view->box, uid) : NULL;
-	if (!mail || !may_be_removed(mail))
+	if (!mail || !mail_may_be_removed(mail))
 		return;
 	judgement_holds(pass->judgement);
 	/* NIL, and nothing at all, are answers too. */
@@ -53,7 +48,7 @@ static void judge_done(struct pass *pass, struct view *view, const struct trace_
 		const struct mail *mail =
 			walk_mail_find(&pass->walk, view->box, view->slots[i].uid);
 
-		hit = mail && may_be_removed(mail) &&
+		hit = mail && mail_may_be_removed(mail) &&
 		      uid_set_has(&set, pending->command->uid ? mail->uid : (uint32_t)i + 1);
 	}
 	if (hit)

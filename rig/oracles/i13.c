@@ -17,22 +17,10 @@ struct pass {
 	struct imap_walk walk;
 	const struct oracle_context *context;
 	struct judgement *judgement;
-	struct marks *told; /* by box: the highest of all that was told */
-	size_t room;
+	struct marks_table told;     /* by box: the highest of all that was told */
 	struct stored *now, *before; /* by session: the STORE under way, the one before */
 	struct key_map owners;	     /* (box, modseq) -> the item that told it to a STORE */
 };
-
-static struct marks *marks_of(struct pass *pass, uint32_t box)
-{
-	while (box >= pass->room) {
-		pass->told = mem_grow(pass->told, pass->room + 64, sizeof(*pass->told));
-		for (size_t i = 0; i < 64; i++)
-			pass->told[pass->room + i] = (struct marks){0};
-		pass->room += 64;
-	}
-	return &pass->told[box];
-}
 
 /* Which messages does this STORE change, by all that is certain? */
 static void begin_store(struct pass *pass, const struct view *view, const struct trace_item *sent)
@@ -136,13 +124,13 @@ static void judge_fetch(struct pass *pass, struct view *view, const struct trace
 		else
 			judge_store(pass, view, item, slot);
 	}
-	marks_add(marks_of(pass, view->box), item->line, item->modseq);
+	marks_add(marks_of(&pass->told, view->box), item->line, item->modseq);
 }
 
 static void judge_highest(struct pass *pass, uint32_t box, uint64_t highest, uint32_t sent,
 	const struct trace_item *item)
 {
-	const struct mark *mark = marks_before(marks_of(pass, box), sent);
+	const struct mark *mark = marks_before(marks_of(&pass->told, box), sent);
 
 	if (mark) {
 		judgement_holds(pass->judgement);
@@ -153,7 +141,7 @@ static void judge_highest(struct pass *pass, uint32_t box, uint64_t highest, uin
 				(unsigned long long)highest, (unsigned long long)mark->high))
 			judgement_line(pass->judgement, mark->line);
 	}
-	marks_add(marks_of(pass, box), item->line, highest);
+	marks_add(marks_of(&pass->told, box), item->line, highest);
 }
 
 static void judge_done(struct pass *pass, struct view *view, const struct trace_item *item)
@@ -206,9 +194,7 @@ static void judge(
 	pass.before = mem_zero(pass.walk.trace->session_count, sizeof(*pass.before));
 	for (const struct trace_item *item; (item = imap_walk_next(&pass.walk));)
 		judge_item(&pass, walk_view(&pass.walk, item), item);
-	for (size_t i = 0; i < pass.room; i++)
-		marks_free(&pass.told[i]);
-	free(pass.told);
+	marks_table_free(&pass.told);
 	for (size_t i = 0; i < pass.walk.trace->session_count; i++)
 		free(pass.now[i].mails);
 	free(pass.now);

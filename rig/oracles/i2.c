@@ -10,12 +10,6 @@ struct pass {
 	struct judgement *judgement;
 };
 
-/* What a FETCH of a message that another session removes may hold is for I12. */
-static bool may_be_removed(const struct mail *mail)
-{
-	return mail->told_gone || mail->removals || mail->closed || mail->doubt;
-}
-
 static void compare(struct pass *pass, struct mail *mail, const struct trace_item *item)
 {
 	const struct box *box = &pass->walk.boxes[mail->box];
@@ -51,7 +45,7 @@ static void judge_fetch(struct pass *pass, struct view *view, const struct trace
 	if (!uid)
 		return;
 	mail = walk_mail(&pass->walk, view->box, uid);
-	if (!may_be_removed(mail))
+	if (!mail_may_be_removed(mail))
 		compare(pass, mail, item);
 }
 

@@ -15,9 +15,9 @@ struct pass {
 	struct imap_walk walk;
 	const struct oracle_context *context;
 	struct judgement *judgement;
-	struct key_map names;	/* (user, mailbox) -> index in marks */
-	struct marks *validity; /* by name: the highest told so far */
-	size_t name_count;
+	struct key_map names;	     /* (user, mailbox) -> index in marks */
+	struct marks_table validity; /* by name: the highest told so far */
+	uint32_t name_count;
 	struct key_map copiers; /* users who copied or moved messages */
 	struct key_map tokens;	/* (box, token) -> mail */
 	struct key_map read;	/* mails that the read-back showed */
@@ -25,24 +25,20 @@ struct pass {
 	size_t moved_count;
 };
 
-static struct marks *marks_of(struct pass *pass, uint32_t user, uint32_t mailbox)
+static struct marks *validity_of(struct pass *pass, uint32_t user, uint32_t mailbox)
 {
 	uint64_t key = (uint64_t)user << 32 | mailbox;
-	uint32_t index = key_map_put(&pass->names, key, (uint32_t)pass->name_count);
+	uint32_t index = key_map_put(&pass->names, key, pass->name_count);
 
-	if (index == pass->name_count) {
-		pass->validity =
-			mem_grow(pass->validity, pass->name_count + 1, sizeof(*pass->validity));
-		pass->validity[pass->name_count++] = (struct marks){0};
-	}
-	return &pass->validity[index];
+	pass->name_count += index == pass->name_count;
+	return marks_of(&pass->validity, index);
 }
 
 /* `sent`: the line of the command that asked. */
 static void judge_validity(struct pass *pass, uint32_t user, uint32_t mailbox, uint32_t validity,
 	uint32_t sent, uint32_t line)
 {
-	struct marks *marks = marks_of(pass, user, mailbox);
+	struct marks *marks = validity_of(pass, user, mailbox);
 	const struct mark *mark = marks_before(marks, sent);
 
 	judgement_holds(pass->judgement);
@@ -156,9 +152,7 @@ static void judge(
 		judge_item(&pass, item);
 	}
 	judge_moved(&pass);
-	for (size_t i = 0; i < pass.name_count; i++)
-		marks_free(&pass.validity[i]);
-	free(pass.validity);
+	marks_table_free(&pass.validity);
 	free(pass.moved);
 	key_map_free(&pass.names);
 	key_map_free(&pass.copiers);
