@@ -69,6 +69,13 @@ static enum reach look(const struct buf *file)
 	return has_loader(file, &head) ? REACH_CALLS : REACH_STATIC;
 }
 
+enum reach reach_of_bytes(const char *bytes, size_t len)
+{
+	struct buf file = {.data = (char *)bytes, .len = len};
+
+	return look(&file);
+}
+
 int reach_of_file(const char *path, enum reach *ret, struct err *err)
 {
 	auto_buf struct buf file = {0};

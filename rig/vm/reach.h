@@ -37,6 +37,9 @@ struct reach_calls {
 void reach_calls_free(struct reach_calls *calls);
 bool reach_calls_has(const struct buf *names, const char *name);
 
+/* Of what a file holds. `disk` NULL: its libraries are not looked at, and what they call is not known. */
+enum reach reach_of_bytes(const char *bytes, size_t len);
+void reach_calls_of_bytes(const char *bytes, size_t len, const char *disk, struct reach_calls *ret);
 /* Of a file of the host, or of a program in the image; `disk` has the libraries of both. What is not there, or not
  * dynamic, has none. */
 int reach_calls_of_file(

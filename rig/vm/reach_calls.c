@@ -10,7 +10,8 @@
 
 #define LIBRARIES_MAX 64
 #define LINKS_MAX     4
-#define NAMES_MAX     (4u << 20)
+#define NAMES_MAX     (256u << 10)
+#define SYMBOLS_MAX   20000 /* of one file */
 #define PLACES_MAX    8
 
 /* The loader's own folders on Debian 12, after RUNPATH. */
@@ -56,7 +57,8 @@ static void add_name(struct buf *names, const char *name)
 static void add_imports(const struct buf *file, const Elf64_Shdr *symbols,
 	const Elf64_Shdr *strings, struct buf *names)
 {
-	for (uint64_t at = 0; at < symbols->sh_size; at += sizeof(Elf64_Sym)) {
+	for (uint64_t at = 0; at < symbols->sh_size && at < SYMBOLS_MAX * sizeof(Elf64_Sym);
+		at += sizeof(Elf64_Sym)) {
 		const void *bytes = elf_part(file, symbols->sh_offset + at, sizeof(Elf64_Sym));
 		const char *name;
 		Elf64_Sym symbol;
@@ -198,7 +200,8 @@ static void read_libraries(struct walk *w)
 		auto_buf struct buf file = {0};
 
 		at += strlen(name) + 1;
-		if (!find_library(w, name, &file) || !read_tables(w, &file, &w->ret->libraries))
+		if (!w->disk || !find_library(w, name, &file) ||
+			!read_tables(w, &file, &w->ret->libraries))
 			w->ret->known = false;
 	}
 }
@@ -213,6 +216,13 @@ static void walk_file(const struct buf *file, const char *disk, struct reach_cal
 		read_libraries(&w);
 	buf_free(&w.needed);
 	buf_free(&w.places);
+}
+
+void reach_calls_of_bytes(const char *bytes, size_t len, const char *disk, struct reach_calls *ret)
+{
+	struct buf file = {.data = (char *)bytes, .len = len};
+
+	walk_file(&file, disk, ret);
 }
 
 int reach_calls_of_file(

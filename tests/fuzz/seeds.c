@@ -1,8 +1,8 @@
 /*
  * Seeds for the fuzzers of the wire: `seeds DIR` makes DIR/fuzz_net_capture/ with captures of mail
  * conversations on each kind of link, DIR/fuzz_net_dialogue/ with the same conversations as that fuzzer's
- * records, DIR/fuzz_net_tls/ with some of them inside TLS, DIR/fuzz_witness/ with frames, and DIR/fuzz_core/
- * with maps and frees.
+ * records, DIR/fuzz_net_tls/ with some of them inside TLS, DIR/fuzz_witness/ with frames, DIR/fuzz_core/ with
+ * maps and frees, and DIR/fuzz_reach/ with a program.
  */
 #include "base/fs.h"
 #include "base/json.h"
@@ -12,7 +12,9 @@
 #include "vm/witness_frame.h"
 #include "vm/witness_wire.h"
 
+#include <elf.h>
 #include <pcap/dlt.h>
+#include <stddef.h>
 #include <string.h>
 
 #define CAPTURES   5 /* of each protocol */
@@ -120,6 +122,47 @@ static void save_frames(const char *path)
 	save(&out, path);
 }
 
+/* A program that takes a function from a library, and says where that is. */
+static void save_program(const char *path)
+{
+	struct {
+		Elf64_Ehdr head;
+		Elf64_Phdr loader;
+		Elf64_Shdr sections[3];
+		Elf64_Sym symbols[2];
+		Elf64_Dyn dynamic[3];
+		char texts[32];
+	} file = {
+		.head = {.e_ident = ELFMAG, .e_shnum = 3, .e_phnum = 1},
+		.loader = {.p_type = PT_INTERP},
+		.symbols = {{0}, {.st_name = 1}},
+		.dynamic = {{.d_tag = DT_NEEDED, .d_un.d_val = 7},
+			{.d_tag = DT_RUNPATH, .d_un.d_val = 17}},
+		.texts = "\0fsync\0libx.so.1\0/usr/lib/x",
+	};
+	auto_buf struct buf out = {0};
+
+	file.head.e_ident[EI_CLASS] = ELFCLASS64;
+	file.head.e_ident[EI_DATA] = ELFDATA2LSB;
+	file.head.e_phoff = offsetof(typeof(file), loader);
+	file.head.e_phentsize = sizeof(Elf64_Phdr);
+	file.head.e_shoff = offsetof(typeof(file), sections);
+	file.head.e_shentsize = sizeof(Elf64_Shdr);
+	file.sections[0] = (Elf64_Shdr){.sh_type = SHT_DYNSYM,
+		.sh_offset = offsetof(typeof(file), symbols),
+		.sh_size = sizeof(file.symbols),
+		.sh_link = 2};
+	file.sections[1] = (Elf64_Shdr){.sh_type = SHT_DYNAMIC,
+		.sh_offset = offsetof(typeof(file), dynamic),
+		.sh_size = sizeof(file.dynamic),
+		.sh_link = 2};
+	file.sections[2] = (Elf64_Shdr){.sh_type = SHT_STRTAB,
+		.sh_offset = offsetof(typeof(file), texts),
+		.sh_size = sizeof(file.texts)};
+	buf_add(&out, (const char *)&file, sizeof(file));
+	save(&out, path);
+}
+
 /* Texts that are seeds as they are. */
 static void save_texts(const char *dir)
 {
@@ -201,8 +244,10 @@ void make_seeds(const char *dir)
 {
 	struct rng rng = rng_stream(1, "fuzz.seeds");
 	auto_free char *frames = place(dir, "fuzz_witness", 0);
+	auto_free char *program = place(dir, "fuzz_reach", 0);
 
 	save_frames(frames);
+	save_program(program);
 	save_texts(dir);
 	save_file_list(dir);
 	for (unsigned int n = 0; n < CAPTURES * MAIL_PROTOCOLS; n++) {
