@@ -131,6 +131,8 @@ static void check_keys(json_t *list, const struct target *t)
 	cost(list, t->role_count, "roles", roles);
 	cost(list, t->path_count, "paths",
 		"no paths: faults that act on calls cannot be aimed at files");
+	cost(list, t->point_count, "points",
+		"no points: scenarios that call a place by a word (list points) are SKIP");
 	cost(list, t->disk_count, "disks", "no disks: freeze-fs is SKIP");
 	cost(list, relay, "services",
 		"no service is seen: relay: mta-refuses and mta-silent are SKIP, the inner hop "
