@@ -335,7 +335,10 @@ static void add_datagrams(
 	sock->outside = !sock->peer && !is_own(flows, count, flow->remote);
 }
 
-static void add_udp(struct sockets *all)
+/* Both families of a protocol, sorted by their ends, each given to `add`. */
+static void add_flows(struct sockets *all, const char *ipv4, const char *ipv6,
+	void (*add)(struct sockets *all, const struct flow *flow, const struct flow *flows,
+		size_t count))
 {
 	struct flow *flows = calloc(SOCKETS_MAX, sizeof(*flows));
 	char *text = malloc(TCP_TEXT_MAX);
@@ -343,28 +346,11 @@ static void add_udp(struct sockets *all)
 
 	if (!flows || !text)
 		abort();
-	count = read_flows("/proc/net/udp", text, flows, 0);
-	count = read_flows("/proc/net/udp6", text, flows, count);
+	count = read_flows(ipv4, text, flows, 0);
+	count = read_flows(ipv6, text, flows, count);
 	qsort(flows, count, sizeof(*flows), compare_flows);
 	for (size_t i = 0; i < count; i++)
-		add_datagrams(all, &flows[i], flows, count);
-	free(text);
-	free(flows);
-}
-
-static void add_tcp(struct sockets *all)
-{
-	struct flow *flows = calloc(SOCKETS_MAX, sizeof(*flows));
-	char *text = malloc(TCP_TEXT_MAX);
-	size_t count;
-
-	if (!flows || !text)
-		abort();
-	count = read_flows("/proc/net/tcp", text, flows, 0);
-	count = read_flows("/proc/net/tcp6", text, flows, count);
-	qsort(flows, count, sizeof(*flows), compare_flows);
-	for (size_t i = 0; i < count; i++)
-		add_flow(all, &flows[i], flows, count);
+		add(all, &flows[i], flows, count);
 	free(text);
 	free(flows);
 }
@@ -380,8 +366,8 @@ void sockets_read(struct sockets *ret)
 	if (!ret->at || !pendings)
 		abort();
 	add_unix(ret, pendings);
-	add_tcp(ret);
-	add_udp(ret);
+	add_flows(ret, "/proc/net/tcp", "/proc/net/tcp6", add_flow);
+	add_flows(ret, "/proc/net/udp", "/proc/net/udp6", add_datagrams);
 	qsort(ret->at, ret->count, sizeof(*ret->at), compare_socks);
 	for (size_t i = 0; i < pendings->count; i++)
 		if ((client = sockets_find(ret, pendings->at[i].client)))
