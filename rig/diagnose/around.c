@@ -1,6 +1,6 @@
 /*
- * What stands around a thread that waits for an event: others at the same event, those of its process who wait for a
- * read-write lock whose readers nobody names, and lone threads that wait for work as they did when all was well: one of
+ * What stands around a suspect: those of its process who wait for a read-write lock whose readers nobody names; and of
+ * one that waits for an event others at the same event, and lone threads that wait for work as they did when all was well: one of
  * them may be who should have signalled.
  */
 #include "diagnose/case.h"
@@ -39,7 +39,7 @@ size_t perhaps_behind(const struct diagnosing *d, size_t suspect)
 	const struct task *s = &d->now.tasks[suspect];
 	size_t count = 0;
 
-	if (!wait_is_event(s->wait.kind))
+	if (s->wait.kind == WAIT_RWLOCK)
 		return 0;
 	for (size_t i = 0; i < d->now.task_count; i++)
 		count += may_stand_behind(d, i, s);
@@ -102,9 +102,9 @@ static void tell_idle(struct diagnosing *d, size_t suspect)
 
 void tell_around(struct diagnosing *d, size_t suspect)
 {
-	if (!wait_is_event(d->now.tasks[suspect].wait.kind))
-		return;
-	tell_others(d, suspect);
-	tell_idle(d, suspect);
+	if (wait_is_event(d->now.tasks[suspect].wait.kind)) {
+		tell_others(d, suspect);
+		tell_idle(d, suspect);
+	}
 	tell_behind(d, suspect);
 }

@@ -48,19 +48,20 @@ static const struct judging table[] = {
 	{WAIT_OTHER, 25, "lost-wakeup", "it is blocked in a call of no known kind"},
 };
 
-#define WEIGHT_THAW_LOST   75
-#define WEIGHT_LIVELOCK	   85
-#define WEIGHT_RUNS_TWICE  52
-#define WEIGHT_STORM	   72
-#define WEIGHT_RUNS	   15
-#define WEIGHT_TIMED	   20
-#define WEIGHT_AS_HEALTHY  12
-#define WEIGHT_ZOMBIE	   22
-#define WEIGHT_CLIENT	   8
-#define WEIGHT_SHARED	   28
-#define WEIGHT_IDLE_HOLDER 35
-#define WEIGHT_OF_ITSELF   70
-#define WEIGHT_HOLDER	   62 /* what it has, others are known to wait for: more than a lone event */
+#define WEIGHT_THAW_LOST     75
+#define WEIGHT_LIVELOCK	     85
+#define WEIGHT_RUNS_TWICE    52
+#define WEIGHT_STORM	     72
+#define WEIGHT_RUNS	     15
+#define WEIGHT_TIMED	     20
+#define WEIGHT_AS_HEALTHY    12
+#define WEIGHT_ZOMBIE	     22
+#define WEIGHT_CLIENT	     8
+#define WEIGHT_SHARED	     28
+#define WEIGHT_BEHIND_READER 29 /* less than one whose other end is idle */
+#define WEIGHT_IDLE_HOLDER   35
+#define WEIGHT_OF_ITSELF     70
+#define WEIGHT_HOLDER	     62 /* what it has, others are known to wait for: more than a lone event */
 
 /* ---- other instants ---- */
 
@@ -256,6 +257,24 @@ bool waits_for_work(const struct diagnosing *d, size_t task)
 	       (wait_is_event(t->wait.kind) && shares_event(d, t));
 }
 
+/* Somebody else of its process stands in a call that it did not stand in when all was well, for nobody outside and for
+ * as long as it takes: the reader that nobody names is he rather than nobody. */
+static bool has_likely_reader(const struct diagnosing *d, const struct task *waiter)
+{
+	size_t count, first = evidence_process(&d->now, waiter->pid, &count);
+
+	for (size_t i = first; i < first + count; i++) {
+		const struct task *t = &d->now.tasks[i];
+		enum wait_kind kind = t->wait.kind;
+
+		if ((kind == WAIT_READ || kind == WAIT_POLL || kind == WAIT_CONNECT) &&
+			!graph_is_idle(t) && !t->wait.timed && !waits_for_client(d, t) &&
+			!waited_so_when_healthy(d, t))
+			return true;
+	}
+	return false;
+}
+
 /* Waits that end by themselves, that were there while all was well, or that the rig's fault made. */
 static void soften(const struct diagnosing *d, const struct task *t, struct suspect *s)
 {
@@ -265,6 +284,8 @@ static void soften(const struct diagnosing *d, const struct task *t, struct susp
 		s->hang_class = "lost-wakeup";
 		s->why = "it waits for a filesystem to be thawed that the rig does not hold";
 	}
+	if (t->wait.kind == WAIT_RWLOCK && !t->wait.target && has_likely_reader(d, t))
+		s->weight = WEIGHT_BEHIND_READER;
 	if (t->wait.timed && s->weight > WEIGHT_TIMED && s->weight < WEIGHT_LIVELOCK) {
 		s->weight = WEIGHT_TIMED;
 		s->hang_class = "slow";

@@ -87,6 +87,38 @@ static void exit_joins(void)
 	exit(0);
 }
 
+/* Whoever reads the table waits for an answer meanwhile; the lock counts its readers and names none. */
+static pthread_rwlock_t table = PTHREAD_RWLOCK_INITIALIZER;
+
+static void *reads_table(void *arg)
+{
+	pthread_rwlock_rdlock(&table);
+	zoo_meet(1 + members);
+	zoo_stand();
+	zoo_receive((int)(long)arg);
+	return NULL;
+}
+
+static void *changes_table(void *arg)
+{
+	zoo_meet(1 + members);
+	zoo_ready();
+	pthread_rwlock_wrlock(&table);
+	return arg;
+}
+
+static void reader_waits_for_answer(void)
+{
+	int quiet = zoo_quiet_peer();
+
+	members = zoo_vary(1, 3);
+	zoo_stands(1 + members);
+	zoo_thread_run(reads_table, (void *)(long)quiet);
+	for (int i = 0; i < members; i++)
+		zoo_thread_run(changes_table, NULL);
+	zoo_idle();
+}
+
 /* ---- events that do not come ---- */
 
 static void *reads_signals(void *arg)
@@ -340,6 +372,8 @@ const struct zoo_case zoo_strangers_more[] = {
 	{"once-in-once", "lost-wakeup", "lookup", once_in_once, ZOO_HELD_OUT, 0},
 	{"handler-takes-lock", "deadlock", "agent", handler_takes_lock, ZOO_HELD_OUT, 0},
 	{"exit-joins", "deadlock", "cleanup", exit_joins, ZOO_HELD_OUT | ZOO_STOPPING, 0},
+	{"reader-waits-for-answer", "lost-wakeup", "directory", reader_waits_for_answer,
+		ZOO_HELD_OUT, 0},
 	{"signalfd-lost", "lost-wakeup", "master", signalfd_lost, ZOO_HELD_OUT, 0},
 	{"token-lost", "lost-wakeup", "deliver", token_lost, ZOO_HELD_OUT, 0},
 	{"spawn-storm", "livelock", "master", spawn_storm, ZOO_HELD_OUT | ZOO_SPINS | ZOO_ALONE, 0},
