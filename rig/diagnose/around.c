@@ -1,7 +1,7 @@
 /*
- * What stands around a suspect: those of its process who wait for a read-write lock whose readers nobody names; and of
- * one that waits for an event others at the same event, and lone threads that wait for work as they did when all was well: one of
- * them may be who should have signalled.
+ * What stands around a suspect: those of its process who wait for a read-write lock whose readers nobody names; and
+ * of one that waits for an event others at the same event, and lone threads that wait for work as they did when all
+ * was well: one of them may be who should have signalled.
  */
 #include "diagnose/case.h"
 
