@@ -143,6 +143,30 @@ static void each_mode_misbehaves_in_its_way(void)
 	message_free(&message);
 }
 
+/* The reply drips with 60 ms a byte, some two seconds; without a delay to speak of it comes in time. */
+static void how_late_a_reply_is_can_be_said(void)
+{
+	static const struct {
+		int64_t delay_ms;
+		enum mail_outcome outcome;
+	} cases[] = {{60, MAIL_MAYBE}, {1, MAIL_OK}, {0, MAIL_MAYBE}}; /* 0: a second */
+	struct message message = make(1);
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct sink *sink = start(false);
+		struct smtp_rcpt rcpts[2];
+
+		sink_set_delay(sink, cases[i].delay_ms);
+		sink_set_mode(sink, SINK_DRIP);
+		CHECK_INT(send_mail(false, &message, rcpts,
+				  cases[i].outcome == MAIL_OK ? LONG_MS : SHORT_MS)
+				  .outcome,
+			cases[i].outcome);
+		sink_stop(sink);
+	}
+	message_free(&message);
+}
+
 struct late {
 	struct sink *sink;
 	struct message message;
@@ -314,7 +338,7 @@ static void swaks_is_served_over_lmtp(void)
 }
 
 CHECK_MAIN(CHECK_CASE(a_mail_is_recorded_with_envelope_token_hash_and_time),
-	CHECK_CASE(each_mode_misbehaves_in_its_way),
+	CHECK_CASE(how_late_a_reply_is_can_be_said), CHECK_CASE(each_mode_misbehaves_in_its_way),
 	CHECK_CASE(what_waits_is_served_once_the_mode_is_healed),
 	CHECK_CASE(stopping_never_waits_for_a_peer),
 	CHECK_CASE(more_sessions_than_it_serves_wait_in_the_backlog),
