@@ -2,7 +2,7 @@
  * Seeds for the fuzzers of the wire: `seeds DIR` makes DIR/fuzz_net_capture/ with captures of mail
  * conversations on each kind of link, DIR/fuzz_net_dialogue/ with the same conversations as that fuzzer's
  * records, DIR/fuzz_net_tls/ with some of them inside TLS, DIR/fuzz_witness/ with frames, DIR/fuzz_core/ with
- * maps and frees, and DIR/fuzz_reach/ with a program.
+ * maps and frees, DIR/fuzz_reach/ with a program, and DIR/fuzz_mail_response/ with what IMAP servers say.
  */
 #include "base/fs.h"
 #include "base/json.h"
@@ -240,6 +240,23 @@ static const struct tls_way tls_ways[] = {
 	{"1.3 another group", true, "TLS_AES_128_GCM_SHA256", .bare = true, .retry = true},
 };
 
+/* What a server said, and words that generated talks lack. */
+static void save_responses(const struct talk *talk, const char *path)
+{
+	auto_buf struct buf out = {0};
+
+	buf_add_str(&out, "* 6 EXISTS\r\n* 2 FETCH (UID 9 MODSEQ (12) FLAGS (\\Seen $Rig) BODY[] "
+			  "{4}\r\nabcd)\r\n"
+			  "* VANISHED 3:5,9\r\n* VANISHED (EARLIER) 1\r\n* 1 EXPUNGE\r\n* OK "
+			  "[UIDNEXT 7] x\r\n"
+			  "* STATUS \"a b\" (MESSAGES 3 UIDNEXT 7)\r\n* LIST (\\Noselect) \"/\" "
+			  "{1}\r\nx\r\n");
+	for (size_t i = 0; i < talk->count; i++)
+		if (talk->turns[i].from == GEN_SERVER)
+			buf_add(&out, talk->turns[i].bytes.data, talk->turns[i].bytes.len);
+	save(&out, path);
+}
+
 void make_seeds(const char *dir)
 {
 	struct rng rng = rng_stream(1, "fuzz.seeds");
@@ -257,6 +274,11 @@ void make_seeds(const char *dir)
 
 		save_capture(&talk, capture, n, &rng);
 		save_records(&talk, records);
+		if (talk.protocol == MAIL_IMAP) {
+			auto_free char *responses = place(dir, "fuzz_mail_response", n);
+
+			save_responses(&talk, responses);
+		}
 		if (n < ARRAY_SIZE(tls_ways)) {
 			auto_free char *tls = place(dir, "fuzz_net_tls", n);
 
