@@ -250,7 +250,8 @@ static void add_follow(struct runner *r, struct task *cell, enum task_kind kind,
 
 static void after_fail(struct runner *r, struct task *cell)
 {
-	if (!r->request->no_control)
+	/* Without faults a scenario that has none is what it was. */
+	if (!r->request->no_control && cell->plan->scenario->step_count)
 		add_follow(r, cell, TASK_CONTROL, "control");
 	for (uint32_t i = 1; i <= r->request->retries; i++) {
 		auto_free char *name = text_fmt("again-%u", i);
