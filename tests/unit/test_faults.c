@@ -223,6 +223,41 @@ static void a_target_that_has_all_can_take_it(void)
 	each_fault(check_takes);
 }
 
+/* `by` is a duration, and of what is late. */
+static void a_next_hop_says_how_late_it_is(void)
+{
+	static const struct {
+		const char *keys, *complaint; /* NULL: it is taken */
+	} cases[] = {
+		{"mode: banner-late, by: 900ms", NULL},
+		{"mode: drip, by: 5ms", NULL},
+		{"mode: banner-late", NULL},
+		{"mode: banner-late, by: 3", "'by: 3' has no unit; say 3s"},
+		{"mode: refuse, by: 1s", "and 'refuse' is neither"},
+	};
+	const struct fault *fault = fault_find("next-hop-fails");
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		auto_free char *text =
+			text_fmt("claim: x\nworkload:\n  - {do: smtp, to: [u1]}\nsteps:\n"
+				 "  - {do: next-hop-fails, at: 0s, %s}\n",
+				cases[i].keys);
+		auto_buf struct buf complaints = {0};
+		struct scenario *scenario = NULL;
+		struct err err = {0};
+
+		if (!CHECK_INT(scenario_parse("test.yaml", text, strlen(text), &plan_vocabulary,
+				       &complaints, &scenario, &err),
+			    0))
+			continue;
+		CHECK_INT(fault->check(&scenario->steps[0], NULL, &err) != 0,
+			cases[i].complaint != NULL);
+		if (cases[i].complaint)
+			CHECK_HAS(err.text, cases[i].complaint);
+		scenario_free(scenario);
+	}
+}
+
 static void check_points(struct use *use, const struct fault *fault)
 {
 	struct step step = *use->run.step;
@@ -399,7 +434,7 @@ static void healed_after_the_store_died_it_leaves_nothing(void)
 }
 
 CHECK_MAIN(CHECK_CASE(a_fault_is_whole), CHECK_CASE(a_target_that_has_all_can_take_it),
-	CHECK_CASE(it_takes_each_point_that_it_names),
+	CHECK_CASE(a_next_hop_says_how_late_it_is), CHECK_CASE(it_takes_each_point_that_it_names),
 	CHECK_CASE(an_empty_target_is_a_skip_with_a_reason),
 	CHECK_CASE(what_it_is_comes_back_from_the_history),
 	CHECK_CASE(entries_of_the_queue_are_counted_by_their_state),
