@@ -122,17 +122,19 @@ static void save_frames(const char *path)
 	save(&out, path);
 }
 
+struct program {
+	Elf64_Ehdr head;
+	Elf64_Phdr loader;
+	Elf64_Shdr sections[3];
+	Elf64_Sym symbols[2];
+	Elf64_Dyn dynamic[3];
+	char texts[32];
+};
+
 /* A program that takes a function from a library, and says where that is. */
 static void save_program(const char *path)
 {
-	struct {
-		Elf64_Ehdr head;
-		Elf64_Phdr loader;
-		Elf64_Shdr sections[3];
-		Elf64_Sym symbols[2];
-		Elf64_Dyn dynamic[3];
-		char texts[32];
-	} file = {
+	struct program file = {
 		.head = {.e_ident = ELFMAG, .e_shnum = 3, .e_phnum = 1},
 		.loader = {.p_type = PT_INTERP},
 		.symbols = {{0}, {.st_name = 1}},
@@ -144,20 +146,20 @@ static void save_program(const char *path)
 
 	file.head.e_ident[EI_CLASS] = ELFCLASS64;
 	file.head.e_ident[EI_DATA] = ELFDATA2LSB;
-	file.head.e_phoff = offsetof(typeof(file), loader);
+	file.head.e_phoff = offsetof(struct program, loader);
 	file.head.e_phentsize = sizeof(Elf64_Phdr);
-	file.head.e_shoff = offsetof(typeof(file), sections);
+	file.head.e_shoff = offsetof(struct program, sections);
 	file.head.e_shentsize = sizeof(Elf64_Shdr);
 	file.sections[0] = (Elf64_Shdr){.sh_type = SHT_DYNSYM,
-		.sh_offset = offsetof(typeof(file), symbols),
+		.sh_offset = offsetof(struct program, symbols),
 		.sh_size = sizeof(file.symbols),
 		.sh_link = 2};
 	file.sections[1] = (Elf64_Shdr){.sh_type = SHT_DYNAMIC,
-		.sh_offset = offsetof(typeof(file), dynamic),
+		.sh_offset = offsetof(struct program, dynamic),
 		.sh_size = sizeof(file.dynamic),
 		.sh_link = 2};
 	file.sections[2] = (Elf64_Shdr){.sh_type = SHT_STRTAB,
-		.sh_offset = offsetof(typeof(file), texts),
+		.sh_offset = offsetof(struct program, texts),
 		.sh_size = sizeof(file.texts)};
 	buf_add(&out, (const char *)&file, sizeof(file));
 	save(&out, path);

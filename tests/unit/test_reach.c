@@ -151,15 +151,17 @@ static void what_calls_no_function_of_a_point_is_told_from_what_does(void)
 	reach_calls_free(&calls);
 }
 
+struct tables {
+	Elf64_Ehdr head;
+	Elf64_Shdr sections[2];
+	Elf64_Sym symbols[2];
+	Elf64_Dyn dynamic[2];
+};
+
 /* Tables that point anywhere. */
 static void a_broken_table_names_nothing(void)
 {
-	struct {
-		Elf64_Ehdr head;
-		Elf64_Shdr sections[2];
-		Elf64_Sym symbols[2];
-		Elf64_Dyn dynamic[2];
-	} file = {0};
+	struct tables file = {0};
 	auto_free char *path = path_join(check_dir(), "broken");
 	struct reach_calls calls;
 	struct err err = {0};
@@ -167,17 +169,17 @@ static void a_broken_table_names_nothing(void)
 	memcpy(file.head.e_ident, ELFMAG, SELFMAG);
 	file.head.e_ident[EI_CLASS] = ELFCLASS64;
 	file.head.e_ident[EI_DATA] = ELFDATA2LSB;
-	file.head.e_shoff = offsetof(typeof(file), sections);
+	file.head.e_shoff = offsetof(struct tables, sections);
 	file.head.e_shentsize = sizeof(Elf64_Shdr);
 	file.head.e_shnum = 2;
 	file.sections[0] = (Elf64_Shdr){.sh_type = SHT_DYNSYM,
 		.sh_size = UINT64_MAX,
 		.sh_link = 1,
-		.sh_offset = offsetof(typeof(file), symbols)};
+		.sh_offset = offsetof(struct tables, symbols)};
 	file.sections[1] = (Elf64_Shdr){.sh_type = SHT_DYNAMIC,
 		.sh_size = UINT64_MAX,
 		.sh_link = 1,
-		.sh_offset = offsetof(typeof(file), dynamic)};
+		.sh_offset = offsetof(struct tables, dynamic)};
 	file.symbols[0].st_name = file.symbols[1].st_name = UINT32_MAX;
 	file.dynamic[0] = (Elf64_Dyn){.d_tag = DT_NEEDED, .d_un.d_val = UINT64_MAX};
 	file.dynamic[1] = (Elf64_Dyn){.d_tag = DT_RUNPATH, .d_un.d_val = sizeof(file)};
