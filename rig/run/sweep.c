@@ -59,9 +59,24 @@ static bool same_disks(const json_t *a, const json_t *b)
 	return true;
 }
 
+/* Views are on the bed's clock, and what was said is on the cell's, which begins with the workload: by so much later. */
+static int read_origin(const char *dir, double *ret_s, struct err *err)
+{
+	auto_free char *path = text_fmt("%s/" RECORDING "/history.jsonl", dir);
+	struct history *past = NULL;
+	int rc = history_load(path, &past, err);
+
+	*ret_s = 0;
+	for (size_t i = 0; !rc && i < past->count; i++)
+		if (event_is(&past->events[i], "bed"))
+			*ret_s = json_get_real(past->events[i].data, "origin_s", 0);
+	history_free(past);
+	return rc;
+}
+
 /* The last view of each state: as much as possible had been said by then. Those of before the workload are of
  * no interest; borrowed. */
-static json_t *different_states(const json_t *views)
+static json_t *different_states(const json_t *views, double origin_s)
 {
 	json_t *states = json_array();
 	json_t *view;
@@ -72,8 +87,10 @@ static json_t *different_states(const json_t *views)
 
 		if (!json_is_array(view) || json_array_size(view) < 2 ||
 			json_array_size(view) > BED_VM_DISKS_MAX + 1 ||
-			json_number_value(json_array_get(view, 0)) < 0)
+			json_number_value(json_array_get(view, 0)) < origin_s)
 			continue;
+		json_array_set_new(
+			view, 0, json_real(json_number_value(json_array_get(view, 0)) - origin_s));
 		if (count && same_disks(json_array_get(states, count - 1), view))
 			json_array_set(states, count - 1, view);
 		else
@@ -106,12 +123,19 @@ int sweep_plan_boundaries(const struct plan *plan, const char *dir, uint32_t max
 {
 	auto_free char *path = text_fmt("%s/" RECORDING "/machine/" BED_VM_VIEWS, dir);
 	auto_json json_t *views = json_load_path(path, VIEWS_MAX, err);
-	auto_json json_t *states = views ? different_states(views) : NULL;
-	size_t count = json_array_size(states), chosen = count < max ? count : max;
-	int rc = 0;
+	auto_json json_t *states = NULL;
+	size_t count, chosen;
+	double origin_s;
+	int rc;
 
 	if (!views)
 		return -EIO;
+	rc = read_origin(dir, &origin_s, err);
+	if (rc)
+		return rc;
+	states = different_states(views, origin_s);
+	count = json_array_size(states);
+	chosen = count < max ? count : max;
 	if (!count)
 		return err_set(err, -ENODATA, "the disks took nothing while the scenario ran");
 	for (size_t i = 0; i < chosen && !rc; i++)

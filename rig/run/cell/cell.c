@@ -325,8 +325,9 @@ static void live(struct cell *cell)
 	cell->origin_ns = cell->bed->ops->clock_ns(cell->bed);
 	pulse = pulse_start(cell);
 	watch_start(cell);
-	history_add(cell->recorder, "bed", "{ss ss}", "bed", cell->bed->ops->name, "accelerator",
-		bed_has(cell->bed, describe) ? cell->bed->ops->describe(cell->bed) : "none");
+	history_add(cell->recorder, "bed", "{ss ss sf}", "bed", cell->bed->ops->name, "accelerator",
+		bed_has(cell->bed, describe) ? cell->bed->ops->describe(cell->bed) : "none",
+		"origin_s", (double)cell->origin_ns / (double)NS_PER_SEC);
 	cell_phase(cell, "workload");
 	if (steps_prepare(cell, &err))
 		cell_trouble(cell, "set-up", "%s", err.text);

@@ -52,6 +52,7 @@ static bool began(const struct cell *cell, const char *key, const json_t *value)
 /* An answer that came after the cut: nobody heard it. */
 static void tell_unheard(struct cell *cell, const struct event *event)
 {
+	double dot_t = event->data ? json_get_real(event->data, "dot_t", cell->past_s) : 0;
 	json_t *copy;
 
 	if (event_is(event, "end") && began(cell, "id", json_object_get(event->data, "id"))) {
@@ -60,6 +61,9 @@ static void tell_unheard(struct cell *cell, const struct event *event)
 			json_object_get(event->data, "op"), "outcome", "MAYBE", "text",
 			"the power was cut");
 		history_add_at(cell->recorder, ns_of(cell->past_s), "end", copy);
+	} else if (event_is(event, "attempt") && dot_t > cell->past_s &&
+		   !strcmp(json_get_text(event->data, "hop", ""), "inner")) {
+		return; /* the queue had not tried yet */
 	} else if (event_is(event, "attempt") &&
 		   began(cell, "token", json_object_get(event->data, "token"))) {
 		copy = json_deep_copy(event->data);
@@ -68,7 +72,8 @@ static void tell_unheard(struct cell *cell, const struct event *event)
 		json_object_del(copy, "reply_t");
 		json_object_set_new(copy, "result", json_string("none"));
 		json_object_set_new(copy, "code", json_integer(0));
-		json_object_set_new(copy, "dot_t", json_real(cell->past_s));
+		json_object_set_new(
+			copy, "dot_t", json_real(dot_t < cell->past_s ? dot_t : cell->past_s));
 		history_add_at(cell->recorder, ns_of(cell->past_s), "attempt", copy);
 	}
 }
