@@ -59,7 +59,7 @@ static bool same_disks(const json_t *a, const json_t *b)
 	return true;
 }
 
-/* Views are on the bed's clock, and what was said is on the cell's, which begins with the workload: by so much later. */
+/* Views are on the bed's clock, what was said is on the cell's, which begins with the workload: by so much later. */
 static int read_origin(const char *dir, double *ret_s, struct err *err)
 {
 	auto_free char *path = text_fmt("%s/" RECORDING "/history.jsonl", dir);
