@@ -11,12 +11,18 @@ static int check(const struct step *step, const struct target *target, struct er
 
 static int fire(struct fault_run *run, struct err *err)
 {
+	if (run->dirty) /* a store that is frozen need not take another freeze */
+		return 0;
+	run->dirty = true;
 	return store_command(run, target_command(run->target, "freeze"), "freeze", false, err);
 }
 
 static int heal(struct fault_run *run, struct err *err)
 {
-	return store_command(run, target_command(run->target, "thaw"), "thaw", false, err);
+	int rc = store_command(run, target_command(run->target, "thaw"), "thaw", false, err);
+
+	run->dirty = run->dirty && rc;
+	return rc;
 }
 
 const struct fault fault_freeze_store = {
