@@ -135,7 +135,9 @@ static void save_registers(struct vm_bed *b, const char *dir)
 
 int vm_dump_memory(struct machine *machine, const char *path, struct err *err)
 {
-	auto_free char *protocol = text_fmt("file:%s", path);
+	auto_free char *here =
+		path[0] == '/' ? NULL : realpath(".", NULL); /* QEMU has a folder of its own */
+	auto_free char *protocol = text_fmt("file:%s%s%s", here ? here : "", here ? "/" : "", path);
 
 	return qmp_execute(machine_qmp(machine), "dump-guest-memory",
 		json_pack("{sb ss ss}", "paging", 0, "protocol", protocol, "format", "kdump-zlib"),
