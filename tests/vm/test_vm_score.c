@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/proc.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define PROGRAM	   "build/mailrig"
@@ -131,6 +132,58 @@ static void a_canary_that_plants_nothing_is_refused(void)
 	CHECK_HAS(buf_text(&out), "is no scenario of a documented failure");
 }
 
+/* A night of cells that this target cannot run, so that the canary is all that there is. */
+#define CANARY_NIGHT                                                  \
+	"scenarios: [queue-on-hold]\ntargets: [refstore]\nseeds: 1\n" \
+	"canary: notify-during-unsubscribe\n"
+
+/* `root`: of the repository, or of what looks like it. */
+static int night_with_canary(const char *root, struct buf *out)
+{
+	const char *dir = check_dir();
+	auto_free char *config = path_join(dir, "nightly.yaml");
+	auto_free char *line = text_fmt("MAILRIG_ROOT='%s' " PROGRAM
+					" nightly --config '%s' --results '%s/results' 2>&1",
+		root, config, dir);
+	char *argv[] = {"sh", "-c", line, NULL};
+
+	CHECK_INT(fs_write_atomic(config, CANARY_NIGHT, strlen(CANARY_NIGHT), NULL), 0);
+	return proc_run(argv, deadline_in_ms(RUN_MS), out, OUTPUT_MAX, NULL);
+}
+
+static void a_night_whose_canary_is_found_goes_on(void)
+{
+	auto_buf struct buf out = {0};
+
+	check_alarm(RUN_MS / 1000);
+	CHECK_INT(night_with_canary(".", &out), 2); /* every cell SKIP */
+	CHECK_HAS(buf_text(&out), "canary: a planted crash was found");
+}
+
+/* $ROOT: the repository, but that the scenario which plants the canary plants nothing. */
+#define HARMLESS_ROOT                                                                     \
+	"cd \"$ROOT\" && mkdir -p tests/scenarios && ln -s \"$OLDPWD\"/* . 2>/dev/null; " \
+	"ln -s \"$OLDPWD\"/tests/* tests 2>/dev/null; "                                   \
+	"ln -s \"$OLDPWD\"/tests/scenarios/* tests/scenarios && "                         \
+	"rm tests/scenarios/notify-during-unsubscribe.yaml && "                           \
+	"printf '%s\\n' 'claim: Nothing is planted.' 'workload:' "                        \
+	"'  - {do: smtp, messages: 1, to: [u1]}' >tests/scenarios/notify-during-unsubscribe.yaml"
+
+static void a_night_whose_canary_is_missed_is_broken(void)
+{
+	const char *root = check_dir();
+	char *argv[] = {"sh", "-c", HARMLESS_ROOT, NULL};
+	auto_buf struct buf out = {0}, none = {0};
+
+	check_alarm(RUN_MS / 1000);
+	setenv("ROOT", root, 1);
+	CHECK_INT(proc_run(argv, deadline_in_ms(RUN_MS), &none, OUTPUT_MAX, NULL), 0);
+	CHECK_INT(night_with_canary(root, &out), 16);
+	CHECK_HAS(buf_text(&out), "canary: a planted crash was NOT found");
+}
+
 CHECK_MAIN(CHECK_CASE(every_variant_of_the_five_failures_gets_its_verdict),
 	CHECK_CASE(the_parts_of_a_night_are_the_whole_night),
-	CHECK_CASE(a_canary_that_plants_nothing_is_refused))
+	CHECK_CASE(a_canary_that_plants_nothing_is_refused),
+	CHECK_CASE(a_night_whose_canary_is_found_goes_on),
+	CHECK_CASE(a_night_whose_canary_is_missed_is_broken))
