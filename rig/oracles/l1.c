@@ -11,6 +11,7 @@ struct transaction {
 	uint32_t mail;
 	double dot_t, reply_t;
 	uint32_t none_line; /* the first recipient without a reply, 0: none so far */
+	uint32_t line;	    /* of its last attempt */
 };
 
 struct pass {
@@ -20,6 +21,7 @@ struct pass {
 	struct key_map by_conn; /* hop and connection -> index */
 	struct transaction *transactions;
 	size_t count;
+	uint32_t cut_line; /* of the power cut, that no connection survives; UINT32_MAX: none */
 };
 
 static struct transaction *transaction_of(struct pass *pass, const struct ledger_attempt *attempt)
@@ -44,6 +46,9 @@ static void judge_attempt(struct pass *pass, const struct ledger_attempt *attemp
 	struct transaction *transaction = transaction_of(pass, attempt);
 	struct judgement *ret = pass->judgement;
 
+	if (transaction->line <= pass->cut_line && attempt->line > pass->cut_line)
+		*transaction =
+			(struct transaction){.mail = LEDGER_NONE}; /* another one of that number */
 	if (!is_same(transaction, mail, attempt->dot_t)) {
 		if (transaction->none_line)
 			oracle_breach(pass->context, "L1", ret, "inner lmtp-message none",
@@ -52,6 +57,7 @@ static void judge_attempt(struct pass *pass, const struct ledger_attempt *attemp
 		*transaction = (struct transaction){
 			.mail = mail, .dot_t = attempt->dot_t, .reply_t = -INFINITY};
 	}
+	transaction->line = attempt->line;
 	judgement_holds(ret);
 	if (attempt->extra)
 		oracle_breach(pass->context, "L1", ret, "inner lmtp-message extra", attempt->line,
@@ -78,10 +84,12 @@ static bool is_owed(const struct ledger_attempt *attempt)
 static void judge(
 	const struct history *history, const struct oracle_context *context, struct judgement *ret)
 {
+	const struct ledger_force *cut = ledger_power_cut(history->ledger);
 	struct pass pass = {
 		.ledger = history->ledger,
 		.context = context,
 		.judgement = ret,
+		.cut_line = cut ? cut->from_line : UINT32_MAX,
 		.transactions =
 			mem_zero(history->ledger->attempt_count, sizeof(struct transaction)),
 	};

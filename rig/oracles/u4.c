@@ -4,14 +4,21 @@
 
 #include "base/json.h"
 
-static void judge_start(
-	const struct oracle_context *context, struct judgement *ret, const struct event *event)
+static void judge_start(const struct ledger *ledger, const struct oracle_context *context,
+	struct judgement *ret, const struct event *event)
 {
 	int64_t status = json_get_int(event->data, "status", 0);
 	double took = json_get_real(event->data, "took_s", 0);
 
 	judgement_holds(ret);
-	if (!json_get_bool(event->data, "ready", false))
+	if (!json_get_bool(event->data, "ready", false) &&
+		ledger_starved(ledger, event->t - took, event->t))
+		judgement_cannot_tell(ret, event->line,
+			"after the power cut the store was not ready %.1f s after its start, but "
+			"the "
+			"host starved",
+			took);
+	else if (!json_get_bool(event->data, "ready", false))
 		oracle_breach(context, "U4", ret, "start not ready", event->line,
 			"after the power cut the store was not ready %.1f s after its start "
 			"(status "
@@ -34,7 +41,7 @@ static void judge(
 		if (event->line <= cut->from_line)
 			continue;
 		if (event_is(event, "start"))
-			judge_start(context, ret, event);
+			judge_start(history->ledger, context, ret, event);
 		else if (event_is(event, "unreadable"))
 			oracle_breach(context, "U4", ret, "mailbox unreadable", event->line,
 				"after the power cut the mailboxes of '%s' cannot be read: %.200s",

@@ -59,6 +59,10 @@ static void each_recipient_has_one_reply_in_order(void)
 			WORK ANSWER("m1", "u1", 2, 3) ANSWER("m2", "u1", 4, 5)
 				PUT_BACK("2.5", "6", "8") ANSWER("m3", "u1", 9, 10),
 			RULING_HOLDS},
+		{"a power cut, and then another connection of that number",
+			WORK NONE("m1", "u1", 2) PUT_BACK("9.5", "10", "11")
+				ANSWER("m2", "u1", 12, 13),
+			RULING_HOLDS},
 		{"no dot", WORK TRY("inner", "m1", "u1", "not-sent"), RULING_NOT_APPLICABLE},
 	};
 

@@ -349,15 +349,18 @@ static void live(struct cell *cell)
 /* What is left of a life that was cut short by a power cut. */
 static void live_on(struct cell *cell)
 {
+	struct pulse *pulse;
 	bool whole = false;
 
 	cell->origin_ns =
 		cell->bed->ops->clock_ns(cell->bed) - (int64_t)(cell->past_s * (double)NS_PER_SEC);
 	cell->rebooted = true;
+	pulse = pulse_start(cell);
 	cell_tell_power_back(cell);
 	cell_phase(cell, "start");
 	if (!cell_start_store(cell) && !cell_ended(cell))
 		whole = settle(cell);
+	pulse_stop(pulse);
 	close_wire(cell);
 	if (!cell->broken && whole && !interrupted)
 		cell_phase(cell, "end");
