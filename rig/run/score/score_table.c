@@ -19,8 +19,8 @@
 #define POOL	   8	/* task threads, and mailboxes moved */
 #define LOOP_ENDS  3	/* from which on it is a crash loop */
 #define STOP_HANGS 1
-/* Entries of the queue that came on top while the service ended again and again: more than all that may be under way
- * at an instant. At F2 and F4 it is chance whether any stand there: told, and not asked for. */
+/* Entries of the queue that came on top from one restart to another: how many depends on the host's speed. At F2 and F4
+ * it is chance whether any stand there: told, and not asked for. */
 #define QUEUE_GROWS 5
 
 #define F4_SHOWS                                                                       \
