@@ -21,7 +21,7 @@
 #define STOP_HANGS 1
 /* Entries of the queue that came on top from one restart to another: how many depends on the host's speed. At F2 and F4
  * it is chance whether any stand there: told, and not asked for. */
-#define QUEUE_GROWS 5
+#define QUEUE_GROWS 1
 
 #define F4_SHOWS                                                                       \
 	{                                                                              \
