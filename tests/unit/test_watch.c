@@ -148,7 +148,9 @@ static void an_overdue_operation_is_told_kept_once_and_judged(void)
 	CHECK_INT(count(&r, "branched"), 1);
 	CHECK_INT(r.wish.branches, 1);
 	CHECK_INT(r.wish.adjudged, 1);
-	CHECK_STR(json_get_text(nth(&r, "adjudged", 0), "name", ""), "hang-1");
+	/* The watch and the cell's own limit see it at the same time; whose copy was first is run on. */
+	CHECK_STR(json_get_text(nth(&r, "adjudged", 0), "name", ""),
+		json_get_text(nth(&r, "branched", 0), "name", "?"));
 	CHECK_STR(verdict_name(r.result.verdict), "FAIL");
 	CHECK_STR(result_finding(&r.result)->hang_class, "lost-wakeup");
 	CHECK_STR(r.result.recovery, "permanent");
@@ -221,7 +223,8 @@ static void what_still_hangs_after_the_heal_is_kept_once_more(void)
 	begin(&r, fixture_plan_on(target_yaml, long_freeze_yaml));
 	CHECK_INT(count(&r, "branched"), 2);
 	CHECK_INT(count(&r, "adjudged"), 1);
-	CHECK_STR(json_get_text(nth(&r, "adjudged", 0), "name", ""), "hang-2");
+	CHECK_STR(json_get_text(nth(&r, "adjudged", 0), "name", ""),
+		json_get_text(nth(&r, "branched", 1), "name", "?"));
 	CHECK_STR(r.result.recovery, "after_guest_s");
 	CHECK_INT(r.result.recovers_after_s, 9000);
 	CHECK(!json_get_bool(result_finding(&r.result)->recovery, "recovery_in_force", true));
