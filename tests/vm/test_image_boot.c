@@ -21,6 +21,8 @@
 #define QUEUE_TRIES 100
 #define DISK_BYTES  (UINT64_C(64) << 20)
 #define TARGET	    "targets/postfix-dovecot"
+#define PROGRAMS    "build/targets/postfix-dovecot"
+#define START	    "./helper start && dovecot && postfix start" /* as target.yaml has it */
 
 static const uint16_t ports[] = {25, 24, 143, 110};
 
@@ -69,8 +71,10 @@ static int open_store(struct err *err)
 		.name = "bookworm-postfix-dovecot",
 		.cancel_fd = -1,
 		.deadline_ns = deadline_in_ms(IMAGE_MS)};
-	const struct image_payload payload = {
-		.image = &store.image, .guest_dir = "build/guest", .target_dir = TARGET};
+	const struct image_payload payload = {.image = &store.image,
+		.guest_dir = "build/guest",
+		.target_dir = TARGET,
+		.programs_dir = PROGRAMS};
 	char *initrd = NULL, *append = NULL, *dir = temp("machine");
 	char id[HASH_HEX_SIZE];
 	int rc = image_ensure(&request, &store.image, err);
@@ -156,7 +160,7 @@ static void boots_to_the_last_banner(void)
 	printf("%s: witness %.1f s", store.accel.name, seconds_since_boot());
 	CHECK_INT(run("./provision", NULL), 0);
 	printf(", provisioned %.1f s", seconds_since_boot());
-	CHECK_INT(run("dovecot && postfix start", NULL), 0);
+	CHECK_INT(run(START, NULL), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(ports); i++)
 		CHECK(has_banner(ports[i]));
 	printf(", banners %.1f s\n", seconds_since_boot());
@@ -236,7 +240,7 @@ static void comes_back_after_a_power_cut(void)
 	store.began_ns = clock_mono_ns();
 	must(machine_restart(store.machine, NULL, &err), &err);
 	must(attach(&err), &err);
-	CHECK_INT(run("dovecot && postfix start", NULL), 0);
+	CHECK_INT(run(START, NULL), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(ports); i++)
 		CHECK(has_banner(ports[i]));
 	printf("%s: banners after a power cut %.1f s\n", store.accel.name, seconds_since_boot());
