@@ -137,7 +137,7 @@ static void nothing_is_left(const char *fault, const char *life)
 static void something_is_left(const struct fault *fault)
 {
 	static const char *const seen_elsewhere[] = {"freeze-machine", /* nobody there answers */
-		"freeze-store", "mta-disabled", "mta-crashed",
+		"mta-disabled", "mta-crashed",
 		"mta-switched-off", /* the store's own start and setting */
 		"mta-held",	    /* has a case of its own: the queue is empty here */
 		"unlink-socket", NULL};

@@ -116,7 +116,8 @@ void verb_exits(const struct request *request);	    /* witness_exits.c */
 void verb_skip(const struct request *request);	    /* witness_skip.c */
 void verb_watch(const struct request *request);	    /* witness_watch.c */
 
-/* What each part left behind: sentences added to the array that is open in `out`. */
+/* What each part left behind: sentences added to the array that is open in `out`. A file system that was left frozen is
+ * thawed by asking. */
 void run_residue(struct out *out);
 void mount_residue(struct out *out);
 void board_residue(struct out *out);

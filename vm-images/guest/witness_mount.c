@@ -76,16 +76,55 @@ static void thaw_later(const char *mount, uint64_t serial, int64_t after_ms)
 	close(fd);
 }
 
-void mount_residue(struct out *out)
+static void say_frozen(struct out *out, const char *mount)
 {
 	char text[PATH_TEXT_MAX + 32];
 
+	snprintf(text, sizeof(text), "'%s' is still frozen", mount);
+	out_text(out, NULL, text);
+}
+
+static bool is_ours(const char *mount)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < frozen.count; i++)
+		found = found || !strcmp(frozen.fs[i].mount, mount);
+	return found;
+}
+
+/*
+ * Frozen by somebody else: the guest agent, a command of the store. The kernel (6.1) tells nobody who does not try to
+ * thaw: of a file system that is not frozen that is refused and changes nothing. One that was frozen goes on now.
+ */
+static bool was_frozen(const struct mntent *entry)
+{
+	int fd = strncmp(entry->mnt_fsname, "/dev/", 5)
+			 ? -1
+			 : open(entry->mnt_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool thawed = fd >= 0 && !ioctl(fd, FITHAW, 0);
+
+	if (fd >= 0)
+		close(fd);
+	return thawed;
+}
+
+void mount_residue(struct out *out)
+{
+	FILE *file = setmntent("/proc/self/mounts", "re");
+	char room[4096];
+	struct mntent entry;
+
 	pthread_mutex_lock(&frozen.lock);
-	for (size_t i = 0; i < frozen.count; i++) {
-		snprintf(text, sizeof(text), "'%s' is still frozen", frozen.fs[i].mount);
-		out_text(out, NULL, text);
-	}
+	for (size_t i = 0; i < frozen.count; i++)
+		say_frozen(out, frozen.fs[i].mount);
+	for (int i = 0; file && i < MOUNTS_MAX && getmntent_r(file, &entry, room, sizeof(room));
+		i++)
+		if (!is_ours(entry.mnt_dir) && was_frozen(&entry))
+			say_frozen(out, entry.mnt_dir);
 	pthread_mutex_unlock(&frozen.lock);
+	if (file)
+		endmntent(file);
 }
 
 static void answer_changed(const struct request *request, bool changed)
