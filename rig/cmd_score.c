@@ -190,6 +190,9 @@ static void tell_answers(const struct score *score)
 			printf("  %s %-22s %zu of %zu as expected%s\n", a->row->id, a->row->variant,
 				a->hits, a->count, a->alike ? ", all alike" : ", NOT all alike");
 	}
+	if (score->spoilt)
+		printf("\n%u times a repetition was run again: the host had no processor for it\n",
+			score->spoilt);
 	printf("\n%zu of %zu variants as expected   %lld s   %s\n", right, score->count,
 		(long long)(score->wall_ms / 1000), score->path);
 }
@@ -226,6 +229,7 @@ static int run_failures(
 		return cmd_fail(EXIT_TROUBLE, &err);
 	}
 	json_object_set_new(out, "failures", score_failures_json(&score));
+	json_object_set_new(out, "failures_run_again", json_integer(score.spoilt));
 	if (!o->json)
 		tell_answers(&score);
 	*ret_right = all_right(&score);

@@ -303,6 +303,7 @@ static bool runs_again(struct runner *r, struct task *task)
 		fs_remove_tree(task->dir, NULL))
 		return false;
 	task->starved++;
+	r->campaign->spoilt++;
 	task->state = TASK_WAITING;
 	task->judged = false;
 	result_free(&task->result);

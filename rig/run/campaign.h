@@ -37,6 +37,7 @@ struct campaign {
 	struct result *cells;
 	size_t count, room;
 	int64_t began_ns, wall_ms;
+	uint32_t spoilt; /* times that a cell was run again for want of a processor */
 	bool interrupted;
 };
 

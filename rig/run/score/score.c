@@ -167,6 +167,7 @@ int score_run(const struct score_request *request, struct score *ret, struct buf
 	if (!rc) {
 		ret->path = text_dup(campaign.dir);
 		ret->wall_ms = campaign.wall_ms;
+		ret->spoilt = campaign.spoilt;
 		ret->interrupted = campaign.interrupted;
 		settle(ret);
 		if (request->done)

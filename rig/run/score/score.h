@@ -67,6 +67,7 @@ struct score {
 	size_t count;
 	char *path; /* of the campaign */
 	int64_t wall_ms;
+	uint32_t spoilt; /* repetitions that a busy host spoilt: each was run again */
 	bool interrupted;
 };
 
