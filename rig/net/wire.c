@@ -1,6 +1,7 @@
 #include "net/wire.h"
 
 #include "base/buf.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "net/capture.h"
 #include "net/frame_queue.h"
@@ -55,10 +56,11 @@ struct wire {
 
 /* ---- the drain ---- */
 
+/* Anew before the last one is closed: the next writer may have come already, and must not find nobody (EPIPE). */
 static int open_fifo(struct wire *wire)
 {
-	if (wire->fifo_fd >= 0)
-		close(wire->fifo_fd);
+	auto_close int last = wire->fifo_fd;
+
 	wire->connected = false;
 	wire->fifo_fd = open(wire->fifo_path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (wire->fifo_fd >= 0)
