@@ -64,6 +64,9 @@ static void say_unread(struct diagnosing *d)
 			       "not known");
 	else if (d->now.no_sockets)
 		say_unknown(d, "the kernel did not tell the other ends of its sockets");
+	if (d->now.no_held)
+		say_unknown(d, "locks of open files changed hands meanwhile: who has them is not "
+			       "known of all");
 	if (d->now.truncated)
 		say_unknown(d, "the scan was cut short");
 	if (d->graph.cut)

@@ -285,6 +285,7 @@ void evidence_read(const json_t *scan, const struct target *target, const char *
 		.no_memory = is_missing(scan, "memory"),
 		.no_fds = is_missing(scan, "fds"),
 		.no_sockets = is_missing(scan, "sockets"),
+		.no_held = is_missing(scan, "held"),
 	};
 	lock_table_parse(json_get_text(scan, "locks", ""), &ret->locks);
 	read_tasks(ret, scan, target, ours);

@@ -91,8 +91,9 @@ struct evidence {
 	struct held_lock *held;
 	size_t held_count;
 	struct lock_table locks;
-	size_t unread;			    /* entries that were none, or beyond a limit */
-	bool no_memory, no_fds, no_sockets; /* the witness tried and could not tell (all of) them */
+	size_t unread; /* entries that were none, or beyond a limit */
+	bool no_memory, no_fds, no_sockets,
+		no_held; /* the witness tried and could not tell (all of) them */
 	bool truncated;
 	int64_t guest_ns;
 };

@@ -216,6 +216,7 @@ static void what_could_not_be_read_is_said(void)
 		{lying("fds", json_pack("[{sisisI}]", "pid", -4, "fd", 3, "ino", (json_int_t)9)),
 			"1 entries of the scan could not be read"},
 		{lying("parts", json_pack("{sb}", "memory", 0)), "memory could not be read"},
+		{lying("parts", json_pack("{sb}", "held", 0)), "locks of open files"},
 		{lying("parts", json_pack("{sbsb}", "fds", 0, "sockets", 0)),
 			"descriptors could not be read"},
 		{lying("parts", json_pack("{sbsb}", "fds", 1, "sockets", 0)),

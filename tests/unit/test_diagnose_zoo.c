@@ -156,7 +156,7 @@ static bool is_whole(const json_t *scan)
 	const json_t *parts = json_object_get(scan, "parts");
 
 	return json_get_bool(parts, "memory", true) && json_get_bool(parts, "fds", true) &&
-	       json_get_bool(parts, "sockets", true) &&
+	       json_get_bool(parts, "sockets", true) && json_get_bool(parts, "held", true) &&
 	       !json_array_size(json_object_get(scan, "unreadable"));
 }
 

@@ -289,7 +289,8 @@ static void read_ends(struct ends *ends)
 	for (size_t i = 0; i < ends->sockets.count; i++)
 		if (is_wanted(ends, ends->sockets.at[i].ino))
 			tell_socket(&scan->sockets, &ends->sockets.at[i]);
-	if (scan_tears() && !held_is_steady(scan, &ends->orphans))
+	scan->held_tore = scan_tears() && !held_is_steady(scan, &ends->orphans);
+	if (scan->held_tore)
 		out_free(&scan->held);
 }
 

@@ -52,7 +52,8 @@ struct scan {
 	bool has_memory, has_ends; /* of a deep scan: those parts were read to their end */
 	struct out fds, sockets, held;
 	size_t fd_count, held_count;
-	bool no_peers; /* the kernel does not tell the other ends of unix sockets */
+	bool held_tore; /* locks changed hands between the looks: nothing is told of them */
+	bool no_peers;	/* the kernel does not tell the other ends of unix sockets */
 };
 
 bool scan_is_idle_kthread(const struct task_stat *stat);

@@ -106,6 +106,7 @@ static void add_parts(struct out *out, struct scan *scan)
 	out_bool(out, "memory", scan->has_memory);
 	out_bool(out, "fds", ends);
 	out_bool(out, "sockets", ends && !scan->no_peers);
+	out_bool(out, "held", ends && !scan->held_tore);
 	out_close(out, '}');
 }
 
