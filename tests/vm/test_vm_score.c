@@ -48,6 +48,21 @@ static void tell(const json_t *row)
 	fprintf(stderr, "%s\n", text);
 }
 
+/* What the cell kept of its hangs, and what became of it. */
+static void tell_branches(const json_t *found)
+{
+	auto_free char *path = path_join(json_get_text(found, "path", "."), "history.jsonl");
+	FILE *file = fopen(path, "re");
+	char line[4096];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (strstr(line, "\"suspected\"") || strstr(line, "\"branched\"") ||
+			strstr(line, "\"adjudged\""))
+			fprintf(stderr, "%.300s\n", line);
+	if (file)
+		fclose(file);
+}
+
 static void check_ending(const char *id, const json_t *found)
 {
 	auto_free char *path = path_join(json_get_text(found, "path", "."), "verdict.json");
@@ -59,9 +74,11 @@ static void check_ending(const char *id, const json_t *found)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(endings); i++)
 		if (!strcmp(endings[i].id, id)) {
-			if (!CHECK_STR(recovery, endings[i].recovery))
+			if (!CHECK_STR(recovery, endings[i].recovery)) {
 				fprintf(stderr, "%s: %s\n", id,
 					json_get_text(verdict, "recovery_event", ""));
+				tell_branches(found);
+			}
 			CHECK(after_s >= endings[i].from_s && after_s <= endings[i].to_s);
 		}
 }
