@@ -293,7 +293,35 @@ static void a_copy_speaks_for_the_hang_that_it_was_taken_of(void)
 	}
 }
 
-CHECK_MAIN(CHECK_CASE(a_second_hang_is_a_finding_of_its_own),
+static void explain_crossed(struct folder *f, const char *history)
+{
+	open_folder(f, history);
+	add_law(f, "H1", 1, 0);
+	save(f, "hang-1", "scan.json", crossed());
+	save(f, "hang-1", "input.json", input(2, 3, false));
+	explain(f);
+}
+
+/* That the host lost time is told after the copy was kept; its evidence, read once more, is nobody's hang then. */
+static void a_copy_speaks_by_what_was_seen_when_it_was_kept(void)
+{
+	auto_free char *text = NULL;
+	struct folder f;
+
+	explain_crossed(&f, hang_lines);
+	text = text_fmt("%s{\"t\":70.0,\"ev\":\"adjudged\",\"name\":\"hang-2\",\"event\":\"seen\","
+			"\"recovery\":\"permanent\",\"signature\":\"%s\",\"in_force\":false}\n",
+		hang_lines, f.result.findings[0].signature);
+	CHECK(!f.result.findings[0].recovery);
+	close_folder(&f);
+	explain_crossed(&f, text);
+	CHECK_STR(json_get_text(f.result.findings[0].recovery, "recovery", NULL), "permanent");
+	CHECK(!json_get_bool(f.result.findings[0].recovery, "recovery_in_force", true));
+	close_folder(&f);
+}
+
+CHECK_MAIN(CHECK_CASE(a_copy_speaks_by_what_was_seen_when_it_was_kept),
+	CHECK_CASE(a_second_hang_is_a_finding_of_its_own),
 	CHECK_CASE(laws_broken_by_one_cause_are_one_finding),
 	CHECK_CASE(evidence_of_another_time_explains_nothing),
 	CHECK_CASE(what_stands_after_the_heal_explains_h1),

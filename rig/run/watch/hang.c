@@ -293,6 +293,13 @@ static json_t *recovery_json(const json_t *adjudged, bool in_force)
 	return json;
 }
 
+/* Of this hang, as it was seen when its copy was kept, or as its evidence is read now? */
+static bool is_of(const json_t *adjudged, const struct instant *at, const struct finding *finding)
+{
+	return !strcmp(json_get_text(adjudged, "signature", ""), finding->signature) ||
+	       (at && !strcmp(at->diagnosis.signature, finding->signature));
+}
+
 /* Of the copies of this hang the one in which no fault was in force says most. */
 static void set_recovery(const struct explaining *x, struct finding *finding)
 {
@@ -301,16 +308,17 @@ static void set_recovery(const struct explaining *x, struct finding *finding)
 	for (size_t i = 0; i < x->history->count; i++) {
 		const struct event *event = &x->history->events[i];
 		const struct instant *at;
+		bool then;
 
 		if (!event_is(event, "adjudged"))
 			continue;
 		at = instant_named(x, json_get_text(event->data, "name", ""));
-		if (!at || strcmp(at->diagnosis.signature, finding->signature) != 0 ||
-			(finding->recovery && (at->in_force || !in_force)))
+		then = json_get_bool(event->data, "in_force", at && at->in_force);
+		if (!is_of(event->data, at, finding) || (finding->recovery && (then || !in_force)))
 			continue;
 		json_decref(finding->recovery);
-		finding->recovery = recovery_json(event->data, at->in_force);
-		in_force = at->in_force;
+		finding->recovery = recovery_json(event->data, then);
+		in_force = then;
 	}
 }
 

@@ -46,15 +46,20 @@ static bool is_known(const struct watch *w, const struct diagnosis *d, bool in_f
 	return false;
 }
 
-static void tell(struct watch *w, const char *name, json_t *adjudged)
+/* With the signature that the hang had when the copy was kept: what the host lost is told later, and may be why its
+ * evidence says less at the end. */
+static void tell(struct watch *w, const struct watch_branch *branch, json_t *adjudged)
 {
-	json_object_set_new(adjudged, "name", json_string(name));
+	json_object_set_new(adjudged, "name", json_string(branch->name));
+	json_object_set_new(adjudged, "signature", json_string(branch->signature));
+	json_object_set_new(adjudged, "in_force", json_boolean(branch->in_force));
 	history_add_at(w->cell->recorder, cell_now(w->cell), "adjudged", adjudged);
 }
 
-static void tell_not_judged(struct watch *w, const char *name, const struct err *why)
+static void tell_not_judged(
+	struct watch *w, const struct watch_branch *branch, const struct err *why)
 {
-	tell(w, name,
+	tell(w, branch,
 		json_pack("{ss so}", "recovery", "not-judged", "event", json_text(why->text)));
 }
 
@@ -76,7 +81,7 @@ static void keep(struct watch *w, const char *name, const struct diagnosis *d, b
 	branch->saved =
 		!cell->bed->ops->branch(cell->bed, name, scan, tids, d->culprit_count, &told, &err);
 	if (!branch->saved) {
-		tell_not_judged(w, name, &err);
+		tell_not_judged(w, branch, &err);
 		return;
 	}
 	json_object_set_new(told, "name", json_string(name));
@@ -119,9 +124,9 @@ static void run_on(struct watch *w, const struct watch_branch *branch, int64_t h
 	if (host_ms <= 0)
 		err_set(&err, -ETIMEDOUT, "the time for it was spent on the hangs before");
 	if (host_ms <= 0 || bed->ops->adjudicate(bed, branch->name, &patience, &adjudged, &err))
-		tell_not_judged(w, branch->name, &err);
+		tell_not_judged(w, branch, &err);
 	else
-		tell(w, branch->name, adjudged);
+		tell(w, branch, adjudged);
 }
 
 /* It hung on when no fault was in force: that copy says more. */
