@@ -1,7 +1,6 @@
 #include "net/wire.h"
 
 #include "base/buf.h"
-#include "base/cleanup.h"
 #include "base/clock.h"
 #include "net/capture.h"
 #include "net/frame_queue.h"
@@ -59,13 +58,15 @@ struct wire {
 /* Anew before the last one is closed: the next writer may have come already, and must not find nobody (EPIPE). */
 static int open_fifo(struct wire *wire)
 {
-	auto_close int last = wire->fifo_fd;
+	int last = wire->fifo_fd;
 
 	wire->connected = false;
 	wire->fifo_fd = open(wire->fifo_path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (wire->fifo_fd >= 0)
 		fcntl(wire->fifo_fd, F_SETPIPE_SZ,
 			WIRE_PIPE_SIZE); /* best effort: 64 KiB works too */
+	if (last >= 0)
+		close(last);
 	return wire->fifo_fd;
 }
 
