@@ -7,8 +7,8 @@
  *	filter		the milter protocol, version 6, of Sendmail's libmilter (mfdef.h): asked for each sender and
  *			at the end of each mail
  *	policy		Postfix, SMTPD_POLICY_README: asked for each recipient
- *	directory	Postfix, socketmap_table(5), netstrings: asked whether a recipient exists; USER or USER@store
- *			is a line "USER OK" of /etc/postfix/recipients
+ *	directory	Postfix, socketmap_table(5), netstrings: asked whether a recipient exists; USER, USER+BOX,
+ *			either with @store, is a line "USER OK" of /etc/postfix/recipients
  */
 #include <arpa/inet.h>
 #include <poll.h>
@@ -106,12 +106,13 @@ static ssize_t take_milter(struct conn *conn)
 
 static bool is_recipient(const char *key)
 {
-	size_t len = strcspn(key, "@");
+	const char *domain = strchr(key, '@');
+	size_t len = strcspn(key, "+@"); /* Postfix takes no extension off for a map of this kind */
 	bool found = false;
 	char line[256];
 	FILE *file;
 
-	if (key[len] && strcmp(key + len, "@store") != 0)
+	if (domain && strcmp(domain, "@store") != 0)
 		return false;
 	file = fopen(RECIPIENTS, "re");
 	while (file && !found && fgets(line, sizeof(line), file))
