@@ -44,14 +44,14 @@ static const char *nth_that_can(size_t i, unsigned can)
 	return NULL;
 }
 
+static const char *any_point(size_t i)
+{
+	return nth_that_can(i, 0);
+}
+
 static const char *point_park(size_t i)
 {
 	return nth_that_can(i, BOARD_CAN_PARK);
-}
-
-static const char *point_errno(size_t i)
-{
-	return nth_that_can(i, 0);
 }
 
 static const char *point_short(size_t i)
@@ -59,10 +59,8 @@ static const char *point_short(size_t i)
 	return nth_that_can(i, BOARD_CAN_SHORTEN);
 }
 
-static const char *point_kill(size_t i)
-{
-	return nth_that_can(i, 0);
-}
+#define point_errno any_point
+#define point_kill  any_point
 
 /* Rows of calls.h by their names alone; the point may be chosen by an argument, so it is a text. Then those of
  * calls_other.c. */
@@ -148,7 +146,6 @@ static int fire_errno(struct fault_run *run, struct err *err)
 static int check_short(const struct step *step, const struct target *target, struct err *err)
 {
 	int point = board_point_find(step->point);
-
 	bool whole = point < 0 ? strchr(step->point, '/') != NULL
 			       : !(board_point_rows[point].can & BOARD_CAN_SHORTEN);
 

@@ -151,6 +151,14 @@ static json_t *finding_to_json(const struct finding *finding)
 	return json;
 }
 
+bool result_has_signature(const struct result *result, const char *signature)
+{
+	for (size_t i = 0; i < result->finding_count; i++)
+		if (!strcmp(result->findings[i].signature, signature))
+			return true;
+	return false;
+}
+
 /* The cell is called after its first finding that rig trouble did not precede, else its first. */
 const struct finding *result_finding(const struct result *result)
 {

@@ -89,5 +89,7 @@ void result_free(struct result *result);
 /* The finding the cell is called after: the first that no rig trouble precedes, else the first; or
  * NULL. */
 const struct finding *result_finding(const struct result *result);
-json_t *result_to_json(const struct result *result); /* EXAMPLES section 8 */
+bool result_has_signature(
+	const struct result *result, const char *signature); /* one of its findings */
+json_t *result_to_json(const struct result *result);	     /* EXAMPLES section 8 */
 int result_from_json(const json_t *json, struct result *result, struct err *err);

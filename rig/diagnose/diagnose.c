@@ -9,7 +9,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <string.h>
 
 #define OWED_MAX 4096
 

@@ -18,7 +18,6 @@ struct pass {
 	int64_t pending;	      /* operations in it */
 };
 
-/* A wait for work is no pending operation. */
 /* The first heal at which the operation was pending, or NULL. */
 static const struct ledger_force *pending_at(const struct pass *pass, const struct ledger_op *op)
 {

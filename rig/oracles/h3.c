@@ -91,7 +91,6 @@ static bool needs(const struct target *target, const struct agent *agent, int pr
 	return false;
 }
 
-/* A wait for work is no operation that is held up. */
 /* An action on the same user's mailbox shares its locks. */
 static bool shares_mailbox(const struct pass *pass, const struct ledger_op *op)
 {

@@ -224,10 +224,11 @@ static void check_point(
 
 	for (size_t i = 0; target_point_words[i].name && i < REFS_MAX; i++)
 		names[i] = target_point_words[i].name;
-	hint = did_you_mean(point->name, names);
-	if (!target_point_known(point->name))
+	if (!target_point_known(point->name)) {
+		hint = did_you_mean(point->name, names);
 		mistakes_add(source->mistakes, node_line_of(map, "name"),
 			"point '%s' is no word that scenarios use%s", point->name, hint);
+	}
 	if (point->role && !target_role(target, point->role))
 		mistakes_add(source->mistakes, node_line_of(map, "role"),
 			"point '%s' has a role '%s' that this file does not have", point->name,

@@ -175,14 +175,6 @@ static void explain_crash(const struct explaining *x, struct finding *finding)
 
 /* ---- a second hang ---- */
 
-static bool is_found(const struct result *result, const char *signature)
-{
-	for (size_t i = 0; i < result->finding_count; i++)
-		if (!strcmp(result->findings[i].signature, signature))
-			return true;
-	return false;
-}
-
 /* A law is broken once and tells of many operations: what was told beside another hang, and has a culprit
  * of its own, is a finding of its own, by the same law. */
 static void add_second(const struct explaining *x, struct result *result,
@@ -211,7 +203,7 @@ static void find_second(const struct explaining *x, struct result *result)
 		const struct finding *first = NULL;
 
 		if (!at->second || !at->diagnosis.finding || !at->diagnosis.culprit_count ||
-			is_found(result, at->diagnosis.signature))
+			result_has_signature(result, at->diagnosis.signature))
 			continue;
 		for (size_t k = 0; k < result->finding_count && !first; k++)
 			if (result->findings[k].diagnosis &&

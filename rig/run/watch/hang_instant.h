@@ -1,6 +1,6 @@
 /*
- * What the parts of rig/run/hang*.c share: the evidence of each moment of a cell, and what it means. Reads the cell's
- * folder, nothing else.
+ * What the parts of rig/run/watch/hang*.c share: the evidence of each moment of a cell, and what it means. Reads the
+ * cell's folder, nothing else.
  */
 #pragma once
 

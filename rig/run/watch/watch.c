@@ -74,7 +74,7 @@ static bool is_any_told(const struct watch *w)
 static bool find_oldest(struct watch *w, struct oldest *ret)
 {
 	struct cell *cell = w->cell;
-	bool in_force = watch_in_force(cell);
+	bool in_force = fault_in_force(cell);
 
 	if (w->told_count && !is_any_told(w))
 		forget_told(w);
@@ -124,7 +124,7 @@ static void note_overdue(struct watch *w)
 		const struct op_slot *op = &cell->ops[i];
 
 		if (op->id && !op->idle && !was_told(w, op->id) &&
-			now >= limit_of(w, op->began_ns, watch_in_force(cell)))
+			now >= limit_of(w, op->began_ns, fault_in_force(cell)))
 			note_told(w, op->id);
 	}
 	pthread_mutex_unlock(&cell->lock);

@@ -104,7 +104,7 @@ void watch_branch(struct watch *w, const char *name)
 	hang_diagnose(cell->plan, cell->dir, name, history, &diagnosis);
 	history_free(history);
 	pthread_mutex_lock(&cell->lock);
-	in_force = watch_in_force(cell);
+	in_force = fault_in_force(cell);
 	pthread_mutex_unlock(&cell->lock);
 	pthread_mutex_lock(&w->branching);
 	if (is_worth_it(&diagnosis) && w->branch_count < BRANCHES_MAX &&
@@ -139,15 +139,6 @@ static bool is_superseded(const struct watch *w, const struct watch_branch *bran
 	return false;
 }
 
-/* What was suspected while a fault was in force, and went on after it, is mostly no finding. */
-static bool is_found(const struct result *result, const struct watch_branch *branch)
-{
-	for (size_t i = 0; i < result->finding_count; i++)
-		if (!strcmp(result->findings[i].signature, branch->signature))
-			return true;
-	return false;
-}
-
 void watch_adjudicate(struct cell *cell)
 {
 	struct watch *w = cell->watch;
@@ -161,9 +152,10 @@ void watch_adjudicate(struct cell *cell)
 		log_line("watch: %s", err.text);
 		return;
 	}
+	/* What was suspected while a fault was in force, and went on after it, is mostly no finding. */
 	for (size_t i = 0; i < w->branch_count; i++)
 		if (w->branches[i].saved && !is_superseded(w, &w->branches[i]) &&
-			is_found(&result, &w->branches[i]))
+			result_has_signature(&result, w->branches[i].signature))
 			run_on(w, &w->branches[i], (deadline_ns - clock_mono_ns()) / NS_PER_MS);
 	result_free(&result);
 }

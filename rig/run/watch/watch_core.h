@@ -58,7 +58,6 @@ static inline double watch_seconds(int64_t ns)
 }
 
 /* ---- watch_evidence.c ---- */
-bool watch_in_force(const struct cell *cell); /* a fault is; the cell's lock held */
 /* Between which two looks each thread came into the call that it is in now; at 0 all begins anew. */
 void watch_note_calls(struct watch *watch, const json_t *scan, int64_t now_ns);
 /* NULL where the guest cannot be asked now: halted, gone, or its agent is silent. */

@@ -10,14 +10,6 @@
 
 #define SCAN_MAX (64u << 20)
 
-bool watch_in_force(const struct cell *cell)
-{
-	for (size_t i = 0; i < cell->step_count; i++)
-		if (cell->steps[i].fault && cell->steps[i].state == STEP_IN_FORCE)
-			return true;
-	return false;
-}
-
 void watch_note_calls(struct watch *w, const json_t *scan, int64_t now_ns)
 {
 	json_t *since = json_object(), *task;
@@ -120,7 +112,7 @@ static int save_input(struct cell *cell, const char *dir, const char *why, uint6
 	int64_t now = cell_now(cell), limit;
 
 	pthread_mutex_lock(&cell->lock);
-	limit = watch_in_force(cell) ? cell->objectives.slowdown_floor_ms
+	limit = fault_in_force(cell) ? cell->objectives.slowdown_floor_ms
 				     : cell->objectives.recover_ms;
 	input = json_pack("{sf so sf sb sb so so so}", "t", watch_seconds(now), "why",
 		json_text(why), "owed_limit_s", (double)limit / 1000, "progressed",
