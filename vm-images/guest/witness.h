@@ -163,6 +163,10 @@ int64_t guest_ns(void);
 int left_ms(int64_t deadline_ns);
 bool thread_start(void *(*fn)(void *), void *arg);
 
+/* While it is on, whoever waits for a grace period of RCU waits for a fraction of a millisecond and not for ticks of
+ * the clock. Does nothing on a machine that is not the witness's own. */
+void rcu_hurry(bool on);
+
 /* A whole small file of /proc or /sys into `out` (NUL-terminated): bytes, or -errno. */
 ssize_t read_small(int dirfd, const char *path, char *out, size_t size);
 /* The same for a file that one read gives whole, as those of /proc/PID: a system call less. */

@@ -33,6 +33,7 @@ struct ends {
 	struct sockets sockets;
 	uint64_t *wanted;
 	size_t wanted_count;
+	struct proc_dir dir;
 	bool fifos; /* somebody waits for one that has a path */
 	struct orphans orphans;
 };
@@ -98,7 +99,24 @@ static bool look_at_file(int dir, const char *fd, struct end *ret)
 	return true;
 }
 
-/* "socket:[123]", "pipe:[123]", "anon_inode:[eventfd]", or the path of what may be a FIFO or a message queue. */
+/* "socket:[123]", "pipe:[123]". By hand: sscanf() takes as long as the reading. */
+static bool read_numbered(const char *target, struct end *ret)
+{
+	const char *colon = target[0] == '/' ? NULL : strchr(target, ':');
+	size_t len = colon ? (size_t)(colon - target) : 0;
+	char *end;
+
+	if (!len || len >= sizeof(ret->kind) || colon[1] != '[')
+		return false;
+	ret->ino = strtoull(colon + 2, &end, 10);
+	if (end == colon + 2)
+		return false;
+	memcpy(ret->kind, target, len);
+	ret->kind[len] = '\0';
+	return true;
+}
+
+/* Those, "anon_inode:[eventfd]", or the path of what may be a FIFO or a message queue. */
 static bool look_at(int dir, const char *fd, bool fifos, struct end *ret)
 {
 	char target[PATH_TEXT_MAX];
@@ -108,7 +126,7 @@ static bool look_at(int dir, const char *fd, bool fifos, struct end *ret)
 	if (n <= 0)
 		return false;
 	target[n] = '\0';
-	if (sscanf(target, "%15[a-z]:[%llu]", ret->kind, (unsigned long long *)&ret->ino) == 2)
+	if (read_numbered(target, ret))
 		return true;
 	if (sscanf(target, "anon_inode:[%15[a-z]", ret->kind) == 1 ||
 		sscanf(target, "anon_inode:%15[a-z]", ret->kind) == 1)
@@ -174,12 +192,10 @@ static void read_epoll(struct row *row, int epfd)
 
 static void want_fd(struct ends *ends, const struct row *row, int fd)
 {
-	char dir_path[32], name[16];
+	int dir = proc_dir_of(&ends->dir, row->pid, "fd");
 	struct end end;
-	int dir;
+	char name[16];
 
-	snprintf(dir_path, sizeof(dir_path), "/proc/%d/fd", row->pid);
-	dir = open(dir_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return;
 	snprintf(name, sizeof(name), "%d", fd);
@@ -190,7 +206,6 @@ static void want_fd(struct ends *ends, const struct row *row, int fd)
 		else
 			tell(ends, dir, row->pid, name, &end);
 	}
-	close(dir);
 }
 
 static void want_of_row(struct ends *ends, struct row *row)
@@ -289,7 +304,7 @@ static void read_ends(struct ends *ends)
 	for (size_t i = 0; i < ends->sockets.count; i++)
 		if (is_wanted(ends, ends->sockets.at[i].ino))
 			tell_socket(&scan->sockets, &ends->sockets.at[i]);
-	scan->held_tore = scan_tears() && !held_is_steady(scan, &ends->orphans);
+	scan->held_tore = scan->tears && !held_is_steady(scan, &ends->orphans);
 	if (scan->held_tore)
 		out_free(&scan->held);
 }
@@ -299,11 +314,15 @@ static void read_ends(struct ends *ends)
 static void *ends_thread(void *arg)
 {
 	struct scan *scan = arg;
-	struct ends ends = {.scan = scan, .wanted = calloc(WANTED_MAX, sizeof(uint64_t))};
+	struct ends ends = {.scan = scan, .dir.fd = -1};
+
+	ends.wanted = malloc(WANTED_MAX * sizeof(*ends.wanted));
 
 	if (!ends.wanted)
 		abort();
 	read_ends(&ends);
+	if (ends.dir.fd >= 0)
+		close(ends.dir.fd);
 	free(ends.wanted);
 	sockets_free(&ends.sockets);
 	pthread_mutex_lock(&scan->lock);

@@ -211,7 +211,7 @@ static void *reader(void *arg)
 			continue;
 		atomic_store(&errand->at, i);
 		read_row(row, &found);
-		if (scan_tears() && has_run(row))
+		if (scan->tears && has_run(row))
 			found = (struct found){0};
 		if (atomic_load(&errand->abandoned)) {
 			come_back_late(errand);

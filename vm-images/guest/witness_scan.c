@@ -75,11 +75,26 @@ static struct scan *scan_new(bool stacks)
 	pthread_cond_init(&scan->done, &attr);
 	pthread_mutex_init(&scan->lock, NULL);
 	scan->stacks = stacks;
+	scan->tears = sysconf(_SC_NPROCESSORS_ONLN) > 1; /* it reads a file: once for all threads */
 	scan->users = 1;
 	return scan;
 }
 
 /* ---- first pass: nothing that waits ---- */
+
+/*
+ * Whoever reads /proc/locks first waits for a grace period of RCU, and others run meanwhile; whoever reads it soon
+ * after does not (fs/locks.c: locks_start(), kernel/rcu/sync.c: rcu_sync_enter(), Linux 6.1). So the one instant begins
+ * behind a first read.
+ */
+static void wait_for_locks(void)
+{
+	char none[2];
+
+	rcu_hurry(true);
+	read_once(AT_FDCWD, "/proc/locks", none, sizeof(none));
+	rcu_hurry(false);
+}
 
 static void read_locks(struct scan *scan)
 {
@@ -263,11 +278,6 @@ static bool another_hangs_at(const struct scan *scan, int tid)
 	return found;
 }
 
-bool scan_tears(void)
-{
-	return sysconf(_SC_NPROCESSORS_ONLN) > 1;
-}
-
 void row_note_ran(const struct row *row, char out[RAN_MAX])
 {
 	char path[64];
@@ -293,7 +303,7 @@ static void read_waits(const struct scan *scan, int dir, struct row *row)
 	snprintf(path, sizeof(path), "%d/syscall", row->tid);
 	read_once(dir, path, row->syscall, sizeof(row->syscall));
 	row->syscall[strcspn(row->syscall, "\n")] = '\0';
-	if (scan_tears())
+	if (scan->tears)
 		row_note_ran(row, row->ran);
 	if (scan->stacks) {
 		snprintf(path, sizeof(path), "%d/stack", row->tid);
@@ -305,12 +315,7 @@ static void read_waits(const struct scan *scan, int dir, struct row *row)
 	atomic_store(&row->done, true);
 }
 
-/* The folder of the process's threads: many have the same. */
-struct task_dir {
-	int pid, fd;
-};
-
-static int task_dir_of(struct task_dir *dir, int pid)
+int proc_dir_of(struct proc_dir *dir, int pid, const char *name)
 {
 	char path[32];
 
@@ -318,7 +323,7 @@ static int task_dir_of(struct task_dir *dir, int pid)
 		return dir->fd;
 	if (dir->fd >= 0)
 		close(dir->fd);
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
 	dir->pid = pid;
 	dir->fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return dir->fd;
@@ -326,7 +331,7 @@ static int task_dir_of(struct task_dir *dir, int pid)
 
 static void read_all_waits(struct scan *scan)
 {
-	struct task_dir dir = {.fd = -1};
+	struct proc_dir dir = {.fd = -1};
 
 	for (size_t i = 0; i < scan->count; i++) {
 		struct row *row = scan->rows[i];
@@ -337,7 +342,7 @@ static void read_all_waits(struct scan *scan)
 		if (scan_is_idle_kthread(&row->stat))
 			atomic_store(&row->done, true);
 		else
-			read_waits(scan, task_dir_of(&dir, row->pid), row);
+			read_waits(scan, proc_dir_of(&dir, row->pid, "task"), row);
 	}
 	atomic_store(&scan->at, 0);
 	if (dir.fd >= 0)
@@ -406,10 +411,12 @@ void verb_scan(const struct request *request)
 {
 	struct scan *scan = scan_new(json_is_true(json_object_get(request->args, "stacks")));
 	int64_t timeout_ms = request_int(request, "timeout_ms", SCAN_TIMEOUT_MS);
-	int64_t begin = guest_ns();
+	int64_t begin;
 	bool whole;
 
 	scan->deep = json_is_true(json_object_get(request->args, "deep"));
+	wait_for_locks();
+	begin = guest_ns();
 	read_locks(scan);
 	read_tasks(scan);
 	whole = scan_waits(scan, begin + timeout_ms * NS_PER_MS);

@@ -42,6 +42,9 @@ struct scan {
 	bool finished;
 	int users; /* the verb's thread and those it started: the last one frees */
 	bool stacks, deep, truncated;
+	/* Others run while one looks (several processors): what is read of a thread at different moments belongs
+	 * together only if it did not run between, which row_note_ran() tells. */
+	bool tears;
 	char *locks;
 	struct row **rows;
 	size_t count, size;
@@ -56,13 +59,18 @@ struct scan {
 	bool no_peers;	/* the kernel does not tell the other ends of unix sockets */
 };
 
+/* A folder of a process: many threads have the same. Starts as {.fd = -1}; its owner closes `fd`. */
+struct proc_dir {
+	int pid, fd;
+};
+
+/* /proc/PID/NAME, always the same NAME: a descriptor with O_PATH, -1 if the process has ended. */
+int proc_dir_of(struct proc_dir *dir, int pid, const char *name);
+
 bool scan_is_idle_kthread(const struct task_stat *stat);
 void scan_hold(struct scan *scan);
 void scan_put(struct scan *scan);
 
-/* Others run while one looks (several processors): what is read of a thread at different moments belongs together
- * only if it did not run between, which row_note_ran() tells. */
-bool scan_tears(void);
 void row_note_ran(const struct row *row, char out[RAN_MAX]);
 /* Number and arguments of the system call a task waits in; false if it is in none, or not readable. */
 bool row_call(const struct row *row, int *ret_number, uint64_t arg[CALL_ARGS]);

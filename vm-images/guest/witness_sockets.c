@@ -340,7 +340,7 @@ static void add_flows(struct sockets *all, const char *ipv4, const char *ipv6,
 	void (*add)(struct sockets *all, const struct flow *flow, const struct flow *flows,
 		size_t count))
 {
-	struct flow *flows = calloc(SOCKETS_MAX, sizeof(*flows));
+	struct flow *flows = malloc(SOCKETS_MAX * sizeof(*flows));
 	char *text = malloc(TCP_TEXT_MAX);
 	size_t count;
 
@@ -362,7 +362,7 @@ void sockets_read(struct sockets *ret)
 	struct pendings *pendings = calloc(1, sizeof(*pendings));
 	struct sock *client;
 
-	*ret = (struct sockets){.at = calloc(SOCKETS_MAX, sizeof(*ret->at))};
+	*ret = (struct sockets){.at = malloc(SOCKETS_MAX * sizeof(*ret->at))};
 	if (!ret->at || !pendings)
 		abort();
 	add_unix(ret, pendings);

@@ -1,6 +1,5 @@
 #include "witness.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,11 +79,26 @@ static size_t escape(struct out *out, const unsigned char *s, size_t left)
 	return n ? n : 1;
 }
 
+/* How many bytes stand in JSON as they are: nearly all that is ever told. */
+static size_t plain_length(const char *bytes, size_t len)
+{
+	size_t n = 0;
+
+	while (n < len && bytes[n] >= ' ' && bytes[n] < 0x7f && bytes[n] != '"' && bytes[n] != '\\')
+		n++;
+	return n;
+}
+
 static void add_string(struct out *out, const char *bytes, size_t len)
 {
 	add_char(out, '"');
-	for (size_t i = 0; i < len;)
-		i += escape(out, (const unsigned char *)bytes + i, len - i);
+	for (size_t i = 0, plain; i < len; i += plain) {
+		plain = plain_length(bytes + i, len - i);
+		if (plain)
+			out_add(out, bytes + i, plain);
+		else
+			plain = escape(out, (const unsigned char *)bytes + i, len - i);
+	}
 	add_char(out, '"');
 }
 
@@ -124,10 +138,16 @@ void out_text(struct out *out, const char *key, const char *text)
 
 void out_int(struct out *out, const char *key, int64_t value)
 {
-	char text[24];
+	uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
+	char text[24], *at = text + sizeof(text);
 
 	add_key(out, key);
-	out_add(out, text, (size_t)snprintf(text, sizeof(text), "%" PRId64, value));
+	do
+		*--at = (char)('0' + left % 10);
+	while (left /= 10);
+	if (value < 0)
+		*--at = '-';
+	out_add(out, at, (size_t)(text + sizeof(text) - at));
 }
 
 void out_bool(struct out *out, const char *key, bool value)
