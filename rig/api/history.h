@@ -52,6 +52,7 @@
  *	call	 {slot, what, pid, tid, path}	a call fault: hit parked released failed
  *	recovered {all, took_s, pending}	faults are off and all that was pending came back, or not
  *	queue	 {depth}
+ *	figures	 {figures}	{name: number}, what the store counts itself (command `figures`)
  *	drained	 {empty, took_s, depth, limit_s}
  *	residue	 {count}
  *	stop	 {ended, took_s, status, killed[], text, left[]}	the store's stop command

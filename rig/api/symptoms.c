@@ -14,6 +14,7 @@
 #define POINTS_MAX   12	 /* of a queue's depth */
 #define TIMES_MAX    8	 /* at which a service ended */
 #define PROGRAMS_MAX 16
+#define FIGURES_TOLD 8
 #define NAME_SHOWN   48
 
 static void add_line(json_t *lines, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -106,14 +107,35 @@ static struct silence longest(const struct ledger *ledger, uint32_t kind, double
 	return best;
 }
 
+/* "SMTP (smtp-message)"; what belongs to no protocol is called by its own name. */
+static char *service_of(const char *kind)
+{
+	static const struct {
+		const char *begins, *service;
+	} rows[] = {
+		{"smtp-", "SMTP"},
+		{"lmtp-", "LMTP"},
+		{"imap-", "IMAP"},
+		{"pop3-", "POP3"},
+		{"http-", "web page"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (!strncmp(kind, rows[i].begins, strlen(rows[i].begins)))
+			return text_fmt("%s (%.*s)", rows[i].service, NAME_SHOWN, kind);
+	return text_fmt("%.*s", NAME_SHOWN, kind);
+}
+
 static void add_silence(json_t *lines, const char *kind, const struct silence *s)
 {
+	auto_free char *service = service_of(kind);
+
 	if (s->ended)
-		add_line(lines, "%.*s: silent for %.1f s from %.1f s on, %zu waiting", NAME_SHOWN,
-			kind, s->to - s->from, s->from, s->waiting);
+		add_line(lines, "%s: silent for %.1f s from %.1f s on, %zu waiting", service,
+			s->to - s->from, s->from, s->waiting);
 	else
-		add_line(lines, "%.*s: silent from %.1f s to the end (%.1f s), %zu waiting",
-			NAME_SHOWN, kind, s->from, s->to - s->from, s->waiting);
+		add_line(lines, "%s: silent for %.1f s from %.1f s on, to the end, %zu waiting",
+			service, s->to - s->from, s->from, s->waiting);
 }
 
 static void add_services(json_t *lines, const struct history *history)
@@ -188,6 +210,62 @@ static void add_queue(json_t *lines, const struct history *history)
 	if (most)
 		add_line(lines, "queue: %s%s; %lld at most", buf_text(&text),
 			points > POINTS_MAX ? ", ..." : "", (long long)most);
+}
+
+/* ---- the store's own figures ---- */
+
+static const json_t *figures_of(const struct event *event)
+{
+	return event_is(event, "figures") ? json_object_get(event->data, "figures") : NULL;
+}
+
+/* A figure over time: each value that differs from the one before, and the last. Not told if it was 0 throughout. */
+static void add_figure(json_t *lines, const struct history *history, const char *name)
+{
+	auto_buf struct buf text = {0};
+	json_int_t last = 0;
+	double told_t = NAN, last_t = NAN;
+	bool any = false;
+	size_t points = 0;
+
+	for (size_t i = 0; i < history->count; i++) {
+		const json_t *one = json_object_get(figures_of(&history->events[i]), name);
+		json_int_t value = json_integer_value(one);
+
+		if (!json_is_integer(one))
+			continue;
+		any |= value != 0;
+		last_t = history->events[i].t;
+		if (!isnan(told_t) && value == last)
+			continue;
+		if (points++ < POINTS_MAX)
+			buf_addf(&text, "%s%lld at %.1f s", text.len ? ", " : "", (long long)value,
+				last_t);
+		last = value;
+		told_t = last_t;
+	}
+	if (last_t > told_t)
+		buf_addf(&text, "%s still %lld at %.1f s", points > POINTS_MAX ? ", ...," : ",",
+			(long long)last, last_t);
+	if (any)
+		add_line(lines, "figure %.*s: %s", NAME_SHOWN, name, buf_text(&text));
+}
+
+/* Named as the first answer names them. */
+static void add_figures(json_t *lines, const struct history *history)
+{
+	size_t told = 0;
+	json_t *one;
+	const char *name;
+
+	for (size_t i = 0; i < history->count; i++) {
+		if (!figures_of(&history->events[i]))
+			continue;
+		json_object_foreach ((json_t *)figures_of(&history->events[i]), name, one)
+			if (told++ < FIGURES_TOLD)
+				add_figure(lines, history, name);
+		return;
+	}
 }
 
 /* ---- ends ---- */
@@ -275,6 +353,7 @@ json_t *symptoms_of(const struct history *history)
 		add_unanswered(lines, history);
 	}
 	add_queue(lines, history);
+	add_figures(lines, history);
 	add_deaths(lines, history);
 	add_stop(lines, history);
 	return lines;

@@ -215,8 +215,11 @@ static void status(struct request *request)
 /* What only the store can count, a line each. */
 static void figures(struct request *request)
 {
-	bytes_addf(&request->answer, "registrations %u\nlog_waiting %zu\nOK\n",
-		notify_registrations(), wal_waiting());
+	bytes_addf(&request->answer,
+		"registrations %u\nlog_buffer_bytes %zu\ncommits_waiting %u\n"
+		"conversions_waiting %u\ntasks_waiting %u\nOK\n",
+		notify_registrations(), wal_waiting(), wal_committing(), conversions_waiting(),
+		tasks_waiting());
 }
 
 static const struct {

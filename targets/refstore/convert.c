@@ -18,6 +18,7 @@ static struct {
 	pthread_mutex_t slots_lock;
 	pthread_cond_t slot_free;
 	int converting;
+	_Atomic unsigned int waiting; /* told to whoever asks, whoever holds the locks */
 } convert = {
 	.names_lock = PTHREAD_MUTEX_INITIALIZER,
 	.scratch_lock = PTHREAD_MUTEX_INITIALIZER,
@@ -29,6 +30,7 @@ static struct {
 
 static void enter(void)
 {
+	convert.waiting++;
 	pthread_mutex_lock(&convert.slots_lock);
 	while (convert.converting >= setting(SET_CONVERSION_THREADS))
 		pthread_cond_wait(&convert.slot_free, &convert.slots_lock);
@@ -160,6 +162,7 @@ void convert_in(const char *mail, size_t len, struct bytes *ret_stored)
 	pthread_mutex_lock(&convert.names_lock);
 	mark("refstore/convert/in");
 	pthread_mutex_lock(&convert.scratch_lock);
+	convert.waiting--;
 	encode(mail, len, &convert.scratch);
 	take_scratch(ret_stored);
 	pthread_mutex_unlock(&convert.scratch_lock);
@@ -195,9 +198,15 @@ void convert_out(const char *stored, size_t len, struct bytes *ret_mail)
 	pthread_mutex_lock(first);
 	mark("refstore/convert/out");
 	pthread_mutex_lock(second);
+	convert.waiting--;
 	decode(stored, len, &convert.scratch);
 	take_scratch(ret_mail);
 	pthread_mutex_unlock(second);
 	pthread_mutex_unlock(first);
 	leave();
+}
+
+unsigned int conversions_waiting(void)
+{
+	return convert.waiting;
 }

@@ -10,6 +10,7 @@
 
 void convert_in(const char *mail, size_t len, struct bytes *ret_stored);
 void convert_out(const char *stored, size_t len, struct bytes *ret_mail);
+unsigned int conversions_waiting(void); /* begun, and without the two locks yet */
 
 /* The names are part of the database. */
 void convert_apply_name(struct fields *fields); /* a record 'N' behind its type */

@@ -22,6 +22,7 @@ static struct {
 	struct bytes buffer;
 	uint64_t appended, durable; /* LSN: bytes ever appended, bytes ever durable */
 	bool wanted, flushing, frozen;
+	unsigned int committing; /* that wait for `flushed` */
 	int fd;
 	int64_t end; /* of the durable part of the file */
 } wal = {
@@ -252,8 +253,10 @@ void wal_commit(uint64_t lsn)
 	/* During a freeze no flush may begin. As shipped the signal is not even kept for later. */
 	if (!wal.frozen || !setting(SET_F1))
 		signal_flush();
+	wal.committing++;
 	while (wal.durable < lsn)
 		pthread_cond_wait(&wal.flushed, &wal.lock);
+	wal.committing--;
 	pthread_mutex_unlock(&wal.lock);
 }
 
@@ -321,6 +324,16 @@ size_t wal_waiting(void)
 	len = wal.buffer.len;
 	pthread_mutex_unlock(&wal.lock);
 	return len;
+}
+
+unsigned int wal_committing(void)
+{
+	unsigned int count;
+
+	pthread_mutex_lock(&wal.lock);
+	count = wal.committing;
+	pthread_mutex_unlock(&wal.lock);
+	return count;
 }
 
 int64_t wal_size(void)

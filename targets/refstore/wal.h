@@ -49,4 +49,5 @@ void wal_thaw(void);
 bool wal_frozen(void);
 void wal_flush(void); /* everything so far, whatever was signalled: at dismount */
 int64_t wal_size(void);
-size_t wal_waiting(void); /* bytes in the buffer */
+size_t wal_waiting(void);	   /* bytes in the buffer */
+unsigned int wal_committing(void); /* commits that wait for the flusher */

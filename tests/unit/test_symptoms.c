@@ -59,7 +59,7 @@ static void a_silence_may_last_to_the_end(void)
 					     "s\":20.0,\"left\":[{},{}]}\n");
 
 	CHECK_INT(json_array_size(lines), 2);
-	CHECK_STR(line(lines, 0), "web: silent from 1.0 s to the end (5.0 s), 1 waiting");
+	CHECK_STR(line(lines, 0), "web: silent for 5.0 s from 1.0 s on, to the end, 1 waiting");
 	CHECK_STR(line(lines, 1), "stop: timed out after 20.0 s, 2 processes left");
 }
 
@@ -98,6 +98,31 @@ static void a_queue_is_told_over_time_if_there_was_anything_in_it(void)
 	CHECK_INT(json_array_size(empty), 0);
 }
 
+/* What moved, or stood there; what was never anything is not told. */
+static void the_figures_of_the_store_are_told_over_time(void)
+{
+#define FIGURES(t, text) "{\"t\":" t ",\"ev\":\"figures\",\"figures\":{" text "}}\n"
+	auto_json json_t *lines =
+		symptoms(FIGURES("1.0", "\"stays\":7,\"grows\":0,\"never\":0,\"odd\":\"x\"")
+				FIGURES("2.0", "\"stays\":7,\"grows\":3,\"never\":0")
+					FIGURES("9.0", "\"stays\":7,\"grows\":0,\"never\":0"));
+
+	CHECK_INT(json_array_size(lines), 2);
+	CHECK_STR(line(lines, 0), "figure stays: 7 at 1.0 s, still 7 at 9.0 s");
+	CHECK_STR(line(lines, 1), "figure grows: 0 at 1.0 s, 3 at 2.0 s, 0 at 9.0 s");
+}
+
+/* An administrator says that the web page is dead, not that an operation of the rig is. */
+static void a_silent_service_is_called_by_its_protocol(void)
+{
+	auto_json json_t *lines = symptoms(BEGIN("1.0", "1", "http-get")
+			BEGIN("1.0", "2", "smtp-message") PHASE("6.0", "stop"));
+
+	CHECK_STR(line(lines, 0),
+		"web page (http-get): silent for 5.0 s from 1.0 s on, to the end, 1 waiting");
+	CHECK_HAS(line(lines, 1), "SMTP (smtp-message): silent");
+}
+
 static void deaths_are_counted_by_program_and_the_rigs_own_are_none(void)
 {
 	auto_json json_t *lines = symptoms(
@@ -128,5 +153,7 @@ CHECK_MAIN(CHECK_CASE(a_service_that_answers_soon_has_no_symptom),
 	CHECK_CASE(a_silence_is_from_the_first_that_waits_to_the_next_answer),
 	CHECK_CASE(a_silence_may_last_to_the_end), CHECK_CASE(mail_without_a_reply_is_counted),
 	CHECK_CASE(a_queue_is_told_over_time_if_there_was_anything_in_it),
+	CHECK_CASE(the_figures_of_the_store_are_told_over_time),
+	CHECK_CASE(a_silent_service_is_called_by_its_protocol),
 	CHECK_CASE(deaths_are_counted_by_program_and_the_rigs_own_are_none),
 	CHECK_CASE(what_is_told_is_bounded))

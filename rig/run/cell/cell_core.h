@@ -113,11 +113,13 @@ struct cell {
 	size_t running_finite; /* finite workload sessions not yet done */
 	bool faults_off;       /* steps heal now */
 	bool asks_queue;       /* somebody looks at the queue in passing */
-	bool enough;	       /* open-ended workload ends now */
-	bool cut;	       /* sessions are being cut: what is pending never came back */
-	bool stopping; /* the rig itself stops the store: deaths by signal are its own doing */
-	bool broken;   /* panic, QEMU gone, interrupted: heal and close */
-	bool dark;     /* the power is cut, or the store has not been started since */
+	_Atomic bool
+		asks_again; /* a figure of the store was not 0: what became of it is asked at the end */
+	bool enough;	    /* open-ended workload ends now */
+	bool cut;	    /* sessions are being cut: what is pending never came back */
+	bool stopping;	    /* the rig itself stops the store: deaths by signal are its own doing */
+	bool broken;	    /* panic, QEMU gone, interrupted: heal and close */
+	bool dark;	    /* the power is cut, or the store has not been started since */
 	bool rebooted; /* it was: what can be read back is what the start after it made of the disks */
 	bool down;     /* the store was not ready after that start */
 	uint64_t residue;
@@ -221,9 +223,15 @@ void action_run(struct step_run *step);
 uint32_t actions_run(
 	struct cell *cell, const struct text_list *commands); /* so far, of these commands */
 
+/* ---- cell_depth.c ---- */
+/* The queue's depth and the store's own figures, noted as they are now, if the store tells at once. */
+void cell_queue_depth(struct cell *cell);
+void cell_figures(struct cell *cell);	     /* these alone */
+json_t *cell_read_figures(const char *text); /* of lines NAME VALUE; new reference */
+uint64_t cell_count_lines(const char *text);
+
 /* ---- cell_end.c ---- */
 void cell_drain(struct cell *cell);
-void cell_queue_depth(struct cell *cell); /* noted as it is now, if the store tells at once */
 int cell_stop_store(
 	struct cell *cell); /* 0; -ETIMEDOUT: it did not end, so it cannot be started either */
 int cell_start_store(struct cell *cell);

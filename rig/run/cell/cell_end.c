@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define QUEUE_ASK_MS	250   /* between two looks at the queue */
-#define DEPTH_MS	2000  /* for a look at the queue in passing */
 #define PROCESS_ASK_MS	100   /* between two looks for what still runs */
 #define COMMAND_MS	30000 /* a target's helper command */
 #define QUEUE_LINES_MAX 100000
@@ -38,15 +37,6 @@ static int ask(struct cell *cell, const char *name, int64_t timeout_ms, const ch
 
 /* ---- drain ---- */
 
-static uint64_t count_lines(const char *text)
-{
-	uint64_t count = 0;
-
-	for (const char *p = text; *p; p++)
-		count += *p == '\n';
-	return count;
-}
-
 static int queue_depth(struct cell *cell, uint64_t *ret)
 {
 	struct command_result result = {0};
@@ -58,51 +48,9 @@ static int queue_depth(struct cell *cell, uint64_t *ret)
 		rc = -EIO;
 	}
 	if (!rc)
-		*ret = count_lines(buf_text(&result.output));
+		*ret = cell_count_lines(buf_text(&result.output));
 	buf_free(&result.output);
 	return rc;
-}
-
-/* Under a freeze whoever asks is one more that waits. */
-static bool may_ask_queue(struct cell *cell)
-{
-	bool may;
-
-	pthread_mutex_lock(&cell->lock);
-	may = !cell->broken && !cell->dark && !cell->faults_off && !cell->asks_queue;
-	for (size_t i = 0; i < cell->step_count; i++) {
-		const struct step_run *step = &cell->steps[i];
-
-		if (step->fault && step->state == STEP_IN_FORCE)
-			may &= !(step->fault->is & FAULT_HALTS);
-	}
-	cell->asks_queue |= may;
-	pthread_mutex_unlock(&cell->lock);
-	return may;
-}
-
-static void asked_queue(struct cell *cell)
-{
-	pthread_mutex_lock(&cell->lock);
-	cell->asks_queue = false;
-	pthread_cond_broadcast(&cell->changed);
-	pthread_mutex_unlock(&cell->lock);
-}
-
-void cell_queue_depth(struct cell *cell)
-{
-	const char *line = target_command(cell->target, "queue_list");
-	struct command_result result = {0};
-	int rc;
-
-	if (!line || !may_ask_queue(cell))
-		return;
-	rc = cell->bed->ops->run(cell->bed, line, NULL, DEPTH_MS, false, &result, NULL);
-	if (!rc && !result.timed_out && !result.status)
-		history_add(cell->recorder, "queue", "{sI}", "depth",
-			(json_int_t)count_lines(buf_text(&result.output)));
-	buf_free(&result.output);
-	asked_queue(cell);
 }
 
 void cell_drain(struct cell *cell)
@@ -131,6 +79,8 @@ void cell_drain(struct cell *cell)
 		if (rc)
 			return;
 	}
+	if (cell->asks_again)
+		cell_figures(cell);
 	history_add(cell->recorder, "drained", "{sb sf sI sf}", "empty", (int)(depth == 0),
 		"took_s", seconds(cell_now(cell) - began), "depth", (json_int_t)depth, "limit_s",
 		seconds(limit - began));

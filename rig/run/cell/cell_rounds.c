@@ -14,7 +14,6 @@
 #define SESSIONS_LIMIT	 16
 #define SETTLE_MS	 500   /* between the end of a round and its level */
 #define COMMAND_MS	 30000 /* a target's helper command */
-#define FIGURES_MAX	 64    /* that a target tells of itself */
 
 /* How a session of a round is made and dropped; by its number. */
 enum visit_kind { VISIT_IDLE_CUT, VISIT_IDLE_LOGOUT, VISIT_POP3_CUT, VISIT_SMTP_CUT, VISIT_KINDS };
@@ -133,31 +132,18 @@ static char *ask(struct cell *cell, const char *name)
 static void add_queue(struct cell *cell, json_t *level)
 {
 	auto_free char *text = ask(cell, "queue_list");
-	json_int_t lines = 0;
 
-	for (const char *p = text; p && *p; p++)
-		lines += *p == '\n';
 	if (text)
-		json_object_set_new(level, "queue", json_integer(lines));
+		json_object_set_new(
+			level, "queue", json_integer((json_int_t)cell_count_lines(text)));
 }
 
 /* Lines NAME VALUE: what the store counts itself, registrations and the like. */
 static void add_figures(struct cell *cell, json_t *level)
 {
 	auto_free char *text = ask(cell, "figures");
-	char *save = NULL;
-	json_t *figures = json_object();
 
-	for (char *line = text ? strtok_r(text, "\n", &save) : NULL;
-		line && json_object_size(figures) < FIGURES_MAX;
-		line = strtok_r(NULL, "\n", &save)) {
-		char name[64];
-		long long value;
-
-		if (sscanf(line, "%63[a-z0-9_] %lld", name, &value) == 2)
-			json_object_set_new(figures, name, json_integer(value));
-	}
-	json_object_set_new(level, "figures", figures);
+	json_object_set_new(level, "figures", cell_read_figures(text));
 }
 
 static void take_level(struct session *session, uint32_t round, uint32_t rounds)
