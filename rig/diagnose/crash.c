@@ -59,7 +59,23 @@ static void add_frames(struct buf *part, const json_t *frames)
 	}
 }
 
-static void say_core(struct diagnosing *d, const json_t *died)
+/* How many of the program's deaths were in the functions that the first was in. */
+static void say_alike(struct diagnosing *d, const json_t *died, size_t count)
+{
+	const json_t *frames = json_object_get(died, "frames");
+	size_t alike = 0;
+
+	for (size_t i = 0; i < json_array_size(d->in->died) && i < DIED_MAX; i++) {
+		const json_t *one = json_array_get(d->in->died, i);
+
+		alike += !strcmp(program_of(one), program_of(died)) &&
+			 json_equal(json_object_get(one, "frames"), frames);
+	}
+	if (count > 1)
+		say_evidence(d, "%zu of the %zu had this stack", alike, count);
+}
+
+static void say_core(struct diagnosing *d, const json_t *died, size_t count)
 {
 	const json_t *frames = json_object_get(died, "frames"),
 		     *address = json_object_get(died, "address");
@@ -74,27 +90,40 @@ static void say_core(struct diagnosing *d, const json_t *died)
 	}
 	add_frames(&line, frames);
 	say_evidence(d, "stack, innermost first: %s", buf_text(&line) + strlen(" < "));
+	say_alike(d, died, count);
 }
 
 /* ---- who freed it ---- */
 
-/* "that thread 12 had freed 0.012 s before, in f < g" */
-static void add_deleter(struct buf *out, const json_t *freed, const json_t *died)
+/* "`role` (thread 12 of process 10)" */
+static void add_thread(struct buf *out, const char *role, int64_t tid, int64_t pid)
+{
+	if (tid == pid)
+		buf_addf(out, "`%s` (process %lld)", role, (long long)pid);
+	else
+		buf_addf(out, "`%s` (thread %lld of process %lld)", role, (long long)tid,
+			(long long)pid);
+}
+
+/* "that `role` (thread 12 of process 10) had freed 0.012 s before the crash, in f < g" */
+static void add_deleter(struct buf *out, const json_t *freed, const struct culprit *victim)
 {
 	int64_t tid = json_get_int(freed, "tid", 0);
 	auto_buf struct buf frames = {0};
 
 	add_frames(&frames, json_object_get(freed, "frames"));
-	if (tid == json_get_int(died, "tid", 0))
+	if (tid == victim->tid)
 		buf_add_str(out, "it had itself");
-	else
-		buf_addf(out, "thread %lld had", (long long)tid);
-	buf_addf(out, " freed %.3f s before", json_get_real(freed, "age_s", 0));
+	else {
+		add_thread(out, victim->role, tid, victim->pid);
+		buf_add_str(out, " had");
+	}
+	buf_addf(out, " freed %.3f s before the crash", json_get_real(freed, "age_s", 0));
 	if (frames.len)
 		buf_addf(out, ", in %s", buf_text(&frames) + strlen(" < "));
 }
 
-static void say_freed(struct diagnosing *d, const json_t *freed, const json_t *died)
+static void say_freed(struct diagnosing *d, const json_t *freed, const struct culprit *victim)
 {
 	const char *held = json_get_text(freed, "register", NULL);
 	auto_buf struct buf line = {0};
@@ -110,7 +139,7 @@ static void say_freed(struct diagnosing *d, const json_t *freed, const json_t *d
 			(long long)json_get_int(freed, "size", 0));
 	else
 		buf_add_str(&line, " a block that ");
-	add_deleter(&line, freed, died);
+	add_deleter(&line, freed, victim);
 	say_evidence(d, "%s", buf_text(&line));
 	if (!json_get_bool(freed, "sure", false))
 		say_unknown(d, "whether that block was a part of another one again by then");
@@ -127,7 +156,7 @@ static const char *blame_deleter(
 
 	if (!freed)
 		return NULL;
-	say_freed(d, freed, died);
+	say_freed(d, freed, victim);
 	if (!json_get_bool(freed, "sure", false))
 		return NULL;
 	if (json_get_int(freed, "tid", 0) == victim->tid)
@@ -156,13 +185,17 @@ static char *signal_name(int64_t signal)
 		    : text_fmt("signal %lld", (long long)signal);
 }
 
-static void say_times(struct diagnosing *d, const char *role, const char *signal, size_t count)
+static void say_times(
+	struct diagnosing *d, const struct culprit *victim, const char *signal, size_t count)
 {
+	auto_buf struct buf name = {0};
+
+	add_thread(&name, victim->role, victim->tid, victim->pid);
 	if (count > 1)
-		say_evidence(
-			d, "`%s` ended by a signal %zu times, first by %s", role, count, signal);
+		say_evidence(d, "%s was the first of %zu that ended by a signal, by %s",
+			buf_text(&name), count, signal);
 	else
-		say_evidence(d, "`%s` ended by %s", role, signal);
+		say_evidence(d, "%s ended by %s", buf_text(&name), signal);
 }
 
 bool find_crash(struct diagnosing *d)
@@ -184,13 +217,13 @@ bool find_crash(struct diagnosing *d)
 	buf_addf(&part, "%s: signal %lld", role, (long long)signal);
 	add_frames(&part, own ? own : json_object_get(died, "frames"));
 	by = signal_name(signal);
-	say_times(d, role, by, count);
-	say_core(d, died);
 	*culprit = (struct culprit){.pid = (int)json_get_int(died, "pid", 0),
 		.tid = (int)json_get_int(died, "tid", json_get_int(died, "pid", 0)),
 		.says = text_fmt("ended by signal %lld", (long long)signal)};
 	snprintf(culprit->role, sizeof(culprit->role), "%s", role);
 	d->out->culprit_count = 1;
+	say_times(d, culprit, by, count);
+	say_core(d, died, count);
 	freed = blame_deleter(d, died, culprit);
 	buf_add_escaped(&title, role, strlen(role));
 	free(d->out->title);

@@ -106,8 +106,7 @@ static void tell(struct diagnosing *d, const size_t *cycle, size_t count)
 	free(d->out->title);
 	d->out->title = sentence(d, cycle, count);
 	d->out->behind = count_behind(d, count);
-	say_evidence(d, "a cycle of %zu in the wait-for graph; %zu more wait behind it", count,
-		d->out->behind);
+	say_evidence(d, "a cycle of %zu in the wait-for graph", count);
 	for (size_t i = 0; i < count; i++) {
 		parts[i] = part_of(d, cycle[i]);
 		add_culprit(d, cycle[i]);

@@ -30,17 +30,36 @@ static void weigh_work(struct diagnosing *d)
 	d->work = d->owed || d->in->queued > 0 || d->in->stopping;
 }
 
+static void add_part(struct buf *line, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void add_part(struct buf *line, const char *fmt, ...)
+{
+	va_list ap;
+
+	buf_add_str(line, line->len ? "; " : "work that waits: ");
+	va_start(ap, fmt);
+	buf_addv(line, fmt, ap);
+	va_end(ap);
+}
+
 static void say_work(struct diagnosing *d)
 {
-	if (d->owed)
-		say_evidence(d, "%zu replies are overdue, the oldest is owed for %.1f s", d->owed,
+	auto_buf struct buf line = {0};
+
+	if (d->owed == 1)
+		add_part(&line, "1 reply is overdue, owed for %.1f s", d->oldest_s);
+	else if (d->owed)
+		add_part(&line, "%zu replies are overdue, the oldest is owed for %.1f s", d->owed,
 			d->oldest_s);
 	if (d->in->queued > 0)
-		say_evidence(d, "%lld entries stand in the queues", (long long)d->in->queued);
+		add_part(&line, "%lld in the queue", (long long)d->in->queued);
 	if (d->backlog)
-		say_evidence(d, "%lld connections stand in accept queues", (long long)d->backlog);
+		add_part(&line, "%lld connection%s not accepted yet", (long long)d->backlog,
+			d->backlog == 1 ? "" : "s");
 	if (d->in->stopping)
-		say_evidence(d, "an operation or the stop is overdue");
+		add_part(&line, "an operation or the stop is overdue");
+	if (line.len)
+		say_evidence(d, "%s", buf_text(&line));
 }
 
 static void say_unread(struct diagnosing *d)
@@ -186,8 +205,9 @@ void diagnose(const struct diagnose_input *input, struct diagnosis *ret)
 	set_parked(&d);
 	graph_build(&d.now, &d.graph);
 	weigh_work(&d);
-	say_work(&d);
 	judge(&d);
+	if (!d.in->died)
+		say_work(&d);
 	if (ret->hang_class && !d.in->died)
 		say_dot_locks(&d);
 	say_unread(&d);

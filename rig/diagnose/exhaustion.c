@@ -191,9 +191,9 @@ static void tell_other_side(struct diagnosing *d, size_t example)
 	if (!name)
 		return;
 	if (graph_door(&d->graph, example))
-		say_evidence(d, "%s has that socket open, and does not accept:", name);
+		say_evidence(d, "%s has that socket open, and does not accept", name);
 	else
-		say_evidence(d, "they wait for %s:", name);
+		say_evidence(d, "they wait for %s", name);
 	say_task(d, next);
 	add_culprit(d, next);
 }

@@ -40,16 +40,29 @@ char *who(const struct diagnosing *d, size_t task)
 			   : text_fmt("`%s` (process %d)", t->role, t->pid);
 }
 
+/* How every call comes into the kernel: the call itself is told already. */
+static bool is_entry(const char *name)
+{
+	static const char *const entries[] = {"__x64_sys_", "do_syscall_", "entry_SYSCALL_"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(entries); i++)
+		if (!strncmp(name, entries[i], strlen(entries[i])))
+			return true;
+	return false;
+}
+
 /* "[<0>] name+0x1/0x2" lines as "name < name < name". */
 static void add_stack(struct buf *out, const char *stack)
 {
-	for (int shown = 0; *stack && shown < STACK_SHOWN; shown++) {
+	for (int shown = 0; *stack && shown < STACK_SHOWN;) {
 		const char *name = strstr(stack, "] ");
 		size_t line = strcspn(stack, "\n");
 
 		name = name && name < stack + line ? name + 2 : stack;
-		buf_addf(out, "%s%.*s",
-			shown ? " < " : "; in the kernel: ", (int)strcspn(name, "+\n"), name);
+		if (!is_entry(name))
+			buf_addf(out, "%s%.*s",
+				shown++ ? " < " : "; in the kernel: ", (int)strcspn(name, "+\n"),
+				name);
 		stack += line + (stack[line] == '\n');
 	}
 }
