@@ -1,5 +1,6 @@
 #include "cmd.h"
 
+#include "api/verdict.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "report/story.h"
@@ -144,15 +145,21 @@ static void print_next(const char *dir, const char *word, const char *results)
 					? text_fmt(" --results %s", results)
 					: text_dup("");
 	const char *cell = word ? word : dir;
+	struct result result = {0};
+	const struct finding *finding =
+		!json || result_from_json(json, &result, NULL) ? NULL : result_finding(&result);
 
 	printf("\nNEXT\n  mailrig repro %s --times 20%s\n", cell, where);
-	if (!strcmp(json_get_text(json, "verdict", ""), "FAIL")) {
-		printf("  mailrig shell %s --at onset%s\n", cell, where);
+	if (finding) {
+		/* A crash has no onset to stand in: the last moment before it has the fault in force. */
+		printf("  mailrig shell %s --at %s%s\n", cell,
+			finding_is_hang(finding) ? "onset" : "heal", where);
 		printf("  mailrig minimise %s%s\n", cell, where);
 	}
 	if (is_cell(control))
 		printf("  mailrig diff %s %s/control%s\n", cell, cell, where);
 	printf("  files: %s/\n", dir);
+	result_free(&result);
 }
 
 int cmd_show(int argc, char **argv)

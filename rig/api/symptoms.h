@@ -1,7 +1,7 @@
 /*
  * What somebody outside the store notices, whatever causes it: a service that falls silent, a queue and
- * the figures of the store over time, services that end, a stop that takes too long. Lines for people, made from the history
- * of a cell; nothing is judged by them. Pure.
+ * the figures of the store over time, services that end, a stop that takes too long. Lines for people,
+ * made from the history of a cell; nothing is judged by them. Pure.
  */
 #pragma once
 

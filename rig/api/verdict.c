@@ -85,10 +85,23 @@ bool finding_recovery(const struct finding *finding, struct buf *out)
 	return *recovery;
 }
 
+bool finding_is_hang(const struct finding *finding)
+{
+	static const char *const laws[] = {"H1", "H2", "H3", "H4", "H6"};
+
+	if (finding->hang_class)
+		return strncmp(finding->hang_class, "crash", strlen("crash")) != 0;
+	for (size_t i = 0; finding->law_count && i < ARRAY_SIZE(laws); i++)
+		if (!strcmp(finding->laws[0], laws[i]))
+			return true;
+	return false;
+}
+
 void finding_free(struct finding *finding)
 {
 	json_decref(finding->diagnosis);
 	json_decref(finding->recovery);
+	free(finding->undiagnosed);
 	for (size_t i = 0; i < finding->law_count; i++)
 		free(finding->laws[i]);
 	free(finding->laws);
@@ -141,11 +154,12 @@ static json_t *finding_to_json(const struct finding *finding)
 		json_array_append_new(laws, json_text(finding->laws[i]));
 	for (size_t i = 0; i < finding->line_count; i++)
 		json_array_append_new(lines, json_integer(finding->lines[i]));
-	json = json_pack("{so so so so so sb sb sO*}", "signature",
+	json = json_pack("{so so so so so sb sb sO* so*}", "signature",
 		text_or_null(finding->signature), "class", text_or_null(finding->hang_class),
 		"laws", laws, "title", text_or_null(finding->title), "lines", lines, "suspect",
 		(int)finding->suspect, "baseline", (int)finding->baseline, "diagnosis",
-		finding->diagnosis);
+		finding->diagnosis, "undiagnosed",
+		finding->undiagnosed ? json_text(finding->undiagnosed) : NULL);
 	if (finding->recovery)
 		json_object_update_missing(json, finding->recovery);
 	return json;
@@ -251,6 +265,7 @@ static void finding_from_json(const json_t *json, struct finding *ret)
 		.suspect = json_get_bool(json, "suspect", false),
 		.baseline = json_get_bool(json, "baseline", false),
 		.diagnosis = json_incref(json_object_get(json, "diagnosis")),
+		.undiagnosed = text_at(json, "undiagnosed"),
 		.recovery = recovery_from_json(json),
 	};
 	snprintf(

@@ -47,6 +47,7 @@ struct finding {
 	bool baseline; /* broken without any fault */
 	json_t *diagnosis; /* of a hang or crash, or NULL: as diagnosis_to_json() gives it, and "from" (the
 			      evidence), "onset_s":[not yet, seen]?, "detected_s"? on the cell clock. Owned */
+	char *undiagnosed; /* of a hang that no evidence explains: why not; or NULL */
 	json_t *recovery; /* of a hang that was run on in a copy of the machine, or NULL: "recovery",
 			      "recovery_event", "recovers_after_s"?, "searched_s"?: guest time that it was given,
 			      "recovery_in_force": a fault was in force there, "recovery_from": the evidence.
@@ -84,6 +85,8 @@ struct result {
 /* "permanent (searched 21600 guest s)", "slow, recovers after about 9000 guest s by EVENT", "not judged: WHY"; false:
  * the finding was not run on. The guest's words are in it, not escaped. */
 bool finding_recovery(const struct finding *finding, struct buf *out);
+/* Somebody stands and waits in it, so that there is a moment to look at; a crash and a lost mail have none. */
+bool finding_is_hang(const struct finding *finding);
 void finding_free(struct finding *finding); /* what is inside */
 void result_free(struct result *result);
 /* The finding the cell is called after: the first that no rig trouble precedes, else the first; or

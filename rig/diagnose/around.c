@@ -46,6 +46,25 @@ size_t perhaps_behind(const struct diagnosing *d, size_t suspect)
 	return count;
 }
 
+/* True, and told with its like: another of them, from the suspect on, stands with the same functions on its stack. */
+static bool tell_alike(struct diagnosing *d, size_t suspect, size_t task)
+{
+	const struct task *t = &d->now.tasks[task], *s = &d->now.tasks[suspect];
+
+	for (size_t i = 0; i <= task; i++) {
+		const struct task *other = i == task ? s : &d->now.tasks[i];
+		auto_free char *name = NULL;
+
+		if (other == t || other->pid != s->pid || !same_event(other, s) || !t->frames ||
+			!json_equal(other->frames, t->frames))
+			continue;
+		name = who(d, task);
+		say_evidence(d, "%s stands as thread %d does", name, other->tid);
+		return true;
+	}
+	return false;
+}
+
 static void tell_others(struct diagnosing *d, size_t suspect)
 {
 	const struct task *s = &d->now.tasks[suspect];
@@ -58,7 +77,8 @@ static void tell_others(struct diagnosing *d, size_t suspect)
 		if (i != suspect && d->now.tasks[i].pid == s->pid &&
 			same_event(&d->now.tasks[i], s)) {
 			add_culprit(d, i);
-			say_task(d, i);
+			if (!tell_alike(d, suspect, i))
+				say_task(d, i);
 		}
 }
 
@@ -94,9 +114,8 @@ static void tell_idle(struct diagnosing *d, size_t suspect)
 			!waited_so_when_healthy(d, t) || count_at(&d->now, t) > 1 ||
 			count_at(&d->healthy, t) > 1)
 			continue;
-		if (!told++)
-			say_evidence(d, "idle meanwhile, as when all was well:");
-		say_task(d, i);
+		told++;
+		say_task_as(d, i, "idle meanwhile, as when all was well: ");
 	}
 }
 

@@ -60,6 +60,8 @@ void say(char **lines, size_t *count, const char *fmt, ...) __attribute__((forma
 #define say_evidence(d, ...) say((d)->out->evidence, &(d)->out->evidence_count, __VA_ARGS__)
 #define say_unknown(d, ...)  say((d)->out->unknown, &(d)->out->unknown_count, __VA_ARGS__)
 void say_task(struct diagnosing *d, size_t task); /* an evidence line: wait, call, stack */
+/* The same behind a clause that says what it is in this. */
+void say_task_as(struct diagnosing *d, size_t task, const char *as);
 void add_culprit(struct diagnosing *d, size_t task);
 /* The class, and the signature from it and the parts, equal neighbours once; sorted first if `sort`. */
 void conclude(struct diagnosing *d, const char *hang_class, char **parts, size_t count, bool sort);

@@ -63,15 +63,20 @@ static void add_frames(struct buf *part, const json_t *frames)
 static void say_alike(struct diagnosing *d, const json_t *died, size_t count)
 {
 	const json_t *frames = json_object_get(died, "frames");
-	size_t alike = 0;
+	size_t alike = 0, unread = 0;
 
 	for (size_t i = 0; i < json_array_size(d->in->died) && i < DIED_MAX; i++) {
 		const json_t *one = json_array_get(d->in->died, i);
 
-		alike += !strcmp(program_of(one), program_of(died)) &&
-			 json_equal(json_object_get(one, "frames"), frames);
+		if (strcmp(program_of(one), program_of(died)) != 0)
+			continue;
+		unread += !json_array_size(json_object_get(one, "frames"));
+		alike += json_equal(json_object_get(one, "frames"), frames);
 	}
-	if (count > 1)
+	if (unread)
+		say_evidence(d, "%zu of the %zu had this stack; of %zu no core was read", alike,
+			count, unread);
+	else if (count > 1)
 		say_evidence(d, "%zu of the %zu had this stack", alike, count);
 }
 
@@ -192,8 +197,8 @@ static void say_times(
 
 	add_thread(&name, victim->role, victim->tid, victim->pid);
 	if (count > 1)
-		say_evidence(d, "%s was the first of %zu that ended by a signal, by %s",
-			buf_text(&name), count, signal);
+		say_evidence(d, "%s ended by %s, the first of %zu such deaths", buf_text(&name),
+			signal, count);
 	else
 		say_evidence(d, "%s ended by %s", buf_text(&name), signal);
 }

@@ -186,15 +186,12 @@ static bool gather(const struct diagnosing *d, size_t first, struct pool *pool)
 static void tell_other_side(struct diagnosing *d, size_t example)
 {
 	size_t next = graph_next(&d->graph, example);
-	auto_free char *name = next == SIZE_MAX ? NULL : who(d, next);
 
-	if (!name)
+	if (next == SIZE_MAX)
 		return;
-	if (graph_door(&d->graph, example))
-		say_evidence(d, "%s has that socket open, and does not accept", name);
-	else
-		say_evidence(d, "they wait for %s", name);
-	say_task(d, next);
+	say_task_as(d, next,
+		graph_door(&d->graph, example) ? "the other side, which does not accept: "
+					       : "they wait for ");
 	add_culprit(d, next);
 }
 

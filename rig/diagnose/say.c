@@ -116,13 +116,18 @@ static bool is_plain_futex(const struct task *t)
 
 void say_task(struct diagnosing *d, size_t task)
 {
+	say_task_as(d, task, "");
+}
+
+void say_task_as(struct diagnosing *d, size_t task, const char *as)
+{
 	const struct task *t = &d->now.tasks[task];
 	auto_free char *name = who(d, task);
 	auto_buf struct buf line = {0};
 	char what[WHAT_MAX];
 
 	graph_what(&d->graph, task, what);
-	buf_addf(&line, "%s, state %c: %s", name, t->state, what);
+	buf_addf(&line, "%s%s, state %c: %s", as, name, t->state, what);
 	add_limit(d, t, &line);
 	if (!is_plain_futex(t))
 		add_stack(&line, t->stack);

@@ -12,7 +12,7 @@
 
 #define VERDICT_MAX (4u << 20)
 #define TEXT_SHOWN  110
-#define LINES_SHOWN 6 /* of the history, for a finding */
+#define PLAN_MAX    (4u << 20)
 
 /* Bytes of a guest on somebody's terminal: printable ASCII and no more than a line. */
 void story_plain(struct buf *out, const char *text)
@@ -80,6 +80,27 @@ static void head(const struct result *r, struct buf *out)
 	}
 }
 
+/* What was tried: the scenario's own sentence, and the target's settings where it has any. */
+static void tell_claim(const char *dir, const struct result *r, struct buf *out)
+{
+	auto_free char *path = path_join(dir, "plan.json");
+	auto_json json_t *plan = fs_exists(path) ? json_load_path(path, PLAN_MAX, NULL) : NULL;
+	const json_t *settings = json_object_get(plan, "settings");
+	const char *claim = json_get_text(json_object_get(plan, "scenario"), "claim", "");
+	auto_buf struct buf text = {0};
+	json_t *setting;
+	size_t i;
+
+	if (!*claim)
+		return;
+	buf_addf(&text, "Claim of %s: %s", text_or(r->scenario, "?"), claim);
+	json_array_foreach ((json_t *)settings, i, setting)
+		if (json_is_string(setting))
+			buf_addf(&text, "%s%s", i ? ", " : " Set: ", json_string_value(setting));
+	buf_add_str(out, "\n  ");
+	story_wrap(out, buf_text(&text), 2, 2);
+}
+
 static void tell_order(const json_t *order, struct buf *out)
 {
 	const json_t *wanted = json_object_get(order, "wanted");
@@ -108,37 +129,7 @@ static void tell_order(const json_t *order, struct buf *out)
 	}
 }
 
-/* ---- findings and laws ---- */
-
-/* A finding without a hang, or a further one: its law and the lines that break it. */
-static void tell_finding(
-	const struct finding *finding, const struct history *history, struct buf *out)
-{
-	buf_addf(out, "\n%s  %s%s%s\n  ", finding->signature,
-		finding->law_count ? finding->laws[0] : "", finding->suspect ? "  suspect" : "",
-		finding->baseline ? "  phase=baseline" : "");
-	story_wrap(out, finding->title ? finding->title : "", 2, 2);
-	for (size_t i = 0; i < finding->line_count && i < LINES_SHOWN; i++) {
-		uint32_t line = finding->lines[i];
-		auto_free char *text = NULL;
-
-		if (!line || line > history->count)
-			continue;
-		text = json_dumps(history->events[line - 1].data, JSON_COMPACT);
-		buf_addf(out, "    history.jsonl:%u  ", line);
-		story_plain(out, text ? text : "");
-		buf_addc(out, '\n');
-	}
-}
-
-/* Where the history names it, after the laws. */
-static void tell_lines(const struct finding *finding, struct buf *out)
-{
-	buf_add_str(out, "      history.jsonl");
-	for (size_t i = 0; i < finding->line_count && i < LINES_SHOWN; i++)
-		buf_addf(out, "%s:%u", i ? ", " : "", finding->lines[i]);
-	buf_add_str(out, finding->line_count > LINES_SHOWN ? ", ...\n" : "\n");
-}
+/* ---- how sure ---- */
 
 static bool lost_frames(const struct history *history)
 {
@@ -172,46 +163,22 @@ static void tell_sure(const struct result *r, const struct finding *first,
 	buf_add_str(out, "\nHOW SURE\n");
 	tell_again(r, out);
 	if (json_array_size(onset) == 2)
-		buf_addf(out, "  onset                      between %.2f s and %.2f s\n",
+		buf_addf(out, "  onset                      between %.3f s and %.3f s\n",
 			json_number_value(json_array_get(onset, 0)),
 			json_number_value(json_array_get(onset, 1)));
 	if (json_object_get(d, "detected_s"))
-		buf_addf(out, "  reported                   at %.2f s\n",
+		buf_addf(out, "  noticed by the rig         at %.3f s\n",
 			json_get_real(d, "detected_s", 0));
-	if (d && unknown)
-		buf_addf(out, "  what could not be told     %zu (see NOT KNOWN)\n", unknown);
+	if (unknown || first->undiagnosed)
+		buf_addf(out, "  what could not be told     %zu (see NOT KNOWN)\n",
+			unknown + (first->undiagnosed != NULL));
 	else if (d)
 		buf_add_str(out, "  what could not be told     nothing\n");
 	buf_addf(out, "  frames lost to the capture %s\n", lost_frames(history) ? "some" : "none");
 	if (r->starved)
-		buf_add_str(out, "  the host                   was starved: times say little\n");
-}
-
-static void tell_laws(
-	const json_t *laws, const char *ruling, const char *title, bool why, struct buf *out)
-{
-	auto_buf struct buf names = {0};
-	const char *law;
-	json_t *one;
-	bool any = false;
-
-	json_object_foreach ((json_t *)laws, law, one) {
-		if (strcmp(json_get_text(one, "ruling", ""), ruling))
-			continue;
-		if (!any)
-			buf_addf(out, "\n%s\n", title);
-		any = true;
-		if (why) {
-			buf_addf(out, "  %-3s ", law);
-			story_wrap(out, json_get_text(one, "text", ""), 6, 6);
-		} else {
-			buf_addf(&names, " %s", law);
-		}
-	}
-	if (any && !why) {
-		buf_add_str(out, "  ");
-		story_wrap(out, buf_text(&names), 2, 2);
-	}
+		buf_add_str(out,
+			"  the host                   was starved at times: see RIG in the "
+			"timeline\n");
 }
 
 static void tell_drain(const json_t *drain, struct buf *out)
@@ -225,10 +192,11 @@ static void tell_drain(const json_t *drain, struct buf *out)
 		buf_add_str(out, "the queue was not seen empty");
 	else
 		buf_addf(out, "the queue was empty after %.1f s", (double)empty_ms / 1000);
-	buf_addf(out,
-		"; %lld tries, at most %lld within a second; %lld duplicates, %lld out of order\n",
-		(long long)json_get_int(drain, "tries", 0),
-		(long long)json_get_int(drain, "burst_1s", 0),
+	if (json_get_int(drain, "tries", 0))
+		buf_addf(out, "; %lld tries, at most %lld within a second",
+			(long long)json_get_int(drain, "tries", 0),
+			(long long)json_get_int(drain, "burst_1s", 0));
+	buf_addf(out, "; %lld duplicates, %lld out of order\n",
 		(long long)json_get_int(drain, "duplicates", 0),
 		(long long)json_get_int(drain, "reordered", 0));
 }
@@ -267,17 +235,9 @@ static void tell_history(const struct result *r, const struct history *history, 
 	story_recovery(r, history, out);
 	if (first)
 		tell_sure(r, first, history, out);
-	story_timeline(history, first, out);
+	story_timeline(history, r, out);
 	tell_drain(r->drain, out);
-	tell_laws(r->laws, "broken", "BREAKS", true, out);
-	if (first && first->diagnosis)
-		tell_lines(first, out);
-	for (size_t i = 0; i < r->finding_count; i++)
-		if (!r->findings[i].diagnosis)
-			tell_finding(&r->findings[i], history, out);
-	tell_laws(r->laws, "holds", "HOLDS", false, out);
-	tell_laws(r->laws, "cannot-tell", "CANNOT TELL", true, out);
-	tell_laws(r->laws, "not-applicable", "NOT JUDGED", false, out);
+	story_laws(r, history, out);
 	story_unknown(r, out);
 }
 
@@ -292,6 +252,7 @@ int story_write(const char *dir, struct buf *out, struct err *err)
 	if (rc)
 		return rc;
 	head(&result, out);
+	tell_claim(dir, &result, out);
 	tell_order(result.order, out);
 	if (fs_exists(path))
 		rc = history_load(path, &history, err);

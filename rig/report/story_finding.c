@@ -73,8 +73,7 @@ static void tell_class(const char *hang_class, struct buf *out)
 		{"deadlock", "A cycle: each waits for what the next one holds. None of these waits "
 			     "has a "
 			     "time limit, so it never ends by itself."},
-		{"lost-wakeup", "No cycle. Whoever should end this wait is not known to exist, or "
-				"waits for "
+		{"lost-wakeup", "Whoever should end this wait is not known to exist, or waits for "
 				"something else."},
 		{"exhaustion", "No cycle. The pool is spent: all of its workers stand in one wait "
 			       "while work "
@@ -148,6 +147,14 @@ static const struct ledger_force *in_force_at(const struct history *history, dou
 	return NULL;
 }
 
+static bool has_law(const struct finding *finding, const char *law)
+{
+	for (size_t i = 0; i < finding->law_count; i++)
+		if (!strcmp(finding->laws[i], law))
+			return true;
+	return false;
+}
+
 static void tell_why(const struct finding *finding, const struct history *history, struct buf *out)
 {
 	double at = json_get_real(finding->diagnosis, "detected_s", NAN);
@@ -157,12 +164,14 @@ static void tell_why(const struct finding *finding, const struct history *histor
 	if (!force)
 		return;
 	text = text_fmt(
-		"'%s' (%s) was in force when this was seen. What needs it is blocked-on-fault and "
-		"not blamed; the law %s was broken by operations that do not need it, or that "
-		"still had not ended when it was healed.",
+		"'%s' (%s%s%s) had been in force since %.2f s. What needs what it takes away "
+		"is blocked-on-fault and not blamed; %s",
 		ledger_text(history->ledger, force->step),
-		ledger_text(history->ledger, force->fault),
-		finding->law_count ? finding->laws[0] : "?");
+		ledger_text(history->ledger, force->fault), force->agent ? " of " : "",
+		force->agent ? ledger_text(history->ledger, force->agent) : "", force->from,
+		has_law(finding, "H3")
+			? "those who broke H3 do not need it (needed_by in the target's file)."
+			: "this had not ended when it was healed, or does not need it.");
 	buf_add_str(out, "\nWHY THIS IS A FINDING ALTHOUGH THE FAULT IS STILL IN FORCE\n  ");
 	story_wrap(out, text, 2, 2);
 }
@@ -195,7 +204,7 @@ void story_causes(const struct finding *finding, const struct history *history, 
 struct seen {
 	uint32_t op; /* text */
 	double *before, *after;
-	size_t before_count, after_count, never;
+	size_t before_count, after_count, refused, never;
 };
 
 static int compare_reals(const void *a, const void *b)
@@ -230,53 +239,75 @@ static struct seen *seen_of(struct seen *all, size_t *count, uint32_t op, size_t
 
 static void weigh_op(struct seen *seen, const struct ledger_op *op, double divide)
 {
-	bool ended = op->end_line && !op->gave_up;
+	bool mail = op->mail != LEDGER_NONE;
 
-	if (ended && op->end <= divide)
+	if (!op->end_line || op->gave_up || op->outcome == OUTCOME_MAYBE ||
+		(op->outcome == OUTCOME_NO && mail && !op->code))
+		seen->never++; /* also where the connection ended instead */
+	else if (op->outcome == OUTCOME_NO)
+		seen->refused++;
+	else if (op->end <= divide)
 		seen->before[seen->before_count++] = op->end - op->begin;
-	else if (ended)
-		seen->after[seen->after_count++] = op->end - op->begin;
 	else
-		seen->never++;
+		seen->after[seen->after_count++] = op->end - op->begin;
 }
 
-/* The onset where it is known, else the moment at which a fault first was in force. */
-static double divide_at(const struct finding *finding, const struct history *history)
+/* When it began to matter to clients, and what that is. */
+struct divide {
+	double t;
+	const char *what;
+};
+
+static double first_death(const struct history *history)
+{
+	for (size_t i = 0; i < history->count; i++)
+		if (event_is(&history->events[i], "died") &&
+			!json_get_bool(history->events[i].data, "by_rig", false) &&
+			json_get_int(history->events[i].data, "signal", 0))
+			return history->events[i].t;
+	return INFINITY;
+}
+
+/* The onset where it is known, of a crash the first death, else the moment at which a fault first was in force. */
+static struct divide divide_at(const struct finding *finding, const struct history *history)
 {
 	const json_t *onset = json_object_get(finding->diagnosis, "onset_s");
-	double first = INFINITY;
+	struct divide divide = {INFINITY, "a fault is in force"};
 
 	if (json_array_size(onset) == 2)
-		return json_number_value(json_array_get(onset, 1));
+		return (struct divide){json_number_value(json_array_get(onset, 1)), "the onset"};
+	if (finding->hang_class && !strncmp(finding->hang_class, "crash", strlen("crash")))
+		return (struct divide){first_death(history), "the first crash"};
 	for (size_t i = 0; i < history->ledger->force_count; i++)
-		if (history->ledger->forces[i].from < first)
-			first = history->ledger->forces[i].from;
-	return first;
+		if (history->ledger->forces[i].from < divide.t)
+			divide.t = history->ledger->forces[i].from;
+	return divide;
 }
 
 void story_clients(const struct finding *finding, const struct history *history, struct buf *out)
 {
 	const struct ledger *ledger = history->ledger;
-	double divide = divide_at(finding, history);
+	struct divide divide = divide_at(finding, history);
 	struct seen all[OPS_MAX];
 	size_t count = 0;
 
-	if (!isfinite(divide) || !ledger->op_count)
+	if (!isfinite(divide.t) || !ledger->op_count)
 		return;
 	for (size_t i = 0; i < ledger->op_count; i++) {
 		struct seen *seen = seen_of(all, &count, ledger->ops[i].op, ledger->op_count);
 
 		if (seen)
-			weigh_op(seen, &ledger->ops[i], divide);
+			weigh_op(seen, &ledger->ops[i], divide.t);
 	}
-	buf_addf(out, "\nWHAT THE CLIENTS SAW   before %.2f s      from then on     no end\n",
-		divide);
+	buf_addf(out,
+		"\nWHAT THE CLIENTS SAW   median time to the answer, x how many; %s at %.2f s\n"
+		"                    answered before    from then on    refused  no answer\n",
+		divide.what, divide.t);
 	for (size_t i = 0; i < count; i++) {
 		buf_addf(out, "  %-18.18s", ledger_text(ledger, all[i].op));
 		add_median(out, all[i].before, all[i].before_count);
-		buf_add_str(out, "  ");
 		add_median(out, all[i].after, all[i].after_count);
-		buf_addf(out, "%9zu\n", all[i].never);
+		buf_addf(out, "%9zu%11zu\n", all[i].refused, all[i].never);
 		free(all[i].before);
 		free(all[i].after);
 	}
@@ -284,19 +315,29 @@ void story_clients(const struct finding *finding, const struct history *history,
 
 /* ---- what is not known ---- */
 
+static void add_unknown(struct buf *out, bool *any, const char *text)
+{
+	buf_add_str(out, *any ? "  " : "\nNOT KNOWN\n  ");
+	*any = true;
+	story_wrap(out, text, 2, 2);
+}
+
 void story_unknown(const struct result *result, struct buf *out)
 {
 	bool any = false;
 	json_t *line;
 	size_t k;
 
-	for (size_t i = 0; i < result->finding_count; i++)
+	for (size_t i = 0; i < result->finding_count; i++) {
 		json_array_foreach (
-			json_object_get(result->findings[i].diagnosis, "unknown"), k, line) {
-			if (!any)
-				buf_add_str(out, "\nNOT KNOWN\n");
-			any = true;
-			buf_add_str(out, "  ");
-			story_wrap(out, json_is_string(line) ? json_string_value(line) : "?", 2, 2);
+			json_object_get(result->findings[i].diagnosis, "unknown"), k, line)
+			add_unknown(
+				out, &any, json_is_string(line) ? json_string_value(line) : "?");
+		if (result->findings[i].undiagnosed) {
+			auto_free char *text = text_fmt("who causes %s: %s",
+				result->findings[i].signature, result->findings[i].undiagnosed);
+
+			add_unknown(out, &any, text);
 		}
+	}
 }

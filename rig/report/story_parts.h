@@ -20,5 +20,8 @@ void story_unknown(const struct result *result, struct buf *out);
 /* story_recovery.c: whether it ends by itself, of each finding that was run on */
 void story_recovery(const struct result *result, const struct history *history, struct buf *out);
 
+/* story_laws.c */
+void story_laws(const struct result *result, const struct history *history, struct buf *out);
+
 /* story_timeline.c */
-void story_timeline(const struct history *history, const struct finding *finding, struct buf *out);
+void story_timeline(const struct history *history, const struct result *result, struct buf *out);

@@ -320,8 +320,8 @@ static void add_block(struct buf *out, const struct result *cells, size_t count,
 	add_others(out, cells, count, i);
 	buf_addf(out,
 		"        story    mailrig show %s        inside it   mailrig shell %s --at "
-		"onset\n\n",
-		word, word);
+		"%s\n\n",
+		word, word, finding_is_hang(finding) ? "onset" : "heal");
 }
 
 void summary_findings(const struct result *cells, size_t count, struct buf *out)

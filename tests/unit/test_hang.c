@@ -137,6 +137,47 @@ static void a_second_hang_is_a_finding_of_its_own(void)
 	json_decref(both);
 }
 
+#define STARVED(t, lost)                                                                          \
+	"{\"t\":" t ",\"ev\":\"rig\",\"trouble\":\"starved\",\"text\":\"x\",\"lost_s\":" lost "}" \
+	"\n"
+
+/* Late by 5 s where 1 s is allowed: 1 s that was lost does not explain it, 2.5 s may. What explains nothing says why. */
+static void a_starved_host_excuses_no_more_than_it_took(void)
+{
+	static const char begin[] =
+		"{\"t\":1.0,\"ev\":\"begin\",\"id\":1,\"op\":\"smtp-message\"}\n";
+	static const struct {
+		const char *lines, *undiagnosed;
+	} rows[] = {
+		{STARVED("6.0", "1.0") "{\"t\":6.0,\"ev\":\"evidence\",\"name\":\"hang-1\"}\n",
+			NULL},
+		{STARVED("6.0", "2.5") "{\"t\":6.0,\"ev\":\"evidence\",\"name\":\"hang-1\"}\n",
+			"evidence/hang-1: the host was starved: who is late may only have been "
+			"kept waiting"},
+		{"", "no evidence was taken while it lasted"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		auto_free char *lines = text_fmt("%s%s", begin, rows[i].lines);
+		struct folder f;
+
+		open_folder(&f, lines);
+		add_law(&f, "H1", 1, 0);
+		save(&f, "hang-1", "scan.json", lost());
+		save(&f, "hang-1", "earlier.json", lost());
+		save(&f, "hang-1", "input.json", input(1, 5, false));
+		explain(&f);
+		if (rows[i].undiagnosed) {
+			CHECK(!f.result.findings[0].diagnosis);
+			CHECK_STR(f.result.findings[0].undiagnosed, rows[i].undiagnosed);
+		} else {
+			CHECK_STR(f.result.findings[0].hang_class, "lost-wakeup");
+			CHECK(!f.result.findings[0].undiagnosed);
+		}
+		close_folder(&f);
+	}
+}
+
 static void laws_broken_by_one_cause_are_one_finding(void)
 {
 	struct folder f;
@@ -322,6 +363,7 @@ static void a_copy_speaks_by_what_was_seen_when_it_was_kept(void)
 
 CHECK_MAIN(CHECK_CASE(a_copy_speaks_by_what_was_seen_when_it_was_kept),
 	CHECK_CASE(a_second_hang_is_a_finding_of_its_own),
+	CHECK_CASE(a_starved_host_excuses_no_more_than_it_took),
 	CHECK_CASE(laws_broken_by_one_cause_are_one_finding),
 	CHECK_CASE(evidence_of_another_time_explains_nothing),
 	CHECK_CASE(what_stands_after_the_heal_explains_h1),

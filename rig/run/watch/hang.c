@@ -145,12 +145,32 @@ static void tell_times(
 			finding->diagnosis, "onset_s", json_pack("[ff]", onset[0], onset[1]));
 }
 
+/* Why no evidence explains it: what the last that was taken meanwhile says. */
+static char *why_not(const struct explaining *x, const struct finding *finding)
+{
+	const struct instant *last = NULL;
+	double from, to;
+
+	window_of(x, finding, &from, &to);
+	for (size_t i = 0; i < x->count; i++)
+		if (x->instants[i].t >= from && x->instants[i].t <= to)
+			last = &x->instants[i];
+	if (!last)
+		return text_dup("no evidence was taken while it lasted");
+	return text_fmt("evidence/%s: %s", last->name,
+		last->diagnosis.hang_class || !last->diagnosis.unknown_count
+			? last->diagnosis.title
+			: last->diagnosis.unknown[0]);
+}
+
 static void explain_hang(const struct explaining *x, struct finding *finding)
 {
 	const struct instant *at = explanation(x, finding);
 
-	if (!at)
+	if (!at) {
+		finding->undiagnosed = why_not(x, finding);
 		return;
+	}
 	set_diagnosis(finding, &at->diagnosis, at->name);
 	tell_times(x, at, finding);
 }

@@ -16,6 +16,9 @@
 #define OWED_LIMIT \
 	0.9 /* of what the cell held to be overdue: the two clocks are read one after the other */
 #define STARVED_BEFORE_S 1.0
+#define STARVED_TOLD_S \
+	2.0 /* the line that tells of it comes so long after it at most (rig/run/cell/pulse.c) */
+#define LOST_COUNTS 2.0 /* a second that was lost makes others later too */
 
 json_t *hang_load(const struct explaining *x, const char *name, const char *file)
 {
@@ -116,11 +119,33 @@ static json_t *load_before(const struct explaining *x, const json_t *beside)
 	return fs_name_ok(name) ? hang_load(x, name, "earlier.json") : NULL;
 }
 
-/* Just now: who is late for longer is not late for that. */
-static bool was_starved(const struct history *history, double t)
+/* The age of the oldest of what is owed. */
+static double oldest_of(const json_t *owed)
 {
-	return history && history->ledger &&
-	       ledger_starved(history->ledger, t - STARVED_BEFORE_S, t);
+	double oldest = 0;
+
+	for (size_t i = 0; i < json_array_size(owed); i++) {
+		double age = json_get_real(json_array_get(owed, i), "age_s", 0);
+
+		oldest = age > oldest ? age : oldest;
+	}
+	return oldest;
+}
+
+/* The host starved the guest just now, and what it lost may be why the oldest is late: who is late for much longer
+ * than that is not late for that. */
+static bool was_starved(const struct history *history, double t, double oldest_s, double limit_s)
+{
+	const struct ledger *ledger = history ? history->ledger : NULL;
+	double lost_s = 0;
+
+	if (!ledger || !ledger_starved(ledger, t - STARVED_BEFORE_S, t))
+		return false;
+	for (size_t i = 0; i < ledger->starved_count; i++)
+		if (ledger->starved[i].t > t - oldest_s &&
+			ledger->starved[i].t <= t + STARVED_TOLD_S)
+			lost_s += ledger->starved[i].lost_s;
+	return oldest_s - LOST_COUNTS * lost_s < limit_s;
 }
 
 void hang_diagnose_instant(struct explaining *x, struct instant *at)
@@ -156,7 +181,8 @@ void hang_diagnose_instant(struct explaining *x, struct instant *at)
 			.parked_count =
 				read_tids(json_object_get(input, "parked"), parked, PARKED_MAX),
 			.died = json_array_size(died) ? died : NULL,
-			.starved = was_starved(x->history, at->t),
+			.starved = was_starved(x->history, at->t, oldest_of(owed),
+				OWED_LIMIT * json_get_real(input, "owed_limit_s", 0)),
 			.dot_locks = json_object_get(around, "dot_locks"),
 			.known = known,
 			.known_count =
