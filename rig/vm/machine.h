@@ -127,6 +127,9 @@ int machine_resume(struct machine *machine, struct err *err);
 int64_t machine_paused_ns(struct machine *machine);
 /* The part of it that lies before a moment of the host's clock. */
 int64_t machine_paused_before(struct machine *machine, int64_t mono_ns);
+/* The other way round: the moment of the host's clock, less the pauses before it, that is `unpaused_ns`; the first,
+ * where a pause began then. */
+int64_t machine_moment(struct machine *machine, int64_t unpaused_ns);
 bool machine_is_paused(struct machine *machine);
 
 /* Press the reset button and let the guest boot again: memory is lost, the disks' contents as QEMU holds them

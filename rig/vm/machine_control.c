@@ -112,6 +112,17 @@ int64_t machine_paused_before(struct machine *m, int64_t mono_ns)
 	return sum;
 }
 
+int64_t machine_moment(struct machine *m, int64_t unpaused_ns)
+{
+	int64_t mono_ns = unpaused_ns;
+
+	pthread_mutex_lock(&m->lock);
+	for (size_t i = 0; i < m->pause_count && m->pauses[i].from_ns < mono_ns; i++)
+		mono_ns += m->pauses[i].to_ns - m->pauses[i].from_ns;
+	pthread_mutex_unlock(&m->lock);
+	return mono_ns;
+}
+
 static int set_reboot(struct machine *m, const char *action, struct err *err)
 {
 	return command(m, "set-action", json_pack("{s:s}", "reboot", action), err);

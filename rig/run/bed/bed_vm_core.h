@@ -47,9 +47,11 @@ struct vm_bed {
 	pid_t processors_of;
 };
 
-/* The bed's clock at a moment of CLOCK_MONOTONIC: it stands still while the rig pauses the machine. */
 void vm_close_machine(struct vm_bed *bed);
+/* The bed's clock at a moment of CLOCK_MONOTONIC: it stands still while the rig pauses the machine. And the moment at
+ * which it shows that, for which there must be a machine. */
 int64_t vm_bed_clock(struct vm_bed *bed, int64_t mono_ns);
+int64_t vm_bed_moment(struct vm_bed *bed, int64_t bed_ns);
 
 /* Callbacks; `arg` is the bed. Each from a thread of its teller. */
 void vm_on_machine(void *arg, enum machine_event event, int64_t mono_ns);

@@ -16,6 +16,11 @@ int64_t vm_bed_clock(struct vm_bed *b, int64_t mono_ns)
 	return mono_ns - b->origin_ns - paused;
 }
 
+int64_t vm_bed_moment(struct vm_bed *b, int64_t bed_ns)
+{
+	return machine_moment(b->machine, bed_ns + b->origin_ns);
+}
+
 /* The wire goes on telling what it has read. */
 void vm_close_machine(struct vm_bed *b)
 {

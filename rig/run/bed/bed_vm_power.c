@@ -117,7 +117,6 @@ int vm_power_record(struct vm_bed *b, struct err *err)
 {
 	auto_free char *path = text_fmt("%s/machine/" BED_VM_VIEWS, b->dir);
 	auto_json json_t *views = json_array();
-	int64_t paused = b->machine ? machine_paused_ns(b->machine) : 0;
 	size_t disks;
 	struct write_view view;
 
@@ -128,8 +127,7 @@ int vm_power_record(struct vm_bed *b, struct err *err)
 		json_t *one = json_array();
 
 		json_array_append_new(
-			one, json_real((double)(view.mono_ns - b->origin_ns - paused) /
-				       (double)NS_PER_SEC));
+			one, json_real((double)vm_bed_clock(b, view.mono_ns) / (double)NS_PER_SEC));
 		for (size_t k = 0; k < disks; k++)
 			json_array_append_new(one, json_integer((json_int_t)view.bytes[k]));
 		json_array_append_new(views, one);
@@ -193,9 +191,7 @@ int vm_cut_power(struct bed *bed, const struct power_cut *cut, int64_t *ret_at_n
 {
 	struct vm_bed *b = of(bed);
 	struct vm_power *power = b->power;
-	int64_t paused = machine_paused_ns(b->machine);
-	int64_t at_mono =
-		cut->at_ns == INT64_MAX ? CLOCK_NEVER : cut->at_ns + b->origin_ns + paused;
+	int64_t at_mono = cut->at_ns == INT64_MAX ? CLOCK_NEVER : vm_bed_moment(b, cut->at_ns);
 	int rc = 0;
 
 	if (!power)
@@ -214,10 +210,8 @@ int vm_cut_power(struct bed *bed, const struct power_cut *cut, int64_t *ret_at_n
 	atomic_store(&power->off, true);
 	rc = machine_cut(b->machine, err);
 	write_watch_since(power->watch, at_mono, &power->view);
-	*ret_at_ns = power->view.mono_ns - b->origin_ns - paused;
-	/* What was seen after QEMU's end is of its end. */
-	if (*ret_at_ns > vm_bed_clock(b, clock_mono_ns()))
-		*ret_at_ns = vm_bed_clock(b, clock_mono_ns());
+	/* What was seen after QEMU's end is of its end: the clock stands still since. */
+	*ret_at_ns = vm_bed_clock(b, power->view.mono_ns);
 	return rc;
 }
 
