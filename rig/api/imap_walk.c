@@ -36,16 +36,37 @@ const struct trace_command *walk_command(
 	return &walk->trace->commands[item->command];
 }
 
-size_t view_set_first(const struct view *view, const struct uid_set *set, bool uid)
+/* The UIDs in front of the first that is not known stand in order. */
+static size_t next_by_uid(const struct view *view, const struct uid_set *set, size_t at)
 {
-	if (!set->count || (uid && view->unknown))
-		return 0;
-	return uid ? view_lower_bound(view, set->ranges[0].from) : set->ranges[0].from - 1;
+	uint32_t uid;
+
+	while (at < view->known) {
+		size_t wanted;
+
+		if (!uid_set_next(set, view->slots[at].uid, &uid))
+			break;
+		if (uid == view->slots[at].uid)
+			return at;
+		wanted = view_lower_bound(view, uid);
+		at = wanted > at ? wanted
+				 : at + 1; /* out of order: the store is not to be trusted */
+	}
+	for (at = at > view->known ? at : view->known; at < view->count; at++)
+		if (uid_set_has(set, view->slots[at].uid))
+			break;
+	return at;
 }
 
-bool view_set_over(const struct view *view, const struct uid_set *set, uint32_t number)
+size_t view_set_next(const struct view *view, const struct uid_set *set, bool uid, size_t at)
 {
-	return set->count && !view->unknown && number > set->ranges[set->count - 1].to;
+	uint32_t number;
+
+	if (uid)
+		return next_by_uid(view, set, at);
+	if (!uid_set_next(set, (uint64_t)at + 1, &number) || number > view->count)
+		return view->count;
+	return number - 1;
 }
 
 static void follow(struct imap_walk *walk, const struct trace_item *item)

@@ -66,6 +66,7 @@ struct view {
 	struct view_slot *slots;
 	size_t count, room;
 	size_t unknown;			 /* slots without UID */
+	size_t known;			 /* slots in front of the first without UID */
 	uint32_t max_uid;		 /* shown so far under this UIDVALIDITY */
 	const struct trace_item *select; /* the SENT of the selection, NULL: none */
 	struct view_pending pending[VIEW_PENDING_MAX];
@@ -150,14 +151,13 @@ struct view_pending *view_pending(struct view *view, uint32_t tag); /* NULL: nob
 /* Why the server must not send EXPUNGE or VANISHED now (RFC 9051, 7.5.1), or NULL where some pending
  * command allows it. */
 const char *view_forbids_expunge(const struct view *view);
-/* The slot of a UID, or NULL. Linear only while UIDs are unknown. */
+/* The slot of a UID, or NULL. Linear only behind the first slot without UID. */
 struct view_slot *view_find(const struct view *view, uint32_t uid);
-/* The first slot whose UID is not below `uid`, where no UID is unknown. */
+/* Of the slots in front of the first without UID, the first whose UID is not below `uid`. */
 size_t view_lower_bound(const struct view *view, uint32_t uid);
-/* The slot at which a set of UIDs, or of numbers, begins at the earliest; and whether it is over before that number:
- * known UIDs stand in order, numbers always do. */
-size_t view_set_first(const struct view *view, const struct uid_set *set, bool uid);
-bool view_set_over(const struct view *view, const struct uid_set *set, uint32_t number);
+/* The first slot at or behind `at` that a set of UIDs, or of numbers, names, or view->count. What it costs goes by
+ * what the set names; linear as view_find() is. */
+size_t view_set_next(const struct view *view, const struct uid_set *set, bool uid, size_t at);
 uint32_t view_last_uid(const struct view *view); /* what `*` means in a UID set */
 
 uint32_t walk_box(struct imap_walk *walk, uint32_t user, uint32_t mailbox, uint32_t uidvalidity);
@@ -205,7 +205,8 @@ const char *contradiction_text(const struct imap_walk *walk, const struct view *
 
 void view_follow(struct imap_walk *walk, struct view *view, const struct trace_item *item);
 void view_vanished(struct imap_walk *walk, struct view *view, const struct trace_item *item);
-void view_end(struct view *view); /* what it holds */
+void view_learn(struct view *view); /* after the UID of a slot became known */
+void view_end(struct view *view);   /* what it holds */
 
 void truth_sent(struct imap_walk *walk, struct view *view, struct view_pending *pending);
 void truth_done(struct imap_walk *walk, struct view *view, struct view_pending *pending,

@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOTS_FIRST 64
-#define BLOCK_BYTES ((size_t)64 << 10)
+#define SLOTS_FIRST   64
+#define KEYS_TOGETHER 8
+#define BLOCK_BYTES   ((size_t)64 << 10)
 
 /* The finaliser of splitmix64: every bit of the key reaches every bit of the result. */
 static uint64_t mix(uint64_t x)
@@ -21,18 +22,25 @@ static uint64_t mix(uint64_t x)
 
 void key_map_free(struct key_map *map)
 {
-	free(map->keys);
-	free(map->values);
+	free(map->entries);
 	*map = (struct key_map){0};
 }
 
-static size_t key_slot(const struct key_map *map, uint64_t key)
+/* Neighbours among the keys (UIDs, ids) are neighbours in memory: they are asked for one after the other. */
+static size_t key_home(const struct key_map *map, uint64_t key)
 {
-	size_t slot = mix(key) & (map->slots - 1);
+	uint64_t hash = mix(key / KEYS_TOGETHER), at = key + (hash >> 32);
 
-	while (map->values[slot] && map->keys[slot] != key)
+	return (hash * KEYS_TOGETHER + at % KEYS_TOGETHER) & (map->slots - 1);
+}
+
+static struct key_entry *key_slot(const struct key_map *map, uint64_t key)
+{
+	size_t slot = key_home(map, key);
+
+	while (map->entries[slot].value && map->entries[slot].key != key)
 		slot = (slot + 1) & (map->slots - 1);
-	return slot;
+	return &map->entries[slot];
 }
 
 static void key_map_grow(struct key_map *map)
@@ -40,44 +48,31 @@ static void key_map_grow(struct key_map *map)
 	struct key_map old = *map;
 
 	map->slots = old.slots ? old.slots * 2 : SLOTS_FIRST;
-	map->keys = mem_zero(map->slots, sizeof(*map->keys));
-	map->values = mem_zero(map->slots, sizeof(*map->values));
-	for (size_t i = 0; i < old.slots; i++) {
-		size_t slot;
-
-		if (!old.values[i])
-			continue;
-		slot = key_slot(map, old.keys[i]);
-		map->keys[slot] = old.keys[i];
-		map->values[slot] = old.values[i];
-	}
+	map->entries = mem_zero(map->slots, sizeof(*map->entries));
+	for (size_t i = 0; i < old.slots; i++)
+		if (old.entries[i].value)
+			*key_slot(map, old.entries[i].key) = old.entries[i];
 	key_map_free(&old);
 }
 
 uint32_t key_map_put(struct key_map *map, uint64_t key, uint32_t fresh)
 {
-	size_t slot;
+	struct key_entry *entry;
 
 	assert(fresh < UINT32_MAX);
 	if (map->used * 2 >= map->slots)
 		key_map_grow(map);
-	slot = key_slot(map, key);
-	if (map->values[slot])
-		return map->values[slot] - 1;
-	map->keys[slot] = key;
-	map->values[slot] = fresh + 1;
+	entry = key_slot(map, key);
+	if (entry->value)
+		return entry->value - 1;
+	*entry = (struct key_entry){.key = key, .value = fresh + 1};
 	map->used++;
 	return fresh;
 }
 
 uint32_t key_map_get(const struct key_map *map, uint64_t key)
 {
-	size_t slot;
-
-	if (!map->slots)
-		return UINT32_MAX;
-	slot = key_slot(map, key);
-	return map->values[slot] ? map->values[slot] - 1 : UINT32_MAX;
+	return map->slots ? key_slot(map, key)->value - 1 : UINT32_MAX;
 }
 
 void intern_free(struct intern *intern)

@@ -11,9 +11,13 @@
 #include <stdint.h>
 
 /* From 64-bit keys to 32-bit values; open addressing, never shrinks. Zero-initialise, free. */
+struct key_entry {
+	uint64_t key;
+	uint32_t value; /* value + 1; 0: the slot is free */
+};
+
 struct key_map {
-	uint64_t *keys;
-	uint32_t *values; /* value + 1; 0: the slot is free */
+	struct key_entry *entries;
 	size_t slots, used;
 };
 

@@ -90,20 +90,35 @@ static void touch(
 	disturb(walk, mail, effect, pending->command);
 }
 
+static void touch_unless_shown(struct imap_walk *walk, struct view *view,
+	struct view_pending *pending, uint32_t index, enum effect effect)
+{
+	if (!view->sure || !view_find(view, walk->mails[index].uid))
+		touch(walk, pending, index, effect);
+}
+
 /* Messages that the session was not shown may be hit by a range all the same. */
 static void touch_others(struct imap_walk *walk, struct view *view, struct view_pending *pending,
 	const struct uid_set *set, enum effect effect)
 {
 	struct box *box = &walk->boxes[view->box];
 
-	clear_live(walk, box);
-	for (size_t i = 0; i < box->live_count; i++) {
-		const struct mail *mail = &walk->mails[box->live[i]];
+	if (set && uid_set_size(set) <= box->live_count) {
+		uint32_t uid;
 
-		if ((!set || uid_set_has(set, mail->uid)) &&
-			(!view->sure || !view_find(view, mail->uid)))
-			touch(walk, pending, box->live[i], effect);
+		for (uint64_t at = 0; uid_set_next(set, at, &uid); at = (uint64_t)uid + 1) {
+			const struct mail *mail = walk_mail_find(walk, view->box, uid);
+
+			if (mail && mail->presence != PRESENCE_GONE)
+				touch_unless_shown(walk, view, pending,
+					(uint32_t)(mail - walk->mails), effect);
+		}
+		return;
 	}
+	clear_live(walk, box);
+	for (size_t i = 0; i < box->live_count; i++)
+		if (!set || uid_set_has(set, walk->mails[box->live[i]].uid))
+			touch_unless_shown(walk, view, pending, box->live[i], effect);
 }
 
 static void touch_set(
@@ -121,14 +136,11 @@ static void touch_set(
 	}
 	if (!all && uid_set_parse(&set, text, uid ? view_last_uid(view) : (uint32_t)view->count))
 		return;
-	for (size_t i = all ? 0 : view_set_first(view, &set, uid); i < view->count; i++) {
-		const struct view_slot *slot = &view->slots[i];
-
-		if (!all && view_set_over(view, &set, uid ? slot->uid : (uint32_t)i + 1))
-			break;
-		if (slot->uid && (all || uid_set_has(&set, uid ? slot->uid : (uint32_t)i + 1)))
-			touch(walk, pending, walk_mail_index(walk, view->box, slot->uid), effect);
-	}
+	for (size_t i = all ? 0 : view_set_next(view, &set, uid, 0); i < view->count;
+		i = all ? i + 1 : view_set_next(view, &set, uid, i + 1))
+		if (view->slots[i].uid)
+			touch(walk, pending, walk_mail_index(walk, view->box, view->slots[i].uid),
+				effect);
 	pending->in_view = pending->touched_count;
 	open = all || !uid || view->unknown || strpbrk(text, ":*");
 	if (open && (all || !uid || set.open || set.count))

@@ -52,6 +52,8 @@ static void vanish(struct imap_walk *walk, struct view *view, const struct uid_s
 			view->slots[kept++] = view->slots[i];
 	}
 	view->count = kept;
+	view->known = 0;
+	view_learn(view);
 }
 
 void view_vanished(struct imap_walk *walk, struct view *view, const struct trace_item *item)

@@ -13,6 +13,14 @@ static void unsure(struct view *view)
 	view->sure = false;
 }
 
+/* The UID of a slot became known. */
+void view_learn(struct view *view)
+{
+	while (view->known < view->count && view->slots[view->known].uid)
+		view->known++;
+}
+
+/* Its UID is for the caller to set, and then to view_learn(). */
 static struct view_slot *slot_insert(struct view *view, size_t at)
 {
 	struct view_slot *slot;
@@ -24,6 +32,7 @@ static struct view_slot *slot_insert(struct view *view, size_t at)
 	slot = &view->slots[at];
 	memmove(slot + 1, slot, (view->count - at) * sizeof(*slot));
 	view->count++;
+	view->known = at < view->known ? at : view->known;
 	*slot = (struct view_slot){.floor = view->max_uid};
 	return slot;
 }
@@ -35,12 +44,13 @@ static void slot_remove(struct view *view, size_t at)
 	view->unknown -= !slot->uid;
 	view->count--;
 	memmove(slot, slot + 1, (view->count - at) * sizeof(*slot));
+	view->known -= at < view->known;
+	view_learn(view);
 }
 
-/* The first slot whose UID is not below `uid`; all UIDs are known. */
 size_t view_lower_bound(const struct view *view, uint32_t uid)
 {
-	size_t from = 0, to = view->count;
+	size_t from = 0, to = view->known;
 
 	while (from < to) {
 		size_t middle = (from + to) / 2;
@@ -59,14 +69,11 @@ struct view_slot *view_find(const struct view *view, uint32_t uid)
 
 	if (!uid || !view->count)
 		return NULL;
-	if (!view->unknown) {
-		at = view_lower_bound(view, uid);
-		return at < view->count && view->slots[at].uid == uid ? &view->slots[at] : NULL;
-	}
-	for (at = view->count; at-- > 0;)
+	for (at = view->count; at-- > view->known;)
 		if (view->slots[at].uid == uid)
 			return &view->slots[at];
-	return NULL;
+	at = view_lower_bound(view, uid);
+	return at < view->known && view->slots[at].uid == uid ? &view->slots[at] : NULL;
 }
 
 uint32_t view_last_uid(const struct view *view)
@@ -118,7 +125,7 @@ static void forget(struct view *view)
 {
 	view->mailbox = 0;
 	view->box = TRACE_NONE;
-	view->count = view->unknown = 0;
+	view->count = view->unknown = view->known = 0;
 	view->exists = view->uidvalidity = view->uidnext = view->max_uid = view->permanent = 0;
 	view->modseq = view->shown_modseq = 0;
 	view->selecting = view->listed = view->resync = false;
@@ -142,6 +149,7 @@ static void begin_resync(
 	view->max_uid = old->max_uid;
 	for (size_t i = 0; i < old->count; i++)
 		*slot_insert(view, i) = old->slots[i];
+	view_learn(view);
 }
 
 static void begin_select(struct imap_walk *walk, struct view *view, const struct trace_item *item,
@@ -302,6 +310,7 @@ static struct view_slot *resync_slot(struct view *view, const struct trace_item 
 		return slot;
 	slot = slot_insert(view, view_lower_bound(view, item->uid));
 	slot->uid = item->uid;
+	view_learn(view);
 	return slot;
 }
 
@@ -336,6 +345,7 @@ static void fetch(struct imap_walk *walk, struct view *view, const struct trace_
 		view->unknown -= !slot->uid;
 		slot->uid = item->uid;
 		slot->line = item->line;
+		view_learn(view);
 		if (!in_order(view, slot))
 			unsure(view);
 	}
@@ -355,7 +365,7 @@ static void fetch(struct imap_walk *walk, struct view *view, const struct trace_
 static void forget_resync(struct view *view)
 {
 	view->resync = false;
-	view->count = 0;
+	view->count = view->known = 0;
 	view->max_uid = 0;
 	exists(view, view->exists);
 }

@@ -39,17 +39,18 @@ static void judge_done(struct pass *pass, struct view *view, const struct trace_
 {
 	const struct view_pending *pending = view_pending(view, item->text);
 	cleanup(uid_set_free) struct uid_set set = {0};
-	bool hit = false;
+	bool hit = false, uid;
 
 	if (!pending || pending->command->verb != VERB_FETCH || view->box == TRACE_NONE ||
 		uid_set_parse(&set, trace_text(pass->walk.trace, pending->command->set), 0))
 		return;
-	for (size_t i = 0; i < view->count && !hit; i++) {
+	uid = pending->command->uid;
+	for (size_t i = view_set_next(view, &set, uid, 0); i < view->count && !hit;
+		i = view_set_next(view, &set, uid, i + 1)) {
 		const struct mail *mail =
 			walk_mail_find(&pass->walk, view->box, view->slots[i].uid);
 
-		hit = mail && mail_may_be_removed(mail) &&
-		      uid_set_has(&set, pending->command->uid ? mail->uid : (uint32_t)i + 1);
+		hit = mail && mail_may_be_removed(mail);
 	}
 	if (hit)
 		judgement_holds(pass->judgement);

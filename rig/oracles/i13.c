@@ -36,12 +36,12 @@ static void begin_store(struct pass *pass, const struct view *view, const struct
 		uid_set_parse(&set, trace_text(pass->walk.trace, command->set),
 			command->uid ? view_last_uid(view) : (uint32_t)view->count))
 		return;
-	for (size_t i = 0; i < view->count; i++) {
+	for (size_t i = view_set_next(view, &set, command->uid, 0); i < view->count;
+		i = view_set_next(view, &set, command->uid, i + 1)) {
 		uint32_t uid = view->slots[i].uid, mask = command->flags & FLAG_SYSTEM;
 		const struct mail *mail = walk_mail_find(&pass->walk, view->box, uid);
 
-		if (!mail || !uid_set_has(&set, command->uid ? uid : (uint32_t)i + 1) ||
-			!mail_is_here(mail) || command->op == '=' ||
+		if (!mail || !mail_is_here(mail) || command->op == '=' ||
 			mail_certain(mail, mask) != mask ||
 			(mail->flags & mask) == (command->op == '+' ? mask : 0))
 			continue;
@@ -65,7 +65,7 @@ static bool changes(const struct stored *store, uint32_t mail)
 static void judge_shared(struct pass *pass, const struct view *view, const struct trace_item *item,
 	const struct stored *store)
 {
-	uint64_t key = item->modseq << 16 ^ view->box;
+	uint64_t key = item->modseq ^ (uint64_t)view->box << 48;
 	uint32_t mine = (uint32_t)(item - pass->walk.trace->items);
 	uint32_t other = key_map_put(&pass->owners, key, mine);
 	const struct trace_item *told = &pass->walk.trace->items[other];

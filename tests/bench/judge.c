@@ -2,7 +2,8 @@
  * How fast a history is judged, and that it is linear: N messages of SMTP (default 1,000,000: an operation, an
  * edge and an inner attempt, a reply and a copy each), and N / 10 rounds of IMAP sessions in mailboxes of a
  * hundred messages (APPEND, two STOREs and an EXPUNGE each, seen by a second session), both at a tenth and
- * whole (`judge N imap`: the sessions alone). Prints seconds of the wall and of the processor; fails where a
+ * whole (`judge N imap`: the sessions alone). Each is judged TIMES times, and the least counts: what another
+ * process on the host took from one of them is no growth. Prints seconds of the wall and of the processor; fails where a
  * million messages need more than JUDGE_MAX_S of the processor, or an event costs more than RATIO_MAX times as
  * much among ten times as many.
  */
@@ -22,6 +23,7 @@
 #define KEPT	    100u /* messages in each mailbox of the IMAP sessions */
 #define JUDGE_MAX_S 5.0
 #define RATIO_MAX   1.5 /* of the cost of an event, at ten times as many: caches, and a busy host */
+#define TIMES	    3
 #define SMALL_S	    0.05 /* too little to make a ratio of */
 
 static void write_message(FILE *file, uint32_t i)
@@ -236,14 +238,19 @@ static double measure(const char *path, const char *what, uint32_t count, double
 	struct history *history = NULL;
 	struct err err = {{0}};
 	struct rusage usage;
-	int held;
+	int held = 0;
 
 	if (history_load(path, &history, &err)) {
 		fprintf(stderr, "%s\n", err.text);
 		return -1;
 	}
 	cost_end(&load);
-	held = judge_all(history, &judge);
+	for (int i = 0; i < TIMES && held >= 0; i++) {
+		struct cost once;
+
+		held = judge_all(history, &once);
+		judge = i && judge.cpu_s < once.cpu_s ? judge : once;
+	}
 	getrusage(RUSAGE_SELF, &usage);
 	printf("judge %8u %s, %zu events: judge %5.2f s (processor %5.2f s, %.2f us each), load "
 	       "%6.2f s (processor %6.2f s), %d laws hold, %ld MiB\n",
