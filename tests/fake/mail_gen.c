@@ -202,6 +202,13 @@ static void smtp(struct talk *talk, struct rng *rng)
 
 /* ---- IMAP ---- */
 
+static const char *imap_status(struct rng *rng)
+{
+	unsigned int p = below(rng, 100);
+
+	return p < 80 ? "OK" : p < 92 ? "NO" : "BAD";
+}
+
 static void append(struct talk *talk, struct rng *rng, unsigned int tag)
 {
 	auto_buf struct buf mail = {0};
@@ -213,7 +220,7 @@ static void append(struct talk *talk, struct rng *rng, unsigned int tag)
 		say(talk, GEN_SERVER, "+ go");
 	buf_add(talk_turn(talk, GEN_CLIENT), mail.data, mail.len);
 	say(talk, GEN_CLIENT, "%s", "");
-	say(talk, GEN_SERVER, "a%u %s done", tag, percent(rng, 80) ? "OK" : "NO");
+	say(talk, GEN_SERVER, "a%u %s done", tag, imap_status(rng));
 }
 
 static void fetch(struct talk *talk, struct rng *rng, unsigned int tag)
@@ -261,8 +268,7 @@ static void imap(struct talk *talk, struct rng *rng)
 		default:
 			say(talk, GEN_CLIENT, "a%u SELECT INBOX", tag);
 			say(talk, GEN_SERVER, "* 3 EXISTS");
-			say(talk, GEN_SERVER, "a%u %s selected", tag,
-				percent(rng, 80) ? "OK" : "NO");
+			say(talk, GEN_SERVER, "a%u %s selected", tag, imap_status(rng));
 			break;
 		}
 	}
@@ -322,6 +328,13 @@ struct piece {
 	size_t at, len;
 };
 
+static size_t line_len(const struct buf *bytes, size_t at)
+{
+	const char *end = memchr(bytes->data + at, '\n', bytes->len - at);
+
+	return end ? (size_t)(end - bytes->data) + 1 - at : bytes->len - at;
+}
+
 /* Cut a turn into segments, some of them more than once. */
 static size_t cut(const struct buf *bytes, uint32_t seq, const struct nasty *nasty, struct rng *rng,
 	struct piece **ret)
@@ -338,6 +351,8 @@ static size_t cut(const struct buf *bytes, uint32_t seq, const struct nasty *nas
 		}
 		if (n > bytes->len - at)
 			n = bytes->len - at;
+		if (nasty->lines)
+			n = line_len(bytes, at);
 		pieces[count++] = (struct piece){seq + (uint32_t)at, at, n};
 		if (percent(rng, nasty->again)) {
 			pieces[count] = pieces[count - 1];

@@ -30,6 +30,7 @@ struct buf *talk_turn(struct talk *talk, enum gen_side from);
 
 struct nasty {
 	size_t segment_max;   /* bytes */
+	bool lines;	      /* or each line a segment */
 	unsigned int again;   /* of 100 segments so many are sent twice */
 	unsigned int overlap; /* are sent again joined with what follows */
 	unsigned int swap;    /* change places with the next of the same turn */

@@ -61,7 +61,6 @@ static void no_connection(struct gen *gen, uint64_t seed)
 static void one_capture(
 	struct gen *gen, const struct batch *batch, uint64_t seed, bool plain, struct buf *hashes)
 {
-	static const struct nasty plainly = {.segment_max = 1 << 30};
 	struct rng words = rng_stream(seed, batch->name);
 	struct rng ways = rng_stream(seed, plain ? "plain" : "nasty");
 
@@ -72,6 +71,8 @@ static void one_capture(
 	gen->ip_id = (uint16_t)(seed * 2000); /* one host sends them all */
 	for (uint32_t again = 0; again < (seed % 5 == 0 ? 2 : 1); again++) { /* ports used twice */
 		struct talk talk = talk_make(&words, (enum mail_protocol)(seed % MAIL_PROTOCOLS));
+		struct nasty plainly = {
+			.segment_max = 1 << 30, .lines = talk.protocol == MAIL_IMAP};
 		struct gen_conn conn =
 			gen_conn((unsigned int)seed, mail_port(talk.protocol), seed % 3 == 0);
 

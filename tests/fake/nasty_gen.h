@@ -19,5 +19,5 @@ struct batch {
 };
 extern const struct batch batches[BATCHES];
 
-/* The batch, or its conversations one after the other in whole turns. Adds each mail's hash, a line each. */
+/* The batch, or its conversations one after the other, in whole turns, and those of IMAP a line at a time. Adds each mail's hash, a line each. */
 void make_batch(struct gen *all, const struct batch *batch, bool plain, struct buf *hashes);

@@ -1,14 +1,16 @@
 /*
  * Against an independent witness. Captures made as nasty as a network gets are read by us and by tshark, and
  * both must agree on the connections and on every byte of every stream (tshark's "follow"). What we tell of
- * those dialogues must agree with what tshark tells of the same conversations sent plainly, one segment to a
- * turn: its dissectors of SMTP and POP lose their way where a line is cut. Mails are compared with what the
- * generator sent, and with what tshark exports.
+ * those dialogues must agree with what tshark tells of the same conversations sent plainly: SMTP commands and
+ * codes, POP commands with their arguments and indicators, IMAP tags, commands and statuses. Plainly is one
+ * segment to a turn, as its dissectors of SMTP and POP lose their way where a line is cut; and of IMAP one to a line,
+ * as it tells the tags and the commands of a segment in two lists, and not which belong together. Mails are compared
+ * with what the generator sent, and with what tshark exports.
  *
  * Where tshark sees less even so: it names SMTP commands by four letters; after BDAT, and after a refused DATA, it is lost (such
- * conversations are compared by bytes and mails alone); it reads the text behind a non-synchronising IMAP
- * literal as commands (IMAP is compared by tags); its export leaves dot-stuffing in and may drop the last
- * line end.
+ * conversations are compared by bytes and mails alone); it reads the text of IMAP literals as commands and replies
+ * (what begins with no tag of ours is left out), and tells UID FETCH as FETCH; its export leaves dot-stuffing in and
+ * may drop the last line end.
  */
 #include "tests/fake/nasty_gen.h"
 #include "tests/unit/tshark_reading.h"
@@ -16,17 +18,24 @@
 #include <dirent.h>
 #include <pcap/dlt.h>
 
-static void add_words(struct buf *out, char *field, bool tags)
+static void add_words(struct buf *out, char *field)
 {
 	for (char *word; field && (word = strsep(&field, ","));)
-		if (*word && (!tags || is_tag(word)))
+		if (*word)
 			buf_addf(out, "%s ", word);
 }
 
-/* stream, SMTP command, SMTP code, IMAP tags of both sides, POP command and indicator */
+/* One line of IMAP: the text of a literal has no tag. */
+static void add_tagged(struct buf *out, const char *tag, const char *word)
+{
+	if (tag && is_tag(tag))
+		buf_addf(out, "%s %s ", tag, word ? word : "");
+}
+
+/* stream, SMTP command and code, IMAP tag and command, tag and status, POP command, argument and indicator */
 static void read_line(struct reading *reading, char *line)
 {
-	char *field[7] = {0};
+	char *field[10] = {0};
 	struct seen *seen;
 
 	for (size_t i = 0; i < ARRAY_SIZE(field) && line; i++)
@@ -34,12 +43,12 @@ static void read_line(struct reading *reading, char *line)
 	if (!field[0] || !*field[0])
 		return;
 	seen = stream(reading, strtoul(field[0], NULL, 10));
-	add_words(&seen->commands, field[1], false);
-	add_words(&seen->replies, field[2], false);
-	add_words(&seen->commands, field[3], true);
-	add_words(&seen->replies, field[4], true);
-	add_words(&seen->commands, field[5], false);
-	add_words(&seen->replies, field[6], false);
+	add_words(&seen->commands, field[1]);
+	add_words(&seen->replies, field[2]);
+	add_tagged(&seen->commands, field[3], field[4]);
+	add_tagged(&seen->replies, field[5], field[6]);
+	add_pop(&seen->commands, field[7], field[8]);
+	add_words(&seen->replies, field[9]);
 }
 
 static struct reading *tshark_dialogues(char *path, char *export)
@@ -48,8 +57,9 @@ static struct reading *tshark_dialogues(char *path, char *export)
 	auto_buf struct buf out = {0};
 	char *argv[] = {"tshark", "-n", "-r", path, "-d", "tcp.port==24,smtp", "--export-objects",
 		export, "-T", "fields", "-e", "tcp.stream", "-e", "smtp.req.command", "-e",
-		"smtp.response.code", "-e", "imap.request_tag", "-e", "imap.response_tag", "-e",
-		"pop.request.command", "-e", "pop.response.indicator", NULL};
+		"smtp.response.code", "-e", "imap.request_tag", "-e", "imap.request.command", "-e",
+		"imap.response_tag", "-e", "imap.response.status", "-e", "pop.request.command",
+		"-e", "pop.request.parameter", "-e", "pop.response.indicator", NULL};
 
 	run(argv, &out);
 	for (char *rest = out.data, *line; rest && (line = strsep(&rest, "\n"));)

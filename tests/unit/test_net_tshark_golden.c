@@ -128,10 +128,8 @@ static void detail_smtp(struct buf *out, const struct dialogue_event *event)
 
 static void detail_command(struct detail *detail, const struct dialogue_event *event)
 {
-	const char *last = strrchr(event->verb, ' ');
-
 	if (event->tag && strcmp(event->verb, "DONE") != 0)
-		buf_addf(&detail->commands, "%s %s\n", event->tag, last ? last + 1 : event->verb);
+		buf_addf(&detail->commands, "%s %s\n", event->tag, imap_command(event->verb));
 	else if (event->protocol == DIALOGUE_PROTOCOL_POP3)
 		add_command(&detail->commands, event->verb, event->args);
 	else if (!event->tag && strcmp(event->verb, ".") != 0)

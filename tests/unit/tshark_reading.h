@@ -57,10 +57,25 @@ static inline struct seen *stream(struct reading *reading, uint64_t index)
 
 /* ---- our reading ---- */
 
+/* tshark tells FETCH of UID FETCH too. */
+static inline const char *imap_command(const char *verb)
+{
+	const char *last = strrchr(verb, ' ');
+
+	return last ? last + 1 : verb;
+}
+
+/* Passwords are left out, as we tell them to nobody. */
+static inline void add_pop(struct buf *out, const char *verb, const char *args)
+{
+	if (verb && *verb)
+		buf_addf(out, "%s %s ", verb, strcmp(verb, "PASS") ? args : "");
+}
+
 static inline void note_reply(struct seen *seen, const struct dialogue_event *event)
 {
 	if (event->tag)
-		buf_addf(&seen->replies, "%s ", event->tag);
+		buf_addf(&seen->replies, "%s %s ", event->tag, event->status);
 	else if (event->protocol == DIALOGUE_PROTOCOL_POP3)
 		buf_addf(&seen->replies, "%s ", event->status);
 	else if (event->code)
@@ -72,7 +87,9 @@ static inline void on_event(void *arg, const struct dialogue_event *event)
 	struct seen *seen = stream(arg, event->conn - 1);
 
 	if (event->kind == DIALOGUE_COMMAND && event->tag && strcmp(event->verb, "DONE"))
-		buf_addf(&seen->commands, "%s ", event->tag);
+		buf_addf(&seen->commands, "%s %s ", event->tag, imap_command(event->verb));
+	else if (event->kind == DIALOGUE_COMMAND && event->protocol == DIALOGUE_PROTOCOL_POP3)
+		add_pop(&seen->commands, event->verb, event->args);
 	else if (event->kind == DIALOGUE_COMMAND && !event->tag)
 		buf_addf(&seen->commands, "%.4s ", event->verb);
 	else if (event->kind == DIALOGUE_REPLY)
