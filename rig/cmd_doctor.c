@@ -124,8 +124,10 @@ static void check_keys(json_t *list, const struct target *t)
 	auto_free char *roles =
 		text_fmt("no roles: %zu faults that act on calls cannot be aimed at a role",
 			faults_lost("role"));
-	bool relay = false;
+	bool relay = false, quota = false;
 
+	for (size_t i = 0; i < t->disk_count; i++)
+		quota |= t->disks[i].quota;
 	for (size_t i = 0; i < t->service_count; i++)
 		relay |= t->services[i].seen == SEEN_RELAY;
 	cost(list, t->role_count, "roles", roles);
@@ -134,6 +136,7 @@ static void check_keys(json_t *list, const struct target *t)
 	cost(list, t->point_count, "points",
 		"no points: scenarios that call a place by a word (list points) are SKIP");
 	cost(list, t->disk_count, "disks", "no disks: freeze-fs is SKIP");
+	cost(list, quota, "disks.quota", "no disk has quota: users: quota-full is SKIP");
 	cost(list, relay, "services",
 		"no service is seen: relay: mta-refuses and mta-silent are SKIP, the inner hop "
 		"cannot be told");

@@ -231,6 +231,20 @@ struct bed_ops {
 		struct bed *bed, const char *const *programs, uint64_t bytes, struct err *err);
 	int (*memory_met)(struct bed *bed, uint64_t *ret, struct err *err); /* so often since */
 
+	/* The processes of `programs` (NULL-terminated) that live now get so many descriptors more, each, and none
+	 * beyond; programs NULL: those of this slot have what they had. Idempotent. */
+	int (*bound_descriptors)(struct bed *bed, unsigned int slot, const char *const *programs,
+		uint64_t spare, struct err *err);
+	/* Calls that failed by it since: theirs, and of those they begot. */
+	int (*descriptors_met)(struct bed *bed, unsigned int slot, uint64_t *ret, struct err *err);
+
+	/* Who owns something on a disk that has quotas, but root, gets no more of it; and all is as it was.
+	 * Idempotent. */
+	int (*bound_quota)(struct bed *bed, const struct disk *disk, enum disk_fill what,
+		bool bounded, struct err *err);
+	int (*quota_met)(struct bed *bed, const struct disk *disk, uint64_t *ret,
+		struct err *err); /* calls that failed by it since */
+
 	/* What leaves the guest's NIC is late or lost; all zero: as it was, and proved. -EOPNOTSUPP: the guest's
 	 * kernel cannot. */
 	int (*hurt_link)(struct bed *bed, const struct link_hurt *hurt, struct err *err);

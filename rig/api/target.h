@@ -44,6 +44,7 @@ struct disk {
 	char *name;  /* file-system label and virtio serial */
 	char *mount; /* absolute path in the guest */
 	uint64_t size_bytes;
+	bool quota; /* its file system counts what each user has */
 };
 
 struct service {

@@ -86,9 +86,10 @@ struct image_payload {
 int image_payload(const struct image_payload *payload, char **ret_path, char ret_id[HASH_HEX_SIZE],
 	struct err *err);
 
-/* A new sparse raw disk at `path` with an empty ext4 of that label; the same bytes every time. */
+/* A new sparse raw disk at `path` with an empty ext4 of that label; the same bytes every time. `quota`: it counts
+ * what each user has. */
 int image_disk(const char *root, const char *path, const char *label, uint64_t size_bytes,
-	struct err *err);
+	bool quota, struct err *err);
 
 /*
  * The kernel command line behind the machine's own words, in vm-images/guest/init.c's language. -EINVAL for

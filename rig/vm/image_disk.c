@@ -39,8 +39,8 @@ static int make_file(const char *path, uint64_t size_bytes, struct err *err)
 	return 0;
 }
 
-int image_disk(
-	const char *root, const char *path, const char *label, uint64_t size_bytes, struct err *err)
+int image_disk(const char *root, const char *path, const char *label, uint64_t size_bytes,
+	bool quota, struct err *err)
 {
 	const char *search = getenv("PATH");
 	auto_free char *uuid = uuid_of(label);
@@ -48,10 +48,11 @@ int image_disk(
 	auto_free char *config = text_fmt("MKE2FS_CONFIG=%s/vm-images/mke2fs.conf", root);
 	auto_free char *programs =
 		text_fmt("PATH=%s:/usr/sbin:/sbin", search ? search : "/usr/bin");
-	auto_free char *extended = text_fmt("hash_seed=%s,root_owner=0:0", uuid);
+	auto_free char *extended =
+		text_fmt("hash_seed=%s,root_owner=0:0%s", uuid, quota ? ",quotatype=usrquota" : "");
 	char *argv[] = {"env", config, programs, "E2FSPROGS_FAKE_TIME=" FIXED_TIME, "mke2fs", "-q",
 		"-F", "-t", "ext4", "-m", "0", "-J", "size=8", "-L", (char *)label, "-U", uuid,
-		"-E", extended, temp, NULL};
+		"-E", extended, "-O", quota ? "quota" : "^quota", temp, NULL};
 	int rc;
 
 	if (!label_ok(label))

@@ -115,5 +115,21 @@ int witness_exits(
 int witness_read_at(struct witness *witness, const char *path, int64_t offset, size_t max,
 	int64_t deadline_ns, struct buf *out, struct err *err);
 
+/* The processes that live now and run one of `programs` (whole paths, NULL-terminated) get at most `spare`
+ * descriptors more; programs NULL: all is as it was. `slot` tells several uses apart. Idempotent. */
+int witness_bound_descriptors(struct witness *witness, unsigned int slot,
+	const char *const *programs, uint64_t spare, int64_t deadline_ns, struct err *err);
+/* How many processes were bound, and how many calls of theirs, and of those they begot, failed by it so far. */
+int witness_descriptors_met(struct witness *witness, unsigned int slot, int64_t deadline_ns,
+	uint64_t *ret_bound, uint64_t *ret_met, struct err *err);
+
+/* Who owns something on the file system `mount`, but root, gets no more of `what` ("bytes", "inodes"); NULL: all is
+ * as it was. Idempotent. */
+int witness_bound_quota(struct witness *witness, const char *mount, const char *what,
+	int64_t deadline_ns, struct err *err);
+/* How many owners were bound, and how many calls failed by it so far. */
+int witness_quota_met(struct witness *witness, const char *mount, int64_t deadline_ns,
+	uint64_t *ret_owners, uint64_t *ret_met, struct err *err);
+
 /* What the rig left behind in the guest: an array of sentences. */
 int witness_residue(struct witness *witness, int64_t deadline_ns, json_t **ret, struct err *err);

@@ -244,6 +244,63 @@ int witness_read_at(struct witness *w, const char *path, int64_t offset, size_t 
 	return rc ? rc : add_unhexed(json_string_value(hex), json_string_length(hex), out, err);
 }
 
+int witness_bound_descriptors(struct witness *w, unsigned int slot, const char *const *programs,
+	uint64_t spare, int64_t deadline_ns, struct err *err)
+{
+	json_t *args = json_pack("{sI}", "slot", (json_int_t)slot);
+	json_t *list = programs ? json_array() : NULL;
+
+	for (; programs && *programs; programs++)
+		json_array_append_new(list, json_text(*programs));
+	if (list) {
+		json_object_set_new(args, "programs", list);
+		json_object_set_new(args, "spare", json_integer((json_int_t)spare));
+	} else {
+		json_object_set_new(args, "give_back", json_true());
+	}
+	return witness_call(w, "descriptors", args, deadline_ns, NULL, err);
+}
+
+/* How many are bound, under `key`, and how often it was met. */
+static int ask_met(struct witness *w, const char *verb, json_t *args, const char *key,
+	int64_t deadline_ns, uint64_t *ret_bound, uint64_t *ret_met, struct err *err)
+{
+	auto_json json_t *answer = NULL;
+	int rc = witness_call(w, verb, args, deadline_ns, &answer, err);
+
+	if (rc)
+		return rc;
+	*ret_bound = (uint64_t)json_get_int(answer, key, 0);
+	*ret_met = (uint64_t)json_get_int(answer, "met", 0);
+	return 0;
+}
+
+int witness_descriptors_met(struct witness *w, unsigned int slot, int64_t deadline_ns,
+	uint64_t *ret_bound, uint64_t *ret_met, struct err *err)
+{
+	return ask_met(w, "descriptors", json_pack("{sI}", "slot", (json_int_t)slot), "bound",
+		deadline_ns, ret_bound, ret_met, err);
+}
+
+int witness_bound_quota(struct witness *w, const char *mount, const char *what, int64_t deadline_ns,
+	struct err *err)
+{
+	json_t *args = one_text("mount", mount);
+
+	if (what)
+		json_object_set_new(args, "what", json_text(what));
+	else
+		json_object_set_new(args, "give_back", json_true());
+	return witness_call(w, "quota", args, deadline_ns, NULL, err);
+}
+
+int witness_quota_met(struct witness *w, const char *mount, int64_t deadline_ns,
+	uint64_t *ret_owners, uint64_t *ret_met, struct err *err)
+{
+	return ask_met(w, "quota", one_text("mount", mount), "owners", deadline_ns, ret_owners,
+		ret_met, err);
+}
+
 int witness_residue(struct witness *w, int64_t deadline_ns, json_t **ret, struct err *err)
 {
 	return call_for(w, "residue", NULL, "residue", JSON_ARRAY, deadline_ns, ret, err);

@@ -57,9 +57,16 @@
  *			watch who is ended by SIGKILL; the answer is what the watch that it ends has
  *			seen. lost: there were more
  *	residue		-> {"residue":["one sentence each"]}	stopped tasks, armed points, frozen
- *			mounts, leftover workers, commands that still run
+ *			mounts, low limits and quotas, leftover workers, commands that still run
  *	skip		-> {"clock","guest_ns"}	for a branch whose idle time is skipped, and only
  *			there: a clock source that fits it, and TCP that does not give up a silent peer
+ *	descriptors	{"slot","programs":["whole path"]?,"spare","give_back":bool} -> {"bound",
+ *			"met"}	the processes of `programs` that live now get at most `spare` descriptors
+ *			more; give_back: all is as it was; neither: the figures alone. bound:
+ *			processes, met: calls of theirs, and of whom they begot, that failed by EMFILE
+ *	quota		{"mount","what":"bytes|inodes"?,"give_back":bool} -> {"owners","met"}	the
+ *			users but root who own something on `mount` get no more; give_back: all is as
+ *			it was; neither: the figures alone. met: calls, of whomever, that failed by EDQUOT
  *	watch		{"tasks":[{"pid","tid","start","syscall"?}],"conns":[{"port","peer"}],"tick_ms"}
  *			-> {"guest_ns","tasks":[{"pid","tid","comm","exe","waited_ns","syscall"}],
  *			"conns":[known]}	threads that leave the wait they are in (`syscall` of a scan;

@@ -25,7 +25,8 @@ struct fake_bed {
 	bool refusing;
 	bool armed[FAKE_RULES_MAX]; /* a rule armed has met something at once */
 	bool powerless, saved;
-	bool halted, stopped, slowed, filled, bounded, lossy, cut, astray, sink_sick;
+	bool halted, stopped, slowed, filled, bounded, short_of_fds, over_quota, lossy, cut, astray,
+		sink_sick;
 	uint64_t requests;
 	struct sink *sink; /* the next hop */
 	uint16_t sink_port;
@@ -373,6 +374,42 @@ static int bed_memory_met(struct bed *bed, uint64_t *ret, struct err *err)
 	return 0;
 }
 
+static int bed_bound_descriptors(struct bed *bed, unsigned int slot, const char *const *programs,
+	uint64_t spare, struct err *err)
+{
+	(void)slot;
+	(void)spare;
+	(void)err;
+	of(bed)->short_of_fds = programs != NULL;
+	return 0;
+}
+
+static int bed_descriptors_met(struct bed *bed, unsigned int slot, uint64_t *ret, struct err *err)
+{
+	(void)slot;
+	(void)err;
+	*ret = of(bed)->short_of_fds;
+	return 0;
+}
+
+static int bed_bound_quota(struct bed *bed, const struct disk *disk, enum disk_fill what,
+	bool bounded, struct err *err)
+{
+	(void)disk;
+	(void)what;
+	(void)err;
+	of(bed)->over_quota = bounded;
+	return 0;
+}
+
+static int bed_quota_met(struct bed *bed, const struct disk *disk, uint64_t *ret, struct err *err)
+{
+	(void)disk;
+	(void)err;
+	*ret = of(bed)->over_quota;
+	return 0;
+}
+
 static int bed_hurt_link(struct bed *bed, const struct link_hurt *hurt, struct err *err)
 {
 	(void)err;
@@ -452,6 +489,8 @@ static void add_hurts(const struct fake_bed *b, json_t *ret)
 		{b->slowed, "a disk is slow"},
 		{b->filled, "a disk is full"},
 		{b->bounded, "memory is bounded"},
+		{b->short_of_fds, "descriptors are bounded"},
+		{b->over_quota, "a quota is used up"},
 		{b->lossy, "the link is hurt"},
 		{b->cut, "the link is cut"},
 		{b->astray, "the clock is off"},
@@ -637,6 +676,10 @@ static const struct bed_ops fake_ops = {
 	.fill_disk = bed_fill_disk,
 	.bound_memory = bed_bound_memory,
 	.memory_met = bed_memory_met,
+	.bound_descriptors = bed_bound_descriptors,
+	.descriptors_met = bed_descriptors_met,
+	.bound_quota = bed_bound_quota,
+	.quota_met = bed_quota_met,
 	.hurt_link = bed_hurt_link,
 	.cut_link = bed_cut_link,
 	.shift_clock = bed_shift_clock,

@@ -25,7 +25,7 @@ static const char target_yaml[] =
 	"  - {name: imap, protocol: imap, port: 143}\n"
 	"  - {name: pop3, protocol: pop3, port: 110}\n"
 	"disks:\n"
-	"  - {name: mail, mount: /srv/mail, size: 64MiB}\n"
+	"  - {name: mail, mount: /srv/mail, size: 64MiB, quota: users}\n"
 	"commands: {start: fake-start, stop: fake-stop, queue_list: fake-queue, queue_hold: "
 	"fake-hold,\n"
 	"  queue_delete: fake-release,\n"

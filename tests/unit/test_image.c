@@ -456,18 +456,19 @@ static void a_disk_is_the_same_every_time(void)
 	a = text_fmt("%s/a.img", root);
 	b = text_fmt("%s/b.img", root);
 	c = text_fmt("%s/c.img", root);
-	CHECK_INT(image_disk(root, a, "mail", 64 << 20, &err), 0);
+	CHECK_INT(image_disk(root, a, "mail", 64 << 20, false, &err), 0);
 	CHECK_STR(err.text, "");
-	CHECK_INT(image_disk(root, b, "mail", 64 << 20, &err), 0);
-	CHECK_INT(image_disk(root, c, "queue", 64 << 20, &err), 0);
+	CHECK_INT(image_disk(root, b, "mail", 64 << 20, false, &err), 0);
+	CHECK_INT(image_disk(root, c, "queue", 64 << 20, false, &err), 0);
 	CHECK_INT(hash_file(a, first, &err), 0);
 	CHECK_INT(hash_file(b, second, &err), 0);
 	CHECK_INT(hash_file(c, third, &err), 0);
 	CHECK_STR(second, first);
 	CHECK(strcmp(third, first) != 0);
-	CHECK_INT(image_disk(root, a, "a-label-that-is-too-long", 64 << 20, &err), -EINVAL);
-	CHECK_INT(image_disk(root, a, "a b", 64 << 20, &err), -EINVAL);
-	CHECK_INT(image_disk(root, a, "mail", 4096, &err), -EIO); /* no room for a file system */
+	CHECK_INT(image_disk(root, a, "a-label-that-is-too-long", 64 << 20, false, &err), -EINVAL);
+	CHECK_INT(image_disk(root, a, "a b", 64 << 20, false, &err), -EINVAL);
+	CHECK_INT(image_disk(root, a, "mail", 4096, false, &err),
+		-EIO); /* no room for a file system */
 	CHECK_HAS(err.text, "cannot make disk 'mail'");
 }
 

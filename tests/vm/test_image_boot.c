@@ -53,7 +53,7 @@ static int add_disk(size_t i, const char *name, struct err *err)
 	char *path = temp(name);
 
 	store.disks[i] = (struct machine_disk){.name = name, .base = path, .base_format = "raw"};
-	return image_disk(".", path, name, DISK_BYTES, err);
+	return image_disk(".", path, name, DISK_BYTES, false, err);
 }
 
 static int open_store(struct err *err)

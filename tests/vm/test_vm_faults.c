@@ -31,7 +31,8 @@
 /* Starts a process of the role "lookup" where none lives: they end when they were idle, and are killed here. */
 #define WAKE_LOOKUP "doveadm user u1"
 
-static const char *const sample[] = {"park", "freeze-process", "freeze-fs", "mta-silent", NULL};
+static const char *const sample[] = {"park", "freeze-process", "freeze-fs", "mta-silent",
+	"descriptors-full", "quota-full", NULL};
 
 /* A value for each key that a fault requires; the last column where one fault wants its own. */
 static const struct {
@@ -44,6 +45,7 @@ static const struct {
 	{"role", "lookup", "freeze-process"},
 	{"role", "lookup", "freeze-group"},
 	{"role", "lookup", "memory-full"},
+	{"role", "lookup", "descriptors-full"},
 	{"role", "deliver", NULL},
 	{"path", "mail", NULL},
 	{"agent", "mta", "mta-crashed"},

@@ -116,11 +116,16 @@ void verb_exits(const struct request *request);	    /* witness_exits.c */
 void verb_skip(const struct request *request);	    /* witness_skip.c */
 void verb_watch(const struct request *request);	    /* witness_watch.c */
 
+void verb_descriptors(const struct request *request); /* witness_limits.c */
+void verb_quota(const struct request *request);	      /* witness_quota.c */
+
 /* What each part left behind: sentences added to the array that is open in `out`. A file system that was left frozen is
  * thawed by asking. */
 void run_residue(struct out *out);
 void mount_residue(struct out *out);
 void board_residue(struct out *out);
+void limits_residue(struct out *out);
+void quota_residue(struct out *out);
 
 /* ---- witness_worker.c: children that may not come back ---- */
 
@@ -140,6 +145,12 @@ int core_main(int argc, char **argv);		   /* witness_core.c: the kernel's core h
 void frees_save(const char *run_dir, int32_t pid); /* witness_frees.c: beside the core */
 int board_start(const char *run_dir);		   /* witness_board.c */
 void line_event(const char *path, const char *line, size_t len, enum when_full when_full);
+
+/* ---- witness_counters.c: calls that end with one errno ---- */
+
+/* Of one thread and whom it begets, on any processor (-1), or of all (-1) on one processor: a descriptor, or -errno. */
+int counter_open(int tid, int cpu, int errnum);
+uint64_t counter_read(int fd); /* so often since */
 
 /* ---- witness_watch_conns.c: connections on which an answer is owed, for one watch ---- */
 

@@ -290,6 +290,8 @@ static void verb_residue(const struct request *request)
 	signal_residue(&out);
 	mount_residue(&out);
 	board_residue(&out);
+	limits_residue(&out);
+	quota_residue(&out);
 	leftover_residue(&out);
 	run_residue(&out);
 	out_close(&out, ']');
@@ -325,6 +327,8 @@ static const struct verb verbs[] = {
 	{"residue", verb_residue, true},
 	{"skip", verb_skip, false},
 	{"watch", verb_watch, true},
+	{"descriptors", verb_descriptors, true},
+	{"quota", verb_quota, true},
 };
 
 struct job {

@@ -68,15 +68,15 @@ static int blank_disk(struct bed_spec *spec, const struct disk *disk, char **ret
 {
 	auto_free char *cache = fs_cache_dir();
 	auto_free char *dir = path_join(cache, "disks");
-	char *path =
-		text_fmt("%s/%s-%llu.img", dir, disk->name, (unsigned long long)disk->size_bytes);
+	char *path = text_fmt("%s/%s-%llu%s.img", dir, disk->name,
+		(unsigned long long)disk->size_bytes, disk->quota ? "-quota" : "");
 	auto_free char *fresh = text_fmt("%s.%d", path, (int)getpid());
 	int rc = fs_mkdir_p(dir, err);
 
 	*ret = path;
 	if (rc || fs_exists(path))
 		return rc;
-	rc = image_disk(spec->root, fresh, disk->name, disk->size_bytes, err);
+	rc = image_disk(spec->root, fresh, disk->name, disk->size_bytes, disk->quota, err);
 	if (!rc && rename(fresh, path))
 		rc = err_sys(err, errno, "cannot make '%s'", path);
 	if (rc)

@@ -87,6 +87,14 @@ int vm_bound_memory(struct bed *bed, const char *const *programs, uint64_t bytes
 int vm_memory_met(struct bed *bed, uint64_t *ret, struct err *err);
 int vm_memory_residue(struct vm_bed *bed, json_t *ret, struct err *err);
 
+/* bed_vm_limits.c */
+int vm_bound_descriptors(struct bed *bed, unsigned int slot, const char *const *programs,
+	uint64_t spare, struct err *err);
+int vm_descriptors_met(struct bed *bed, unsigned int slot, uint64_t *ret, struct err *err);
+int vm_bound_quota(struct bed *bed, const struct disk *disk, enum disk_fill what, bool bounded,
+	struct err *err);
+int vm_quota_met(struct bed *bed, const struct disk *disk, uint64_t *ret, struct err *err);
+
 /* bed_vm_power.c: the power, for a cell that cuts it. */
 bool vm_power_wanted(const struct plan *plan);
 int vm_power_open(struct vm_bed *bed, struct err *err);	  /* once the witness answers */

@@ -22,16 +22,22 @@ static struct yaml_place place(const struct target_source *source, const struct 
 
 static void take_disks(const struct target_source *source, const struct raw_target *raw)
 {
+	static const char *const quota[] = {"none", "users", NULL};
 	const struct node *list = node_get(source->root, "disks");
 	struct target *target = source->target;
 
 	target->disks = mem_zero(raw->disks_count, sizeof(*target->disks));
 	target->disk_count = raw->disks_count;
 	for (unsigned int i = 0; i < raw->disks_count; i++) {
+		int of_users = 0;
+
 		take_text(raw->disks[i].name, &target->disks[i].name);
 		take_text(raw->disks[i].mount, &target->disks[i].mount);
 		take_size(place(source, list->items[i]), "size", raw->disks[i].size, DISK_MIN,
 			DISK_MAX, &target->disks[i].size_bytes);
+		take_choice(place(source, list->items[i]), "quota", raw->disks[i].quota, quota,
+			&of_users);
+		target->disks[i].quota = of_users;
 	}
 }
 

@@ -5,7 +5,7 @@
 #include "run/plan/target_load.h"
 
 struct raw_disk {
-	char *name, *mount, *size;
+	char *name, *mount, *size, *quota;
 };
 
 struct raw_service {

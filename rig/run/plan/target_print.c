@@ -25,6 +25,7 @@ static void put_machine(json_t *json, const struct target *target)
 		put_text(disk, "name", target->disks[i].name);
 		put_text(disk, "mount", target->disks[i].mount);
 		put_size(disk, "size", target->disks[i].size_bytes);
+		put_text(disk, "quota", target->disks[i].quota ? "users" : "none");
 		json_array_append_new(disks, disk);
 	}
 	for (size_t i = 0; i < target->service_count; i++) {

@@ -19,6 +19,7 @@ static const cyaml_schema_field_t disk_fields[] = {
 	TEXT("name", raw_disk, name),
 	TEXT("mount", raw_disk, mount),
 	TEXT("size", raw_disk, size),
+	TEXT("quota", raw_disk, quota),
 	CYAML_FIELD_END,
 };
 

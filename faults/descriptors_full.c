@@ -1,0 +1,80 @@
+/*
+ * The processes of a role that live when it fires get no more descriptors than a few beyond what they have open: real
+ * exhaustion, as opposed to an EMFILE of the fault `errno`. Whatever they do to get one meets it, also calls that the
+ * preload does not see; what is open stays so, and a descriptor that they close may be had again. Processes that they
+ * beget have the limit with them, those that somebody else begets do not. It ends with the very limits that were found.
+ *
+ * `fired` are the system calls of those processes that the guest's kernel answered with EMFILE, as it counts them
+ * itself. A descriptor that comes through a socket is lost without an error, and not counted.
+ */
+#include "api/fault.h"
+#include "base/units.h"
+
+#define PROGRAMS_MAX 64
+#define SPARE_MAX    1024
+
+static const struct fault_param params[] = {
+	{"role", true, "whose processes, as the target maps it"},
+	{"spare", false, "how many more each may still open (default 0)"},
+	{0},
+};
+
+static int parse_spare(const struct step *step, uint64_t *ret, struct err *err)
+{
+	const char *text = step_param(step, "spare");
+
+	*ret = 0;
+	return text ? parse_count("spare", text, SPARE_MAX, ret, err) : 0;
+}
+
+static int check(const struct step *step, const struct target *target, struct err *err)
+{
+	uint64_t spare;
+
+	if (parse_spare(step, &spare, err))
+		return -EINVAL;
+	if (!target_role(target, step->role))
+		return err_set(err, -ENOTSUP, "no role '%s'", step->role);
+	return 0;
+}
+
+static int fire(struct fault_run *run, struct err *err)
+{
+	const struct role *role = target_role(run->target, run->step->role);
+	const char *programs[PROGRAMS_MAX + 1] = {NULL};
+	uint64_t spare;
+	int rc = parse_spare(run->step, &spare, err);
+
+	for (size_t i = 0; i < role->programs.count && i < PROGRAMS_MAX; i++)
+		programs[i] = role->programs.at[i];
+	return rc ? rc
+		  : run->bed->ops->bound_descriptors(run->bed, run->slot, programs, spare, err);
+}
+
+static int poll_met(struct fault_run *run, struct err *err)
+{
+	uint64_t met = 0;
+	int rc = run->bed->ops->descriptors_met(run->bed, run->slot, &met, err);
+
+	if (!rc && met > run->fired)
+		run->fired = met;
+	return rc;
+}
+
+static int heal(struct fault_run *run, struct err *err)
+{
+	return run->bed->ops->bound_descriptors(run->bed, run->slot, NULL, 0, err);
+}
+
+const struct fault fault_descriptors_full = {
+	.name = "descriptors-full",
+	.summary = "there is no more descriptor for a part of the store: files, sockets, pipes",
+	.family = FAMILY_ERRNO,
+	.needs = "tracepoints of system calls in the guest's kernel",
+	.params = params,
+	.check = check,
+	.fire = fire,
+	.watch = true,
+	.poll = poll_met,
+	.heal = heal,
+};
