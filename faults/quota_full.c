@@ -62,6 +62,7 @@ const struct fault fault_quota_full = {
 	.name = "quota-full",
 	.summary = "the users of a data disk have used up their quota: no byte, or no inode",
 	.family = FAMILY_ERRNO,
+	.is = FAULT_QUOTA,
 	.needs = "a data disk with quota: users; tracepoints of system calls in the guest's kernel",
 	.params = params,
 	.check = check,

@@ -38,6 +38,7 @@ static const struct {
 	{FAULT_REMOVES, "removes"},
 	{FAULT_HALTS, "halts"},
 	{FAULT_DELIVERY, "delivery"},
+	{FAULT_QUOTA, "quota"},
 };
 
 void fault_is_say(unsigned int is, json_t *line)

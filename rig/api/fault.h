@@ -31,6 +31,8 @@ enum fault_is {
 	FAULT_REMOVES = 16, /* takes files away behind the store's back */
 	FAULT_HALTS = 32, /* part of the machine stands still: the rig must not ask it for files */
 	FAULT_DELIVERY = 64, /* without `agent` it is the delivery agent that it takes away */
+	FAULT_QUOTA =
+		128, /* what users may have is used up, which they may be told for good (S4) */
 };
 
 struct fault_param {

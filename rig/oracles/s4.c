@@ -1,4 +1,5 @@
 /* S4: trouble that passes is answered, if at all, with a reply that says so. */
+#include "api/fault.h"
 #include "api/ledger.h"
 #include "api/oracle.h"
 
@@ -14,12 +15,14 @@ struct pass {
 	double recover_s;
 };
 
-/* Could a fault have caused what happened then? */
-static bool in_reach_of_fault(const struct pass *pass, double t)
+/* Could a fault have caused what happened then? One that `is` one of these; 0: any. */
+static bool in_reach_of_fault(const struct pass *pass, double t, uint32_t is)
 {
 	for (size_t i = 0; i < pass->ledger->force_count; i++) {
 		const struct ledger_force *force = &pass->ledger->forces[i];
 
+		if (is && !(force->is & is))
+			continue;
 		if (t >= force->from && (isnan(force->to) || t <= force->to + pass->recover_s))
 			return true;
 	}
@@ -57,7 +60,7 @@ static void judge_attempt(const struct pass *pass, const struct ledger_attempt *
 	char scope[64];
 
 	if (attempt->hop == HOP_OUTBOUND || attempt->rcpt == LEDGER_NONE ||
-		!in_reach_of_fault(pass, t))
+		!in_reach_of_fault(pass, t, 0))
 		return;
 	rcpt = &pass->ledger->rcpts[attempt->rcpt];
 	if (attempt->result != RESULT_NOT_SENT && attempt->result != RESULT_NONE &&
@@ -81,6 +84,21 @@ static bool is_remote(const struct pass *pass, const struct ledger_rcpt *rcpt)
 	return strchr(ledger_text(pass->ledger, rcpt->address), '@');
 }
 
+/* Refused for good by the agent, who may: the user's quota was used up then. What the queue then does is send it back. */
+static bool is_over_quota(const struct pass *pass, const struct ledger_rcpt *rcpt)
+{
+	const struct ledger_attempt *attempt;
+
+	for (uint32_t a = rcpt->first_attempt; a != LEDGER_NONE; a = attempt->next) {
+		attempt = &pass->ledger->attempts[a];
+		if (attempt->hop == HOP_INNER && attempt->result == RESULT_5YZ &&
+			attempt->code == QUOTA_CODE &&
+			in_reach_of_fault(pass, attempt->t, FAULT_QUOTA))
+			return true;
+	}
+	return false;
+}
+
 /* Refused for good on this mail's way by somebody else, who may. */
 static bool refused_elsewhere(const struct pass *pass, const struct ledger_mail *mail)
 {
@@ -90,6 +108,7 @@ static bool refused_elsewhere(const struct pass *pass, const struct ledger_mail 
 		const struct ledger_who *who = ledger_who(pass->ledger, rcpt->address);
 
 		if (rcpt->attempts[HOP_OUTBOUND][RESULT_5YZ] || is_gone(pass, rcpt) ||
+			is_over_quota(pass, rcpt) ||
 			(is_remote(pass, rcpt) && who && who->given_up) ||
 			as_in_baseline(pass, rcpt, HOP_INNER))
 			return true;

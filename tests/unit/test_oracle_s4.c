@@ -93,6 +93,20 @@ static void accepted_mail_does_not_come_back_early(void)
 			FROZEN ANSWER("edge", 250, "2yz", 4) THAWED ANSWER(
 				"outbound", 554, "5yz", 30) BOUNCE(60, "m1", "u2") END,
 			RULING_HOLDS},
+		{"the agent refused, as the quota was used up",
+			WORK SEND(1, "m1", "u1@store") FAULT(2, "quota-full", "in-force")
+				ANSWER("edge", 250, "2yz", 4) ANSWER("inner", 552, "5yz", 5)
+					FAULT(8, "quota-full", "healed") BOUNCE(60, "m1", "u2") END,
+			RULING_HOLDS},
+		{"it refused by another reply",
+			WORK SEND(1, "m1", "u1@store") FAULT(2, "quota-full", "in-force")
+				ANSWER("edge", 250, "2yz", 4) ANSWER("inner", 451, "4yz", 5)
+					FAULT(8, "quota-full", "healed") BOUNCE(60, "m1", "u2") END,
+			RULING_BROKEN, "bounce"},
+		{"it spoke of a quota that nobody had used up",
+			FROZEN ANSWER("edge", 250, "2yz", 4) ANSWER("inner", 552, "5yz", 5)
+				THAWED BOUNCE(60, "m1", "u2") END,
+			RULING_BROKEN, "bounce"},
 		{"the rig took a recipient away",
 			FROZEN "{\"t\":3,\"ev\":\"excused\",\"user\":\"u1\"}\n" ANSWER(
 				"edge", 250, "2yz", 4) THAWED BOUNCE(60, "m1", "u2") END,
