@@ -1,6 +1,7 @@
 /*
- * The quota of everybody who owns something on a data disk is used up, root's excepted, whom none binds: real exhaustion,
- * as opposed to an EDQUOT of the fault `errno`. The disk itself has room. It ends with the very limits that were found.
+ * The quota of everybody who owns something on a data disk is used up, root's excepted, whom none binds: real
+ * exhaustion, as opposed to an EDQUOT of the fault `errno`. The disk itself has room. It ends with the very limits that
+ * were found.
  *
  * `fired` are the system calls that the guest's kernel answered with EDQUOT, as it counts them itself.
  */

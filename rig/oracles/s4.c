@@ -84,7 +84,7 @@ static bool is_remote(const struct pass *pass, const struct ledger_rcpt *rcpt)
 	return strchr(ledger_text(pass->ledger, rcpt->address), '@');
 }
 
-/* Refused for good by the agent, who may: the user's quota was used up then. What the queue then does is send it back. */
+/* Refused for good by the agent, who may: the user's quota was used up then. The queue can only send it back. */
 static bool is_over_quota(const struct pass *pass, const struct ledger_rcpt *rcpt)
 {
 	const struct ledger_attempt *attempt;

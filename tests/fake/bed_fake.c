@@ -1,4 +1,5 @@
 #include "tests/fake/bed_fake.h"
+#include "tests/fake/bed_fake_hurts.h"
 
 #include "base/clock.h"
 #include "base/fs.h"
@@ -14,7 +15,7 @@
 #define GOLDEN_MAX   (1u << 20)
 
 struct fake_bed {
-	struct bed bed;
+	struct fake_hurts hurts; /* begins with the bed */
 	struct bed_ops ops;
 	struct fake *fake;
 	struct bed_fake_wish *wish;
@@ -25,9 +26,7 @@ struct fake_bed {
 	bool refusing;
 	bool armed[FAKE_RULES_MAX]; /* a rule armed has met something at once */
 	bool powerless, saved;
-	bool halted, stopped, slowed, filled, bounded, short_of_fds, over_quota, lossy, cut, astray,
-		sink_sick;
-	uint64_t requests;
+	bool sink_sick;
 	struct sink *sink; /* the next hop */
 	uint16_t sink_port;
 };
@@ -306,131 +305,6 @@ static int bed_unlink(struct bed *bed, const char *path, struct err *err)
 	return path[0] == '/' ? 0 : err_set(err, -EINVAL, "'%s' is no path", path);
 }
 
-static int bed_halt(struct bed *bed, bool halted, struct err *err)
-{
-	(void)err;
-	of(bed)->halted = halted;
-	return 0;
-}
-
-static int bed_stop_processes(struct bed *bed, const char *const *programs, enum stop_how how,
-	bool stopped, struct err *err)
-{
-	(void)how;
-	(void)err;
-	of(bed)->stopped = stopped && programs[0];
-	return 0;
-}
-
-static int bed_stopped(
-	struct bed *bed, const char *const *programs, struct stopped_status *ret, struct err *err)
-{
-	(void)programs;
-	(void)err;
-	*ret = (struct stopped_status){of(bed)->stopped, of(bed)->stopped};
-	return 0;
-}
-
-static int bed_slow_disk(struct bed *bed, const struct disk *disk, bool slow, struct err *err)
-{
-	(void)disk;
-	(void)err;
-	of(bed)->slowed = slow;
-	return 0;
-}
-
-static int bed_disk_requests(
-	struct bed *bed, const struct disk *disk, uint64_t *ret, struct err *err)
-{
-	(void)disk;
-	(void)err;
-	*ret = ++of(bed)->requests;
-	return 0;
-}
-
-static int bed_fill_disk(
-	struct bed *bed, const struct disk *disk, enum disk_fill what, bool full, struct err *err)
-{
-	(void)disk;
-	(void)what;
-	(void)err;
-	of(bed)->filled = full;
-	return 0;
-}
-
-static int bed_bound_memory(
-	struct bed *bed, const char *const *programs, uint64_t bytes, struct err *err)
-{
-	(void)bytes;
-	(void)err;
-	of(bed)->bounded = programs != NULL;
-	return 0;
-}
-
-static int bed_memory_met(struct bed *bed, uint64_t *ret, struct err *err)
-{
-	(void)err;
-	*ret = of(bed)->bounded;
-	return 0;
-}
-
-static int bed_bound_descriptors(struct bed *bed, unsigned int slot, const char *const *programs,
-	uint64_t spare, struct err *err)
-{
-	(void)slot;
-	(void)spare;
-	(void)err;
-	of(bed)->short_of_fds = programs != NULL;
-	return 0;
-}
-
-static int bed_descriptors_met(struct bed *bed, unsigned int slot, uint64_t *ret, struct err *err)
-{
-	(void)slot;
-	(void)err;
-	*ret = of(bed)->short_of_fds;
-	return 0;
-}
-
-static int bed_bound_quota(struct bed *bed, const struct disk *disk, enum disk_fill what,
-	bool bounded, struct err *err)
-{
-	(void)disk;
-	(void)what;
-	(void)err;
-	of(bed)->over_quota = bounded;
-	return 0;
-}
-
-static int bed_quota_met(struct bed *bed, const struct disk *disk, uint64_t *ret, struct err *err)
-{
-	(void)disk;
-	(void)err;
-	*ret = of(bed)->over_quota;
-	return 0;
-}
-
-static int bed_hurt_link(struct bed *bed, const struct link_hurt *hurt, struct err *err)
-{
-	(void)err;
-	of(bed)->lossy = hurt->delay_ms || hurt->loss > 0;
-	return 0;
-}
-
-static int bed_cut_link(struct bed *bed, bool cut, struct err *err)
-{
-	(void)err;
-	of(bed)->cut = cut;
-	return 0;
-}
-
-static int bed_shift_clock(struct bed *bed, int64_t shift_ns, struct err *err)
-{
-	(void)err;
-	of(bed)->astray = shift_ns != 0;
-	return 0;
-}
-
 static int bed_sink_set(struct bed *bed, const char *mode, int64_t delay_ms, struct err *err)
 {
 	enum sink_mode parsed;
@@ -474,7 +348,7 @@ static int bed_sunk(struct bed *bed, json_t **ret, struct err *err)
 
 static uint64_t bed_sink_met(struct bed *bed)
 {
-	return ++of(bed)->requests;
+	return ++of(bed)->hurts.requests;
 }
 
 static void add_hurts(const struct fake_bed *b, json_t *ret)
@@ -484,21 +358,12 @@ static void add_hurts(const struct fake_bed *b, json_t *ret)
 		const char *text;
 	} hurts[] = {
 		{b->powerless, "the power is cut"},
-		{b->halted, "halted"},
-		{b->stopped, "processes are stopped"},
-		{b->slowed, "a disk is slow"},
-		{b->filled, "a disk is full"},
-		{b->bounded, "memory is bounded"},
-		{b->short_of_fds, "descriptors are bounded"},
-		{b->over_quota, "a quota is used up"},
-		{b->lossy, "the link is hurt"},
-		{b->cut, "the link is cut"},
-		{b->astray, "the clock is off"},
 		{b->sink_sick, "the sink misbehaves"},
 		{b->refusing, "a leg does not pass"},
 		{fake_frozen(b->fake, NULL), "frozen"},
 	};
 
+	fake_hurts_residue(&b->hurts, ret);
 	for (size_t i = 0; i < ARRAY_SIZE(hurts); i++)
 		if (hurts[i].is)
 			json_array_append_new(ret, json_string(hurts[i].text));
@@ -668,21 +533,6 @@ static const struct bed_ops fake_ops = {
 	.disarm = bed_disarm,
 	.call_status = bed_call_status,
 	.unlink = bed_unlink,
-	.halt = bed_halt,
-	.stop_processes = bed_stop_processes,
-	.stopped = bed_stopped,
-	.slow_disk = bed_slow_disk,
-	.disk_requests = bed_disk_requests,
-	.fill_disk = bed_fill_disk,
-	.bound_memory = bed_bound_memory,
-	.memory_met = bed_memory_met,
-	.bound_descriptors = bed_bound_descriptors,
-	.descriptors_met = bed_descriptors_met,
-	.bound_quota = bed_bound_quota,
-	.quota_met = bed_quota_met,
-	.hurt_link = bed_hurt_link,
-	.cut_link = bed_cut_link,
-	.shift_clock = bed_shift_clock,
 	.sink_set = bed_sink_set,
 	.sink_met = bed_sink_met,
 	.sunk = bed_sunk,
@@ -715,6 +565,7 @@ int bed_fake_open(struct bed **ret, const struct plan *plan, const char *dir, be
 
 	(void)dir;
 	b->ops = fake_ops;
+	fake_hurts_ops(&b->ops);
 	if (wish->healthy) {
 		b->ops.scan = bed_scan;
 		b->ops.evidence = bed_watched_evidence;
@@ -723,13 +574,13 @@ int bed_fake_open(struct bed **ret, const struct plan *plan, const char *dir, be
 	}
 	if (wish->starves)
 		b->ops.processor_wait = bed_processor_wait;
-	b->bed = (struct bed){.ops = &b->ops, .target = plan->target};
+	b->hurts.bed = (struct bed){.ops = &b->ops, .target = plan->target};
 	b->wish = wish;
 	b->fn = on_event;
 	b->arg = event_arg;
 	b->origin_ns = clock_mono_ns();
 	b->fake = fake_new(&opts);
-	*ret = &b->bed;
+	*ret = &b->hurts.bed;
 	sink.listen_fd = io_listen_tcp("127.0.0.1", 0, &b->sink_port, err);
 	b->sink = sink.listen_fd < 0 ? NULL : sink_start(&sink, err);
 	if (!b->sink)

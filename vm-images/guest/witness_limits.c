@@ -4,8 +4,8 @@
  * limit on (Linux 6.1, fs/file.c, alloc_fd()), so the limit is the number of the first free one behind the spare ones;
  * what is open stays open. The hard limit stays as it is: a process may help itself, as in real life.
  *
- * Who was born since has the limit of its parent. It is known by that: born after, and with a soft limit that was put
- * somewhere beside the same hard one; its parent may be gone. A limit that a process has changed itself since is its own
+ * Who was born since has the limit of its parent, and is known by it: a soft limit that was put somewhere since it
+ * could be inherited, and the same hard one; the parent may be gone. What a process has changed itself since is its own
  * affair. What was given back is remembered, so that residue finds who slipped through.
  */
 #include "witness.h"
@@ -70,7 +70,7 @@ static bool read_process(int pid, struct process *ret)
 	return true;
 }
 
-/* Calls `each` for every process but the witness until a round changes nothing. 0, or -EAGAIN: there was no such one. */
+/* Calls `each` for every process but the witness until a round changes nothing. 0, or -EAGAIN: none was such. */
 static int each_process(bool (*each)(const struct process *process, void *arg), void *arg)
 {
 	for (int round = 0; round < ROUNDS_MAX; round++) {
