@@ -26,6 +26,7 @@ static const char target_yaml[] =
 	"  - {name: pop3, protocol: pop3, port: 110}\n"
 	"disks:\n"
 	"  - {name: mail, mount: /srv/mail, size: 64MiB, quota: users}\n"
+	"  - {name: plain, mount: /srv/plain, size: 64MiB}\n"
 	"commands: {start: fake-start, stop: fake-stop, queue_list: fake-queue, queue_hold: "
 	"fake-hold,\n"
 	"  queue_delete: fake-release,\n"
@@ -258,6 +259,52 @@ static void a_next_hop_says_how_late_it_is(void)
 	}
 }
 
+/* What is wrong with a limit is said before anything runs. */
+static void a_limit_says_what_it_cannot_be(void)
+{
+	static const struct {
+		const char *fault, *keys;
+		int rc;
+		const char *complaint;
+	} cases[] = {
+		{"descriptors-full", "role: deliver", 0, NULL},
+		{"descriptors-full", "role: deliver, spare: 7", 0, NULL},
+		{"descriptors-full", "role: deliver, spare: 7s", -EINVAL, "'spare: 7s'"},
+		{"descriptors-full", "role: deliver, spare: 100000", -EINVAL, "more than 1024"},
+		{"descriptors-full", "role: filter", -ENOTSUP, "no role 'filter'"},
+		{"quota-full", "path: mail, what: inodes", 0, NULL},
+		{"quota-full", "path: mail, what: blocks", -EINVAL, "neither bytes nor inodes"},
+		{"quota-full", "path: queue", -ENOTSUP, "no disk 'queue'"},
+		{"quota-full", "path: plain", -ENOTSUP, "disk 'plain' has no quota"},
+	};
+	auto_buf struct buf complaints = {0};
+	struct target *target = NULL;
+	struct err err = {0};
+
+	CHECK_INT(target_parse("target.yaml", NULL, target_yaml, sizeof(target_yaml) - 1, oracles,
+			  &complaints, &target, &err),
+		0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		auto_free char *text =
+			text_fmt("claim: x\nworkload:\n  - {do: smtp, to: [u1]}\nsteps:\n"
+				 "  - {do: %s, at: 0s, %s}\n",
+				cases[i].fault, cases[i].keys);
+		struct scenario *scenario = NULL;
+
+		err = (struct err){0};
+		if (!CHECK_INT(scenario_parse("test.yaml", text, strlen(text), &plan_vocabulary,
+				       &complaints, &scenario, &err),
+			    0))
+			continue;
+		CHECK_INT(fault_find(cases[i].fault)->check(&scenario->steps[0], target, &err),
+			cases[i].rc);
+		if (cases[i].complaint)
+			CHECK_HAS(err.text, cases[i].complaint);
+		scenario_free(scenario);
+	}
+	target_free(target);
+}
+
 static void check_points(struct use *use, const struct fault *fault)
 {
 	struct step step = *use->run.step;
@@ -434,7 +481,8 @@ static void healed_after_the_store_died_it_leaves_nothing(void)
 }
 
 CHECK_MAIN(CHECK_CASE(a_fault_is_whole), CHECK_CASE(a_target_that_has_all_can_take_it),
-	CHECK_CASE(a_next_hop_says_how_late_it_is), CHECK_CASE(it_takes_each_point_that_it_names),
+	CHECK_CASE(a_next_hop_says_how_late_it_is), CHECK_CASE(a_limit_says_what_it_cannot_be),
+	CHECK_CASE(it_takes_each_point_that_it_names),
 	CHECK_CASE(an_empty_target_is_a_skip_with_a_reason),
 	CHECK_CASE(what_it_is_comes_back_from_the_history),
 	CHECK_CASE(entries_of_the_queue_are_counted_by_their_state),

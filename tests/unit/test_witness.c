@@ -444,6 +444,13 @@ static void what_cannot_be_done_is_refused_with_a_sentence(void)
 		{"read", "{\"path\":\"/etc/hosts\",\"max\":0}", "'max' is not"},
 		{"read", "{\"path\":\"/etc/hosts\",\"max\":99999999}", "'max' is not"},
 		{"board", "{\"command\":\"arm slot=1\"}", "point"},
+		{"descriptors", "{}", "'slot', 'spare' or 'programs' is wrong"},
+		{"descriptors", "{\"slot\":1,\"programs\":\"/bin/sh\"}", "is wrong"},
+		{"descriptors", "{\"slot\":1,\"programs\":[],\"spare\":-1}", "is wrong"},
+		{"quota", "{\"mount\":\"data\",\"what\":\"bytes\"}", "'data' is no mount"},
+		{"quota", "{\"mount\":\"/proc\",\"what\":\"bytes\"}",
+			"the quota of '/proc' cannot be changed"},
+		{"quota", "{\"mount\":\"/no/such/mount\",\"what\":\"inodes\"}", "No such file"},
 	};
 	auto_bench struct bench b = {0};
 
