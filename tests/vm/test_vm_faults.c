@@ -20,6 +20,7 @@
 #define ALARM_S	   1500
 #define COMMAND_MS 60000
 #define SLOT	   2
+#define SAVED_MAX  (16u << 20)
 
 /* Of the programs that faults here are aimed at; their masters start others. */
 #define KILL_TARGETS                                                                    \
@@ -342,11 +343,99 @@ static void the_power_is_cut_and_restored_twice_and_nothing_is_left(void)
 	scenario_free(scenario);
 }
 
+/* ---- evidence while nothing else answers ---- */
+
+#define STUCK "setsid sh -c 'echo x >/srv/mail/stuck' </dev/null >/dev/null 2>&1 &"
+
+/* Until somebody waits for the thaw. */
+static bool somebody_is_stuck(void)
+{
+	int64_t deadline_ns = deadline_in_ms(COMMAND_MS);
+	uint32_t blocked = 0;
+	int rc = 0;
+
+	while (!rc && !blocked && deadline_left_ms(deadline_ns))
+		rc = bed->ops->frozen(bed, &blocked, NULL);
+	return blocked > 0;
+}
+
+static json_t *saved(const char *dir, const char *name)
+{
+	auto_free char *path = path_join(dir, name);
+
+	return json_load_path(path, SAVED_MAX, NULL);
+}
+
+static const json_t *task_in(const json_t *scan, const char *state, const char *stack)
+{
+	json_t *task;
+	size_t i;
+
+	json_array_foreach (json_object_get(scan, "tasks"), i, task)
+		if (!strcmp(json_get_text(task, "state", ""), state) &&
+			strstr(json_get_text(task, "stack", ""), stack))
+			return task;
+	return NULL;
+}
+
+static void check_evidence(const char *dir)
+{
+	auto_json json_t *scan = saved(dir, "scan.json"), *owed = saved(dir, "owed.json"),
+			 *around = saved(dir, "around.json");
+	auto_free char *blocked = path_join(dir, "blocked.txt");
+	const json_t *stuck = task_in(scan, "D", "percpu_rwsem_wait"), *part;
+	int tid = (int)json_get_int(stuck, "tid", 0);
+	struct err err = {0};
+	const char *name;
+
+	CHECK(tid > 0);
+	CHECK(json_object_size(json_object_get(scan, "parts")) > 0);
+	json_object_foreach (json_object_get(scan, "parts"), name, part)
+		if (!CHECK(json_is_true(part)))
+			fprintf(stderr, "'%s' was not read\n", name);
+	CHECK_INT(json_array_size(json_object_get(scan, "unreadable")), 0);
+	CHECK(json_is_array(owed));
+	CHECK(json_is_array(json_object_get(around, "dot_locks")));
+	CHECK_INT(json_array_size(json_object_get(around, "unknown")), 0);
+	CHECK(fs_exists(blocked));
+	CHECK_INT(bed->ops->stacks(bed, scan, &tid, 1, &err), 0);
+	CHECK(json_array_size(json_object_get(stuck, "frames")) > 0);
+}
+
+/* Stopped, because init begins it again when it is dead; it answers as little. */
+static void evidence_is_had_while_every_disk_is_frozen_and_the_agent_does_not_answer(void)
+{
+	auto_free char *dir = NULL;
+	struct err err = {0};
+
+	check_alarm(ALARM_S);
+	if (open_bed("freeze-fs-during-delivery")) {
+		const struct target *target = bed->target;
+
+		dir = path_join(check_dir(), "evidence");
+		says("kill -STOP $(pidof qemu-ga)");
+		for (size_t i = 0; i < target->disk_count; i++)
+			CHECK_INT(
+				bed->ops->freeze_by_hand(bed, target->disks[i].mount, 0, &err), 0);
+		CHECK_INT(bed->ops->freeze_by_hand(bed, "/", 0, &err), 0);
+		says(STUCK);
+		CHECK(somebody_is_stuck());
+		if (CHECK_INT(bed->ops->evidence(bed, dir, &err), 0))
+			check_evidence(dir);
+		says("kill -CONT $(pidof qemu-ga)");
+		CHECK_INT(bed->ops->thaw(bed, &err), 0);
+		nothing_is_left("a freeze", "thawed");
+	}
+	close_bed();
+}
+
 /* QEMU's relay is this program again. */
 int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
 		CHECK_CASE(armed_and_healed_in_every_way_a_fault_leaves_nothing),
+		CHECK_CASE(
+			evidence_is_had_while_every_disk_is_frozen_and_the_agent_does_not_answer),
 		/* half a minute each: */
 		CHECK_CASE(mail_left_on_hold_is_residue),
 		CHECK_CASE(the_power_is_cut_and_restored_twice_and_nothing_is_left),
@@ -355,5 +444,5 @@ int main(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], "relay"))
 		return cmd_relay(argc - 1, argv + 1);
 	return check_main(
-		__FILE__, cases, getenv("CHECK_LONG") ? ARRAY_SIZE(cases) : 1, argc, argv);
+		__FILE__, cases, getenv("CHECK_LONG") ? ARRAY_SIZE(cases) : 2, argc, argv);
 }

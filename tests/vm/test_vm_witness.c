@@ -6,13 +6,15 @@
 #include "tests/vm/tiny_witness.h"
 
 #include "diagnose/diagnose.h"
+#include "run/bed/bed_vm_core.h"
 #include "vm/clone.h"
 
 #include <fcntl.h>
 #include <signal.h>
 
-#define PATIENCE deadline_in_ms(60000)
-#define PINGS	 50
+#define PATIENCE      deadline_in_ms(60000)
+#define PINGS	      50
+#define OSRELEASE_MAX 4096
 
 static struct tiny_witness guest;
 
@@ -305,6 +307,27 @@ static void who_was_killed_is_told_and_who_ended_otherwise_is_not(void)
 	CHECK_INT(json_array_size(second), 0);
 }
 
+/* It is a dump for those who read dumps: crash(8) finds the kernel's notes in it, and in them which kernel it was. */
+static void a_dump_of_the_memory_is_one_that_crash_reads(void)
+{
+	auto_store struct store s;
+	auto_free char *path = NULL, *release = NULL;
+	auto_buf struct buf said = {0};
+	struct err err = {0};
+
+	if (!open_store(&s))
+		return;
+	release = run(&s, "uname -r", false);
+	path = path_join(s.b.dir, "memory.kdump");
+	if (!CHECK_INT(vm_dump_memory(s.machine, path, &err), 0))
+		fprintf(stderr, "%s\n", err.text);
+	CHECK_INT(proc_run((char *[]){"crash", "--osrelease", path, NULL}, PATIENCE, &said,
+			  OSRELEASE_MAX, &err),
+		0);
+	CHECK_STR(buf_text(&said), release);
+	CHECK_INT(witness_ping(s.w, PATIENCE, NULL, NULL), 0); /* and it runs on */
+}
+
 /* Two clones of one template have the same entropy pool. */
 static void seeds_tell_clones_apart_and_the_clock_is_set(void)
 {
@@ -347,6 +370,7 @@ static const struct check_case cases[] = {
 	CHECK_CASE(crossed_flocks_of_a_guest_are_a_deadlock),
 	CHECK_CASE(a_crash_is_told_while_all_is_frozen),
 	CHECK_CASE(who_was_killed_is_told_and_who_ended_otherwise_is_not),
+	CHECK_CASE(a_dump_of_the_memory_is_one_that_crash_reads),
 	CHECK_CASE(seeds_tell_clones_apart_and_the_clock_is_set),
 	CHECK_CASE(an_idle_witness_does_not_wake_up),
 };
