@@ -45,7 +45,13 @@ static const json_t *task_of(const json_t *scan, int tid)
 	return NULL;
 }
 
-/* A deep scan in which `tid` sleeps in system call `number`; the caller's, NULL if none came in time. */
+static bool part(const json_t *scan, const char *name)
+{
+	return json_get_bool(json_object_get(scan, "parts"), name, false);
+}
+
+/* A deep scan in which `tid` sleeps in system call `number` and that is whole, which on a busy machine not every one is;
+ * the caller's, NULL if none came in time. */
 static json_t *scan_in_call(struct bench *b, int tid, int number)
 {
 	auto_free char *call = text_fmt("%d ", number);
@@ -58,18 +64,14 @@ static json_t *scan_in_call(struct bench *b, int tid, int number)
 		if (!CHECK_INT(witness_scan_deep(b->w, soon(), &scan, NULL), 0))
 			return NULL;
 		task = task_of(scan, tid);
-		if (!strcmp(json_get_text(task, "state", ""), "S") &&
+		if (part(scan, "memory") && part(scan, "fds") &&
+			!strcmp(json_get_text(task, "state", ""), "S") &&
 			!strncmp(json_get_text(task, "syscall", ""), call, strlen(call)))
 			return scan;
 		json_cleanup(&scan);
 	}
 	CHECK(!"seen in time");
 	return NULL;
-}
-
-static bool part(const json_t *scan, const char *name)
-{
-	return json_get_bool(json_object_get(scan, "parts"), name, false);
 }
 
 static const json_t *fd_row(const json_t *scan, int pid, int fd)
