@@ -90,8 +90,10 @@ void event_send(struct out *out, enum when_full when_full)
 	out_int(out, "seq", next_seq++);
 	out_close(out, '}');
 	if (event_bytes <= EVENTS_MAX_BYTES) {
-		event_bytes += out->len;
-		append(&events, frame_new(out, true));
+		struct frame *frame = frame_new(out, true);
+
+		event_bytes += frame->len; /* as long as it is now: it may have been padded */
+		append(&events, frame);
 		wake();
 	}
 	pthread_mutex_unlock(&lock);
