@@ -39,6 +39,7 @@ struct ledger *ledger_new(void)
 	struct ledger *ledger = mem_zero(1, sizeof(*ledger));
 
 	ledger->settle_t = NAN;
+	ledger->read_t = NAN;
 	return ledger;
 }
 

@@ -176,6 +176,7 @@ struct ledger {
 	uint32_t hidden[HOP_COUNT]; /* connections that may have held attempts for anybody */
 	double first_t, last_t;
 	double settle_t; /* the rig waited for pending operations until then */
+	double read_t;	 /* it read the mailboxes back from then on; NAN: it did not */
 	uint32_t intact_copies, altered_copies; /* whole ones, by the hash of what was sent */
 	uint32_t sunk_copies;
 	uint32_t fault_lines;	     /* events of faults, in force or not */

@@ -443,6 +443,8 @@ static void add_phase(struct ledger *ledger, const struct event *event)
 
 	if (!strcmp(name, "drain") || !strcmp(name, "stop"))
 		note_settled(ledger, event);
+	if (!strcmp(name, "read-back"))
+		ledger->read_t = event->t;
 	ledger->ended = ledger->ended || !strcmp(name, "end");
 	ledger->worked = ledger->worked || !strcmp(name, "workload");
 }

@@ -29,7 +29,9 @@ static struct answers answers_of(const struct ledger *ledger, const struct ledge
 			continue;
 		if (attempt->result == RESULT_UNKNOWN || isnan(attempt->dot_t))
 			continue;
-		if (attempt->result == RESULT_2YZ) {
+		if (attempt->reply_t > ledger->read_t) {
+			sum.lost++; /* the mailbox may have been read before or after */
+		} else if (attempt->result == RESULT_2YZ) {
 			sum.taken++;
 			sum.taken_line = attempt->line;
 		} else if (attempt->result == RESULT_4YZ || attempt->result == RESULT_5YZ) {

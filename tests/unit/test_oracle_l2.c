@@ -19,6 +19,12 @@ static void a_promise_is_a_copy(void)
 							 "\"u1\",\"token\":\"m1\"}\n" READ("u1")
 								 END,
 			RULING_HOLDS, .excused = 1},
+		{"taken while the mailbox was being read",
+			SENT PHASE(3, "read-back") GOT("u1@store", "2yz", 250) READ("u1") END,
+			RULING_NOT_APPLICABLE},
+		{"taken before it was read",
+			SENT GOT("u1@store", "2yz", 250) PHASE(5, "read-back") READ("u1") END,
+			RULING_BROKEN, "no copy"},
 		{"the mailbox was not read", SENT GOT("u1@store", "2yz", 250) END,
 			RULING_CANNOT_TELL, "not read back"},
 		{"refused before the dot: nothing is promised",
@@ -39,6 +45,11 @@ static void a_refusal_is_no_copy(void)
 		{"refused for good and kept",
 			SENT GOT("u1@store", "5yz", 550) READ("u1") COPY("m1", "u1") END,
 			RULING_BROKEN, "left a copy"},
+		{"refused, then taken while the mailbox was being read",
+			SENT TRY_AT("inner", "m1", "u1@store", "4yz", 451, 2, 3) PHASE(
+				4, "read-back") TRY_AT("inner", "m1", "u1@store", "2yz", 250, 4, 5)
+				READ("u1") COPY("m1", "u1") END,
+			RULING_HOLDS},
 		{"refused and kept, then taken",
 			SENT GOT("u1@store", "4yz", 451) GOT("u1@store", "2yz", 250) READ("u1")
 				COPY("m1", "u1") COPY("m1", "u1") END,
