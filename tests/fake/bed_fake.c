@@ -46,9 +46,9 @@ static int64_t bed_clock(struct bed *bed)
 	return now(of(bed));
 }
 
-static void tell_reply(struct fake_bed *b)
+static void tell_reply(struct fake_bed *b, const char *moment, const char *service)
 {
-	auto_json json_t *json = json_pack("{ss ss sI}", "moment", "smtp/reply", "service", "smtp",
+	auto_json json_t *json = json_pack("{ss ss sI}", "moment", moment, "service", service,
 		"cell_ns", (json_int_t)(now(b) - b->wish->wire_late_ms * NS_PER_MS));
 
 	b->fn(b->arg, BED_WIRE, json);
@@ -70,7 +70,9 @@ static void on_attempt(void *arg, const struct fake_attempt *attempt)
 			json, "reply_t", json_real((double)attempt->reply_ns / (double)NS_PER_SEC));
 	b->fn(b->arg, BED_ATTEMPT, json);
 	if (!strcmp(attempt->hop, "edge") && attempt->reply_ns >= 0)
-		tell_reply(b);
+		tell_reply(b, "smtp/reply", "smtp");
+	if (!strcmp(attempt->hop, "inner") && attempt->reply_ns >= 0)
+		tell_reply(b, "lmtp/reply", "lmtp");
 }
 
 /* All has been told by then: the callbacks run before the reply goes out. */

@@ -1,13 +1,18 @@
 /* Whole cells on the fake store: the power is cut, and each law of durability finds its bug and only that. */
 #include "tests/unit/cell_fixture.h"
 
-#define STEPS(model)                                                                         \
-	"claim: what is acknowledged is durable\n"                                           \
-	"workload:\n"                                                                        \
-	"  - {as: writers, do: smtp, sessions: 2, messages: 10, pace: 25/s, to: [u1, u2]}\n" \
-	"  - {as: appender, do: append, messages: 5, pace: 20/s, user: u1}\n"                \
-	"steps:\n"                                                                           \
-	"  - {as: cut, do: power-cut, model: " model ", when: smtp/data, nth: 8}\n"
+#define STEPS_WHEN(sessions, model, when)                                     \
+	"claim: what is acknowledged is durable\n"                            \
+	"workload:\n"                                                         \
+	"  - {as: writers, do: smtp, sessions: " sessions                     \
+	", messages: 10, pace: 25/s, to: [u1, u2]}\n"                         \
+	"  - {as: appender, do: append, messages: 5, pace: 20/s, user: u1}\n" \
+	"steps:\n"                                                            \
+	"  - {as: cut, do: power-cut, model: " model ", when: " when "}\n"
+
+/* The third hand-over is of the second mail, which a single session sends only once the first was acknowledged: that one
+ * is taken on both hops before the cut, however late the queue gets a processor. */
+#define STEPS(model) STEPS_WHEN("1", model, "lmtp/reply, nth: 3")
 
 #define APPENDS                                                   \
 	"claim: an append is durable\n"                           \
@@ -125,7 +130,7 @@ static void nobody_is_blamed_for_what_the_cut_did(void)
 	struct bed_fake_wish wish = {0};
 	struct result result = {0};
 
-	fixture_run(STEPS("cache-lost"), &wish, &result);
+	fixture_run(STEPS_WHEN("2", "cache-lost", "smtp/data, nth: 8"), &wish, &result);
 	CHECK_STR(verdict_name(result.verdict), "PASS");
 	CHECK_INT(result.fired, 1);
 	CHECK_INT(result.residue, 0);
