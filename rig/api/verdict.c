@@ -78,7 +78,7 @@ bool finding_recovery(const struct finding *finding, struct buf *out)
 			in_force ? " while the fault is in force" : "",
 			(long long)json_get_int(r, "searched_s", 0));
 	else if (!strcmp(recovery, "after_guest_s"))
-		buf_addf(out, "slow, recovers after about %lld guest s by %s",
+		buf_addf(out, "slow, recovers after about %lld guest s: %s",
 			(long long)json_get_int(r, "recovers_after_s", 0), event);
 	else if (*recovery)
 		buf_addf(out, "not judged: %s", event);

@@ -82,7 +82,7 @@ struct result {
 			 or NULL */
 };
 
-/* "permanent (searched 21600 guest s)", "slow, recovers after about 9000 guest s by EVENT", "not judged: WHY"; false:
+/* "permanent (searched 21600 guest s)", "slow, recovers after about 9000 guest s: EVENT", "not judged: WHY"; false:
  * the finding was not run on. The guest's words are in it, not escaped. */
 bool finding_recovery(const struct finding *finding, struct buf *out);
 /* Somebody stands and waits in it, so that there is a moment to look at; a crash and a lost mail have none. */

@@ -183,15 +183,25 @@ static bool gather(const struct diagnosing *d, size_t first, struct pool *pool)
 	return pool->same >= 2 && workers == pool->same;
 }
 
+/* Whom they wait for. Who only keeps a socket open, and waits for what it waited for when all was well, is not the
+ * one who should accept there: nobody is. */
 static void tell_other_side(struct diagnosing *d, size_t example)
 {
 	size_t next = graph_next(&d->graph, example);
+	bool door = graph_door(&d->graph, example);
 
 	if (next == SIZE_MAX)
 		return;
-	say_task_as(d, next,
-		graph_door(&d->graph, example) ? "the other side, which does not accept: "
-					       : "they wait for ");
+	if (door && waited_so_when_healthy(d, &d->now.tasks[next])) {
+		auto_free char *name = who(d, next);
+
+		say_evidence(d,
+			"nobody accepts there: %s has that socket open, and waits as when "
+			"all was well",
+			name);
+		return;
+	}
+	say_task_as(d, next, door ? "the other side, which does not accept: " : "they wait for ");
 	add_culprit(d, next);
 }
 

@@ -49,7 +49,7 @@ static const struct {
 		"permanent while the fault is in force (searched 21600 guest s)"},
 	{"{\"recovery\":\"after_guest_s\",\"recovers_after_s\":9000,"
 	 "\"recovery_event\":\"thread 7 of `store` leaves its wait\"}",
-		"slow, recovers after about 9000 guest s by thread 7 of `store` leaves its wait"},
+		"slow, recovers after about 9000 guest s: thread 7 of `store` leaves its wait"},
 	{"{\"recovery\":\"not-judged\",\"recovery_event\":\"no room\"}", "not judged: no room"},
 	{"{\"recovery\":7}", ""},
 	{"{}", ""},

@@ -122,6 +122,24 @@ static void add_symptoms(struct buf *out, const struct result *cell)
 	buf_add_str(out, "</ul>\n");
 }
 
+/* What decided it, line by line, for who wants to see it. */
+static void add_evidence(struct buf *out, const struct finding *finding)
+{
+	const json_t *lines = json_object_get(finding->diagnosis, "evidence");
+	json_t *line;
+	size_t i;
+
+	if (!json_array_size(lines))
+		return;
+	buf_add_str(out, "<details><summary>who causes it, line by line</summary><ol>\n");
+	json_array_foreach ((json_t *)lines, i, line) {
+		buf_add_str(out, "<li>");
+		markup_add(out, json_is_string(line) ? json_string_value(line) : "?");
+		buf_add_str(out, "</li>\n");
+	}
+	buf_add_str(out, "</ol></details>\n");
+}
+
 static bool same_finding(const struct result *a, const struct finding *one, const struct result *b,
 	const struct finding *other)
 {
@@ -179,6 +197,7 @@ static void add_finding(struct buf *out, const struct campaign_results *campaign
 	if (finding == cell->findings)
 		add_symptoms(out, cell);
 	add_graph(out, finding);
+	add_evidence(out, finding);
 	buf_add_str(out, "<p class=\"f\">");
 	markup_add(out, text_or(cell->scenario, "?"));
 	buf_add_str(out, " on ");
