@@ -230,8 +230,7 @@ static void tell_history(const struct result *r, const struct history *history, 
 		if (r->findings[i].diagnosis)
 			story_causes(&r->findings[i], history, out);
 	tell_symptoms(r->symptoms, out);
-	if (first)
-		story_clients(first, history, out);
+	story_clients(first, history, out);
 	story_recovery(r, history, out);
 	if (first)
 		tell_sure(r, first, history, out);

@@ -271,12 +271,13 @@ static double first_death(const struct history *history)
 /* The onset where it is known, of a crash the first death, else the moment at which a fault first was in force. */
 static struct divide divide_at(const struct finding *finding, const struct history *history)
 {
-	const json_t *onset = json_object_get(finding->diagnosis, "onset_s");
+	const json_t *onset = finding ? json_object_get(finding->diagnosis, "onset_s") : NULL;
 	struct divide divide = {INFINITY, "a fault is in force"};
 
 	if (json_array_size(onset) == 2)
 		return (struct divide){json_number_value(json_array_get(onset, 1)), "the onset"};
-	if (finding->hang_class && !strncmp(finding->hang_class, "crash", strlen("crash")))
+	if (finding && finding->hang_class &&
+		!strncmp(finding->hang_class, "crash", strlen("crash")))
 		return (struct divide){first_death(history), "the first crash"};
 	for (size_t i = 0; i < history->ledger->force_count; i++)
 		if (history->ledger->forces[i].from < divide.t)

@@ -118,14 +118,14 @@ static bool one_more(
 	return ++alike->count <= ALIKE_MAX;
 }
 
-/* What was not told one by one. */
-static void tell_alike(struct teller *t)
+/* What was not told one by one, when the next phase begins. */
+static void tell_alike(struct teller *t, double at)
 {
 	for (size_t i = 0; i < t->alike_count; i++)
 		if (t->alike[i].count > ALIKE_MAX)
-			timeline_row(t, t->alike[i].last, t->alike[i].outcome,
-				"%zu more of %s like these, the last here",
-				t->alike[i].count - ALIKE_MAX, t->alike[i].op);
+			timeline_row(t, at, t->alike[i].outcome,
+				"%zu more of %s like these, the last at %.3f s",
+				t->alike[i].count - ALIKE_MAX, t->alike[i].op, t->alike[i].last);
 	t->alike_count = 0;
 }
 
@@ -242,13 +242,22 @@ static void tell_evidence(struct teller *t, const struct event *event)
 		timeline_text(event, "name"), *why ? " (" : "", why, *why ? ")" : "");
 }
 
+static void tell_trouble(struct teller *t, const struct event *event)
+{
+	const char *trouble = timeline_text(event, "trouble");
+
+	if (!strcmp(trouble, "starved") && !one_more(t, event->t, "RIG", trouble, ""))
+		return;
+	timeline_row(t, event->t, "RIG", "%s: %s", trouble, timeline_text(event, "text"));
+}
+
 /* Of the watch; false: it is none of these. */
 static bool tell_watch(struct teller *t, const struct event *event)
 {
 	if (event_is(event, "suspected"))
-		timeline_row(t, event->t, "DETECTED", "%s: %s has taken %.1f s",
-			timeline_text(event, "why"), timeline_text(event, "op"),
-			json_get_real(event->data, "age_s", 0));
+		timeline_row(t, event->t, t->finding ? "DETECTED" : "suspected",
+			"%s: %s has taken %.1f s", timeline_text(event, "why"),
+			timeline_text(event, "op"), json_get_real(event->data, "age_s", 0));
 	else if (event_is(event, "branched"))
 		timeline_row(t, event->t, "copy",
 			"of the machine, for %s; it stood still for %.2f s, "
@@ -261,8 +270,7 @@ static bool tell_watch(struct teller *t, const struct event *event)
 	else if (event_is(event, "waits"))
 		tell_waits(t, event);
 	else if (event_is(event, "rig"))
-		timeline_row(t, event->t, "RIG", "%s: %s", timeline_text(event, "trouble"),
-			timeline_text(event, "text"));
+		tell_trouble(t, event);
 	else
 		return false;
 	return true;
@@ -303,7 +311,7 @@ static void tell(struct teller *t, size_t i)
 
 	if (event_is(event, "phase")) {
 		timeline_read_back(t);
-		tell_alike(t);
+		tell_alike(t, event->t);
 		timeline_row(t, event->t, "phase", "%s", timeline_text(event, "name"));
 		t->settling |= !strcmp(timeline_text(event, "name"), "stop");
 	} else if (!tell_watch(t, event) && !timeline_store(t, event)) {
@@ -355,7 +363,7 @@ void story_timeline(const struct history *history, const struct result *result, 
 		tell(&teller, i);
 	}
 	timeline_read_back(&teller);
-	tell_alike(&teller);
+	tell_alike(&teller, history->count ? history->events[history->count - 1].t : 0);
 	if (teller.lines > TIMELINE_MAX)
 		buf_addf(out, "  ... %d more in history.jsonl\n", teller.lines - TIMELINE_MAX);
 }

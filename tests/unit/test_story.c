@@ -121,7 +121,7 @@ static void the_timeline_says_each_thing_once(void)
 
 	CHECK_HAS(story, "     1.300  NO");
 	CHECK(!strstr(story, "     1.400  NO"));
-	CHECK_HAS(story, "     1.500  NO        2 more of smtp like these, the last here\n");
+	CHECK_HAS(story, "     2.000  NO        2 more of smtp like these, the last at 1.500 s\n");
 	CHECK_HAS(story, "     1.200  NO");
 	CHECK_HAS(story, "     2.200  read back 7 messages in 3 mailboxes of 2 users\n");
 	CHECK(!strstr(story, "2.100"));
