@@ -35,37 +35,44 @@ EXPORT void free(void *block)
 	NEXT(free)(block);
 }
 
+static inline void handed_out(void *block, const void *frame)
+{
+	rig_frees_again(block);
+	rig_frees_made(block, frame);
+}
+
 /* A block that moves, or shrinks to nothing, is freed. */
-static inline void *moved(void *from, void *to, bool gone)
+static inline void *moved(void *from, void *to, bool gone, const void *frame)
 {
 	if (to == from || (!to && !gone))
 		rig_frees_undo(from);
 	else
-		rig_frees_again(to);
+		handed_out(to, frame);
 	return to;
 }
 
 EXPORT void *realloc(void *block, size_t size)
 {
 	rig_frees_note(block, __builtin_frame_address(0), heap_is_known());
-	return moved(block, NEXT(realloc)(block, size), !size);
+	return moved(block, NEXT(realloc)(block, size), !size, __builtin_frame_address(0));
 }
 
 EXPORT void *reallocarray(void *block, size_t count, size_t size)
 {
 	rig_frees_note(block, __builtin_frame_address(0), heap_is_known());
-	return moved(block, NEXT(reallocarray)(block, count, size), !count || !size);
+	return moved(block, NEXT(reallocarray)(block, count, size), !count || !size,
+		__builtin_frame_address(0));
 }
 
 /* ---- handed out ---- */
 
-#define HANDS_OUT(function, params, args)          \
-	EXPORT void *function params               \
-	{                                          \
-		void *block = NEXT(function) args; \
-                                                   \
-		rig_frees_again(block);            \
-		return block;                      \
+#define HANDS_OUT(function, params, args)                      \
+	EXPORT void *function params                           \
+	{                                                      \
+		void *block = NEXT(function) args;             \
+                                                               \
+		handed_out(block, __builtin_frame_address(0)); \
+		return block;                                  \
 	}
 
 HANDS_OUT(malloc, (size_t size), (size))
@@ -80,6 +87,6 @@ EXPORT int posix_memalign(void **ret, size_t alignment, size_t size)
 	int rc = NEXT(posix_memalign)(ret, alignment, size);
 
 	if (!rc)
-		rig_frees_again(*ret);
+		handed_out(*ret, __builtin_frame_address(0));
 	return rc;
 }

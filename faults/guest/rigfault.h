@@ -120,6 +120,8 @@ void rig_frees_hold(void);
 void rig_frees_let_go(void);
 void rig_frees_undo(void *block);  /* it was not freed after all */
 void rig_frees_again(void *block); /* the allocator has handed it out */
+/* To whom: `frame` as of rig_frees_note(), of the function that hands it out. */
+void rig_frees_made(void *block, const void *frame);
 
 /* ---- rig_sys.c: system calls and text without libc's state ---- */
 

@@ -150,6 +150,21 @@ static void say_freed(struct diagnosing *d, const json_t *freed, const struct cu
 		say_unknown(d, "whether that block was a part of another one again by then");
 }
 
+/* Whose it was, who is not to blame: "`role` (thread 9 of process 8) had been given that block 0.4 s before, in f < g". */
+static void say_made(struct diagnosing *d, const json_t *made, const struct culprit *victim)
+{
+	int64_t tid = json_get_int(made, "tid", 0);
+	auto_buf struct buf name = {0}, frames = {0};
+
+	if (!made)
+		return;
+	add_frames(&frames, json_object_get(made, "frames"));
+	add_thread(&name, victim->role, tid, victim->pid);
+	say_evidence(d, "%s had been given that block %.3f s before it was freed%s%s",
+		buf_text(&name), json_get_real(made, "before_s", 0), frames.len ? ", in " : "",
+		frames.len ? buf_text(&frames) + strlen(" < ") : "");
+}
+
 /* The second culprit, and what the title says of it; NULL: nothing is sure. */
 static const char *blame_deleter(
 	struct diagnosing *d, const json_t *died, const struct culprit *victim)
@@ -164,6 +179,7 @@ static const char *blame_deleter(
 	say_freed(d, freed, victim);
 	if (!json_get_bool(freed, "sure", false))
 		return NULL;
+	say_made(d, json_object_get(freed, "made"), victim);
 	if (json_get_int(freed, "tid", 0) == victim->tid)
 		return json_get_int(freed, "twice", 0)
 			       ? ": it freed memory that it had freed before"

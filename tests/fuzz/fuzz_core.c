@@ -39,6 +39,7 @@ static void maps(const char *text)
 static void journal(const char *text, size_t len)
 {
 	struct free_journal freed;
+	struct free_record made;
 	enum free_match match;
 
 	free_journal_read(text, len, &freed);
@@ -46,8 +47,10 @@ static void journal(const char *text, size_t len)
 		const struct free_record *one = &freed.records[i];
 
 		assert(one->stack_len <= FREE_STACK_MAX && one->tid > 0);
-		if (free_journal_find(&freed, one->address, true, &match))
+		if (free_journal_find(&freed, one->address, true, one->tid, &match))
 			assert(match == FREE_FAULT);
+		if (free_journal_made(&freed, one, text, len, &made))
+			assert(made.stack_len <= FREE_STACK_MAX && made.tid > 0);
 	}
 	free_journal_twice(&freed);
 	free_journal_free(&freed);

@@ -351,10 +351,11 @@ static void deaths_are_a_crash_and_many_a_loop(void)
 
 static json_t *died_over(int crashed, int freed, int sure)
 {
-	return json_pack("[{si si ss ss si s[ss] s:{si si si sf sb ss s[ss]}}]", "pid", 50, "tid",
-		crashed, "comm", "c", "exe", "/x/store", "signal", 11, "frames", "push", "scan",
-		"freed", "address", 4096, "size", 40, "tid", freed, "age_s", 0.5, "sure", sure,
-		"register", "rbx", "frames", "push_free", "unsubscribe");
+	return json_pack("[{si si ss ss si s[ss] s:{si si si sf sb ss s[ss] s{si sf s[s]}}}]",
+		"pid", 50, "tid", crashed, "comm", "c", "exe", "/x/store", "signal", 11, "frames",
+		"push", "scan", "freed", "address", 4096, "size", 40, "tid", freed, "age_s", 0.5,
+		"sure", sure, "register", "rbx", "frames", "push_free", "unsubscribe", "made",
+		"tid", 53, "before_s", 0.9, "frames", "subscribe");
 }
 
 static void who_freed_what_a_crash_stumbles_over_is_a_culprit_too(void)
@@ -389,6 +390,10 @@ static void who_freed_what_a_crash_stumbles_over_is_a_culprit_too(void)
 			CHECK_HAS(got.culprits[1].says, "in push_free < unsubscribe");
 		}
 		CHECK_HAS(got.evidence[2], "rbx pointed to a block of 40 bytes");
+		if (rows[i].sure) /* whose it was is told, and not blamed */
+			CHECK_STR(got.evidence[3],
+				"`store` (thread 53 of process 50) had been given that block 0.900 "
+				"s before it was freed, in subscribe");
 		CHECK_INT(got.unknown_count, rows[i].sure ? 0 : 1);
 		if (i) /* whether the deleter was still known makes no other signature */
 			CHECK_STR(got.signature, plain);

@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -199,10 +200,51 @@ static int shrink_beside_a_held_one(const char *dir)
 	return VICTIM_WRONG;
 }
 
+static void *give_it(void *unused)
+{
+	(void)unused;
+	block = malloc(BLOCK);
+	return (void *)(intptr_t)syscall(SYS_gettid);
+}
+
+/* Given to a thread that has ended since, and freed by this one. */
+static int give_in_thread(const char *arg)
+{
+	void *tid = NULL;
+	pthread_t thread;
+
+	(void)arg;
+	EXPECT(!pthread_create(&thread, NULL, give_it, NULL) && !pthread_join(thread, &tid));
+	free(block);
+	say_whose((int)(intptr_t)tid, block);
+	return VICTIM_WRONG;
+}
+
+/* Freed by this thread while the first is held; then held itself, and freed by another: that one is to be known too. */
+static int free_in_two_holds(const char *dir)
+{
+	pthread_t thread, other;
+	void *volatile first;
+	void *tid = NULL;
+
+	first = malloc(BLOCK);
+	EXPECT(!pthread_create(&thread, NULL, sync_in_thread, (void *)(uintptr_t)dir));
+	EXPECT(await_go());
+	free(first);
+	for (int i = 0; i < 100 && block != first; i++)
+		block = malloc(BLOCK);
+	EXPECT(block == first);
+	EXPECT(mkdir("/nothing/of/that/name", 0700)); /* held once more */
+	EXPECT(!pthread_create(&other, NULL, free_it, block) && !pthread_join(other, &tid));
+	say_whose((int)(intptr_t)tid, block);
+	return VICTIM_WRONG;
+}
+
 static const struct victim_kind kinds[] = {{"free_and_die", free_and_die},
 	{"keep_and_die", keep_and_die}, {"reuse_and_die", reuse_and_die},
 	{"move_and_die", move_and_die}, {"fork_and_die", fork_and_die},
-	{"free_in_thread", free_in_thread},
+	{"free_in_thread", free_in_thread}, {"give_in_thread", give_in_thread},
+	{"free_in_two_holds", free_in_two_holds},
 	{"free_at_the_end_of_a_stack", free_at_the_end_of_a_stack},
 	{"free_beside_a_held_one", free_beside_a_held_one},
 	{"shrink_beside_a_held_one", shrink_beside_a_held_one}};
@@ -339,6 +381,83 @@ static void the_thread_is_the_one_that_freed(void)
 	CHECK(entry && entry->tid == said.tid && entry->tid != said.pid);
 }
 
+/* The entry of who was given that block, or NULL. */
+static const struct made_entry *made_of(const struct said *said)
+{
+	const struct frees_process *share = share_of(said->pid);
+
+	for (uint32_t i = 0; i < 2; i++) {
+		uint32_t place = mades_place(said->address) ^ i;
+
+		if (share->made_index[place] == (said->address | MADE_FREED) &&
+			share->mades[place].address == said->address)
+			return &share->mades[place];
+	}
+	return NULL;
+}
+
+static void who_was_given_a_block_is_known_beside_who_freed_it(void)
+{
+	const struct frees_entry *freed;
+	const struct made_entry *made;
+	struct said said;
+	bool again;
+
+	freed = entry_after("give_in_thread", &said, &again);
+	CHECK(freed && freed->tid == said.pid);
+	made = made_of(&said);
+	if (!CHECK(made != NULL))
+		return;
+	CHECK_INT(made->pid, said.pid);
+	CHECK_INT(made->tid, said.tid);
+	CHECK(made->pc != 0 && made->stack_len > 0 && made->stack_len <= MADE_STACK);
+}
+
+/* It can only be its own: nothing is written down. */
+static void a_process_of_one_thread_pays_nothing_for_it(void)
+{
+	struct said said;
+	bool again;
+
+	CHECK(entry_after("free_and_die", &said, &again) != NULL);
+	CHECK(made_of(&said) == NULL);
+}
+
+/* Two holds, less than a second apart. */
+static void each_hold_has_a_first_free_of_its_own(void)
+{
+	const struct frees_process *share;
+	struct board_event parked;
+	struct victim victim;
+	struct said said;
+	size_t before = 0, since = 0;
+
+	if (!is_heap_of_glibc())
+		return;
+	fresh_board();
+	say("arm slot=1 point=posix/io/sync/fsync");
+	say("arm slot=2 point=posix/io/dir/rmdir");
+	say("arm slot=3 point=posix/io/dir/mkdir");
+	victim = victim_start("free_in_two_holds", work);
+	CHECK(await_event(BOARD_EVENT_PARKED, 1, &parked));
+	say("disarm slot=2");
+	CHECK(await_event(BOARD_EVENT_PARKED, 3, &parked));
+	say("disarm slot=3");
+	said = hear(&victim);
+	victim_end(&victim);
+	share = share_of(said.pid);
+	for (size_t i = 0; i < FREES_EACH; i++) {
+		const struct frees_entry *entry = &share->entries[i];
+
+		if (entry->address != said.address || entry->pid != said.pid)
+			continue;
+		before += entry->tid == said.pid && entry->hold < share->hold_count;
+		since += entry->tid == said.tid && entry->hold == share->hold_count;
+	}
+	CHECK_INT(since, 1);
+	CHECK_INT(before, 1);
+}
+
 static void a_free_at_the_end_of_a_stack_reads_no_further(void)
 {
 	struct said said;
@@ -395,29 +514,35 @@ static void the_core_helper_writes_it_down_for_the_rig(void)
 {
 	auto_free char *witness = text_fmt(
 			       "%.*s/../guest/witness", (int)(strrchr(self, '/') - self), self),
-		       *cores = NULL, *file = NULL, *pid = NULL;
+		       *cores = NULL, *file = NULL, *mades = NULL, *pid = NULL;
 	char *argv[] = {witness, (char *)"core", NULL, NULL, (char *)"9", NULL};
 	struct free_journal journal = {0};
 	const struct free_record *record;
+	struct free_record made = {0};
 	auto_buf struct buf text = {0};
 	enum free_match match;
 	struct err err = {0};
 	struct said said;
 	bool again;
 
-	CHECK(entry_after("free_in_thread", &said, &again) != NULL);
+	CHECK(entry_after("give_in_thread", &said, &again) != NULL);
 	cores = path_join(work, "cores");
 	pid = text_fmt("%d", said.pid);
 	file = text_fmt("%s/frees.%d", cores, said.pid);
+	mades = text_fmt("%s/mades.%d", cores, said.pid);
 	argv[2] = (char *)work;
 	argv[3] = pid;
 	CHECK_INT(fs_mkdir_p(cores, &err), 0);
 	proc_run(argv, deadline_in_ms(WAIT_MS), NULL, 0, &err);
 	CHECK_INT(fs_read(file, FREE_TEXT_MAX, &text, &err), 0);
 	free_journal_read(buf_text(&text), text.len, &journal);
-	record = free_journal_find(&journal, said.address, true, &match);
-	CHECK(record && record->tid == said.tid && record->stack_len == FREES_STACK);
+	record = free_journal_find(&journal, said.address, true, 0, &match);
+	CHECK(record && record->tid == said.pid && record->stack_len == FREES_STACK);
 	CHECK(record && record->age_ns > -NS_PER_SEC && !record->held && !record->again);
+	buf_reset(&text);
+	CHECK_INT(fs_read(mades, FREE_TEXT_MAX, &text, &err), 0);
+	CHECK(record && free_journal_made(&journal, record, buf_text(&text), text.len, &made));
+	CHECK_INT(made.tid, said.tid);
 	free_journal_free(&journal);
 }
 
@@ -430,6 +555,9 @@ int main(int argc, char **argv)
 		CHECK_CASE(a_block_that_moved_was_freed),
 		CHECK_CASE(a_forked_child_has_a_share_of_its_own),
 		CHECK_CASE(the_thread_is_the_one_that_freed),
+		CHECK_CASE(who_was_given_a_block_is_known_beside_who_freed_it),
+		CHECK_CASE(a_process_of_one_thread_pays_nothing_for_it),
+		CHECK_CASE(each_hold_has_a_first_free_of_its_own),
 		CHECK_CASE(a_free_at_the_end_of_a_stack_reads_no_further),
 		CHECK_CASE(the_core_helper_writes_it_down_for_the_rig),
 		CHECK_CASE(while_a_thread_is_held_the_first_free_of_a_block_is_kept),

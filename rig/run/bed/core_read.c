@@ -49,11 +49,11 @@ struct blamed {
 	char what[8]; /* the register, "" : the fault's address */
 };
 
-static void weigh(
-	const struct free_journal *journal, uint64_t value, const char *what, struct blamed *best)
+static void weigh(const struct free_journal *journal, uint64_t value, const char *what, int tid,
+	struct blamed *best)
 {
 	enum free_match match;
-	const struct free_record *record = free_journal_find(journal, value, !*what, &match);
+	const struct free_record *record = free_journal_find(journal, value, !*what, tid, &match);
 
 	if (!record || match <= best->match)
 		return;
@@ -73,10 +73,10 @@ static bool find_blamed(
 		return ret->record;
 	}
 	if (core->has_address)
-		weigh(journal, core->address, "", ret);
+		weigh(journal, core->address, "", core->tid, ret);
 	for (size_t i = 0; i < CORE_REGS && ret->match < FREE_FAULT; i++)
 		if (names[i] && core->known >> i & 1)
-			weigh(journal, core->regs[i], names[i], ret);
+			weigh(journal, core->regs[i], names[i], core->tid, ret);
 	return ret->record;
 }
 
@@ -109,6 +109,25 @@ static json_t *freed_json(const struct blamed *blamed, const struct stack_files 
 	return json;
 }
 
+/* Whose block it was before. */
+static void add_made(const struct stack_source *source, const struct free_journal *journal,
+	const struct free_record *freed, const struct stack_files *files, const char *pid,
+	json_t *json)
+{
+	auto_free char *path = text_fmt("/run/rig/cores/mades.%s", pid);
+	auto_buf struct buf text = {0};
+	struct free_record made;
+
+	if (witness_read(
+		    source->witness, path, FREE_TEXT_MAX, deadline_in_ms(ASK_MS), &text, NULL) ||
+		!free_journal_made(journal, freed, buf_text(&text), text.len, &made))
+		return;
+	json_object_set_new(json, "made",
+		json_pack("{si sf so}", "tid", made.tid, "before_s",
+			(double)(made.age_ns - freed->age_ns) / NS_PER_SEC, "frames",
+			frames_of_record(&made, files)));
+}
+
 static void add_freed(const struct stack_source *source, const struct core_file *core,
 	const struct stack_files *files, const char *pid, json_t *json)
 {
@@ -121,8 +140,12 @@ static void add_freed(const struct stack_source *source, const struct core_file 
 		return;
 	free_journal_read(buf_text(&text), text.len, &journal);
 	json_object_set_new(json, "journal", json_integer((json_int_t)journal.count));
-	if (find_blamed(core, &journal, &blamed))
-		json_object_set_new(json, "freed", freed_json(&blamed, files));
+	if (find_blamed(core, &journal, &blamed)) {
+		json_t *freed = freed_json(&blamed, files);
+
+		add_made(source, &journal, blamed.record, files, pid, freed);
+		json_object_set_new(json, "freed", freed);
+	}
 	free_journal_free(&journal);
 }
 
