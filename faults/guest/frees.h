@@ -12,9 +12,9 @@
  * address since then is kept: what that thread still uses was whole when it was stopped, so that free is
  * the one that took it away, whoever has had the memory since.
  *
- * Beside it, in a smaller table of the same kind, stands which thread was handed each block last: whose it was. Only
- * where a process has several threads; what is not freed yet stays longer than what is, and while a thread is held, what
- * belongs to a block whose free is kept is kept too.
+ * Beside it, in a smaller table of the same kind, stands which thread was handed each block last: whose it
+ * was. Only where a process has several threads; what is not freed yet stays longer than what is, and while a
+ * thread is held, what belongs to a block whose free is kept is kept too.
  *
  * An entry holds the caller of free() as registers and the bytes of the stack above it: the frames are
  * found afterwards, by whoever has the program's file. Writers wait for nobody: an entry that another

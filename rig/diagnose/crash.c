@@ -150,7 +150,8 @@ static void say_freed(struct diagnosing *d, const json_t *freed, const struct cu
 		say_unknown(d, "whether that block was a part of another one again by then");
 }
 
-/* Whose it was, who is not to blame: "`role` (thread 9 of process 8) had been given that block 0.4 s before, in f < g". */
+/* Whose it was, who is not to blame: "`role` (thread 9 of process 8) had been given that block 0.4 s before it was
+ * freed, in f < g". */
 static void say_made(struct diagnosing *d, const json_t *made, const struct culprit *victim)
 {
 	int64_t tid = json_get_int(made, "tid", 0);

@@ -12,7 +12,8 @@ void story_plain(struct buf *out, const char *text);
 /* Words between `indent` and the right edge; the first line begins at `column` already. Printable ASCII. */
 void story_wrap(struct buf *out, const char *text, size_t indent, size_t column);
 
-/* story_finding.c: who causes it, why it is a finding, what the clients saw (finding may be NULL); what is not known. */
+/* story_finding.c: who causes it, why it is a finding, what the clients saw (finding may be NULL); what is not
+ * known. */
 void story_causes(const struct finding *finding, const struct history *history, struct buf *out);
 void story_clients(const struct finding *finding, const struct history *history, struct buf *out);
 void story_unknown(const struct result *result, struct buf *out);
