@@ -46,6 +46,9 @@ struct frees_entry {
 	int64_t ns;		  /* CLOCK_MONOTONIC_COARSE */
 	uint64_t pc, sp, bp;	  /* of the caller, on return */
 	uint32_t stack_len, hold; /* hold: the latest hold of the process by then, 0: none */
+	uint32_t
+		reused; /* this process wrote here before: of that address, or of one that hides it */
+	uint32_t unused;
 	unsigned char stack[FREES_STACK];
 };
 

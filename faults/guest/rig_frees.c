@@ -147,6 +147,7 @@ static void fill(struct frees_entry *entry, const void *frame)
 {
 	const uint64_t *saved = frame;
 
+	entry->reused = entry->pid == process_id;
 	entry->pid = process_id;
 	entry->tid = own_thread();
 	entry->bp = saved[0];

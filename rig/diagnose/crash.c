@@ -147,7 +147,9 @@ static void say_freed(struct diagnosing *d, const json_t *freed, const struct cu
 	add_deleter(&line, freed, victim);
 	say_evidence(d, "%s", buf_text(&line));
 	if (!json_get_bool(freed, "sure", false))
-		say_unknown(d, "whether that block was a part of another one again by then");
+		say_unknown(d, "whether it still used that block, or another that was at its "
+			       "address before or "
+			       "since");
 }
 
 /* Whose it was, who is not to blame: "`role` (thread 9 of process 8) had been given that block 0.4 s before it was

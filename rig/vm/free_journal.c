@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIELDS		11
+#define FIELDS		12
 #define MADE_FIELDS	6
 #define RECORD_LINE_MAX (2 * FREE_STACK_MAX + 256)
 
@@ -18,10 +18,10 @@ static bool read_line(const char *line, struct free_record *ret)
 
 	*ret = (struct free_record){0};
 	if (sscanf(line,
-		    "free %" SCNx64 " %" SCNu64 " %d %d %d %d %u %" SCNd64 " %" SCNx64 " %" SCNx64
-		    " %" SCNx64 " %n",
+		    "free %" SCNx64 " %" SCNu64 " %d %d %d %d %u %u %" SCNd64 " %" SCNx64
+		    " %" SCNx64 " %" SCNx64 " %n",
 		    &ret->address, &ret->size, &ret->tid, &ret->twice, &again, &held, &ret->hold,
-		    &ret->age_ns, &ret->pc, &ret->sp, &ret->bp, &at) != FIELDS ||
+		    &ret->reused, &ret->age_ns, &ret->pc, &ret->sp, &ret->bp, &at) != FIELDS ||
 		!at)
 		return false;
 	ret->again = again;
@@ -94,7 +94,7 @@ static enum free_match match(
 		return FREE_NO;
 	if (held)
 		return FREE_HELD;
-	return value == r->address ? FREE_START : FREE_INSIDE;
+	return value == r->address && !r->reused ? FREE_START : FREE_INSIDE;
 }
 
 /* Of what was freed while a thread was held, the block that begins there, else the first: what was there when it was

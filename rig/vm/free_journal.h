@@ -21,6 +21,7 @@ struct free_record {
 	int tid, twice;		/* twice: the thread that freed it once more, 0: none */
 	bool again;		/* the address was handed out again since */
 	bool held;		/* freed since the rig held a thread of the process, and kept */
+	unsigned int reused;	/* another block may have been freed there before */
 	unsigned int hold;	/* the number of the process's latest hold by then, 0: none */
 	int64_t age_ns;		/* before the core was taken */
 	uint64_t pc, sp, bp;	/* of the caller of free(), on return */
@@ -48,8 +49,8 @@ void free_journal_free(struct free_journal *journal);
 /* How sure it is that a value belongs to a freed block. */
 enum free_match {
 	FREE_NO,
-	FREE_INSIDE, /* the value lies in it: it may since be a part of another block */
-	FREE_START,  /* it is the block's own address */
+	FREE_INSIDE, /* the value lies in it: it may be of another block that was there before, or is there now */
+	FREE_START, /* it is the block's own address, and no other was freed there before */
 	FREE_HELD, /* it lies in it, and the block was whole when the rig held a thread: whoever has it now */
 	FREE_FAULT /* the address that the signal was about lies in it */
 };

@@ -175,7 +175,7 @@ static void save_texts(const char *dir)
 			"\1"
 			"55d0c0000000-55d0c0001000 r--p 00000000 fe:00 12   /usr/lib/store\n"},
 		{"fuzz_core", "\2"
-			      "free 55d0c1000010 48 7 0 0 1 0 2500 55d0c0000500 7ffc10 7ffc80 "
+			      "free 55d0c1000010 48 7 0 0 1 0 0 2500 55d0c0000500 7ffc10 7ffc80 "
 			      "00ff10\nhold 7 1\n"
 			      "made 55d0c1000010 8 9000 55d0c0000500 7ffc10 7ffc80 00ff\n"},
 		{"fuzz_history",

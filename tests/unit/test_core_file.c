@@ -191,8 +191,8 @@ static void a_line_of_the_journal_is_a_record(void)
 {
 	struct free_journal journal;
 
-	read_text("free 1000 48 7 0 1 0 0 2500 400500 7ffc10 7ffc80 00ff10\nfree\nfree 0 1 2\n"
-		  "free 2000 48 -1 0 0 0 0 1 1 1 1 00\n",
+	read_text("free 1000 48 7 0 1 0 0 0 2500 400500 7ffc10 7ffc80 00ff10\nfree\nfree 0 1 2\n"
+		  "free 2000 48 -1 0 0 0 0 0 1 1 1 1 00\n",
 		&journal);
 	CHECK_INT(journal.count, 1);
 	CHECK_INT(journal.records[0].address, 0x1000);
@@ -215,20 +215,22 @@ static void a_freed_block_is_found_by_what_points_into_it(void)
 		bool is_fault;
 		enum free_match match;
 	} rows[] = {
-		{"its start", "free 1000 48 7 0 0 0 0 9 1 1 1 ", 0x1000, false, FREE_START},
-		{"inside", "free 1000 48 7 0 0 0 0 9 1 1 1 ", 0x102f, false, FREE_INSIDE},
-		{"behind it", "free 1000 48 7 0 0 0 0 9 1 1 1 ", 0x1030, false, FREE_NO},
-		{"before it", "free 1000 48 7 0 0 0 0 9 1 1 1 ", 0xfff, false, FREE_NO},
-		{"the fault's address", "free 1000 48 7 0 0 0 0 9 1 1 1 ", 0x1010, true,
+		{"its start", "free 1000 48 7 0 0 0 0 0 9 1 1 1 ", 0x1000, false, FREE_START},
+		{"its start, where another was freed before", "free 1000 48 7 0 0 0 0 1 9 1 1 1 ",
+			0x1000, false, FREE_INSIDE},
+		{"inside", "free 1000 48 7 0 0 0 0 0 9 1 1 1 ", 0x102f, false, FREE_INSIDE},
+		{"behind it", "free 1000 48 7 0 0 0 0 0 9 1 1 1 ", 0x1030, false, FREE_NO},
+		{"before it", "free 1000 48 7 0 0 0 0 0 9 1 1 1 ", 0xfff, false, FREE_NO},
+		{"the fault's address", "free 1000 48 7 0 0 0 0 0 9 1 1 1 ", 0x1010, true,
 			FREE_FAULT},
-		{"handed out again", "free 1000 48 7 0 1 0 0 9 1 1 1 ", 0x1000, true, FREE_NO},
-		{"freed while a thread was held", "free 1000 48 7 0 1 1 0 9 1 1 1 ", 0x1010, false,
-			FREE_HELD},
-		{"given back to the kernel", "free 1000 262144 7 0 0 0 0 9 1 1 1 ", 0x1000, false,
+		{"handed out again", "free 1000 48 7 0 1 0 0 0 9 1 1 1 ", 0x1000, true, FREE_NO},
+		{"freed while a thread was held", "free 1000 48 7 0 1 1 0 0 9 1 1 1 ", 0x1010,
+			false, FREE_HELD},
+		{"given back to the kernel", "free 1000 262144 7 0 0 0 0 0 9 1 1 1 ", 0x1000, false,
 			FREE_NO},
-		{"a fault in what was given back", "free 1000 262144 7 0 0 0 0 9 1 1 1 ", 0x1800,
+		{"a fault in what was given back", "free 1000 262144 7 0 0 0 0 0 9 1 1 1 ", 0x1800,
 			true, FREE_FAULT},
-		{"of unknown size", "free 1000 0 7 0 0 0 0 9 1 1 1 ", 0x1007, false, FREE_INSIDE},
+		{"of unknown size", "free 1000 0 7 0 0 0 0 0 9 1 1 1 ", 0x1007, false, FREE_INSIDE},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -249,8 +251,8 @@ static void of_two_blocks_the_surer_and_then_the_later_counts(void)
 	struct free_journal journal;
 	enum free_match match;
 
-	read_text("free f00 1024 1 0 0 0 0 5 1 1 1 \nfree 1000 48 2 0 0 0 0 900 1 1 1 \n"
-		  "free 1000 48 3 0 0 0 0 800 1 1 1 \nfree 2000 48 4 5 0 0 0 1 1 1 1 \n",
+	read_text("free f00 1024 1 0 0 0 0 0 5 1 1 1 \nfree 1000 48 2 0 0 0 0 0 900 1 1 1 \n"
+		  "free 1000 48 3 0 0 0 0 0 800 1 1 1 \nfree 2000 48 4 5 0 0 0 0 1 1 1 1 \n",
 		&journal);
 	CHECK_INT(free_journal_find(&journal, 0x1000, false, 0, &match)->tid, 3);
 	CHECK_INT(match, FREE_START);
@@ -265,13 +267,13 @@ static void of_what_was_freed_while_a_thread_was_held_the_first_counts(void)
 	struct free_journal journal;
 	enum free_match match;
 
-	read_text(
-		"free f00 1024 3 0 0 1 0 5 1 1 1 \nfree 1000 48 2 0 1 1 0 900 1 1 1 \n", &journal);
+	read_text("free f00 1024 3 0 0 1 0 0 5 1 1 1 \nfree 1000 48 2 0 1 1 0 0 900 1 1 1 \n",
+		&journal);
 	CHECK_INT(free_journal_find(&journal, 0x1000, false, 0, &match)->tid, 2);
 	CHECK_INT(match, FREE_HELD);
 	free_journal_free(&journal);
 	/* The block that begins there is surer than an older one that reaches so far. */
-	read_text("free f00 1304 3 0 0 1 0 905 1 1 1 \nfree 1000 48 2 0 1 1 0 900 1 1 1 \n",
+	read_text("free f00 1304 3 0 0 1 0 0 905 1 1 1 \nfree 1000 48 2 0 1 1 0 0 900 1 1 1 \n",
 		&journal);
 	CHECK_INT(free_journal_find(&journal, 0x1000, false, 0, &match)->tid, 2);
 	free_journal_free(&journal);
@@ -283,8 +285,8 @@ static void what_was_freed_before_a_thread_was_held_is_not_what_it_used(void)
 	struct free_journal journal;
 	enum free_match match;
 
-	read_text("hold 8 1\nhold 9 2\nhold 0 1\nfree 1000 48 2 0 1 1 1 5000 1 1 1 \n"
-		  "free 1000 48 3 0 1 1 2 500 1 1 1 \n",
+	read_text("hold 8 1\nhold 9 2\nhold 0 1\nfree 1000 48 2 0 1 1 1 0 5000 1 1 1 \n"
+		  "free 1000 48 3 0 1 1 2 0 500 1 1 1 \n",
 		&journal);
 	CHECK_INT(journal.hold_count, 2);
 	CHECK_INT(free_journal_find(&journal, 0x1000, false, 9, &match)->tid, 3);
@@ -302,15 +304,17 @@ static void whose_a_block_was_is_told_if_nobody_freed_it_in_between(void)
 		const char *what, *frees;
 		bool told;
 	} rows[] = {
-		{"the block that was freed", "free 1000 48 2 0 0 0 0 500 1 1 1 \n", true},
-		{"freed before that", "free 1000 48 2 0 0 0 0 9500 1 1 1 \n", false},
+		{"the block that was freed", "free 1000 48 2 0 0 0 0 0 500 1 1 1 \n", true},
+		{"freed before that", "free 1000 48 2 0 0 0 0 0 9500 1 1 1 \n", false},
 		{"freed, and freed again",
-			"free 1000 48 2 0 0 0 0 500 1 1 1 \nfree 1000 48 3 0 1 1 0 800 1 1 1 \n",
+			"free 1000 48 2 0 0 0 0 0 500 1 1 1 \nfree 1000 48 3 0 1 1 0 0 800 1 1 1 "
+			"\n",
 			false},
 		{"another block freed in between",
-			"free 1000 48 2 0 0 0 0 500 1 1 1 \nfree 3000 48 3 0 1 1 0 800 1 1 1 \n",
+			"free 1000 48 2 0 0 0 0 0 500 1 1 1 \nfree 3000 48 3 0 1 1 0 0 800 1 1 1 "
+			"\n",
 			true},
-		{"a block that nobody says it of", "free 4000 48 2 0 0 0 0 500 1 1 1 \n", false},
+		{"a block that nobody says it of", "free 4000 48 2 0 0 0 0 0 500 1 1 1 \n", false},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

@@ -73,6 +73,25 @@ static int reuse_and_die(const char *arg)
 	return VICTIM_WRONG;
 }
 
+/* Freed, handed out again, and freed again: whoever still points there may mean the first. */
+static int free_again_and_die(const char *arg)
+{
+	void *volatile first;
+
+	(void)arg;
+	block = malloc(BLOCK);
+	first = block;
+	free(block);
+	for (int i = 0; i < 100; i++) {
+		block = malloc(BLOCK);
+		if (block != first)
+			continue;
+		free(block);
+		say_and_die(block);
+	}
+	return VICTIM_WRONG;
+}
+
 static int move_and_die(const char *arg)
 {
 	void *volatile first;
@@ -242,9 +261,9 @@ static int free_in_two_holds(const char *dir)
 
 static const struct victim_kind kinds[] = {{"free_and_die", free_and_die},
 	{"keep_and_die", keep_and_die}, {"reuse_and_die", reuse_and_die},
-	{"move_and_die", move_and_die}, {"fork_and_die", fork_and_die},
-	{"free_in_thread", free_in_thread}, {"give_in_thread", give_in_thread},
-	{"free_in_two_holds", free_in_two_holds},
+	{"free_again_and_die", free_again_and_die}, {"move_and_die", move_and_die},
+	{"fork_and_die", fork_and_die}, {"free_in_thread", free_in_thread},
+	{"give_in_thread", give_in_thread}, {"free_in_two_holds", free_in_two_holds},
 	{"free_at_the_end_of_a_stack", free_at_the_end_of_a_stack},
 	{"free_beside_a_held_one", free_beside_a_held_one},
 	{"shrink_beside_a_held_one", shrink_beside_a_held_one}};
@@ -345,13 +364,26 @@ static void a_block_that_was_not_freed_is_not_written_down(void)
 
 static void a_block_that_was_handed_out_again_says_so(void)
 {
+	const struct frees_entry *entry;
 	struct said said;
 	bool again = false;
 
 	if (!is_heap_of_glibc())
 		return;
-	CHECK(entry_after("reuse_and_die", &said, &again) != NULL);
-	CHECK(again);
+	entry = entry_after("reuse_and_die", &said, &again);
+	CHECK(entry && again);
+}
+
+static void where_a_block_was_freed_before_another_says_so(void)
+{
+	const struct frees_entry *entry;
+	struct said said;
+	bool again = true;
+
+	if (!is_heap_of_glibc())
+		return;
+	entry = entry_after("free_again_and_die", &said, &again);
+	CHECK(entry && !again && entry->reused);
 }
 
 static void a_block_that_moved_was_freed(void)
@@ -552,6 +584,7 @@ int main(int argc, char **argv)
 		CHECK_CASE(who_freed_a_block_is_known_after_the_process_has_gone),
 		CHECK_CASE(a_block_that_was_not_freed_is_not_written_down),
 		CHECK_CASE(a_block_that_was_handed_out_again_says_so),
+		CHECK_CASE(where_a_block_was_freed_before_another_says_so),
 		CHECK_CASE(a_block_that_moved_was_freed),
 		CHECK_CASE(a_forked_child_has_a_share_of_its_own),
 		CHECK_CASE(the_thread_is_the_one_that_freed),

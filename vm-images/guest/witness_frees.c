@@ -4,7 +4,7 @@
  * holds the process, so that nobody else has taken its share of the journal by then. The rig reads it
  * (vm/free_journal.h), which knows this text and not the journal's memory:
  *
- *	free ADDRESS SIZE TID TWICE AGAIN HELD HOLD AGE_NS PC SP BP STACK
+ *	free ADDRESS SIZE TID TWICE AGAIN HELD HOLD REUSED AGE_NS PC SP BP STACK
  *
  *	hold TID NUMBER
  *	made ADDRESS TID AGE_NS PC SP BP STACK		in a file of its own, mades.PID
@@ -49,10 +49,10 @@ static void print_entry(
 	FILE *to, const struct frees_entry *entry, bool again, bool held, int64_t now)
 {
 	fprintf(to,
-		"free %" PRIx64 " %" PRIu64 " %d %d %d %d %u %" PRId64 " %" PRIx64 " %" PRIx64
+		"free %" PRIx64 " %" PRIu64 " %d %d %d %d %u %u %" PRId64 " %" PRIx64 " %" PRIx64
 		" %" PRIx64 " ",
 		entry->address, entry->size, entry->tid, entry->twice, again, held, entry->hold,
-		now - entry->ns, entry->pc, entry->sp, entry->bp);
+		entry->reused, now - entry->ns, entry->pc, entry->sp, entry->bp);
 	print_stack(to, entry->stack, entry->stack_len, FREES_STACK);
 }
 
