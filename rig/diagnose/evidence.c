@@ -87,6 +87,8 @@ static bool read_task(
 		.door = json_get_text(json, "door", ""),
 		.frames = json_object_get(json, "frames"),
 		.own = json_object_get(json, "own"),
+		.busy = json_object_get(json, "busy"),
+		.moments = get_id(json, "moments"),
 		.only_fd = -1,
 	};
 	if (ret->pid <= 0 || ret->tid <= 0)

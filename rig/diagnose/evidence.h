@@ -5,6 +5,7 @@
  *	task	"utime","stime": clock ticks  "reaped": those of children that have ended
  *		"frames":["function", ...] of the user stack, innermost first
  *		"own":[those of "frames" that are not the C library's]
+ *		"busy":["function", ...] in which it was at each of "moments" moments at which it ran, innermost first
  *		"futex":[5 words at the address it waits on]	left out where they could not be read
  *		"object":"name of the variable that it waits at"
  *		"door":"name of the unix socket that it connects to"
@@ -47,6 +48,8 @@ struct task {
 	const char *object;	    /* "": not known */
 	const char *door;	    /* likewise */
 	const json_t *frames, *own; /* or NULL */
+	const json_t *busy;	    /* likewise */
+	int moments;
 	char role[ROLE_MAX];
 	bool has_words;
 	uint32_t words[FUTEX_WORDS];

@@ -76,6 +76,13 @@ static void add_frames(struct buf *out, const json_t *frames, size_t most, const
 	}
 }
 
+static void add_busy(struct buf *out, const struct task *t)
+{
+	if (json_array_size(t->busy))
+		buf_addf(out, "; at each of %d moments", t->moments);
+	add_frames(out, t->busy, FRAMES_TOLD, " in ");
+}
+
 /* A stripped program's own frames are its file's name alone; with their places there is something to look up. */
 static const json_t *for_people(const struct task *t)
 {
@@ -134,6 +141,7 @@ void say_task_as(struct diagnosing *d, size_t task, const char *as)
 	if (!t->stack[0] && t->wchan[0])
 		buf_addf(&line, "; in the kernel: %s", t->wchan);
 	add_frames(&line, for_people(t), FRAMES_TOLD, "; stack: ");
+	add_busy(&line, t);
 	say_evidence(d, "%s", buf_text(&line));
 }
 
@@ -151,6 +159,7 @@ void add_culprit(struct diagnosing *d, size_t task)
 	buf_addf(&says, "state %c: %s", t->state, what);
 	add_limit(d, t, &says);
 	add_frames(&says, t->own, FRAMES_TOLD, "; in ");
+	add_busy(&says, t);
 	buf_add_escaped(&escaped, says.data, says.len);
 	*c = (struct culprit){.pid = t->pid, .tid = t->tid, .says = buf_steal(&escaped)};
 	snprintf(c->role, sizeof(c->role), "%s", t->role);

@@ -131,5 +131,9 @@ int witness_bound_quota(struct witness *witness, const char *mount, const char *
 int witness_quota_met(struct witness *witness, const char *mount, int64_t deadline_ns,
 	uint64_t *ret_owners, uint64_t *ret_met, struct err *err);
 
+/* Registers and stacks of a thread at moments at which it ran: `samples` of witness_wire.h, a new reference. */
+int witness_profile(
+	struct witness *witness, int tid, int64_t deadline_ns, json_t **ret, struct err *err);
+
 /* What the rig left behind in the guest: an array of sentences. */
 int witness_residue(struct witness *witness, int64_t deadline_ns, json_t **ret, struct err *err);

@@ -301,6 +301,12 @@ int witness_quota_met(struct witness *w, const char *mount, int64_t deadline_ns,
 		ret_met, err);
 }
 
+int witness_profile(struct witness *w, int tid, int64_t deadline_ns, json_t **ret, struct err *err)
+{
+	return call_for(w, "profile", json_pack("{si}", "tid", tid), "samples", JSON_ARRAY,
+		deadline_ns, ret, err);
+}
+
 int witness_residue(struct witness *w, int64_t deadline_ns, json_t **ret, struct err *err)
 {
 	return call_for(w, "residue", NULL, "residue", JSON_ARRAY, deadline_ns, ret, err);

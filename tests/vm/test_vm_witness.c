@@ -307,6 +307,21 @@ static void who_was_killed_is_told_and_who_ended_otherwise_is_not(void)
 	CHECK_INT(json_array_size(second), 0);
 }
 
+static void a_thread_that_burns_the_processor_of_a_guest_has_moments(void)
+{
+	auto_store struct store s;
+	auto_free char *said = NULL;
+	auto_json json_t *samples = NULL;
+	struct err err = {0};
+
+	if (!open_store(&s))
+		return;
+	said = run(&s, "sh -c 'while :; do :; done' & echo $!", true);
+	if (!CHECK_INT(witness_profile(s.w, atoi(said), PATIENCE, &samples, &err), 0))
+		fprintf(stderr, "%s\n", err.text);
+	CHECK_INT(json_array_size(samples), PROFILE_SAMPLES_MAX);
+}
+
 /* It is a dump for those who read dumps: crash(8) finds the kernel's notes in it, and in them which kernel it was. */
 static void a_dump_of_the_memory_is_one_that_crash_reads(void)
 {
@@ -370,6 +385,7 @@ static const struct check_case cases[] = {
 	CHECK_CASE(crossed_flocks_of_a_guest_are_a_deadlock),
 	CHECK_CASE(a_crash_is_told_while_all_is_frozen),
 	CHECK_CASE(who_was_killed_is_told_and_who_ended_otherwise_is_not),
+	CHECK_CASE(a_thread_that_burns_the_processor_of_a_guest_has_moments),
 	CHECK_CASE(a_dump_of_the_memory_is_one_that_crash_reads),
 	CHECK_CASE(seeds_tell_clones_apart_and_the_clock_is_set),
 	CHECK_CASE(an_idle_witness_does_not_wake_up),

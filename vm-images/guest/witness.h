@@ -54,6 +54,7 @@ void out_open(struct out *out, const char *key, char bracket); /* key NULL: an e
 void out_close(struct out *out, char bracket);
 void out_text(struct out *out, const char *key, const char *text);
 void out_bytes(struct out *out, const char *key, const char *bytes, size_t len);
+void out_hex(struct out *out, const char *key, const void *bytes, size_t len);
 void out_int(struct out *out, const char *key, int64_t value);
 void out_bool(struct out *out, const char *key, bool value);
 
@@ -105,6 +106,7 @@ void verb_scan(const struct request *request);	    /* witness_scan.c */
 void verb_run(const struct request *request);	    /* witness_run.c */
 void verb_start(const struct request *request);	    /* witness_run.c */
 void verb_read(const struct request *request);	    /* witness_worker.c */
+void verb_profile(const struct request *request);   /* witness_profile.c */
 void verb_board(const struct request *request);	    /* witness_board.c */
 bool board_is_quick(const struct request *request); /* need not have a thread of its own */
 void verb_tail(const struct request *request);	    /* witness_tail.c */

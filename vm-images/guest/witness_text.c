@@ -136,6 +136,23 @@ void out_text(struct out *out, const char *key, const char *text)
 	out_bytes(out, key, text, strlen(text));
 }
 
+void out_hex(struct out *out, const char *key, const void *bytes, size_t len)
+{
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *from = bytes;
+	char *to;
+
+	add_key(out, key);
+	add_char(out, '"');
+	to = room(out, 2 * len);
+	for (size_t i = 0; i < len; i++) {
+		*to++ = digits[from[i] >> 4];
+		*to++ = digits[from[i] & 15];
+	}
+	out->len += 2 * len;
+	add_char(out, '"');
+}
+
 void out_int(struct out *out, const char *key, int64_t value)
 {
 	uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;

@@ -323,6 +323,7 @@ static const struct verb verbs[] = {
 	{"untail", verb_untail, true},
 	{"unlink", verb_unlink, true},
 	{"read", verb_read, true},
+	{"profile", verb_profile, true},
 	{"exits", verb_exits, true},
 	{"residue", verb_residue, true},
 	{"skip", verb_skip, false},

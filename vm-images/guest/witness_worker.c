@@ -131,28 +131,13 @@ static bool collect(int fd, char *text, size_t *len, size_t size, int64_t deadli
 	}
 }
 
-static void add_hex(struct out *out, const char *bytes, size_t len)
-{
-	static const char digits[] = "0123456789abcdef";
-	char *hex = malloc(2 * len + 1);
-
-	if (!hex)
-		abort();
-	for (size_t i = 0; i < len; i++) {
-		hex[2 * i] = digits[(unsigned char)bytes[i] >> 4];
-		hex[2 * i + 1] = digits[(unsigned char)bytes[i] & 15];
-	}
-	out_bytes(out, "hex", hex, 2 * len);
-	free(hex);
-}
-
 static void answer_read(const struct request *request, const char *text, size_t len, size_t max)
 {
 	auto_out out = {0};
 
 	answer_begin(&out, request);
 	if (json_is_true(json_object_get(request->args, "hex")))
-		add_hex(&out, text, len < max ? len : max);
+		out_hex(&out, "hex", text, len < max ? len : max);
 	else
 		out_bytes(&out, "text", text, len < max ? len : max);
 	out_bool(&out, "cut", len > max);

@@ -13,6 +13,7 @@
 #define ASK_MS	     3000 /* each question; memory that is stuck is left out */
 #define STACK_BYTES  (32u << 10)
 #define MAPS_BYTES   (256u << 10)
+#define BUSY_MAX     3 /* threads whose time is waited for */
 #define PROGRAMS_DIR "/run/rig/target/"
 
 static int64_t soon(void)
@@ -163,8 +164,8 @@ static void open_maps(const struct stack_source *source, int pid, struct stack_f
 	mapped_files_free(&mapped);
 }
 
-static void add_frames(
-	const struct stack_source *source, json_t *task, struct stack_files *files, int *files_pid)
+static void add_frames(const struct stack_source *source, json_t *task, struct stack_files *files,
+	int *files_pid, int *busy)
 {
 	int pid = (int)json_get_int(task, "pid", 0);
 	const char *syscall = json_get_text(task, "syscall", "");
@@ -179,7 +180,8 @@ static void add_frames(
 	if (json_array_size(frames)) {
 		json_object_set(task, "frames", frames);
 		json_object_set(task, "own", own);
-	}
+	} else if (!strcmp(json_get_text(task, "state", ""), "R") && *busy)
+		*busy -= stacks_add_busy(source, task, files) ? 1 : 0;
 	add_object(task, syscall, files);
 	json_decref(frames);
 	json_decref(own);
@@ -222,13 +224,13 @@ size_t stacks_wanted(
 void stacks_add(const struct stack_source *source, json_t *scan, const int *tids, size_t count)
 {
 	struct stack_files files = {0};
-	int files_pid = 0;
+	int files_pid = 0, busy = BUSY_MAX;
 	json_t *task;
 	size_t i;
 
 	json_array_foreach (json_object_get(scan, "tasks"), i, task)
 		for (size_t k = 0; k < count && k < BED_STACKS_MAX; k++)
 			if (json_get_int(task, "tid", 0) == tids[k])
-				add_frames(source, task, &files, &files_pid);
+				add_frames(source, task, &files, &files_pid, &busy);
 	stack_files_close(&files);
 }

@@ -42,5 +42,11 @@ struct stack_files {
 void stack_files_open(const struct stack_source *source, const struct mapped_files *mapped,
 	struct stack_files *ret);
 void stack_files_close(struct stack_files *files);
+/* Of a task that runs: "busy", the functions that it was in at every one of "moments" moments (diagnose/evidence.h).
+ * False if it did not run enough for that. */
+bool stacks_add_busy(
+	const struct stack_source *source, json_t *task, const struct stack_files *files);
+/* Of arrays of names: the names of the first that all have, each once, in its order. New reference. */
+json_t *stacks_common(const json_t *stacks);
 /* A path of a guest may end in an argument of debugfs: plain and absolute, or none. */
 bool stack_path_is_plain(const char *path);

@@ -1,0 +1,102 @@
+/*
+ * Where a thread burns the processor. It is never found in the same place, so one stack of it says little; what it was
+ * in at every one of some moments is the loop and whoever called it.
+ */
+#include "run/bed/stacks.h"
+
+#include "base/clock.h"
+#include "base/hex.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "vm/witness_wire.h"
+
+#include <string.h>
+
+#define ASK_MS	    3000
+#define STACK_BYTES (64u << 10)
+#define MOMENTS_MIN 4 /* of one that did not run there is nothing to tell */
+
+static bool has(const json_t *frames, const char *name)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach ((json_t *)frames, i, one)
+		if (json_is_string(one) && !strcmp(json_string_value(one), name))
+			return true;
+	return false;
+}
+
+static bool all_have(const json_t *stacks, const char *name)
+{
+	const json_t *frames;
+	size_t i;
+
+	json_array_foreach ((json_t *)stacks, i, frames)
+		if (!has(frames, name))
+			return false;
+	return true;
+}
+
+json_t *stacks_common(const json_t *stacks)
+{
+	json_t *common = json_array(), *one;
+	size_t i;
+
+	json_array_foreach (json_array_get(stacks, 0), i, one)
+		if (json_is_string(one) && !has(common, json_string_value(one)) &&
+			all_have(stacks, json_string_value(one)))
+			json_array_append(common, one);
+	return common;
+}
+
+static json_t *frames_at(const json_t *sample, const struct stack_files *files)
+{
+	const json_t *hex = json_object_get(sample, "stack");
+	size_t len = json_string_length(hex);
+	auto_buf struct buf stack = {0};
+	char *bytes;
+	struct unwind u = {.files = files->at,
+		.file_count = files->count,
+		.known = 1u << UNWIND_SP | 1u << UNWIND_PC | 1u << UNWIND_BP};
+
+	u.regs[UNWIND_SP] = (uint64_t)json_get_int(sample, "sp", 0);
+	u.regs[UNWIND_PC] = (uint64_t)json_get_int(sample, "pc", 0);
+	u.regs[UNWIND_BP] = (uint64_t)json_get_int(sample, "bp", 0);
+	if (!len || len > 2 * STACK_BYTES)
+		return json_array();
+	u.stack_base = u.regs[UNWIND_SP];
+	bytes = buf_reserve(&stack, len / 2);
+	u.stack = bytes;
+	u.stack_size = hex_read(json_string_value(hex), len, bytes, len / 2);
+	return unwind_frames(&u, NULL);
+}
+
+bool stacks_add_busy(
+	const struct stack_source *source, json_t *task, const struct stack_files *files)
+{
+	auto_json json_t *samples = NULL, *stacks = json_array();
+	json_t *common;
+	struct err err = {0};
+	const json_t *sample;
+	size_t i;
+
+	if (witness_profile(source->witness, (int)json_get_int(task, "tid", 0),
+		    deadline_in_ms(ASK_MS), &samples, &err)) {
+		log_line("no moments of a busy thread: %s", err.text);
+		return false;
+	}
+	json_array_foreach (samples, i, sample)
+		if (i < PROFILE_SAMPLES_MAX)
+			json_array_append_new(stacks, frames_at(sample, files));
+	if (json_array_size(stacks) < MOMENTS_MIN)
+		return false;
+	common = stacks_common(stacks);
+	if (json_array_size(common)) {
+		json_object_set(task, "busy", common);
+		json_object_set_new(
+			task, "moments", json_integer((json_int_t)json_array_size(stacks)));
+	}
+	json_decref(common);
+	return true;
+}
