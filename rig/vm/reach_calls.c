@@ -39,9 +39,8 @@ bool reach_calls_has(const struct buf *names, const char *name)
 {
 	size_t size = strlen(name) + 1;
 
-	for (const char *at = names->data, *end = at + names->len; at && at < end;
-		at += strlen(at) + 1)
-		if ((size_t)(end - at) >= size && !memcmp(at, name, size))
+	for (size_t at = 0; at < names->len; at += strlen(names->data + at) + 1)
+		if (names->len - at >= size && !memcmp(names->data + at, name, size))
 			return true;
 	return false;
 }
@@ -177,9 +176,8 @@ static bool find_library(struct walk *w, const char *name, struct buf *ret)
 {
 	if (strchr(name, '/'))
 		return fetch(w->disk, name, ret);
-	for (const char *at = w->places.data, *end = at + w->places.len; at && at < end;
-		at += strlen(at) + 1) {
-		auto_free char *path = path_join(at, name);
+	for (size_t at = 0; at < w->places.len; at += strlen(w->places.data + at) + 1) {
+		auto_free char *path = path_join(w->places.data + at, name);
 
 		if (fetch(w->disk, path, ret))
 			return true;
