@@ -150,10 +150,10 @@ static void print_next(const char *dir, const char *word, const char *results)
 		!json || result_from_json(json, &result, NULL) ? NULL : result_finding(&result);
 
 	printf("\nNEXT\n  mailrig repro %s --times 20%s\n", cell, where);
-	if (finding) {
+	if (!strcmp(json_get_text(json, "verdict", ""), "FAIL")) {
 		/* A crash has no onset to stand in: the last moment before it has the fault in force. */
 		printf("  mailrig shell %s --at %s%s\n", cell,
-			finding_is_hang(finding) ? "onset" : "heal", where);
+			finding && !finding_is_hang(finding) ? "heal" : "onset", where);
 		printf("  mailrig minimise %s%s\n", cell, where);
 	}
 	if (is_cell(control))
