@@ -131,6 +131,23 @@ static ssize_t add_lines(struct loader *loader, const char *text, size_t len, st
 	return (ssize_t)used;
 }
 
+/* Most laws ask for a handful of lines of a kind or two. */
+static void gather_rare(struct history *history)
+{
+	for (size_t i = 0; i < history->count; i++)
+		history->rare_count += !is_bulk(history->events[i].kind);
+	history->rare = mem_zero(history->rare_count, sizeof(struct event *));
+	for (size_t i = 0, n = 0; i < history->count; i++)
+		if (!is_bulk(history->events[i].kind))
+			history->rare[n++] = &history->events[i];
+}
+
+static void finish(struct history *history)
+{
+	ledger_finish(history->ledger);
+	gather_rare(history);
+}
+
 static struct history *history_new(void)
 {
 	struct history *history = mem_zero(1, sizeof(*history));
@@ -175,7 +192,7 @@ int history_load(const char *path, struct history **ret, struct err *err)
 		history_free(loader.history);
 		return rc;
 	}
-	ledger_finish(loader.history->ledger);
+	finish(loader.history);
 	*ret = loader.history;
 	return 0;
 }
@@ -193,7 +210,7 @@ struct history *history_from_lines(const char *text, struct err *err)
 		history_free(loader.history);
 		return NULL;
 	}
-	ledger_finish(loader.history->ledger);
+	finish(loader.history);
 	return loader.history;
 }
 
@@ -204,6 +221,7 @@ void history_free(struct history *history)
 	for (size_t i = 0; i < history->count; i++)
 		json_decref(history->objects[i]);
 	free(history->objects);
+	free(history->rare);
 	free(history->events);
 	imap_trace_free(history->trace);
 	ledger_free(history->ledger);

@@ -151,6 +151,9 @@ struct imap_trace; /* api/imap_trace.h */
 struct history {
 	struct event *events;
 	size_t count;
+	struct event *
+		*rare; /* in their order, those that are of no bulk kind (HISTORY_OBJECTS_MAX) */
+	size_t rare_count;
 	json_t **objects;	  /* owned */
 	struct ledger *ledger;	  /* what it says about mail, operations and faults; owned */
 	struct imap_trace *trace; /* what IMAP sessions said and were told; owned */

@@ -89,11 +89,11 @@ void maildirs_build(const struct history *history, struct maildirs *ret)
 	struct builder b = {.dirs = ret};
 
 	*ret = (struct maildirs){0};
-	for (size_t i = 0; i < history->count; i++) {
-		if (event_is(&history->events[i], "file"))
-			add_file(&b, &history->events[i]);
-		else if (event_is(&history->events[i], "look"))
-			add_look(&b, &history->events[i]);
+	for (size_t i = 0; i < history->rare_count; i++) {
+		if (event_is(history->rare[i], "file"))
+			add_file(&b, history->rare[i]);
+		else if (event_is(history->rare[i], "look"))
+			add_look(&b, history->rare[i]);
 	}
 	ret->file_count = b.pending;
 	key_map_free(&b.boxes);
@@ -130,10 +130,10 @@ uint32_t maildir_crash_line(const struct history *history)
 		if (ledger->forces[i].is & (FAULT_KILLS | FAULT_CUTS_POWER) &&
 			(!first || ledger->forces[i].from_line < first))
 			first = ledger->forces[i].from_line;
-	for (size_t i = 0; i < history->count; i++)
-		if (event_is(&history->events[i], "died") &&
-			!json_get_bool(history->events[i].data, "by_rig", false) &&
-			(!first || history->events[i].line < first))
-			first = history->events[i].line;
+	for (size_t i = 0; i < history->rare_count; i++)
+		if (event_is(history->rare[i], "died") &&
+			!json_get_bool(history->rare[i]->data, "by_rig", false) &&
+			(!first || history->rare[i]->line < first))
+			first = history->rare[i]->line;
 	return first;
 }

@@ -304,9 +304,9 @@ enum maildrop_fate maildrop_fate(const struct maildrops *drops, const struct led
 void maildrops_build(const struct history *history, struct maildrops *ret)
 {
 	*ret = (struct maildrops){0};
-	for (size_t i = 0; i < history->count; i++)
-		if (event_is(&history->events[i], "pop3"))
-			add_event(ret, &history->events[i]);
+	for (size_t i = 0; i < history->rare_count; i++)
+		if (event_is(history->rare[i], "pop3"))
+			add_event(ret, history->rare[i]);
 	compare_all(ret);
 }
 

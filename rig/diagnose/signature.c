@@ -33,8 +33,8 @@ static size_t fault_names(const struct history *history, const char *names[FAULT
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < history->count && count < FAULTS_MAX; i++) {
-		const struct event *event = &history->events[i];
+	for (size_t i = 0; i < history->rare_count && count < FAULTS_MAX; i++) {
+		const struct event *event = history->rare[i];
 		const char *name;
 		bool known = false;
 

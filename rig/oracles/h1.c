@@ -116,8 +116,8 @@ static void judge_pending(
 
 static void find_adjudged(const struct history *history, struct pass *pass)
 {
-	for (size_t i = 0; i < history->count; i++) {
-		const struct event *event = &history->events[i];
+	for (size_t i = 0; i < history->rare_count; i++) {
+		const struct event *event = history->rare[i];
 
 		if (event_is(event, "recovered"))
 			pass->pending = json_get_int(event->data, "pending", 0);

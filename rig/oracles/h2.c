@@ -56,9 +56,9 @@ static void judge_stop(const struct history *history, const struct oracle_contex
 static void judge(
 	const struct history *history, const struct oracle_context *context, struct judgement *ret)
 {
-	for (size_t i = 0; i < history->count; i++)
-		if (event_is(&history->events[i], "stop"))
-			judge_stop(history, context, ret, &history->events[i]);
+	for (size_t i = 0; i < history->rare_count; i++)
+		if (event_is(history->rare[i], "stop"))
+			judge_stop(history, context, ret, history->rare[i]);
 }
 
 const struct oracle oracle_h2 = {

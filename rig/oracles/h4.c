@@ -73,8 +73,8 @@ static void judge(
 
 	if (limit_ms <= 0)
 		return;
-	for (size_t i = 0; i < history->count; i++) {
-		const struct event *event = &history->events[i];
+	for (size_t i = 0; i < history->rare_count; i++) {
+		const struct event *event = history->rare[i];
 
 		if (event_is(event, "waited") &&
 			judge_wait(history, context, ret, event, (double)limit_ms / 1000))

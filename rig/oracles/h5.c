@@ -112,9 +112,9 @@ static void judge(
 {
 	if (history->ledger->worked)
 		judgement_holds(ret);
-	for (size_t i = 0; i < history->count; i++)
-		if (event_is(&history->events[i], "died"))
-			judge_death(context, ret, &history->events[i]);
+	for (size_t i = 0; i < history->rare_count; i++)
+		if (event_is(history->rare[i], "died"))
+			judge_death(context, ret, history->rare[i]);
 	judge_deletions(history->ledger, context, ret);
 }
 

@@ -51,8 +51,8 @@ static void judge_held(const struct oracle_context *context, struct judgement *r
 static void judge(
 	const struct history *history, const struct oracle_context *context, struct judgement *ret)
 {
-	for (size_t i = 0; i < history->count; i++) {
-		const struct event *event = &history->events[i];
+	for (size_t i = 0; i < history->rare_count; i++) {
+		const struct event *event = history->rare[i];
 		const json_t *entry;
 		size_t k;
 

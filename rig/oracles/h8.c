@@ -108,8 +108,8 @@ static void judge(
 	struct pass pass = {.history = history, .context = context, .judgement = ret};
 	const struct event *before = NULL, *end = NULL;
 
-	for (size_t i = 0; i < history->count; i++) {
-		const struct event *event = &history->events[i];
+	for (size_t i = 0; i < history->rare_count; i++) {
+		const struct event *event = history->rare[i];
 
 		if (!event_is(event, "level"))
 			continue;

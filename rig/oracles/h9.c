@@ -78,9 +78,9 @@ static void learn(struct pass *pass, const struct history *baseline)
 {
 	char line[LOG_LINE_MAX];
 
-	for (size_t i = 0; baseline && i < baseline->count; i++)
-		if (event_is(&baseline->events[i], "log") &&
-			alarm_of(pass, baseline->events[i].data, line))
+	for (size_t i = 0; baseline && i < baseline->rare_count; i++)
+		if (event_is(baseline->rare[i], "log") &&
+			alarm_of(pass, baseline->rare[i]->data, line))
 			intern_id(&pass->usual, line, plain(line));
 }
 
@@ -146,9 +146,9 @@ static void judge(
 
 	compile_alarms(&pass, context->target);
 	learn(&pass, context->baseline);
-	for (size_t i = 0; pass.count && i < history->count; i++)
-		if (event_is(&history->events[i], "log"))
-			judge_line(&pass, &history->events[i]);
+	for (size_t i = 0; pass.count && i < history->rare_count; i++)
+		if (event_is(history->rare[i], "log"))
+			judge_line(&pass, history->rare[i]);
 	for (size_t i = 0; i < pass.count; i++)
 		regfree(&pass.alarms[i].regex);
 	intern_free(&pass.usual);

@@ -201,8 +201,8 @@ static void judge_item(struct pass *pass, struct view *view, const struct trace_
 /* When the store itself was told to stop, and whether it had reason to end sessions before. */
 static double stop_time(const struct history *history)
 {
-	for (size_t i = 0; i < history->count; i++) {
-		const struct event *event = &history->events[i];
+	for (size_t i = 0; i < history->rare_count; i++) {
+		const struct event *event = history->rare[i];
 		const char *name = "";
 
 		if (event_is(event, "died"))

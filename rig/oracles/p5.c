@@ -48,9 +48,9 @@ static void find_causes(struct pass *pass)
 	for (size_t i = 0; i < ledger->op_count; i++)
 		if (!by_client(ledger_text(ledger, ledger->ops[i].op)))
 			add_cause(pass, ledger->ops[i].begin, ledger->ops[i].end);
-	for (size_t i = 0; i < pass->history->count; i++)
-		if (event_is(&pass->history->events[i], "died"))
-			add_cause(pass, pass->history->events[i].t, pass->history->events[i].t);
+	for (size_t i = 0; i < pass->history->rare_count; i++)
+		if (event_is(pass->history->rare[i], "died"))
+			add_cause(pass, pass->history->rare[i]->t, pass->history->rare[i]->t);
 }
 
 static bool explained(const struct pass *pass, double from, double to)

@@ -188,8 +188,8 @@ static uint64_t count_crashes(const struct history *history)
 	const struct ledger *ledger = history->ledger;
 	uint64_t count = 0;
 
-	for (size_t i = 0; i < history->count; i++)
-		count += event_is(&history->events[i], "died");
+	for (size_t i = 0; i < history->rare_count; i++)
+		count += event_is(history->rare[i], "died");
 	for (size_t i = 0; i < ledger->force_count; i++)
 		count += (ledger->forces[i].is & FAULT_KILLS) != 0;
 	return count;

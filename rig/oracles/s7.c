@@ -45,9 +45,9 @@ static void judge_drain(const struct history *history, const struct oracle_conte
 static void judge(
 	const struct history *history, const struct oracle_context *context, struct judgement *ret)
 {
-	for (size_t i = 0; i < history->count; i++)
-		if (event_is(&history->events[i], "drained"))
-			judge_drain(history, context, ret, &history->events[i]);
+	for (size_t i = 0; i < history->rare_count; i++)
+		if (event_is(history->rare[i], "drained"))
+			judge_drain(history, context, ret, history->rare[i]);
 }
 
 const struct oracle oracle_s7 = {

@@ -73,8 +73,8 @@ static void exhaust_rule(struct rules *rules, const struct event *event)
 
 static void collect(const struct history *history, struct rules *rules)
 {
-	for (size_t i = 0; i < history->count; i++) {
-		const struct event *event = &history->events[i];
+	for (size_t i = 0; i < history->rare_count; i++) {
+		const struct event *event = history->rare[i];
 		const char *state;
 
 		if (!event_is(event, "fault"))

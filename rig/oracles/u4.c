@@ -35,8 +35,8 @@ static void judge(
 {
 	const struct ledger_force *cut = ledger_power_cut(history->ledger);
 
-	for (size_t i = 0; cut && i < history->count; i++) {
-		const struct event *event = &history->events[i];
+	for (size_t i = 0; cut && i < history->rare_count; i++) {
+		const struct event *event = history->rare[i];
 
 		if (event->line <= cut->from_line)
 			continue;

@@ -235,10 +235,30 @@ static void outcomes_have_names(void)
 	history_free(NULL);
 }
 
+static void what_is_not_bulk_is_found_without_the_bulk(void)
+{
+	static const char text[] = "{\"t\":0,\"ev\":\"phase\",\"name\":\"workload\"}\n"
+				   "{\"t\":1,\"ev\":\"begin\",\"id\":1}\n"
+				   "{\"t\":2,\"ev\":\"imap\",\"s\":1}\n"
+				   "{\"t\":3,\"ev\":\"died\",\"signal\":11}\n"
+				   "{\"t\":4,\"ev\":\"copy\"}\n"
+				   "{\"t\":5,\"ev\":\"unheard-of\"}\n";
+	static const uint32_t lines[] = {1, 4, 6};
+	struct history *history = history_from_lines(text, NULL);
+
+	CHECK_INT(history->count, 6);
+	if (CHECK_INT(history->rare_count, ARRAY_SIZE(lines)))
+		for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+			CHECK_INT(history->rare[i]->line, lines[i]);
+			CHECK(history->rare[i] == &history->events[lines[i] - 1]);
+		}
+	history_free(history);
+}
+
 CHECK_MAIN(CHECK_CASE(what_is_recorded_comes_back),
 	CHECK_CASE(a_line_begins_with_its_time_and_kind),
 	CHECK_CASE(what_cannot_be_recorded_is_rig_trouble),
 	CHECK_CASE(many_threads_record_whole_lines), CHECK_CASE(an_unwritable_file_is_an_error),
 	CHECK_CASE(half_a_last_line_never_was), CHECK_CASE(a_bad_line_is_named),
 	CHECK_CASE(a_line_without_end_is_refused), CHECK_CASE(a_long_history_keeps_what_laws_need),
-	CHECK_CASE(outcomes_have_names))
+	CHECK_CASE(what_is_not_bulk_is_found_without_the_bulk), CHECK_CASE(outcomes_have_names))
