@@ -184,21 +184,23 @@ static void tell_sure(const struct result *r, const struct finding *first,
 static void tell_drain(const json_t *drain, struct buf *out)
 {
 	int64_t empty_ms = json_get_int(drain, "empty_ms", -1);
+	auto_buf struct buf text = {0};
 
 	if (!drain)
 		return;
 	buf_add_str(out, "\nDRAIN  after the agent was back\n  ");
 	if (empty_ms < 0)
-		buf_add_str(out, "the queue was not seen empty");
+		buf_add_str(&text, "the queue was not seen empty");
 	else
-		buf_addf(out, "the queue was empty after %.1f s", (double)empty_ms / 1000);
+		buf_addf(&text, "the queue was empty after %.1f s", (double)empty_ms / 1000);
 	if (json_get_int(drain, "tries", 0))
-		buf_addf(out, "; %lld tries, at most %lld within a second",
+		buf_addf(&text, "; %lld tries, at most %lld within a second",
 			(long long)json_get_int(drain, "tries", 0),
 			(long long)json_get_int(drain, "burst_1s", 0));
-	buf_addf(out, "; %lld duplicates, %lld out of order\n",
+	buf_addf(&text, "; %lld duplicates, %lld out of order",
 		(long long)json_get_int(drain, "duplicates", 0),
 		(long long)json_get_int(drain, "reordered", 0));
+	story_wrap(out, buf_text(&text), 2, 2);
 }
 
 static void tell_symptoms(const json_t *symptoms, struct buf *out)

@@ -301,7 +301,7 @@ void story_clients(const struct finding *finding, const struct history *history,
 			weigh_op(seen, &ledger->ops[i], divide.t);
 	}
 	buf_addf(out,
-		"\nWHAT THE CLIENTS SAW   median time to the answer, x how many; %s at %.2f s\n"
+		"\nWHAT THE CLIENTS SAW   median answer and count; %s at %.2f s\n"
 		"                    answered before    from then on    refused  no answer\n",
 		divide.what, divide.t);
 	for (size_t i = 0; i < count; i++) {

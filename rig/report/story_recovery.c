@@ -63,6 +63,7 @@ static void add_copy(struct buf *text, const json_t *recovery, const struct hist
 /* What the heal of the last fault did for those who waited. */
 static void tell_cell(const struct history *history, struct buf *out)
 {
+	auto_buf struct buf text = {0};
 	double healed = NAN;
 
 	for (size_t i = 0; i < history->count; i++) {
@@ -73,14 +74,16 @@ static void tell_cell(const struct history *history, struct buf *out)
 			healed = event->t;
 		if (!event_is(event, "recovered") || isnan(healed))
 			continue;
-		buf_addf(out, "  In this cell the faults were off at %.2f s: ", healed);
+		buf_addf(&text, "In this cell the faults were off at %.2f s: ", healed);
 		if (json_get_bool(event->data, "all", false))
-			buf_addf(out, "nothing was pending at %.2f s.\n", event->t);
+			buf_addf(&text, "nothing was pending at %.2f s.", event->t);
 		else
-			buf_addf(out, "%lld operation%s still pending at %.2f s.\n",
+			buf_addf(&text, "%lld operation%s still pending at %.2f s.",
 				(long long)json_get_int(event->data, "pending", 0),
 				json_get_int(event->data, "pending", 0) == 1 ? " was" : "s were",
 				event->t);
+		buf_add_str(out, "  ");
+		story_wrap(out, buf_text(&text), 2, 2);
 		return;
 	}
 }

@@ -89,10 +89,11 @@ static void tell_death(struct teller *t, const struct event *event)
 	int64_t signal = json_get_int(event->data, "signal", 0);
 
 	if (signal)
-		timeline_row(t, event->t, "DIED", "%s, process %lld, of signal %lld %s",
+		timeline_row(t, event->t, "DIED", "%s, process %lld, of signal %lld %s%s",
 			timeline_text(event, "program"),
 			(long long)json_get_int(event->data, "pid", 0), (long long)signal,
-			timeline_text(event, "text"));
+			timeline_text(event, "text"),
+			*timeline_text(event, "core") ? "(told when its core was written)" : "");
 	else
 		timeline_row(t, event->t, "DIED", "%s %s %s", timeline_text(event, "program"),
 			timeline_text(event, "signal"), timeline_text(event, "text"));

@@ -79,8 +79,8 @@ static void a_hang_is_told_with_its_cause_its_onset_and_what_is_not_known(void)
 		"  imap-noop              100 ms x1 ", "; the onset at 1.20 s\n",
 		"\nDOES IT END?\n  Yes, by itself, 2 h 30 min 5 s of guest time after its wait "
 		"began: thread 12\n  ends. A copy of the machine",
-		"\n  In this cell the faults were off at 0.90 s: 1 operation was still pending at "
-		"6.00 s.\n",
+		"\n  In this cell the faults were off at 0.90 s: 1 operation was still pending at\n"
+		"  6.00 s.\n",
 		"     0.600  waits     smtp-message: is never answered\n",
 		"     6.000  recovered not: 1 operation is pending",
 		"     1.900  copy      of the machine, for hang-1; it stood still for 0.13 s",
