@@ -380,6 +380,19 @@ static void known_findings_are_known_until_their_date(void)
 	known_list_free(&list);
 }
 
+/* Without it no run begins: a signature that two people listed stops them all. */
+static void the_list_of_this_repository_is_whole(void)
+{
+	struct known_list list = {0};
+	auto_buf struct buf complaints = {0};
+	struct err err = {0};
+
+	CHECK_INT(known_load("tests/known.yaml", &complaints, &list, &err), 0);
+	CHECK_STR(buf_text(&complaints), "");
+	CHECK(list.count > 0);
+	known_list_free(&list);
+}
+
 static void a_night_has_its_values_and_defaults(void)
 {
 	struct nightly *n = NULL;
@@ -421,4 +434,5 @@ CHECK_MAIN(CHECK_CASE(every_mistake_of_a_scenario_is_told_with_its_line),
 	CHECK_CASE(what_is_not_there_is_an_error_of_reading),
 	CHECK_CASE(a_file_beyond_the_limit_is_refused), CHECK_CASE(endless_mistakes_are_cut_off),
 	CHECK_CASE(known_findings_are_known_until_their_date),
+	CHECK_CASE(the_list_of_this_repository_is_whole),
 	CHECK_CASE(a_night_has_its_values_and_defaults))
