@@ -181,6 +181,7 @@ static void check_batch(const struct batch *batch, const char *dir, size_t *expo
 	check_mails(ours, buf_text(&hashes));
 	*exported += check_exports(mails, buf_text(&hashes));
 	fs_remove_tree(mails, NULL);
+	reading_free(ours);
 	reading_free(plainly);
 	reading_free(streams);
 	reading_free(told);
