@@ -20,6 +20,7 @@
 #define CELL_STEPS_MAX	  64
 #define CELL_SESSIONS_MAX 128
 #define CELL_OPS_MAX	  256 /* under way at once that the watch knows */
+#define OP_KINDS_MAX	  32
 #define CELL_PARKED_MAX	  64
 #define OP_NAME_MAX	  32
 
@@ -59,8 +60,15 @@ struct step_run {
 struct op_slot {
 	uint64_t id; /* 0: none */
 	int64_t began_ns;
-	bool idle; /* it waits for work: IDLE */
+	bool idle;	  /* it waits for work: IDLE */
+	int64_t usual_ns; /* of its kind, when it began */
 	char name[OP_NAME_MAX];
+};
+
+/* Operations of one name: what is usual for one is long for another. */
+struct op_kind {
+	char name[OP_NAME_MAX];
+	int64_t usual_ns;
 };
 
 /* One of those whose order is wanted: `step` does the work, `park` holds it at its point. */
@@ -106,8 +114,9 @@ struct cell {
 	struct op_slot ops[CELL_OPS_MAX]; /* those of them for which there was room */
 	_Atomic uint64_t ops_ended;
 	int64_t op_usual_ns; /* the longest that came back OK took so long, slowly forgotten */
-	int parked[CELL_PARKED_MAX]; /* threads held by call faults, 0: none */
-	uint32_t refused;	     /* operations that ended other than OK */
+	struct op_kind kinds[OP_KINDS_MAX]; /* the same of each kind that there was room for */
+	int parked[CELL_PARKED_MAX];	    /* threads held by call faults, 0: none */
+	uint32_t refused;		    /* operations that ended other than OK */
 	bool action_hangs; /* an action did not come back in its time: the store is not in order */
 	int64_t progress_ns;   /* an operation ended or a step changed last then */
 	size_t running_finite; /* finite workload sessions not yet done */

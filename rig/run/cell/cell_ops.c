@@ -9,9 +9,30 @@
 #define USUAL_MAX_NS NS_PER_SEC
 #define DELAYED_NS   (2 * NS_PER_SEC)
 
+/* Lock held. NULL: no room for another kind. */
+static struct op_kind *kind_of(struct cell *cell, const char *name)
+{
+	size_t i = 0;
+
+	while (i < OP_KINDS_MAX && cell->kinds[i].name[0] &&
+		strncmp(cell->kinds[i].name, name, OP_NAME_MAX - 1) != 0)
+		i++;
+	if (i == OP_KINDS_MAX)
+		return NULL;
+	snprintf(cell->kinds[i].name, sizeof(cell->kinds[i].name), "%s", name);
+	return &cell->kinds[i];
+}
+
+static void note_took(int64_t *usual_ns, int64_t took_ns)
+{
+	*usual_ns =
+		took_ns > *usual_ns ? took_ns : *usual_ns - (*usual_ns - took_ns) / FORGET_SHARE;
+}
+
 /* Lock held. */
 static void slot_take(struct cell *cell, uint64_t id, const char *name, const json_t *object)
 {
+	const struct op_kind *kind = kind_of(cell, name);
 	size_t i = 0;
 
 	while (i < CELL_OPS_MAX && cell->ops[i].id)
@@ -20,6 +41,7 @@ static void slot_take(struct cell *cell, uint64_t id, const char *name, const js
 		return;
 	cell->ops[i] = (struct op_slot){.id = id, .began_ns = cell_now(cell)};
 	cell->ops[i].idle = op_waits_for_work(name, json_get_text(object, "command", ""));
+	cell->ops[i].usual_ns = kind ? kind->usual_ns : cell->op_usual_ns;
 	snprintf(cell->ops[i].name, sizeof(cell->ops[i].name), "%s", name);
 }
 
@@ -32,12 +54,13 @@ static void slot_give(struct cell *cell, uint64_t id, bool ok)
 		if (cell->ops[i].id != id)
 			continue;
 		took = took < USUAL_MAX_NS ? took : USUAL_MAX_NS;
-		if (ok && !cell->ops[i].idle)
-			cell->op_usual_ns =
-				took > cell->op_usual_ns
-					? took
-					: cell->op_usual_ns -
-						  (cell->op_usual_ns - took) / FORGET_SHARE;
+		if (ok && !cell->ops[i].idle) {
+			struct op_kind *kind = kind_of(cell, cell->ops[i].name);
+
+			note_took(&cell->op_usual_ns, took);
+			if (kind)
+				note_took(&kind->usual_ns, took);
+		}
 		cell->ops[i].id = 0;
 	}
 }

@@ -25,7 +25,8 @@ struct oldest {
 	uint64_t id;
 	bool any;
 	char name[OP_NAME_MAX];
-	int64_t began_ns, limit_ns, usual_ns;
+	int64_t began_ns, limit_ns;
+	bool slow;	  /* one takes longer than those of its kind before it */
 	int64_t first_ns; /* when the oldest of all began */
 	bool stop;
 };
@@ -71,6 +72,13 @@ static bool is_any_told(const struct watch *w)
 	return w->cell->stopping && was_told(w, UINT64_MAX);
 }
 
+static bool is_slow(struct cell *cell, int64_t began_ns, int64_t usual_ns)
+{
+	int64_t age = cell_now(cell) - began_ns;
+
+	return age >= OVERDUE_MS * NS_PER_MS && age >= usual_ns;
+}
+
 static bool find_oldest(struct watch *w, struct oldest *ret)
 {
 	struct cell *cell = w->cell;
@@ -83,7 +91,7 @@ static bool find_oldest(struct watch *w, struct oldest *ret)
 	else if (w->was_in_force)
 		forget_told(w); /* what still waits after the heal is told again, in its time */
 	w->was_in_force = in_force;
-	*ret = (struct oldest){.usual_ns = cell->op_usual_ns, .first_ns = cell_now(cell)};
+	*ret = (struct oldest){.first_ns = cell_now(cell)};
 	if (cell->stopping && cell->stop_began_ns == CLOCK_NEVER)
 		return false;
 	if (cell->stopping) {
@@ -91,6 +99,7 @@ static bool find_oldest(struct watch *w, struct oldest *ret)
 		ret->id = UINT64_MAX;
 		ret->began_ns = ret->first_ns = cell->stop_began_ns;
 		ret->limit_ns = ret->began_ns + cell->objectives.stop_ms * NS_PER_MS;
+		ret->slow = is_slow(cell, ret->began_ns, 0);
 		snprintf(ret->name, sizeof(ret->name), "stop");
 		return true;
 	}
@@ -100,6 +109,7 @@ static bool find_oldest(struct watch *w, struct oldest *ret)
 		if (!op->id || op->idle)
 			continue;
 		ret->first_ns = op->began_ns < ret->first_ns ? op->began_ns : ret->first_ns;
+		ret->slow |= is_slow(cell, op->began_ns, op->usual_ns);
 		if (ret->id && (was_told(w, op->id) || op->began_ns >= ret->began_ns))
 			continue;
 		if (was_told(w, op->id) && ret->any && op->began_ns >= ret->began_ns)
@@ -293,10 +303,8 @@ static bool is_late(const struct watch *w, const struct oldest *oldest, int64_t 
 static void look(struct watch *w, const struct oldest *oldest, bool any)
 {
 	int64_t now = cell_now(w->cell), age = now - oldest->first_ns;
-	int64_t early = oldest->usual_ns > OVERDUE_MS * NS_PER_MS ? oldest->usual_ns
-								  : OVERDUE_MS * NS_PER_MS;
 
-	if (age >= early)
+	if (oldest->slow)
 		w->overdue_ns += now - w->looked_ns;
 	w->looked_ns = now;
 	if (any && is_late(w, oldest, now)) {
