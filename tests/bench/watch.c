@@ -309,8 +309,10 @@ static void read_latency(
 		if (!strcmp(json_get_text(event->data, "why", ""), "overdue"))
 			add(overdue, json_get_real(event->data, "age_s", 0) -
 					     json_get_real(event->data, "limit_s", 0));
-		else if (healed >= 0)
+		else if (healed >= 0) {
 			add(cycles, event->t - healed);
+			healed = -1; /* the stop stands behind it too, and is told so */
+		}
 	}
 }
 

@@ -187,7 +187,8 @@ static void begin_saving(struct watch *w, const char *name, const char *why)
 	struct saving *s = mem_zero(1, sizeof(*s));
 	pthread_t thread;
 
-	*s = (struct saving){.w = w, .why = why, .first = json_incref(w->deep)};
+	/* A copy: jansson reads a count of references without care for who changes it. */
+	*s = (struct saving){.w = w, .why = why, .first = json_deep_copy(w->deep)};
 	snprintf(s->name, sizeof(s->name), "%s", name);
 	s->known = watch_known_json(w);
 	pthread_mutex_lock(&w->cell->lock);
