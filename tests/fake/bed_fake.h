@@ -35,7 +35,8 @@ struct bed_fake_wish {
 	atomic_int scanning;
 	bool branch_fails;
 	const char *recovery; /* what a copy shows; after 9000 s, where it is "after_guest_s" */
-	size_t scans, deep_scans, branches, adjudged; /* counted up */
+	_Atomic size_t scans, deep_scans; /* counted up: by the watch and by who saves a hang */
+	size_t branches, adjudged;	  /* likewise */
 	size_t closed;				      /* counted up by close */
 };
 
