@@ -37,7 +37,7 @@ struct bed_fake_wish {
 	const char *recovery; /* what a copy shows; after 9000 s, where it is "after_guest_s" */
 	_Atomic size_t scans, deep_scans; /* counted up: by the watch and by who saves a hang */
 	size_t branches, adjudged;	  /* likewise */
-	size_t closed;				      /* counted up by close */
+	size_t closed;			  /* counted up by close */
 };
 
 int bed_fake_open(struct bed **ret, const struct plan *plan, const char *dir, bed_event_fn on_event,
