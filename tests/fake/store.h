@@ -42,7 +42,7 @@ enum fake_bug {
 	FAKE_BLIND,	     /* I7: from then on no NOOP tells of changes */
 	FAKE_CLOSE_KEEPS,    /* I8: from then on CLOSE expunges nothing */
 	FAKE_ADDS_REFUSED,   /* I9: from then on an APPEND is answered NO, and kept */
-	FAKE_MOVE_LOSES,     /* I10: a MOVE removes and copies nothing */
+	FAKE_MOVE_LOSES,     /* I10: from then on a MOVE removes and copies nothing */
 	FAKE_FORGETS_FLAGS,  /* I11: from then on a STORE is told and not done */
 	FAKE_MIXES_FETCH,    /* I12: a FETCH of an expunged message shows another one */
 	FAKE_REPEATS_MODSEQ, /* I13: from then on a STORE raises no mod-sequence */

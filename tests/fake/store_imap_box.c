@@ -259,7 +259,7 @@ static void copy_one(struct imap_view *view, size_t number, struct fake_box *to,
 
 	if (!mail)
 		return;
-	if (!move || !fake_fires_locked(view->fake, FAKE_MOVE_LOSES, false))
+	if (!move || !fake_lasts_locked(view->fake, FAKE_MOVE_LOSES))
 		uid = fake_box_add(to, mail->text.data, mail->text.len, mail->flags);
 	if (move)
 		fake_box_drop(from, source);

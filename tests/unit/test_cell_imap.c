@@ -129,7 +129,7 @@ static void each_bug_breaks_its_law(void)
 		{.law = "I4", .yaml = sessions_yaml, .bug = FAKE_KEEPS_UIDNEXT, .nth = 2},
 		{.law = "I5", .yaml = sessions_yaml, .bug = FAKE_MISCOUNTS, .nth = 1},
 		{.law = "I6", .yaml = sessions_yaml, .bug = FAKE_EXPUNGES_EARLY, .nth = 1},
-		{.law = "I7", .yaml = sessions_yaml, .bug = FAKE_BLIND, .nth = 1},
+		{.law = "I7", .yaml = long_yaml, .bug = FAKE_BLIND, .nth = 1},
 		{.law = "I8", .yaml = sessions_yaml, .bug = FAKE_CLOSE_KEEPS, .nth = 1},
 		{.law = "I9", .yaml = sessions_yaml, .bug = FAKE_ADDS_REFUSED, .nth = 3},
 		{.law = "I10", .yaml = moves_yaml, .bug = FAKE_MOVE_LOSES, .nth = 3},
