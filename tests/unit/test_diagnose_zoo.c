@@ -23,6 +23,7 @@
 #define SHARE_MIN  60  /* and percent of a processor: of two that share one, each is seen to spin */
 #define TRIES_MAX  6   /* for that */
 #define SETTLE_MS  20000
+#define ALARM_S	   600 /* a minute where nobody else is at work */
 #define SEED	   1
 #define SEED_AGAIN 2
 #define NEIGHBOUR  "idle-accept-pool"
@@ -291,6 +292,7 @@ static void every_planted_trouble_is_named_and_no_healthy_one(void)
 	char alone[SIGNATURE_SIZE], beside[SIGNATURE_SIZE];
 	auto_bench struct bench b = {0};
 
+	check_alarm(ALARM_S);
 	if (!bench_open(&b))
 		return;
 	for (size_t g = 0; zoo_groups[g]; g++)
