@@ -10,8 +10,7 @@
 #include "api/fault.h"
 #include "base/units.h"
 
-#define PROGRAMS_MAX 64
-#define SPARE_MAX    1024
+#define SPARE_MAX 1024
 
 static const struct fault_param params[] = {
 	{"role", true, "whose processes, as the target maps it"},
@@ -40,13 +39,11 @@ static int check(const struct step *step, const struct target *target, struct er
 
 static int fire(struct fault_run *run, struct err *err)
 {
-	const struct role *role = target_role(run->target, run->step->role);
-	const char *programs[PROGRAMS_MAX + 1] = {NULL};
+	const char *programs[ROLE_PROGRAMS_MAX + 1];
 	uint64_t spare;
 	int rc = parse_spare(run->step, &spare, err);
 
-	for (size_t i = 0; i < role->programs.count && i < PROGRAMS_MAX; i++)
-		programs[i] = role->programs.at[i];
+	role_programs(target_role(run->target, run->step->role), programs);
 	return rc ? rc
 		  : run->bed->ops->bound_descriptors(run->bed, run->slot, programs, spare, err);
 }
@@ -56,8 +53,8 @@ static int poll_met(struct fault_run *run, struct err *err)
 	uint64_t met = 0;
 	int rc = run->bed->ops->descriptors_met(run->bed, run->slot, &met, err);
 
-	if (!rc && met > run->fired)
-		run->fired = met;
+	if (!rc)
+		fault_met(run, met);
 	return rc;
 }
 

@@ -4,31 +4,11 @@
  */
 #include "api/store_command.h"
 
-#include <string.h>
-
 static const struct fault_param params[] = {
 	{"path", true, "a disk of the target, by name"},
 	{"what", false, "bytes (default) or inodes"},
 	{0},
 };
-
-static enum disk_fill what_of(const struct step *step)
-{
-	const char *what = step_param(step, "what");
-
-	return what && !strcmp(what, "inodes") ? DISK_INODES : DISK_BYTES;
-}
-
-static int check(const struct step *step, const struct target *target, struct err *err)
-{
-	const char *what = step_param(step, "what");
-
-	if (what && strcmp(what, "inodes") && strcmp(what, "bytes"))
-		return err_set(err, -EINVAL, "'what: %s' is neither bytes nor inodes", what);
-	if (!target_disk(target, step->path))
-		return err_set(err, -ENOTSUP, "no disk '%s'", step->path);
-	return 0;
-}
 
 /* Who met it: operations that were refused, and messages that the queue puts off since. Postfix refuses nobody who
  * finds no inode: it tries again after ten seconds, and who waits for it has met it too. */
@@ -49,7 +29,7 @@ static int fire(struct fault_run *run, struct err *err)
 
 	return rc ? rc
 		  : run->bed->ops->fill_disk(run->bed, target_disk(run->target, run->step->path),
-			    what_of(run->step), true, err);
+			    fault_disk_fill(run->step), true, err);
 }
 
 static int poll_refused(struct fault_run *run, struct err *err)
@@ -58,15 +38,14 @@ static int poll_refused(struct fault_run *run, struct err *err)
 	int rc = count_met(run, &met, err);
 
 	met = rc || met < run->mark ? 0 : met - run->mark + run->delayed(run->arg);
-	if (met > run->fired)
-		run->fired = met;
+	fault_met(run, met);
 	return rc;
 }
 
 static int heal(struct fault_run *run, struct err *err)
 {
 	return run->bed->ops->fill_disk(run->bed, target_disk(run->target, run->step->path),
-		what_of(run->step), false, err);
+		fault_disk_fill(run->step), false, err);
 }
 
 const struct fault fault_fill_disk = {
@@ -75,7 +54,7 @@ const struct fault fault_fill_disk = {
 	.family = FAMILY_ERRNO,
 	.needs = "a data disk",
 	.params = params,
-	.check = check,
+	.check = fault_check_disk,
 	.fire = fire,
 	.watch = true,
 	.poll = poll_refused,

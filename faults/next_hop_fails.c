@@ -53,8 +53,7 @@ static int poll_met(struct fault_run *run, struct err *err)
 	uint64_t met = run->bed->ops->sink_met(run->bed);
 
 	(void)err;
-	if (met - run->mark > run->fired)
-		run->fired = met - run->mark;
+	fault_met(run, met - run->mark);
 	return 0;
 }
 

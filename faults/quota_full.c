@@ -7,39 +7,25 @@
  */
 #include "api/fault.h"
 
-#include <string.h>
-
 static const struct fault_param params[] = {
 	{"path", true, "a disk of the target with `quota: users`, by name"},
 	{"what", false, "bytes (default) or inodes"},
 	{0},
 };
 
-static enum disk_fill what_of(const struct step *step)
-{
-	const char *what = step_param(step, "what");
-
-	return what && !strcmp(what, "inodes") ? DISK_INODES : DISK_BYTES;
-}
-
 static int check(const struct step *step, const struct target *target, struct err *err)
 {
-	const char *what = step_param(step, "what");
-	const struct disk *disk = target_disk(target, step->path);
+	int rc = fault_check_disk(step, target, err);
 
-	if (what && strcmp(what, "inodes") && strcmp(what, "bytes"))
-		return err_set(err, -EINVAL, "'what: %s' is neither bytes nor inodes", what);
-	if (!disk)
-		return err_set(err, -ENOTSUP, "no disk '%s'", step->path);
-	if (!disk->quota)
-		return err_set(err, -ENOTSUP, "disk '%s' has no quota", step->path);
-	return 0;
+	if (!rc && !target_disk(target, step->path)->quota)
+		rc = err_set(err, -ENOTSUP, "disk '%s' has no quota", step->path);
+	return rc;
 }
 
 static int fire(struct fault_run *run, struct err *err)
 {
-	return run->bed->ops->bound_quota(
-		run->bed, target_disk(run->target, run->step->path), what_of(run->step), true, err);
+	return run->bed->ops->bound_quota(run->bed, target_disk(run->target, run->step->path),
+		fault_disk_fill(run->step), true, err);
 }
 
 static int poll_met(struct fault_run *run, struct err *err)
@@ -48,15 +34,15 @@ static int poll_met(struct fault_run *run, struct err *err)
 	int rc = run->bed->ops->quota_met(
 		run->bed, target_disk(run->target, run->step->path), &met, err);
 
-	if (!rc && met > run->fired)
-		run->fired = met;
+	if (!rc)
+		fault_met(run, met);
 	return rc;
 }
 
 static int heal(struct fault_run *run, struct err *err)
 {
 	return run->bed->ops->bound_quota(run->bed, target_disk(run->target, run->step->path),
-		what_of(run->step), false, err);
+		fault_disk_fill(run->step), false, err);
 }
 
 const struct fault fault_quota_full = {

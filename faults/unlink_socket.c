@@ -55,8 +55,8 @@ static int poll_met(struct fault_run *run, struct err *err)
 	uint64_t met = 0;
 	int rc = run->dirty ? met_so_far(run, &met, err) : 0;
 
-	if (!rc && met > run->mark && met - run->mark > run->fired)
-		run->fired = met - run->mark;
+	if (!rc && met > run->mark)
+		fault_met(run, met - run->mark);
 	return rc;
 }
 

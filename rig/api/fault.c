@@ -84,14 +84,35 @@ int fault_nothing(struct fault_run *run, struct err *err)
 	return 0;
 }
 
+void fault_met(struct fault_run *run, uint64_t met)
+{
+	if (met > run->fired)
+		run->fired = met;
+}
+
 int fault_poll_pending(struct fault_run *run, struct err *err)
 {
-	uint32_t pending = run->pending(run->arg);
-
 	(void)err;
-	if (pending > run->fired)
-		run->fired = pending;
+	fault_met(run, run->pending(run->arg));
 	return 0;
+}
+
+int fault_check_disk(const struct step *step, const struct target *target, struct err *err)
+{
+	const char *what = step_param(step, "what");
+
+	if (what && strcmp(what, "inodes") && strcmp(what, "bytes"))
+		return err_set(err, -EINVAL, "'what: %s' is neither bytes nor inodes", what);
+	if (!target_disk(target, step->path))
+		return err_set(err, -ENOTSUP, "no disk '%s'", step->path);
+	return 0;
+}
+
+enum disk_fill fault_disk_fill(const struct step *step)
+{
+	const char *what = step_param(step, "what");
+
+	return what && !strcmp(what, "inodes") ? DISK_INODES : DISK_BYTES;
 }
 
 static const char *const model_names[] = {

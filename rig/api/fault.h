@@ -133,5 +133,12 @@ int fault_any_target(const struct step *step, const struct target *target, struc
 /* A poll for faults that meet what they meet when they fire, and a heal where nothing can be put back. */
 int fault_nothing(struct fault_run *run, struct err *err);
 
+/* What met the fault so far: run->fired never falls. */
+void fault_met(struct fault_run *run, uint64_t met);
+
+/* Of faults that take the room of the target's disk `path`: `what` of it, bytes (default) or inodes. */
+int fault_check_disk(const struct step *step, const struct target *target, struct err *err);
+enum disk_fill fault_disk_fill(const struct step *step);
+
 /* A poll for faults that everybody meets who waits: the most operations that were pending at once. */
 int fault_poll_pending(struct fault_run *run, struct err *err);

@@ -44,8 +44,7 @@ int leg_poll(struct fault_run *run, struct err *err)
 	uint64_t met = leg_met(run);
 
 	(void)err;
-	if (met - run->mark > run->fired)
-		run->fired = met - run->mark;
+	fault_met(run, met - run->mark);
 	return 0;
 }
 

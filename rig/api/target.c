@@ -226,6 +226,15 @@ const struct role *target_role(const struct target *target, const char *name)
 	return NULL;
 }
 
+void role_programs(const struct role *role, const char *ret[ROLE_PROGRAMS_MAX + 1])
+{
+	size_t count = 0;
+
+	for (; count < role->programs.count && count < ROLE_PROGRAMS_MAX; count++)
+		ret[count] = role->programs.at[count];
+	ret[count] = NULL;
+}
+
 const struct path_set *target_paths(const struct target *target, const char *name)
 {
 	for (size_t i = 0; i < target->path_count; i++)

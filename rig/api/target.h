@@ -72,6 +72,8 @@ struct agent {
 	int line;		    /* of needed_by in the file, for reports */
 };
 
+#define ROLE_PROGRAMS_MAX 64
+
 struct role {
 	char *name;
 	struct text_list programs; /* whole paths in the guest */
@@ -162,6 +164,8 @@ const struct service *target_service_by(const struct target *target, enum protoc
 const struct disk *target_disk(const struct target *target, const char *name);
 const struct agent *target_agent(const struct target *target, const char *name);
 const struct role *target_role(const struct target *target, const char *name);
+/* The role's programs, NULL-terminated, as a bed wants them: borrowed, and no more than there is room for. */
+void role_programs(const struct role *role, const char *ret[ROLE_PROGRAMS_MAX + 1]);
 const struct path_set *target_paths(const struct target *target, const char *name);
 const struct named_point *target_point(const struct target *target, const char *name);
 const char *target_lack(const struct target *target, const char *what); /* why, borrowed */
