@@ -63,17 +63,26 @@ static bool can_read(uintptr_t at)
 	return can;
 }
 
-/* A stack may end anywhere above us: a coroutine's at a page that is not mapped. */
-static uint32_t readable(uintptr_t sp)
+/* Of so many bytes: no further than the page that they begin in, unless it is the main stack: no system call for
+ * this. */
+static uint32_t surely_readable(uintptr_t sp, uint32_t wanted)
 {
 	uintptr_t page_end = (sp | (PAGE - 1)) + 1;
 
-	if (page_end - sp >= FREES_STACK)
-		return FREES_STACK;
+	if (page_end - sp >= wanted)
+		return wanted;
 	if (sp < main_stack_end && main_stack_end - sp < MAIN_STACK_MAX &&
-		main_stack_end - sp >= FREES_STACK)
-		return FREES_STACK;
-	return can_read(page_end) ? FREES_STACK : (uint32_t)(page_end - sp);
+		main_stack_end - sp >= wanted)
+		return wanted;
+	return (uint32_t)(page_end - sp);
+}
+
+/* A stack may end anywhere above us: a coroutine's at a page that is not mapped. */
+static uint32_t readable(uintptr_t sp)
+{
+	uint32_t surely = surely_readable(sp, FREES_STACK);
+
+	return surely < FREES_STACK && can_read(sp + surely) ? FREES_STACK : surely;
 }
 
 static uint64_t size_of(const void *block)
@@ -211,19 +220,6 @@ static bool is_of_a_kept_free(uint64_t address)
 				atomic_load_explicit(&journal->held_since, memory_order_relaxed);
 }
 
-/* No further than the page that it begins in, unless it is the main stack: no system call for this. */
-static uint32_t surely_readable(uintptr_t sp)
-{
-	uintptr_t page_end = (sp | (PAGE - 1)) + 1;
-
-	if (page_end - sp >= MADE_STACK)
-		return MADE_STACK;
-	if (sp < main_stack_end && main_stack_end - sp < MAIN_STACK_MAX &&
-		main_stack_end - sp >= MADE_STACK)
-		return MADE_STACK;
-	return (uint32_t)(page_end - sp);
-}
-
 /* Where it stands whose this block was; NULL: nowhere. */
 static _Atomic uint64_t *made_of(uint64_t address)
 {
@@ -280,7 +276,7 @@ static void fill_made(struct made_entry *entry, uint64_t address, int64_t now, c
 	entry->bp = saved[0];
 	entry->pc = saved[1];
 	entry->sp = (uint64_t)(uintptr_t)(saved + 2);
-	entry->stack_len = surely_readable((uintptr_t)(saved + 2));
+	entry->stack_len = surely_readable((uintptr_t)(saved + 2), MADE_STACK);
 	memcpy(entry->stack, saved + 2, entry->stack_len);
 }
 

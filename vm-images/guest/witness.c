@@ -73,6 +73,16 @@ ssize_t read_once(int dirfd, const char *path, char *out, size_t size)
 	return read_file(dirfd, path, out, size, true);
 }
 
+void read_exe(int pid, char *out, size_t size)
+{
+	char path[32];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	n = readlink(path, out, size - 1);
+	out[n > 0 ? n : 0] = '\0';
+}
+
 #define STAT_FIELDS \
 	22 /* of /proc/PID/stat, counted from 1 as proc(5) does; up to the last that is wanted */
 

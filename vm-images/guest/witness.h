@@ -184,6 +184,8 @@ void rcu_hurry(bool on);
 ssize_t read_small(int dirfd, const char *path, char *out, size_t size);
 /* The same for a file that one read gives whole, as those of /proc/PID: a system call less. */
 ssize_t read_once(int dirfd, const char *path, char *out, size_t size);
+/* The program that a process runs, its whole path; "": it cannot be told. */
+void read_exe(int pid, char *out, size_t size);
 
 struct task_stat {
 	int ppid, session, threads;

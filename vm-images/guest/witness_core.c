@@ -110,14 +110,11 @@ static bool store_core(int fd)
 static void describe(struct death *death)
 {
 	char path[64];
-	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/comm", death->pid);
 	read_small(AT_FDCWD, path, death->comm, sizeof(death->comm));
 	death->comm[strcspn(death->comm, "\n")] = '\0';
-	snprintf(path, sizeof(path), "/proc/%d/exe", death->pid);
-	n = readlink(path, death->exe, sizeof(death->exe) - 1);
-	death->exe[n > 0 ? n : 0] = '\0';
+	read_exe(death->pid, death->exe, sizeof(death->exe));
 }
 
 int core_main(int argc, char **argv)

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /* The number of the tracepoint, or -errno. */
-static int64_t tracepoint(void)
+static int64_t look_up_tracepoint(void)
 {
 	char text[32] = "";
 	ssize_t n = -1;
@@ -32,6 +32,16 @@ static int64_t tracepoint(void)
 	if (top >= 0)
 		close(top);
 	return n <= 0 ? (n ? n : -ENOENT) : strtoll(text, NULL, 10);
+}
+
+/* It stays as long as the kernel runs: a counter for each thread of a store looks it up once. */
+static int64_t tracepoint(void)
+{
+	static _Atomic int64_t known;
+
+	if (known <= 0)
+		known = look_up_tracepoint();
+	return known;
 }
 
 int counter_open(int tid, int cpu, int errnum)

@@ -123,14 +123,11 @@ struct wish {
 
 static bool is_wanted(const struct wish *wish, int pid)
 {
-	char path[32], exe[PATH_TEXT_MAX];
+	char exe[PATH_TEXT_MAX];
 	const json_t *program;
-	ssize_t n;
 	size_t i;
 
-	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
-	n = readlink(path, exe, sizeof(exe) - 1);
-	exe[n > 0 ? n : 0] = '\0';
+	read_exe(pid, exe, sizeof(exe));
 	json_array_foreach (wish->programs, i, program)
 		if (json_is_string(program) && !strcmp(json_string_value(program), exe))
 			return true;

@@ -117,16 +117,6 @@ static int64_t waited(const struct watched_task *task)
 	return then < 0 || now < then ? -1 : now - then;
 }
 
-static void exe_of_task(struct watched_task *task)
-{
-	char path[32];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/%d/exe", task->pid);
-	n = readlink(path, task->exe, sizeof(task->exe) - 1);
-	task->exe[n > 0 ? n : 0] = '\0';
-}
-
 /* ---- tasks: the kernel's word ---- */
 
 static int arm(struct watched_task *task)
@@ -316,7 +306,7 @@ static void take_tasks(const json_t *tasks)
 			close(dir);
 		if (rc || (start && task->stat.start != start))
 			continue;
-		exe_of_task(task);
+		read_exe(task->pid, task->exe, sizeof(task->exe));
 		if (was)
 			snprintf(task->was, sizeof(task->was), "%s", was);
 		else
