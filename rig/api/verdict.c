@@ -85,16 +85,34 @@ bool finding_recovery(const struct finding *finding, struct buf *out)
 	return *recovery;
 }
 
-bool finding_is_hang(const struct finding *finding)
+bool law_is_of_hangs(const char *law)
 {
 	static const char *const laws[] = {"H1", "H2", "H3", "H4", "H6"};
 
-	if (finding->hang_class)
-		return strncmp(finding->hang_class, "crash", strlen("crash")) != 0;
-	for (size_t i = 0; finding->law_count && i < ARRAY_SIZE(laws); i++)
-		if (!strcmp(finding->laws[0], laws[i]))
+	for (size_t i = 0; i < ARRAY_SIZE(laws); i++)
+		if (!strcmp(law, laws[i]))
 			return true;
 	return false;
+}
+
+bool finding_has_law(const struct finding *finding, const char *law)
+{
+	for (size_t i = 0; i < finding->law_count; i++)
+		if (!strcmp(finding->laws[i], law))
+			return true;
+	return false;
+}
+
+bool finding_is_crash(const struct finding *finding)
+{
+	return finding->hang_class && !strncmp(finding->hang_class, "crash", strlen("crash"));
+}
+
+bool finding_is_hang(const struct finding *finding)
+{
+	if (finding->hang_class)
+		return !finding_is_crash(finding);
+	return finding->law_count && law_is_of_hangs(finding->laws[0]);
 }
 
 void finding_free(struct finding *finding)

@@ -87,6 +87,10 @@ struct result {
 bool finding_recovery(const struct finding *finding, struct buf *out);
 /* Somebody stands and waits in it, so that there is a moment to look at; a crash and a lost mail have none. */
 bool finding_is_hang(const struct finding *finding);
+bool finding_is_crash(const struct finding *finding); /* by its class: one death, or many */
+bool finding_has_law(const struct finding *finding, const char *law);
+/* Laws that a hang breaks; the others are broken by what a hang leads to. */
+bool law_is_of_hangs(const char *law);
 void finding_free(struct finding *finding); /* what is inside */
 void result_free(struct result *result);
 /* The finding the cell is called after: the first that no rig trouble precedes, else the first; or

@@ -69,4 +69,6 @@ void conclude(struct diagnosing *d, const char *hang_class, char **parts, size_t
 char *part_of(const struct diagnosing *d, size_t task);
 /* Of one that is never found in the same place: its role alone. */
 char *part_of_busy(const struct diagnosing *d, size_t task);
+/* "`role` (process 10)", or "`role` (thread 12 of process 10)"; caller frees. */
+char *name_thread(const char *role, int pid, int tid, bool alone);
 char *who(const struct diagnosing *d, size_t task); /* "`role` (pid/tid)"; caller frees */

@@ -100,32 +100,34 @@ static void say_core(struct diagnosing *d, const json_t *died, size_t count)
 
 /* ---- who freed it ---- */
 
-/* "`role` (thread 12 of process 10)" */
-static void add_thread(struct buf *out, const char *role, int64_t tid, int64_t pid)
+/* A thread of the victim's process. */
+static char *thread_of(const struct culprit *victim, int tid)
 {
-	if (tid == pid)
-		buf_addf(out, "`%s` (process %lld)", role, (long long)pid);
-	else
-		buf_addf(out, "`%s` (thread %lld of process %lld)", role, (long long)tid,
-			(long long)pid);
+	return name_thread(victim->role, victim->pid, tid, tid == victim->pid);
+}
+
+/* ", in f < g"; nothing where no stack was read. */
+static void add_place(struct buf *out, const json_t *frames)
+{
+	auto_buf struct buf stack = {0};
+
+	add_frames(&stack, frames);
+	if (stack.len)
+		buf_addf(out, ", in %s", buf_text(&stack) + strlen(" < "));
 }
 
 /* "that `role` (thread 12 of process 10) had freed 0.012 s before the crash, in f < g" */
 static void add_deleter(struct buf *out, const json_t *freed, const struct culprit *victim)
 {
 	int64_t tid = json_get_int(freed, "tid", 0);
-	auto_buf struct buf frames = {0};
+	auto_free char *name = thread_of(victim, (int)tid);
 
-	add_frames(&frames, json_object_get(freed, "frames"));
 	if (tid == victim->tid)
 		buf_add_str(out, "it had itself");
-	else {
-		add_thread(out, victim->role, tid, victim->pid);
-		buf_add_str(out, " had");
-	}
+	else
+		buf_addf(out, "%s had", name);
 	buf_addf(out, " freed %.3f s before the crash", json_get_real(freed, "age_s", 0));
-	if (frames.len)
-		buf_addf(out, ", in %s", buf_text(&frames) + strlen(" < "));
+	add_place(out, json_object_get(freed, "frames"));
 }
 
 static void say_freed(struct diagnosing *d, const json_t *freed, const struct culprit *victim)
@@ -156,16 +158,14 @@ static void say_freed(struct diagnosing *d, const json_t *freed, const struct cu
  * freed, in f < g". */
 static void say_made(struct diagnosing *d, const json_t *made, const struct culprit *victim)
 {
-	int64_t tid = json_get_int(made, "tid", 0);
-	auto_buf struct buf name = {0}, frames = {0};
+	auto_free char *name = thread_of(victim, (int)json_get_int(made, "tid", 0));
+	auto_buf struct buf place = {0};
 
 	if (!made)
 		return;
-	add_frames(&frames, json_object_get(made, "frames"));
-	add_thread(&name, victim->role, tid, victim->pid);
-	say_evidence(d, "%s had been given that block %.3f s before it was freed%s%s",
-		buf_text(&name), json_get_real(made, "before_s", 0), frames.len ? ", in " : "",
-		frames.len ? buf_text(&frames) + strlen(" < ") : "");
+	add_place(&place, json_object_get(made, "frames"));
+	say_evidence(d, "%s had been given that block %.3f s before it was freed%s", name,
+		json_get_real(made, "before_s", 0), buf_text(&place));
 }
 
 /* The second culprit, and what the title says of it; NULL: nothing is sure. */
@@ -187,12 +187,11 @@ static const char *blame_deleter(
 		return json_get_int(freed, "twice", 0)
 			       ? ": it freed memory that it had freed before"
 			       : ": it used memory that it had freed";
-	add_frames(&says, json_object_get(freed, "frames"));
+	add_place(&says, json_object_get(freed, "frames"));
 	buf_add_escaped(&escaped, says.data, says.len);
 	*deleter = *victim;
 	deleter->tid = (int)json_get_int(freed, "tid", 0);
-	deleter->says = text_fmt("freed what the other still used%s%s", says.len ? ", in " : "",
-		says.len ? buf_text(&escaped) + strlen(" < ") : "");
+	deleter->says = text_fmt("freed what the other still used%s", buf_text(&escaped));
 	buf_free(&escaped);
 	d->out->culprit_count = 2;
 	return json_get_int(freed, "twice", 0)
@@ -212,14 +211,13 @@ static char *signal_name(int64_t signal)
 static void say_times(
 	struct diagnosing *d, const struct culprit *victim, const char *signal, size_t count)
 {
-	auto_buf struct buf name = {0};
+	auto_free char *name = thread_of(victim, victim->tid);
 
-	add_thread(&name, victim->role, victim->tid, victim->pid);
 	if (count > 1)
-		say_evidence(d, "%s ended by %s, the first of %zu such deaths", buf_text(&name),
-			signal, count);
+		say_evidence(
+			d, "%s ended by %s, the first of %zu such deaths", name, signal, count);
 	else
-		say_evidence(d, "%s ended by %s", buf_text(&name), signal);
+		say_evidence(d, "%s ended by %s", name, signal);
 }
 
 bool find_crash(struct diagnosing *d)

@@ -30,14 +30,19 @@ void say(char **lines, size_t *count, const char *fmt, ...)
 	lines[(*count)++] = buf_steal(&line);
 }
 
+char *name_thread(const char *role, int pid, int tid, bool alone)
+{
+	return alone ? text_fmt("`%s` (process %d)", role, pid)
+		     : text_fmt("`%s` (thread %d of process %d)", role, tid, pid);
+}
+
 char *who(const struct diagnosing *d, size_t task)
 {
 	const struct task *t = &d->now.tasks[task];
 	size_t threads;
 
 	evidence_process(&d->now, t->pid, &threads);
-	return threads > 1 ? text_fmt("`%s` (thread %d of process %d)", t->role, t->tid, t->pid)
-			   : text_fmt("`%s` (process %d)", t->role, t->pid);
+	return name_thread(t->role, t->pid, t->tid, threads <= 1);
 }
 
 /* How every call comes into the kernel: the call itself is told already. */

@@ -147,14 +147,6 @@ static const struct ledger_force *in_force_at(const struct history *history, dou
 	return NULL;
 }
 
-static bool has_law(const struct finding *finding, const char *law)
-{
-	for (size_t i = 0; i < finding->law_count; i++)
-		if (!strcmp(finding->laws[i], law))
-			return true;
-	return false;
-}
-
 static void tell_why(const struct finding *finding, const struct history *history, struct buf *out)
 {
 	double at = json_get_real(finding->diagnosis, "detected_s", NAN);
@@ -169,7 +161,7 @@ static void tell_why(const struct finding *finding, const struct history *histor
 		ledger_text(history->ledger, force->step),
 		ledger_text(history->ledger, force->fault), force->agent ? " of " : "",
 		force->agent ? ledger_text(history->ledger, force->agent) : "", force->from,
-		has_law(finding, "H3")
+		finding_has_law(finding, "H3")
 			? "those who broke H3 do not need it (needed_by in the target's file)."
 			: "this had not ended when it was healed, or does not need it.");
 	buf_add_str(out, "\nWHY THIS IS A FINDING ALTHOUGH THE FAULT IS STILL IN FORCE\n  ");
@@ -276,8 +268,7 @@ static struct divide divide_at(const struct finding *finding, const struct histo
 
 	if (json_array_size(onset) == 2)
 		return (struct divide){json_number_value(json_array_get(onset, 1)), "the onset"};
-	if (finding && finding->hang_class &&
-		!strncmp(finding->hang_class, "crash", strlen("crash")))
+	if (finding && finding_is_crash(finding))
 		return (struct divide){first_death(history), "the first crash"};
 	for (size_t i = 0; i < history->ledger->force_count; i++)
 		if (history->ledger->forces[i].from < divide.t)

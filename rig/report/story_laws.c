@@ -35,29 +35,23 @@ static void add_lines(struct buf *text, const json_t *lines, const struct histor
 		buf_addf(text, " and %zu more", json_array_size(lines) - LINES_SHOWN);
 }
 
-/* The finding by this law, unless it is the one that the cell is called after. */
+/* The finding by this law, unless the one that the cell is called after is by it too. */
 static const struct finding *other_finding(const struct result *r, const char *law)
 {
-	for (size_t i = 0; i < r->finding_count; i++)
-		for (size_t k = 0;
-			&r->findings[i] != result_finding(r) && k < r->findings[i].law_count; k++)
-			if (!strcmp(r->findings[i].laws[k], law))
-				return &r->findings[i];
-	return NULL;
-}
+	const struct finding *first = result_finding(r);
 
-static bool is_of(const struct finding *finding, const char *law)
-{
-	for (size_t i = 0; finding && i < finding->law_count; i++)
-		if (!strcmp(finding->laws[i], law))
-			return true;
-	return false;
+	if (first && finding_has_law(first, law))
+		return NULL;
+	for (size_t i = 0; i < r->finding_count; i++)
+		if (finding_has_law(&r->findings[i], law))
+			return &r->findings[i];
+	return NULL;
 }
 
 static void tell_broken(const struct result *r, const char *law, const json_t *one,
 	const struct history *history, struct buf *out)
 {
-	const struct finding *other = is_of(result_finding(r), law) ? NULL : other_finding(r, law);
+	const struct finding *other = other_finding(r, law);
 	auto_buf struct buf lines = {0};
 
 	buf_addf(out, "  %-3s ", law);

@@ -82,17 +82,8 @@ static bool find_blamed(
 
 static json_t *frames_of_record(const struct free_record *r, const struct stack_files *files)
 {
-	struct unwind u = {.known = 1u << UNWIND_SP | 1u << UNWIND_PC | 1u << UNWIND_BP,
-		.files = files->at,
-		.file_count = files->count,
-		.stack_base = r->sp,
-		.stack = r->stack,
-		.stack_size = r->stack_len};
-
-	u.regs[UNWIND_PC] = r->pc - 1; /* the call, not what follows it */
-	u.regs[UNWIND_SP] = r->sp;
-	u.regs[UNWIND_BP] = r->bp;
-	return unwind_frames(&u, NULL);
+	/* The call, not what follows it. */
+	return stacks_frames(files, r->pc - 1, r->sp, r->bp, r->stack, r->stack_len);
 }
 
 static json_t *freed_json(const struct blamed *blamed, const struct stack_files *files)

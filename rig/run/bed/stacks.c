@@ -135,6 +135,22 @@ static void add_object(json_t *task, const char *syscall, const struct stack_fil
 		json_object_set_new(task, "object", json_text(name));
 }
 
+json_t *stacks_frames(const struct stack_files *files, uint64_t pc, uint64_t sp, uint64_t bp,
+	const void *stack, size_t len)
+{
+	struct unwind u = {.known = 1u << UNWIND_SP | 1u << UNWIND_PC | 1u << UNWIND_BP,
+		.files = files->at,
+		.file_count = files->count,
+		.stack_base = sp,
+		.stack = stack,
+		.stack_size = len};
+
+	u.regs[UNWIND_PC] = pc;
+	u.regs[UNWIND_SP] = sp;
+	u.regs[UNWIND_BP] = bp;
+	return unwind_frames(&u, NULL);
+}
+
 static json_t *frames_of(const struct stack_source *source, int pid, const char *syscall,
 	const struct stack_files *files, json_t **ret_own)
 {

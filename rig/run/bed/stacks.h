@@ -42,6 +42,9 @@ struct stack_files {
 void stack_files_open(const struct stack_source *source, const struct mapped_files *mapped,
 	struct stack_files *ret);
 void stack_files_close(struct stack_files *files);
+/* The functions, innermost first, of these registers and the stack from `sp` on. New reference. */
+json_t *stacks_frames(const struct stack_files *files, uint64_t pc, uint64_t sp, uint64_t bp,
+	const void *stack, size_t len);
 /* Of a task that runs: "busy", the functions that it was in at every one of "moments" moments (diagnose/evidence.h).
  * False if it did not run enough for that. */
 bool stacks_add_busy(

@@ -56,20 +56,13 @@ static json_t *frames_at(const json_t *sample, const struct stack_files *files)
 	size_t len = json_string_length(hex);
 	auto_buf struct buf stack = {0};
 	char *bytes;
-	struct unwind u = {.files = files->at,
-		.file_count = files->count,
-		.known = 1u << UNWIND_SP | 1u << UNWIND_PC | 1u << UNWIND_BP};
 
-	u.regs[UNWIND_SP] = (uint64_t)json_get_int(sample, "sp", 0);
-	u.regs[UNWIND_PC] = (uint64_t)json_get_int(sample, "pc", 0);
-	u.regs[UNWIND_BP] = (uint64_t)json_get_int(sample, "bp", 0);
 	if (!len || len > 2 * STACK_BYTES)
 		return json_array();
-	u.stack_base = u.regs[UNWIND_SP];
 	bytes = buf_reserve(&stack, len / 2);
-	u.stack = bytes;
-	u.stack_size = hex_read(json_string_value(hex), len, bytes, len / 2);
-	return unwind_frames(&u, NULL);
+	return stacks_frames(files, (uint64_t)json_get_int(sample, "pc", 0),
+		(uint64_t)json_get_int(sample, "sp", 0), (uint64_t)json_get_int(sample, "bp", 0),
+		bytes, hex_read(json_string_value(hex), len, bytes, len / 2));
 }
 
 bool stacks_add_busy(

@@ -114,9 +114,8 @@ static bool breaks(const struct result *result, const char *law)
 	if (!law)
 		return true;
 	for (size_t i = 0; i < result->finding_count; i++)
-		for (size_t k = 0; k < result->findings[i].law_count; k++)
-			if (!strcmp(result->findings[i].laws[k], law))
-				return true;
+		if (finding_has_law(&result->findings[i], law))
+			return true;
 	return false;
 }
 

@@ -9,9 +9,6 @@
 
 #define BEFORE_S 0.5 /* evidence so long before the event that a law names still belongs to it */
 
-/* Laws that a hang breaks; the others are broken by what a hang leads to. */
-static const char *const hang_laws[] = {"H1", "H2", "H3", "H4", "H6", NULL};
-
 void hang_diagnose(const struct plan *plan, const char *dir, const char *name,
 	const struct history *history, struct diagnosis *ret)
 {
@@ -78,14 +75,6 @@ static const struct instant *explanation(const struct explaining *x, const struc
 		}
 	}
 	return best;
-}
-
-static bool is_hang_law(const char *law)
-{
-	for (const char *const *known = hang_laws; *known; known++)
-		if (!strcmp(law, *known))
-			return true;
-	return false;
 }
 
 /* ---- the finding ---- */
@@ -227,7 +216,7 @@ static void find_second(const struct explaining *x, struct result *result)
 			continue;
 		for (size_t k = 0; k < result->finding_count && !first; k++)
 			if (result->findings[k].diagnosis &&
-				is_hang_law(result->findings[k].laws[0]))
+				law_is_of_hangs(result->findings[k].laws[0]))
 				first = &result->findings[k];
 		if (first)
 			add_second(x, result, first, at);
@@ -361,7 +350,7 @@ void hang_explain(const struct plan *plan, const char *dir, const struct history
 
 		if (!strcmp(finding->laws[0], "H5"))
 			explain_crash(x, finding);
-		if (is_hang_law(finding->laws[0]) ||
+		if (law_is_of_hangs(finding->laws[0]) ||
 			(!strcmp(finding->laws[0], "H5") && !finding->diagnosis))
 			explain_hang(x, finding);
 	}

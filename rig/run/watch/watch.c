@@ -72,26 +72,25 @@ static bool is_any_told(const struct watch *w)
 	return w->cell->stopping && was_told(w, UINT64_MAX);
 }
 
-static bool is_slow(struct cell *cell, int64_t began_ns, int64_t usual_ns)
+static bool is_slow(int64_t age_ns, int64_t usual_ns)
 {
-	int64_t age = cell_now(cell) - began_ns;
-
-	return age >= OVERDUE_MS * NS_PER_MS && age >= usual_ns;
+	return age_ns >= OVERDUE_MS * NS_PER_MS && age_ns >= usual_ns;
 }
 
 static bool find_oldest(struct watch *w, struct oldest *ret)
 {
 	struct cell *cell = w->cell;
 	bool in_force = fault_in_force(cell);
+	int64_t now = cell_now(cell);
 
 	if (w->told_count && !is_any_told(w))
 		forget_told(w);
 	if (in_force)
-		w->in_force_ns = cell_now(cell);
+		w->in_force_ns = now;
 	else if (w->was_in_force)
 		forget_told(w); /* what still waits after the heal is told again, in its time */
 	w->was_in_force = in_force;
-	*ret = (struct oldest){.first_ns = cell_now(cell)};
+	*ret = (struct oldest){.first_ns = now};
 	if (cell->stopping && cell->stop_began_ns == CLOCK_NEVER)
 		return false;
 	if (cell->stopping) {
@@ -99,7 +98,7 @@ static bool find_oldest(struct watch *w, struct oldest *ret)
 		ret->id = UINT64_MAX;
 		ret->began_ns = ret->first_ns = cell->stop_began_ns;
 		ret->limit_ns = ret->began_ns + cell->objectives.stop_ms * NS_PER_MS;
-		ret->slow = is_slow(cell, ret->began_ns, 0);
+		ret->slow = is_slow(now - ret->began_ns, 0);
 		snprintf(ret->name, sizeof(ret->name), "stop");
 		return true;
 	}
@@ -109,7 +108,7 @@ static bool find_oldest(struct watch *w, struct oldest *ret)
 		if (!op->id || op->idle)
 			continue;
 		ret->first_ns = op->began_ns < ret->first_ns ? op->began_ns : ret->first_ns;
-		ret->slow |= is_slow(cell, op->began_ns, op->usual_ns);
+		ret->slow |= is_slow(now - op->began_ns, op->usual_ns);
 		if (ret->id && (was_told(w, op->id) || op->began_ns >= ret->began_ns))
 			continue;
 		if (was_told(w, op->id) && ret->any && op->began_ns >= ret->began_ns)
