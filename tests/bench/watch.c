@@ -9,8 +9,9 @@
  * with 1 where the mean is above 5 %.
  *
  * Latency: cells of the reference store that hang as two of its defects make it. A cycle: from the end of the fault that
- * lets it close, which is before its onset, until it is told. Others: from the moment at which the objective is
- * broken. In seconds of the cell clock.
+ * lets it close, or the last look at which it was open if that was later, which is before its onset, until it is told.
+ * Others: from the moment at which the objective is broken. In seconds of the cell clock. One that is told too late is
+ * printed with the looks before it. Ends with 1 where more than one in twenty is.
  *
  *	watch [CELLS [HANGS [TARGET]]]
  */
@@ -21,7 +22,8 @@
 #include "run/bed/bed_vm.h"
 #include "run/bed/bed_vm_core.h"
 #include "run/cell/cell.h"
-#include "tests/bench/spread.h"
+#include "run/judge.h"
+#include "tests/bench/values.h"
 #include "vm/relay.h"
 
 #include <errno.h>
@@ -31,9 +33,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define VALUES_MAX 1000
-#define WINDOW_MS  1000
-#define COST_MAX   0.05
+#define WINDOW_MS   1000
+#define COST_MAX    0.05
+#define CYCLE_MAX_S 0.5
+#define HANG_MAX_S  2.0
 
 static const char load_yaml[] =
 	"claim: a workload that takes as long as the store lets it\n"
@@ -61,28 +64,6 @@ static const char pool_yaml[] =
 	"1s}\n"
 	"objectives: {recover: 2s, slowdown: 5, slowdown_floor: 2s}\n";
 
-struct values {
-	double at[VALUES_MAX];
-	size_t count;
-};
-
-static void add(struct values *values, double value)
-{
-	if (values->count < VALUES_MAX)
-		values->at[values->count++] = value;
-}
-
-static void print_row(const char *what, const char *accelerator, const char *unit, struct values *v)
-{
-	if (!v->count) {
-		printf("%-46s  none was seen\n", what);
-		return;
-	}
-	spread_sort(v->at, v->count);
-	printf("%-46s  %-4s  min %7.3f  p50 %7.3f  max %7.3f %s (%zu)\n", what, accelerator,
-		v->at[0], v->at[v->count / 2], v->at[v->count - 1], unit, v->count);
-}
-
 /* ---- a bed whose looks are counted, and that looks at times only ---- */
 
 static struct bed_ops own_ops;
@@ -96,6 +77,17 @@ static struct {
 	void *arg;
 } told;
 
+/* The looks of one cell, on the bed's clock, and a line of the log by which that is known on the cell's. */
+static struct look {
+	int64_t began_ns, over_ns;
+	bool deep;
+} looks[VALUES_MAX];
+static atomic_size_t look_count;
+static struct {
+	char text[256];
+	int64_t bed_ns;
+} last_log;
+
 /* Nothing is seen, for the price of the last look. */
 static int look_away(bool deep, json_t **ret)
 {
@@ -105,18 +97,27 @@ static int look_away(bool deep, json_t **ret)
 
 static int counted_scan(struct bed *bed, bool deep, json_t **ret, struct err *err)
 {
+	int64_t began = bed->ops->clock_ns(bed);
 	int rc = may_look ? real_scan(bed, deep, ret, err) : look_away(deep, ret);
+	size_t at = look_count++;
 
+	if (at < VALUES_MAX)
+		looks[at] = (struct look){began, bed->ops->clock_ns(bed), deep};
 	if (rc || !may_look)
 		return rc;
 	took_ns[deep] = json_get_int(*ret, "took_ns", 0);
-	add(deep ? &deep_ms : &shallow_ms, (double)took_ns[deep] / (double)NS_PER_MS);
+	values_add(deep ? &deep_ms : &shallow_ms, (double)took_ns[deep] / (double)NS_PER_MS);
 	return 0;
 }
 
 static void on_event(void *arg, enum bed_event event, const json_t *json)
 {
 	(void)arg;
+	if (event == BED_LOG) {
+		snprintf(last_log.text, sizeof(last_log.text), "%s",
+			json_get_text(json, "text", ""));
+		last_log.bed_ns = json_get_int(json, "cell_ns", 0);
+	}
 	if (event == BED_WIRE && !strcmp(json_get_text(json, "moment", ""), "smtp/reply"))
 		mails++;
 	told.fn(told.arg, event, json);
@@ -164,6 +165,7 @@ static int run_cell(struct plan *plan, const char *top, struct history **ret, st
 	auto_free char *path = path_join(dir, "history.jsonl");
 	int rc;
 
+	look_count = 0;
 	plan->again = true; /* no hang is run on */
 	fs_remove_tree(dir, NULL);
 	rc = fs_mkdir_p(dir, err);
@@ -225,7 +227,7 @@ static void add_costs(const struct sampling *s, struct values *costs)
 		double on = one->on ? one->rate : two->rate;
 
 		if (on > 0 && off > 0)
-			add(costs, 2 * (off - on) / (off + on));
+			values_add(costs, 2 * (off - on) / (off + on));
 	}
 }
 
@@ -284,19 +286,79 @@ static int measure_cost(
 	printf("the watch costs %.1f %% of a mail's processor time, standard error %.1f "
 	       "(at most %.0f)\n",
 		100 * mean, 100 * error, 100 * COST_MAX);
-	print_row("of windows side by side, part of one", accelerator, "", &costs);
-	print_row("a look", accelerator, "ms", &shallow_ms);
-	print_row("a deep look", accelerator, "ms", &deep_ms);
+	values_print("of windows side by side, part of one", accelerator, "", &costs);
+	values_print("a look", accelerator, "ms", &shallow_ms);
+	values_print("a deep look", accelerator, "ms", &deep_ms);
 	*ret_missed = mean > COST_MAX;
 	return 0;
 }
 
 /* ---- how soon ---- */
 
-static void read_latency(
-	const struct history *history, struct values *cycles, struct values *overdue)
+/* Where the cell clock began on the bed's, by the last line of a log; 0: no line is known on both. */
+static int64_t origin_ns(const struct history *history)
 {
-	double healed = -1;
+	const struct event *last = NULL;
+
+	for (size_t i = 0; i < history->count; i++)
+		if (event_is(&history->events[i], "log"))
+			last = &history->events[i];
+	if (!last || strcmp(json_get_text(last->data, "text", ""), last_log.text) != 0)
+		return 0;
+	return last_log.bed_ns - (int64_t)(last->t * (double)NS_PER_SEC);
+}
+
+/* Which looks there were meanwhile, and what the host took away: why it was told so late. */
+static void print_late(
+	const struct history *history, const char *what, double from_s, double told_s)
+{
+	int64_t origin = origin_ns(history);
+	size_t count = look_count < VALUES_MAX ? look_count : VALUES_MAX;
+
+	printf("late: %s told %.2f s after %.2f s; looks at", what, told_s - from_s, from_s);
+	for (size_t i = 0; i < count && origin; i++) {
+		double began = (double)(looks[i].began_ns - origin) / (double)NS_PER_SEC;
+
+		if (began >= from_s - 2 && began <= told_s)
+			printf(" %+.2f%s (%.0f ms)", began - from_s, looks[i].deep ? "" : " flat",
+				(double)(looks[i].over_ns - looks[i].began_ns) / (double)NS_PER_MS);
+	}
+	for (size_t i = 0; i < history->count; i++)
+		if (event_is(&history->events[i], "rig"))
+			printf("; %+.2f %s", history->events[i].t - from_s,
+				json_get_text(history->events[i].data, "text", ""));
+	printf("\n");
+}
+
+static void add_latency(const struct history *history, const char *what, struct values *values,
+	double from_s, double told_s, double limit_s)
+{
+	values_add(values, told_s - from_s);
+	if (told_s - from_s > limit_s)
+		print_late(history, what, from_s, told_s);
+	fflush(stdout);
+}
+
+/* Of the cell's first finding: the last look at which not all of those who make it stood. */
+static double not_yet(const char *dir)
+{
+	struct result result = {0};
+	struct err err = {0};
+	double t = -1;
+
+	if (judge_cell(dir, &result, &err))
+		fprintf(stderr, "%s\n", err.text);
+	else if (result.finding_count)
+		t = json_number_value(json_array_get(
+			json_object_get(result.findings[0].diagnosis, "onset_s"), 0));
+	result_free(&result);
+	return t;
+}
+
+static void read_latency(const struct history *history, const char *dir, struct values *cycles,
+	struct values *overdue)
+{
+	double healed = -1, open;
 
 	for (size_t i = 0; i < history->count; i++) {
 		const struct event *event = &history->events[i];
@@ -307,18 +369,24 @@ static void read_latency(
 		if (!event_is(event, "suspected"))
 			continue;
 		if (!strcmp(json_get_text(event->data, "why", ""), "overdue"))
-			add(overdue, json_get_real(event->data, "age_s", 0) -
-					     json_get_real(event->data, "limit_s", 0));
+			add_latency(history, "a hang", overdue,
+				event->t - json_get_real(event->data, "age_s", 0) +
+					json_get_real(event->data, "limit_s", 0),
+				event->t, HANG_MAX_S);
 		else if (healed >= 0) {
-			add(cycles, event->t - healed);
+			open = not_yet(dir);
+			add_latency(history, "a cycle", cycles, open > healed ? open : healed,
+				event->t, CYCLE_MAX_S);
 			healed = -1; /* the stop stands behind it too, and is told so */
 		}
 	}
 }
 
-static int measure_latency(struct plan_list *plans, const char *top, size_t rounds, struct err *err)
+static int measure_latency(
+	struct plan_list *plans, const char *top, size_t rounds, bool *ret_missed, struct err *err)
 {
 	static struct values cycles, overdue;
+	auto_free char *dir = path_join(top, "cell");
 	int rc = 0;
 
 	for (size_t i = 0; i < rounds * plans->count && !rc; i++) {
@@ -326,11 +394,13 @@ static int measure_latency(struct plan_list *plans, const char *top, size_t roun
 
 		rc = run_cell(plans->at[i % plans->count], top, &history, err);
 		if (!rc)
-			read_latency(history, &cycles, &overdue);
+			read_latency(history, dir, &cycles, &overdue);
 		history_free(history);
 	}
-	print_row("a cycle is told after it could close", accelerator, "s", &cycles);
-	print_row("others are told after the objective is broken", accelerator, "s", &overdue);
+	values_print("a cycle is told after it could close", accelerator, "s", &cycles);
+	values_print("others are told after the objective is broken", accelerator, "s", &overdue);
+	*ret_missed |= 20 * values_above(&cycles, CYCLE_MAX_S) > cycles.count ||
+		       20 * values_above(&overdue, HANG_MAX_S) > overdue.count;
 	return rc;
 }
 
@@ -396,7 +466,7 @@ int main(int argc, char **argv)
 	if (!rc && hangs)
 		rc = add_plan(top, root, "pool", pool_yaml, "refstore", "f4=shipped", &sick, &err);
 	if (!rc && hangs)
-		rc = measure_latency(&sick, top, hangs, &err);
+		rc = measure_latency(&sick, top, hangs, &missed, &err);
 	if (rc)
 		fprintf(stderr, "%s\n", err.text);
 	plan_list_free(&load);

@@ -36,6 +36,9 @@ static const char long_freeze_yaml[] =
 static const char longest_freeze_yaml[] =
 	LONE("steps:\n  - {as: snapshot, do: freeze-fs, when: smtp/data, for: 5s}\n");
 
+static const char three_s_freeze_yaml[] =
+	LONE("steps:\n  - {as: snapshot, do: freeze-fs, when: smtp/data, for: 3s}\n");
+
 struct run {
 	struct bed_fake_wish wish;
 	struct result result;
@@ -109,6 +112,24 @@ static void looking_keeps_within_its_share_of_the_time(void)
 	CHECK_STR(verdict_name(r.result.verdict), "PASS");
 	CHECK_INT(r.wish.scans, 4);
 	end(&r);
+}
+
+static size_t deep_looks_of_a_freeze(bool starves)
+{
+	struct run r = {.wish = {.healthy = "frozen-store",
+				.scan_lasts_ms = 300,
+				.scan_took_ns = 300 * NS_PER_MS,
+				.starves = starves}};
+
+	begin(&r, fixture_plan_on(target_yaml, three_s_freeze_yaml));
+	end(&r);
+	return r.wish.deep_scans;
+}
+
+/* Three seconds pay for three looks of 0.3 s, and twice as many find room in them. */
+static void what_the_host_takes_away_is_not_charged_to_a_look(void)
+{
+	CHECK(deep_looks_of_a_freeze(true) >= deep_looks_of_a_freeze(false) + 2);
 }
 
 /* Each look is longer than the time between two: one is nearly always under way. */
@@ -296,6 +317,7 @@ static void a_second_hang_is_told_beside_the_first(void)
 CHECK_MAIN(CHECK_CASE(a_second_hang_is_told_beside_the_first),
 	CHECK_CASE(a_healthy_store_is_looked_at_and_not_suspected),
 	CHECK_CASE(looking_keeps_within_its_share_of_the_time),
+	CHECK_CASE(what_the_host_takes_away_is_not_charged_to_a_look),
 	CHECK_CASE(the_audit_waits_for_a_look_that_is_under_way),
 	CHECK_CASE(an_overdue_operation_is_told_kept_once_and_judged),
 	CHECK_CASE(a_cycle_is_told_before_anything_is_overdue),

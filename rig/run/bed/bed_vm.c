@@ -232,6 +232,7 @@ static void vm_close(struct bed *bed)
 	bed_spec_free(b->spec);
 	free(b->groups);
 	free(b->dir);
+	pthread_mutex_destroy(&b->processors_lock);
 	free(b);
 }
 
@@ -374,6 +375,7 @@ int bed_vm_open(struct bed **ret, const struct plan *plan, const char *dir, bed_
 	auto_free char *fifo = NULL;
 	int rc;
 
+	pthread_mutex_init(&b->processors_lock, NULL);
 	b->recording = wish && wish->record;
 	b->bed = (struct bed){.ops = &vm_ops, .target = plan->target};
 	b->fn = on_event;

@@ -41,8 +41,8 @@ struct vm_bed {
 	int64_t paused_ns;	    /* of a machine that is closed already */
 	struct vm_power *power;	    /* NULL: no step of the cell cuts it */
 	struct vm_branch *branches; /* saved and not yet run on */
-	int processors
-		[VM_PROCESSORS_MAX]; /* threads of `processors_of`; the pulse's thread alone */
+	pthread_mutex_t processors_lock;   /* the rest */
+	int processors[VM_PROCESSORS_MAX]; /* threads of `processors_of` */
 	size_t processor_count;
 	pid_t processors_of;
 };

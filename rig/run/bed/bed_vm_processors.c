@@ -49,6 +49,7 @@ int vm_processor_wait(struct bed *bed, uint64_t *ret_ns, struct err *err)
 
 	if (pid <= 0 || vm_power_off(b))
 		return err_set(err, -ENODEV, "the machine is off");
+	pthread_mutex_lock(&b->processors_lock);
 	if (b->processors_of != pid)
 		rc = ask_threads(b, pid, err);
 	for (size_t i = 0; i < b->processor_count && !rc; i++) {
@@ -61,6 +62,7 @@ int vm_processor_wait(struct bed *bed, uint64_t *ret_ns, struct err *err)
 			rc = err_set(err, -EBADMSG, "'%s' is not as it should be", path);
 		sum += rc ? 0 : waited;
 	}
+	pthread_mutex_unlock(&b->processors_lock);
 	if (!rc)
 		*ret_ns = sum;
 	return rc;

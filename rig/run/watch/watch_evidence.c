@@ -41,10 +41,34 @@ void watch_note_calls(struct watch *w, const json_t *scan, int64_t now_ns)
 	pthread_mutex_unlock(&w->lock);
 }
 
+/* How long the machine had to wait for the host, up to now. */
+static uint64_t host_wait_ns(const struct cell *cell)
+{
+	uint64_t waited = 0;
+
+	if (bed_has(cell->bed, processor_wait) &&
+		cell->bed->ops->processor_wait(cell->bed, &waited, NULL))
+		waited = 0;
+	return waited;
+}
+
+/* What a look took from the store. While the host lets neither of them run it takes nothing: charged for that, one
+ * look on a busy host would leave the watch blind for seconds. */
+static int64_t cost_of(const json_t *scan, uint64_t waited_before_ns, uint64_t waited_ns)
+{
+	int64_t took = json_get_int(scan, "took_ns", 0);
+	int64_t lost = waited_ns > waited_before_ns && waited_before_ns
+			       ? (int64_t)(waited_ns - waited_before_ns)
+			       : 0;
+
+	return took > lost ? took - lost : 0;
+}
+
 json_t *watch_scan(struct watch *w, bool deep)
 {
 	struct cell *cell = w->cell;
 	int64_t began = cell_now(cell);
+	uint64_t waited = host_wait_ns(cell);
 	struct err err = {0};
 	json_t *scan = NULL;
 
@@ -52,7 +76,7 @@ json_t *watch_scan(struct watch *w, bool deep)
 		log_line("watch: %s", err.text);
 		return NULL;
 	}
-	w->spent_ns += json_get_int(scan, "took_ns", 0);
+	w->spent_ns += cost_of(scan, waited, host_wait_ns(cell));
 	watch_note_calls(w, scan, began);
 	return scan;
 }
