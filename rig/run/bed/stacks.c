@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 
 #define ASK_MS	     3000 /* each question; memory that is stuck is left out */
+#define TRIES	     2	  /* a guest that the host starves may be late once */
 #define STACK_BYTES  (32u << 10)
 #define MAPS_BYTES   (256u << 10)
 #define BUSY_MAX     3 /* threads whose time is waited for */
@@ -19,6 +20,12 @@
 static int64_t soon(void)
 {
 	return deadline_in_ms(ASK_MS);
+}
+
+/* The witness gives up at three quarters of the time: what it refuses at once needs no asking again. */
+static bool was_late(int rc, int64_t deadline_ns)
+{
+	return rc && deadline_left_ms(deadline_ns) <= ASK_MS / 4;
 }
 
 /* ---- files ---- */
@@ -157,10 +164,19 @@ static json_t *frames_of(const struct stack_source *source, int pid, const char 
 	auto_free char *path = text_fmt("/proc/%d/mem", pid);
 	auto_buf struct buf stack = {0};
 	struct unwind u = {.files = files->at, .file_count = files->count};
+	int64_t deadline;
+	bool late = true;
+	int rc;
 
-	if (!read_registers(syscall, &u) || u.regs[UNWIND_SP] > INT64_MAX ||
-		witness_read_at(source->witness, path, (int64_t)u.regs[UNWIND_SP], STACK_BYTES,
-			soon(), &stack, NULL))
+	if (!read_registers(syscall, &u) || u.regs[UNWIND_SP] > INT64_MAX)
+		return NULL;
+	for (int i = 0; i < TRIES && late; i++) {
+		deadline = soon();
+		rc = witness_read_at(source->witness, path, (int64_t)u.regs[UNWIND_SP], STACK_BYTES,
+			deadline, &stack, NULL);
+		late = was_late(rc, deadline);
+	}
+	if (rc)
 		return NULL;
 	u.stack_base = u.regs[UNWIND_SP];
 	u.stack = stack.data;
@@ -168,37 +184,53 @@ static json_t *frames_of(const struct stack_source *source, int pid, const char 
 	return unwind_frames(&u, ret_own);
 }
 
-static void open_maps(const struct stack_source *source, int pid, struct stack_files *ret)
+/* The process whose threads are being looked at. */
+struct looked_at {
+	int pid;
+	bool stuck; /* its memory cannot be read: asked once, not for each of its threads */
+	struct stack_files files;
+	int busy; /* threads whose time may still be waited for */
+};
+
+static void open_process(const struct stack_source *source, int pid, struct looked_at *at)
 {
 	auto_free char *path = text_fmt("/proc/%d/maps", pid);
 	auto_buf struct buf maps = {0};
 	struct mapped_files mapped = {0};
+	int64_t deadline;
+	int rc;
 
-	if (!witness_read(source->witness, path, MAPS_BYTES, soon(), &maps, NULL))
+	stack_files_close(&at->files);
+	at->pid = pid;
+	at->stuck = true;
+	for (int i = 0; i < TRIES && at->stuck; i++) {
+		deadline = soon();
+		rc = witness_read(source->witness, path, MAPS_BYTES, deadline, &maps, NULL);
+		at->stuck = was_late(rc, deadline);
+	}
+	if (!rc)
 		mapped_files_of_maps(buf_text(&maps), &mapped);
-	stack_files_open(source, &mapped, ret);
+	stack_files_open(source, &mapped, &at->files);
 	mapped_files_free(&mapped);
 }
 
-static void add_frames(const struct stack_source *source, json_t *task, struct stack_files *files,
-	int *files_pid, int *busy)
+static void add_frames(const struct stack_source *source, json_t *task, struct looked_at *at)
 {
 	int pid = (int)json_get_int(task, "pid", 0);
 	const char *syscall = json_get_text(task, "syscall", "");
-	json_t *frames, *own = NULL;
+	json_t *frames = NULL, *own = NULL;
 
-	if (pid != *files_pid) {
-		stack_files_close(files);
-		*files_pid = pid;
-		open_maps(source, pid, files);
-	}
-	frames = frames_of(source, pid, syscall, files, &own);
+	if (pid != at->pid)
+		open_process(source, pid, at);
+	if (at->stuck)
+		return;
+	frames = frames_of(source, pid, syscall, &at->files, &own);
 	if (json_array_size(frames)) {
 		json_object_set(task, "frames", frames);
 		json_object_set(task, "own", own);
-	} else if (!strcmp(json_get_text(task, "state", ""), "R") && *busy)
-		*busy -= stacks_add_busy(source, task, files) ? 1 : 0;
-	add_object(task, syscall, files);
+	} else if (!strcmp(json_get_text(task, "state", ""), "R") && at->busy)
+		at->busy -= stacks_add_busy(source, task, &at->files) ? 1 : 0;
+	add_object(task, syscall, &at->files);
 	json_decref(frames);
 	json_decref(own);
 }
@@ -239,14 +271,13 @@ size_t stacks_wanted(
 
 void stacks_add(const struct stack_source *source, json_t *scan, const int *tids, size_t count)
 {
-	struct stack_files files = {0};
-	int files_pid = 0, busy = BUSY_MAX;
+	struct looked_at at = {.busy = BUSY_MAX};
 	json_t *task;
 	size_t i;
 
 	json_array_foreach (json_object_get(scan, "tasks"), i, task)
 		for (size_t k = 0; k < count && k < BED_STACKS_MAX; k++)
 			if (json_get_int(task, "tid", 0) == tids[k])
-				add_frames(source, task, &files, &files_pid, &busy);
-	stack_files_close(&files);
+				add_frames(source, task, &at);
+	stack_files_close(&at.files);
 }
