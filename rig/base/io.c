@@ -188,20 +188,30 @@ int io_connect_tcp(const char *host, uint16_t port, int64_t deadline_ns, struct 
 	return fd;
 }
 
+static int reusable_socket(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
+
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	return fd;
+}
+
 int io_listen_tcp(const char *host, uint16_t port, uint16_t *ret_port, struct err *err)
 {
-	auto_close int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	auto_close int fd = reusable_socket(), picker = port ? -1 : reusable_socket();
 	struct sockaddr_in addr;
 	socklen_t len = sizeof(addr);
-	int one = 1, keep, rc = inet_address(host, port, &addr, err);
+	int keep, rc = inet_address(host, port, &addr, err);
 
 	if (rc)
 		return rc;
-	if (fd < 0)
+	if (fd < 0 || (!port && picker < 0))
 		return err_sys(err, errno, "cannot make a socket");
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(fd, (struct sockaddr *)&addr, len) || listen(fd, LISTEN_BACKLOG) ||
-		getsockname(fd, (struct sockaddr *)&addr, &len))
+	if (!port && (bind(picker, (struct sockaddr *)&addr, len) ||
+			     getsockname(picker, (struct sockaddr *)&addr, &len)))
+		return err_sys(err, errno, "cannot find a port on %s", host);
+	if (bind(fd, (struct sockaddr *)&addr, len) || listen(fd, LISTEN_BACKLOG))
 		return err_sys(err, errno, "cannot listen on %s port %u", host, port);
 	if (ret_port)
 		*ret_port = ntohs(addr.sin_port);

@@ -28,8 +28,9 @@ int io_connect_unix(
 /* `host` is a numeric address: the rig never resolves names. fd or negative errno. */
 int io_connect_tcp(const char *host, uint16_t port, int64_t deadline_ns, struct err *err);
 
-/* Listen on a numeric address; port 0 picks a free one, `*ret_port` says which. fd or negative
- * errno. */
+/* Listen on a numeric address; port 0 picks a free one, `*ret_port` says which; it is bound by number too, so that
+ * Linux leaves it to the socket when shutdown(SHUT_RD) takes it out of LISTEN, until listen() puts it back. fd or
+ * negative errno. */
 int io_listen_tcp(const char *host, uint16_t port, uint16_t *ret_port, struct err *err);
 
 int io_listen_unix(const char *path, struct err *err); /* removes a stale socket of that name */

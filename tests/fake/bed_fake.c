@@ -417,7 +417,7 @@ static const char *shown_now(struct fake_bed *b)
 
 	if (!wish->hangs || !bad)
 		return wish->healthy;
-	return wish->then && wish->scans > wish->then_after ? wish->then : wish->hangs;
+	return wish->then && wish->branches ? wish->then : wish->hangs;
 }
 
 static int bed_scan(struct bed *bed, bool deep, json_t **ret, struct err *err)

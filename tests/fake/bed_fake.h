@@ -27,17 +27,16 @@ struct bed_fake_wish {
 	/* The watch looks at this store, if it is told what a scan shows: files of tests/golden/diagnose, `hangs` from
 	 * the moment at which the bug has shown itself. */
 	const char *healthy, *hangs;
-	bool always_hangs; /* ... from the beginning of the workload on */
-	const char *then;  /* and this, so many looks at `hangs` later: another hang beside it */
-	size_t then_after;
+	bool always_hangs;    /* ... from the beginning of the workload on */
+	const char *then;     /* and this, once a copy of that was kept: another hang beside it */
 	int64_t scan_took_ns; /* each scan says so */
 	int scan_lasts_ms;    /* each scan does; while one is under way it is residue */
 	atomic_int scanning;
 	bool branch_fails;
 	const char *recovery; /* what a copy shows; after 9000 s, where it is "after_guest_s" */
-	_Atomic size_t scans, deep_scans; /* counted up: by the watch and by who saves a hang */
-	size_t branches, adjudged;	  /* likewise */
-	size_t closed;			  /* counted up by close */
+	_Atomic size_t scans, deep_scans;  /* counted up: by the watch and by who saves a hang */
+	_Atomic size_t branches, adjudged; /* likewise */
+	size_t closed;			   /* counted up by close */
 };
 
 int bed_fake_open(struct bed **ret, const struct plan *plan, const char *dir, bed_event_fn on_event,

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -56,6 +57,12 @@ struct fake *fake_new(const struct fake_opts *opts)
 	return fake;
 }
 
+static void close_listeners(struct fake *fake)
+{
+	for (int i = 0; i < FAKE_SERVICES; i++)
+		cleanup_fd(&fake->listen_fds[i]);
+}
+
 void fake_free(struct fake *fake)
 {
 	if (!fake)
@@ -69,6 +76,7 @@ void fake_free(struct fake *fake)
 	fake_snapshot_free(fake);
 	free(fake->boxes);
 	free(fake->queue);
+	close_listeners(fake);
 	cleanup_fd(&fake->wake_fd);
 	pthread_cond_destroy(&fake->changed);
 	pthread_mutex_destroy(&fake->lock);
@@ -367,28 +375,42 @@ static void *accept_loop(void *arg)
 
 /* ---- life ---- */
 
-static void close_listeners(struct fake *fake)
+/* A stopped store's ports refuse, and stay its own: once free, any other process may be given them. */
+static void refuse_all(struct fake *fake)
 {
 	for (int i = 0; i < FAKE_SERVICES; i++)
-		cleanup_fd(&fake->listen_fds[i]);
+		shutdown(fake->listen_fds[i], SHUT_RD);
+}
+
+static int listen_to_all(struct fake *fake, struct err *err)
+{
+	for (int i = 0; i < FAKE_SERVICES; i++) {
+		int fd = fake->listen_fds[i];
+
+		if (fd < 0)
+			fd = io_listen_tcp("127.0.0.1", 0, &fake->ports[i], err);
+		else if (listen(fd, FAKE_SESSIONS_MAX))
+			return err_sys(err, errno, "cannot listen again");
+		if (fd < 0)
+			return fd;
+		fake->listen_fds[i] = fd;
+	}
+	return 0;
 }
 
 int fake_start(struct fake *fake, struct err *err)
 {
 	eventfd_t count;
+	int rc;
 
 	if (fake->running)
 		return 0;
 	if (fake->beyond_help)
 		return err_set(err, -EUCLEAN, "the database is dirty: an operator must repair it");
-	for (int i = 0; i < FAKE_SERVICES; i++) {
-		int fd = io_listen_tcp("127.0.0.1", fake->ports[i], &fake->ports[i], err);
-
-		if (fd < 0) {
-			close_listeners(fake);
-			return fd;
-		}
-		fake->listen_fds[i] = fd;
+	rc = listen_to_all(fake, err);
+	if (rc) {
+		close_listeners(fake);
+		return rc;
 	}
 	eventfd_read(fake->wake_fd, &count);
 	fake_boxes_restart(fake);
@@ -416,7 +438,7 @@ static void begin_stop(struct fake *fake)
 		return;
 	eventfd_write(fake->wake_fd, 1);
 	pthread_join(fake->acceptor, NULL);
-	close_listeners(fake);
+	refuse_all(fake);
 	line_group_cancel(&fake->group);
 }
 

@@ -17,10 +17,10 @@ static const char two_parks[] =
 	"steps:\n"
 	"  - {as: reader, do: imap, after: mailbox, user: u1, send: [SELECT INBOX, 'UID FETCH 4 "
 	"(BODY.PEEK[])']}\n"
-	"  - {as: reading, do: park, point: fake/imap/fetch, step: reader, for: 8s}\n"
+	"  - {as: reading, do: park, point: fake/imap/fetch, step: reader, for: 30s}\n"
 	"  - {as: remover, do: delete-by-imap, while: reading, command: expunge, user: u1, uids: "
 	"'2'}\n"
-	"  - {as: removing, do: park, point: fake/imap/expunge, step: remover, for: 8s}\n"
+	"  - {as: removing, do: park, point: fake/imap/expunge, step: remover, for: 30s}\n"
 	"orders: all\n";
 
 /* One of them is held by the rig's own client. */
@@ -31,7 +31,7 @@ static const char one_park[] =
 	"steps:\n"
 	"  - {as: reader, do: imap, after: mailbox, user: u1, send: [SELECT INBOX, 'UID FETCH 4 "
 	"(BODY.PEEK[])']}\n"
-	"  - {as: reading, do: park, point: fake/imap/fetch, step: reader, for: 8s}\n"
+	"  - {as: reading, do: park, point: fake/imap/fetch, step: reader, for: 30s}\n"
 	"  - {as: remover, do: imap, while: reading, user: u1, send: [SELECT INBOX,\n"
 	"      'UID STORE 2 +FLAGS.SILENT (\\Deleted)', UID EXPUNGE 2]}\n"
 	"orders: all\n";

@@ -6,13 +6,14 @@ static const char delete_yaml[] =
 	"objectives: {recover: 300ms}\n"
 	"workload:\n"
 	"  - {as: writers, do: smtp, messages: 16, pace: 16/s, to: [u1]}\n"
-	"  - {as: pop, do: pop3-delete, sessions: 2, pace: 10/s, user: u1}\n";
+	"  - {as: pop, do: pop3-delete, sessions: 2, messages: 40, pace: 20/s, user: u1}\n";
 
-/* Nobody deletes: what is gone is lost. */
+/* Nobody deletes: what is gone is lost. Rounds go on after the last mail came, here and above: on a busy host those before
+ * it may find nothing. */
 static const char look_yaml[] = "claim: POP3 keeps what nobody marked\n"
 				"workload:\n"
 				"  - {as: writers, do: smtp, messages: 8, pace: 10/s, to: [u1]}\n"
-				"  - {as: pop, do: pop3, pace: 10/s, user: u1}\n";
+				"  - {as: pop, do: pop3, messages: 30, pace: 20/s, user: u1}\n";
 
 static const char idle_yaml[] = "claim: nobody is logged out\n"
 				"workload:\n"

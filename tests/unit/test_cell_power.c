@@ -31,14 +31,19 @@
 	"0s}\n"                                                                                 \
 	"  - {as: m, do: smtp, messages: 2, to: [u2], while: d}\n"
 
-/* The snapshot is taken after the first mails, and put back after later ones; then others come. */
+/* The snapshot is taken after the first mails, and put back after later ones were shown; then others come. */
 #define PUT_BACK(procedure)                                                                \
 	"claim: no UID names another message than before\n"                                \
 	"workload:\n"                                                                      \
 	"  - {as: appender, do: append, messages: 40, pace: 20/s, user: u1, size: 1KiB}\n" \
 	"  - {as: reader, do: imap, pace: 20/s, user: u1}\n"                               \
 	"steps:\n"                                                                         \
-	"  - {as: back, do: restore-snapshot, at: 400ms, for: 500ms, procedure: " procedure "}\n"
+	"  - {as: back, do: restore-snapshot, when: imap/append, nth: 8, until: look,\n"   \
+	"     procedure: " procedure "}\n"                                                 \
+	"  - {as: more, do: append, messages: 6, user: u1, size: 1KiB, while: back}\n"     \
+	"  - {as: look, do: imap, user: u1, after: more,\n"                                \
+	"     send: [SELECT INBOX, 'UID FETCH 1:* (BODY.PEEK[])']}\n"                      \
+	"  - {as: others, do: append, messages: 6, user: u1, size: 1KiB, after: back}\n"
 
 /* On the fake target, with `to` where it has `from`. */
 static void run_changed(const char *from, const char *to, const char *yaml,

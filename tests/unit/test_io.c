@@ -93,11 +93,17 @@ static void tcp_connects_to_numbers_only(void)
 	CHECK(fcntl(fd, F_GETFL) & O_NONBLOCK);
 	CHECK_INT(io_listen_tcp("127.0.0.1", port, NULL, &err), -EADDRINUSE);
 	close(fd);
-	close(listener);
+	/* Out of LISTEN, and still its port: nobody else can be given it meanwhile. */
+	CHECK_INT(shutdown(listener, SHUT_RD), 0);
 	CHECK_INT(io_connect_tcp("127.0.0.1", port, SOON, &err), -ECONNREFUSED);
 	CHECK_HAS(err.text, "cannot connect to 127.0.0.1 port");
 	CHECK_INT(io_connect_tcp("localhost", port, SOON, &err), -EINVAL);
 	CHECK_STR(err.text, "'localhost' is no numeric IPv4 address");
+	CHECK_INT(listen(listener, 1), 0);
+	fd = io_connect_tcp("127.0.0.1", port, SOON, &err);
+	CHECK(fd >= 0);
+	close(fd);
+	close(listener);
 }
 
 static void unix_sockets_replace_a_stale_one(void)

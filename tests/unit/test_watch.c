@@ -7,19 +7,27 @@
 
 #include "base/clock.h"
 
-static const char target_yaml[] =
-	"summary: the fake store\n"
-	"image: none\n"
-	"ready_within: 20s\n"
-	"users: [u1]\n"
-	"services:\n"
-	"  - {name: smtp, protocol: smtp, port: 25}\n"
-	"  - {name: imap, protocol: imap, port: 143}\n"
-	"disks:\n"
-	"  - {name: mail, mount: /srv/mail, size: 64MiB}\n"
-	"commands: {start: fake-start, stop: fake-stop, queue_list: fake-queue}\n"
-	"timers: {retry_first: 200ms, retry_longest: 200ms}\n"
-	"objectives: {recover: 1s, drain: 1s, stop: 1s, slowdown_floor: 500ms}\n";
+#define TARGET(objectives)                                                         \
+	"summary: the fake store\n"                                                \
+	"image: none\n"                                                            \
+	"ready_within: 20s\n"                                                      \
+	"users: [u1]\n"                                                            \
+	"services:\n"                                                              \
+	"  - {name: smtp, protocol: smtp, port: 25}\n"                             \
+	"  - {name: imap, protocol: imap, port: 143}\n"                            \
+	"disks:\n"                                                                 \
+	"  - {name: mail, mount: /srv/mail, size: 64MiB}\n"                        \
+	"commands: {start: fake-start, stop: fake-stop, queue_list: fake-queue}\n" \
+	"timers: {retry_first: 200ms, retry_longest: 200ms}\n"                     \
+	"objectives: {" objectives "}\n"
+
+static const char target_yaml[] = TARGET("recover: 1s, drain: 1s, stop: 1s, slowdown_floor: 500ms");
+/* Where nothing hangs, or not after the heal: a host that gives us no processor for a second must not look like it. */
+static const char patient_yaml[] =
+	TARGET("recover: 20s, drain: 20s, stop: 20s, slowdown_floor: 20s");
+static const char slow_yaml[] = TARGET("recover: 4s, drain: 1s, stop: 1s, slowdown_floor: 4s");
+static const char freezes_yaml[] =
+	TARGET("recover: 20s, drain: 20s, stop: 20s, slowdown_floor: 500ms");
 
 #define LONE(steps)                      \
 	"claim: nobody waits for ever\n" \
@@ -32,7 +40,7 @@ static const char plain_yaml[] = "claim: nobody waits for ever\n"
 static const char freeze_yaml[] =
 	LONE("steps:\n  - {as: snapshot, do: freeze-fs, when: smtp/data, for: 200ms}\n");
 static const char long_freeze_yaml[] =
-	LONE("steps:\n  - {as: snapshot, do: freeze-fs, when: smtp/data, for: 1500ms}\n");
+	LONE("steps:\n  - {as: snapshot, do: freeze-fs, when: smtp/data, for: 3s}\n");
 static const char longest_freeze_yaml[] =
 	LONE("steps:\n  - {as: snapshot, do: freeze-fs, when: smtp/data, for: 5s}\n");
 
@@ -72,6 +80,11 @@ static size_t count(const struct run *r, const char *kind)
 	return n;
 }
 
+static double since(int64_t began_ns)
+{
+	return (double)(clock_mono_ns() - began_ns) / (double)NS_PER_SEC;
+}
+
 /* The n-th event of a kind, from 0; an empty object where there is none. */
 static const json_t *nth(const struct run *r, const char *kind, size_t n)
 {
@@ -92,25 +105,28 @@ static bool has_file(const struct run *r, const char *name)
 static void a_healthy_store_is_looked_at_and_not_suspected(void)
 {
 	struct run r = {.wish = {.healthy = "idle-store", .hangs = "mutex-abba"}};
+	int64_t began_ns = clock_mono_ns();
 
-	begin(&r, fixture_plan_on(target_yaml, plain_yaml));
+	begin(&r, fixture_plan_on(patient_yaml, plain_yaml));
 	CHECK_STR(verdict_name(r.result.verdict), "PASS");
 	CHECK(has_file(&r, "healthy/scan.json"));
 	CHECK_INT(count(&r, "suspected") + count(&r, "evidence") + count(&r, "branched"), 0);
 	CHECK_INT(r.wish.branches, 0);
-	/* Two seconds of workload: about one look a second, and the deep ones of the healthy store alone. */
-	CHECK(r.wish.scans >= 3 && r.wish.scans <= 20);
+	/* About one look a second, three where the host makes an operation slow; and of the healthy store. */
+	CHECK(r.wish.scans >= 3 && (double)r.wish.scans <= 8 + 4 * since(began_ns));
 	end(&r);
 }
 
-/* Baseline and cell: a healthy look each, and one more. It took a second, so the next may be after twenty. */
+/* Baseline and cell: a healthy look each, and one more. It took a second, so the next may be after twenty, or after five
+ * in which the host made an operation slow. */
 static void looking_keeps_within_its_share_of_the_time(void)
 {
 	struct run r = {.wish = {.healthy = "idle-store", .scan_took_ns = NS_PER_SEC}};
+	int64_t began_ns = clock_mono_ns();
 
-	begin(&r, fixture_plan_on(target_yaml, plain_yaml));
+	begin(&r, fixture_plan_on(patient_yaml, plain_yaml));
 	CHECK_STR(verdict_name(r.result.verdict), "PASS");
-	CHECK_INT(r.wish.scans, 4);
+	CHECK(r.wish.scans >= 4 && (double)r.wish.scans <= 4 + since(began_ns) / 5);
 	end(&r);
 }
 
@@ -137,7 +153,7 @@ static void the_audit_waits_for_a_look_that_is_under_way(void)
 {
 	struct run r = {.wish = {.healthy = "idle-store", .scan_lasts_ms = 1500}};
 
-	begin(&r, fixture_plan_on(target_yaml, plain_yaml));
+	begin(&r, fixture_plan_on(patient_yaml, plain_yaml));
 	CHECK_STR(verdict_name(r.result.verdict), "PASS");
 	CHECK_INT(r.result.residue, 0);
 	CHECK(r.wish.scans >= 3);
@@ -153,15 +169,15 @@ static void an_overdue_operation_is_told_kept_once_and_judged(void)
 				.recovery = "permanent"}};
 	auto_json json_t *once = NULL, *again = NULL;
 	struct result second = {0};
-	double frozen, told;
+	double limit;
 
 	begin(&r, fixture_plan_on(target_yaml, freeze_yaml));
 	CHECK_STR(json_get_text(nth(&r, "suspected", 0), "name", ""), "hang-1");
 	CHECK_STR(json_get_text(nth(&r, "suspected", 0), "why", ""), "overdue");
-	/* One second after the heal, and a tick or two. */
-	frozen = json_get_real(nth(&r, "fault", 1), "t", 0);
-	told = json_get_real(nth(&r, "suspected", 0), "t", 0);
-	CHECK(told >= frozen + 1.2);
+	/* It stood in the freeze for 0.2 s, and may take one second after the heal. */
+	limit = json_get_real(nth(&r, "suspected", 0), "limit_s", 0);
+	CHECK(limit >= 1.2);
+	CHECK(json_get_real(nth(&r, "suspected", 0), "age_s", 0) >= limit);
 	CHECK(has_file(&r, "hang-1/scan.json") && has_file(&r, "hang-1/earlier.json") &&
 		has_file(&r, "hang-1/input.json"));
 	/* The same hang at the end of the workload, and again at the stop. */
@@ -193,10 +209,12 @@ static void a_cycle_is_told_before_anything_is_overdue(void)
 				.hangs = "mutex-abba",
 				.recovery = "permanent"}};
 
-	begin(&r, fixture_plan_on(target_yaml, freeze_yaml));
-	CHECK_STR(
-		json_get_text(nth(&r, "suspected", 0), "why", ""), "a cycle in the wait-for graph");
-	CHECK(json_get_real(nth(&r, "suspected", 0), "age_s", 9) < 1.2);
+	const json_t *told;
+
+	begin(&r, fixture_plan_on(slow_yaml, freeze_yaml));
+	told = nth(&r, "suspected", 0);
+	CHECK_STR(json_get_text(told, "why", ""), "a cycle in the wait-for graph");
+	CHECK(json_get_real(told, "age_s", 9) < json_get_real(told, "limit_s", 0));
 	CHECK_INT(count(&r, "branched"), 1);
 	CHECK_STR(result_finding(&r.result)->hang_class, "deadlock");
 	end(&r);
@@ -207,7 +225,7 @@ static void what_only_waits_for_the_fault_is_not_kept(void)
 {
 	struct run r = {.wish = {.healthy = "frozen-store", .recovery = "permanent"}};
 
-	begin(&r, fixture_plan_on(target_yaml, long_freeze_yaml));
+	begin(&r, fixture_plan_on(freezes_yaml, long_freeze_yaml));
 	CHECK_STR(verdict_name(r.result.verdict), "PASS");
 	CHECK(count(&r, "suspected") >= 1);
 	CHECK_INT(count(&r, "branched") + count(&r, "adjudged"), 0);
@@ -223,7 +241,7 @@ static void a_copy_of_what_is_no_finding_is_not_asked(void)
 				.always_hangs = true,
 				.recovery = "permanent"}};
 
-	begin(&r, fixture_plan_on(target_yaml, long_freeze_yaml));
+	begin(&r, fixture_plan_on(freezes_yaml, long_freeze_yaml));
 	CHECK_STR(verdict_name(r.result.verdict), "PASS");
 	CHECK_INT(r.wish.branches, 1);
 	CHECK_INT(r.wish.adjudged, 0);
@@ -299,7 +317,6 @@ static void a_second_hang_is_told_beside_the_first(void)
 				.healthy = "idle-store",
 				.hangs = "queue-behind-event",
 				.then = "event-and-abba",
-				.then_after = 16,
 				.always_hangs = true,
 				.recovery = "permanent"}};
 	const json_t *second;

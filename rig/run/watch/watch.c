@@ -85,9 +85,9 @@ static bool find_oldest(struct watch *w, struct oldest *ret)
 
 	if (w->told_count && !is_any_told(w))
 		forget_told(w);
-	if (in_force)
-		w->in_force_ns = now;
-	else if (w->was_in_force)
+	if (in_force || w->was_in_force)
+		w->in_force_ns = now; /* a heal is never earlier than it was seen, however late that is */
+	if (!in_force && w->was_in_force)
 		forget_told(w); /* what still waits after the heal is told again, in its time */
 	w->was_in_force = in_force;
 	*ret = (struct oldest){.first_ns = now};
