@@ -86,7 +86,8 @@ static bool find_oldest(struct watch *w, struct oldest *ret)
 	if (w->told_count && !is_any_told(w))
 		forget_told(w);
 	if (in_force || w->was_in_force)
-		w->in_force_ns = now; /* a heal is never earlier than it was seen, however late that is */
+		w->in_force_ns =
+			now; /* a heal is never earlier than it was seen, however late that is */
 	if (!in_force && w->was_in_force)
 		forget_told(w); /* what still waits after the heal is told again, in its time */
 	w->was_in_force = in_force;
