@@ -48,7 +48,7 @@
  *	order	 {wanted[], covered, why?, waited?}	of an order matrix (run/orders.h): the sides as they were to
  *		 be let go, whether that came about, and if not why; one that was not done when the next was
  *		 let go
- *	moment	 {name, step, session, source}	the moment that triggered a step; source: client, wire
+ *	moment	 {name, step, session, source, tag?}  the moment that triggered a step; source: client, wire
  *	call	 {slot, what, pid, tid, path}	a call fault: hit parked released failed
  *	recovered {all, took_s, pending}	faults are off and all that was pending came back, or not
  *	queue	 {depth}

@@ -25,6 +25,7 @@ static void free_steps(struct step *steps, size_t count)
 		free(step->label);
 		free(step->what);
 		free(step->trigger.moment);
+		free(step->trigger.tag);
 		free(step->trigger.log);
 		free(step->trigger.label);
 		free(step->until);

@@ -26,6 +26,7 @@ struct trigger {
 	enum trigger_kind kind;
 	int64_t at_ms;
 	char *moment;	  /* "smtp/data" */
+	char *tag;	  /* of the IMAP command that the moment belongs to; NULL = any */
 	char *log;	  /* extended regular expression */
 	char *label;	  /* of while and after */
 	uint32_t nth;	  /* 1-based */

@@ -69,7 +69,7 @@ static int answer(struct line *line, const struct mail_opts *opts, struct http_r
 	if (rc < 0)
 		return rc;
 	ret->status = rc;
-	if (mail_moment(opts, "http", "get/reply"))
+	if (mail_moment(opts, "http", "get/reply", NULL))
 		return -ECANCELED;
 	rc = headers(line, &length);
 	return rc ? rc : body(line, length, &ret->body_bytes);
@@ -79,7 +79,7 @@ static int answer(struct line *line, const struct mail_opts *opts, struct http_r
 static int get(struct line *line, const char *host, const char *path, const struct mail_opts *opts,
 	struct http_result *ret)
 {
-	int rc = mail_moment(opts, "http", "get") ? -ECANCELED : 0;
+	int rc = mail_moment(opts, "http", "get", NULL) ? -ECANCELED : 0;
 
 	line->deadline_ns = mail_reply_deadline(opts);
 	if (!rc)

@@ -24,13 +24,15 @@ void imap_dead(struct imap *imap, struct imap_reply *reply, const char *doing, i
 		imap->watch->over(imap->watch->arg, rc);
 }
 
-int imap_moment(struct imap *imap, struct imap_reply *reply, const char *name, const char *suffix)
+int imap_moment(struct imap *imap, struct imap_reply *reply, unsigned int number, const char *name,
+	const char *suffix)
 {
-	char text[64];
+	char text[64], tag[IMAP_TAG_SIZE];
 	int rc;
 
 	snprintf(text, sizeof(text), "%s%s", name, suffix);
-	rc = mail_moment(&imap->opts, "imap", text);
+	snprintf(tag, sizeof(tag), "r%u", number);
+	rc = mail_moment(&imap->opts, "imap", text, number ? tag : NULL);
 	if (!rc)
 		return 0;
 	imap->moment_rc = rc;
@@ -195,7 +197,7 @@ bool imap_begin(struct imap *imap, struct imap_reply *reply, const char *text)
 	command_name(text, reply->command);
 	if (!imap->alive)
 		memcpy(reply->failure, imap->failure, sizeof(reply->failure));
-	if (!imap->alive || imap_moment(imap, reply, reply->command, ""))
+	if (!imap->alive || imap_moment(imap, reply, imap->tag + 1, reply->command, ""))
 		return false;
 	imap->line.deadline_ns = mail_reply_deadline(&imap->opts);
 	return true;
@@ -240,7 +242,7 @@ int imap_send_line(struct imap *imap, struct imap_reply *reply, const char *text
 enum mail_outcome imap_finish(struct imap *imap, struct imap_reply *reply, const char *name)
 {
 	if (imap_collect(imap, reply, false) == TOLD_TAGGED)
-		imap_moment(imap, reply, name, "/reply");
+		imap_moment(imap, reply, imap->tag, name, "/reply");
 	return reply->outcome;
 }
 
@@ -289,7 +291,7 @@ enum mail_outcome imap_greet(struct imap *imap, struct imap_reply *reply)
 	imap_reply_free(reply);
 	reply->outcome = MAIL_NO;
 	reply->sent_ns = reply->reply_ns = MAIL_NOT_REACHED;
-	if (imap_moment(imap, reply, "connected", ""))
+	if (imap_moment(imap, reply, 0, "connected", ""))
 		return reply->outcome;
 	reply->outcome = MAIL_MAYBE;
 	imap->line.deadline_ns = mail_reply_deadline(&imap->opts);

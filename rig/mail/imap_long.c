@@ -23,7 +23,7 @@ static int append_begin(struct imap *imap, const char *mailbox, const char *flag
 	reply->outcome = MAIL_NO; /* nothing is appended before the content is there */
 	told = imap_collect(imap, reply, true);
 	if (told == TOLD_TAGGED)
-		imap_moment(imap, reply, reply->command, "/reply");
+		imap_moment(imap, reply, imap->tag, reply->command, "/reply");
 	if (told == TOLD_PLUS)
 		imap_tell_sent(imap, buf_text(&text), message);
 	return told;
@@ -71,7 +71,7 @@ enum mail_outcome imap_idle(struct imap *imap, struct imap_reply *reply)
 		reply->outcome = MAIL_NO; /* over before it began */
 	}
 	if (told >= 0)
-		imap_moment(imap, reply, reply->command, "/reply");
+		imap_moment(imap, reply, imap->tag, reply->command, "/reply");
 	return reply->outcome;
 }
 
@@ -108,7 +108,7 @@ enum mail_outcome imap_idle_done(struct imap *imap, struct imap_reply *reply)
 		return reply->outcome;
 	imap->idle = false;
 	reply->outcome = MAIL_MAYBE;
-	if (imap_moment(imap, reply, "done", ""))
+	if (imap_moment(imap, reply, imap->tag, "done", ""))
 		return reply->outcome;
 	imap->line.deadline_ns = mail_reply_deadline(&imap->opts);
 	buf_add_str(&done, "DONE\r\n");
@@ -178,5 +178,6 @@ void imap_pipeline(struct imap *imap, const char *const *commands, size_t count,
 	if (rc)
 		imap_dead(imap, reply, reply->command, rc);
 	else
-		imap_moment(imap, reply, reply->command, "/reply");
+		imap_moment(
+			imap, reply, imap->tag - (unsigned int)count + 1, reply->command, "/reply");
 }

@@ -16,7 +16,9 @@ enum imap_told {
 
 /* The session is over, with an RST. */
 void imap_dead(struct imap *imap, struct imap_reply *reply, const char *doing, int rc);
-int imap_moment(struct imap *imap, struct imap_reply *reply, const char *name, const char *suffix);
+/* `number`: of the command's tag; 0: it belongs to no command. */
+int imap_moment(struct imap *imap, struct imap_reply *reply, unsigned int number, const char *name,
+	const char *suffix);
 
 /* A fresh reply and the moment before the command; false when there is nothing to be sent. */
 bool imap_begin(struct imap *imap, struct imap_reply *reply, const char *text);

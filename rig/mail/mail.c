@@ -19,14 +19,15 @@ int64_t mail_now(const struct mail_opts *opts)
 	return opts->clock_ns ? opts->clock_ns(opts->arg) : clock_mono_ns();
 }
 
-int mail_moment(const struct mail_opts *opts, const char *protocol, const char *moment)
+int mail_moment(
+	const struct mail_opts *opts, const char *protocol, const char *moment, const char *tag)
 {
 	char name[64];
 
 	if (!opts->moment)
 		return 0;
 	snprintf(name, sizeof(name), "%s/%s", protocol, moment);
-	return opts->moment(opts->arg, name);
+	return opts->moment(opts->arg, name, tag);
 }
 
 int64_t mail_reply_deadline(const struct mail_opts *opts)

@@ -33,20 +33,22 @@ struct line_group;
 /*
  * A moment is told to `moment` while the session stands still there; the callee may block (until a
  * fault is in force). 0 goes on; a negative errno ends the session at once, without another byte.
- * Names carry their protocol: "smtp/dot", "imap/fetch", "imap/fetch/reply".
+ * Names carry their protocol: "smtp/dot", "imap/fetch", "imap/fetch/reply". `tag` is that of an IMAP
+ * command, NULL where nothing has one.
  */
 struct mail_opts {
 	int64_t reply_ms;		/* longest wait for one reply; 0: MAIL_REPLY_MS */
 	int64_t deadline_ns;		/* of the whole session, as in base/clock.h; 0: none */
 	int64_t (*clock_ns)(void *arg); /* the cell clock, for time stamps only; NULL: monotonic */
-	int (*moment)(void *arg, const char *moment); /* may be NULL */
-	void *arg;				      /* of both */
+	int (*moment)(void *arg, const char *moment, const char *tag); /* may be NULL */
+	void *arg;						       /* of both */
 	bool starttls;		  /* SMTP, LMTP, IMAP: go on in TLS once greeted */
 	struct line_group *group; /* lets another thread end the session; may be NULL */
 };
 
 int64_t mail_now(const struct mail_opts *opts);
-int mail_moment(const struct mail_opts *opts, const char *protocol, const char *moment);
+int mail_moment(
+	const struct mail_opts *opts, const char *protocol, const char *moment, const char *tag);
 int64_t mail_reply_deadline(const struct mail_opts *opts);
 
 /* Copy hostile text: cut to `size`, control bytes become '?'; bytes >= 0x80 stay. */

@@ -19,7 +19,7 @@ static int moment(struct pop3 *pop3, const char *name, const char *suffix)
 	int rc;
 
 	snprintf(text, sizeof(text), "%s%s", name, suffix);
-	rc = mail_moment(&pop3->opts, "pop3", text);
+	rc = mail_moment(&pop3->opts, "pop3", text, NULL);
 	if (!rc)
 		return 0;
 	pop3->moment_rc = rc;

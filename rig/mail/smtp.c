@@ -28,7 +28,7 @@ static void dead(struct smtp *smtp, const char *doing, int rc)
 static int moment(struct smtp *smtp, enum smtp_phase phase)
 {
 	const char *name = smtp_phase_name(phase);
-	int rc = mail_moment(&smtp->opts, smtp->lmtp ? "lmtp" : "smtp", name);
+	int rc = mail_moment(&smtp->opts, smtp->lmtp ? "lmtp" : "smtp", name, NULL);
 
 	if (!rc)
 		return 0;

@@ -27,6 +27,7 @@
 #define DIALOGUE_PENDING_MAX	4096 /* commands without a reply; more make replies unknown */
 #define DIALOGUE_RECIPIENTS_MAX 4096 /* of one transaction that are told one by one */
 #define DIALOGUE_ADDRESS_MAX	512  /* of a mail address */
+#define DIALOGUE_TAG_MAX	64   /* of an IMAP tag, its NUL included */
 #define DIALOGUE_TOKEN_MAX	64   /* of the token's header value */
 #define DIALOGUE_HELD_MAX	(256u << 10) /* sent before the reply that says what it is */
 #define DIALOGUE_LATE_NS \
@@ -46,6 +47,9 @@ enum dialogue_protocol {
 /* "smtp" ...; NULL for UNKNOWN and NONE. And back: UNKNOWN if the name is none of them. */
 const char *dialogue_protocol_name(enum dialogue_protocol protocol);
 enum dialogue_protocol dialogue_protocol_by_name(const char *name);
+
+/* Is it what RFC 3501 section 9 calls a tag, and one that is kept whole? */
+bool dialogue_is_tag(const char *text, size_t len);
 
 enum dialogue_kind {
 	DIALOGUE_CONNECTED, /* the TCP handshake was answered */

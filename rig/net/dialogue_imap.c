@@ -199,12 +199,12 @@ static void note_mailbox(struct imap *imap, struct line args)
 		sizeof(imap->mailbox));
 }
 
-static bool is_tag(struct line tag)
+bool dialogue_is_tag(const char *text, size_t len)
 {
-	if (!tag.len || tag.len >= TAG_MAX)
+	if (!len || len >= DIALOGUE_TAG_MAX)
 		return false;
-	for (size_t i = 0; i < tag.len; i++)
-		if (tag.text[i] <= ' ' || tag.text[i] > '~' || strchr("(){%*\"\\+", tag.text[i]))
+	for (size_t i = 0; i < len; i++)
+		if (text[i] <= ' ' || text[i] > '~' || strchr("(){%*\"\\+", text[i]))
 			return false;
 	return true;
 }
@@ -245,7 +245,7 @@ static void on_first_piece(struct dialogue *d, struct line line, int64_t ns)
 	uint64_t size;
 	bool wait;
 
-	if (!is_tag(tag) || !word.len)
+	if (!dialogue_is_tag(tag.text, tag.len) || !word.len)
 		return;
 	if (d->uncertain && !find_verb(word) && !line_is(word, "UID"))
 		return;

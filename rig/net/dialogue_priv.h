@@ -11,7 +11,6 @@
 
 #define LINE_TAIL_MAX 64 /* the end of a too long line is kept too: IMAP literals */
 #define VERB_MAX      24
-#define TAG_MAX	      64
 
 /* Lines out of chunks. `text` holds an unfinished line only; a line within one chunk is not copied. */
 struct line_reader {
@@ -50,7 +49,7 @@ struct pending {
 	struct transaction *over;	 /* SMTP: the one it ends; owned */
 	size_t recipient;
 	char verb[VERB_MAX];
-	char tag[TAG_MAX];
+	char tag[DIALOGUE_TAG_MAX];
 	char args[DIALOGUE_ARGS_MAX];
 };
 

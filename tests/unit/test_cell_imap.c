@@ -52,6 +52,14 @@ static const char frozen_yaml[] =
 	"steps:\n"
 	"  - {as: still, do: freeze-fs, when: imap/store, nth: 8, for: 300ms}\n";
 
+/* The first command of a session is LOGIN, r1; what it sends after that is its appends. */
+static const char tagged_yaml[] =
+	"claim: a freeze at a certain command costs nobody what was acknowledged\n"
+	"workload:\n"
+	"  - {as: mailbox, do: append, user: u1, messages: 12, size: 1KiB}\n"
+	"steps:\n"
+	"  - {as: still, do: freeze-fs, when: imap/append, tag: %s, for: 200ms}\n";
+
 /* One of several cells that live at the same time. */
 struct trial {
 	const char *law; /* that must be broken; NULL: none may be */
@@ -107,6 +115,35 @@ static void a_store_without_bugs_keeps_every_law(void)
 	run(trials, ARRAY_SIZE(trials));
 }
 
+static void a_step_begins_at_the_command_of_its_tag(void)
+{
+	auto_free char *yaml = text_fmt(tagged_yaml, "r5");
+	struct trial trial = {.yaml = yaml};
+	auto_buf struct buf history = {0};
+	auto_free char *path = NULL;
+
+	start(&trial);
+	pthread_join(trial.cell.thread, NULL);
+	path = path_join(trial.cell.dir, "history.jsonl");
+	CHECK_INT(fs_read(path, 16u << 20, &history, NULL), 0);
+	CHECK(strstr(buf_text(&history),
+		"\"ev\":\"moment\",\"name\":\"imap/append\",\"step\":\"still\","
+		"\"session\":1,\"source\":\"client\",\"tag\":\"r5\""));
+	check_trial(&trial);
+}
+
+static void a_tag_that_nobody_came_to_is_no_moment(void)
+{
+	auto_free char *yaml = text_fmt(tagged_yaml, "r500");
+	struct trial trial = {.yaml = yaml};
+
+	start(&trial);
+	pthread_join(trial.cell.thread, NULL);
+	CHECK_STR(verdict_name(trial.cell.result.verdict), "UNKNOWN");
+	CHECK_STR(trial.cell.result.reason, "the step 'still' never began");
+	fixture_cell_free(&trial.cell);
+}
+
 static void the_sessions_exercise_every_law(void)
 {
 	static const char *const laws[] = {"I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9",
@@ -147,4 +184,6 @@ static void each_bug_breaks_its_law(void)
 }
 
 CHECK_MAIN(CHECK_CASE(a_store_without_bugs_keeps_every_law),
-	CHECK_CASE(the_sessions_exercise_every_law), CHECK_CASE(each_bug_breaks_its_law))
+	CHECK_CASE(the_sessions_exercise_every_law), CHECK_CASE(each_bug_breaks_its_law),
+	CHECK_CASE(a_step_begins_at_the_command_of_its_tag),
+	CHECK_CASE(a_tag_that_nobody_came_to_is_no_moment))

@@ -144,10 +144,11 @@ struct frozen {
 	struct smtp_rcpt rcpt;
 };
 
-static int freeze_at_data(void *arg, const char *moment)
+static int freeze_at_data(void *arg, const char *moment, const char *tag)
 {
 	struct frozen *frozen = arg;
 
+	(void)tag;
 	if (!strcmp(moment, "smtp/data"))
 		fake_freeze(frozen->fake);
 	return 0;

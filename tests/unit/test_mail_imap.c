@@ -11,8 +11,9 @@
 
 static const char *const users[] = {"u1", "u2", NULL};
 
-static int note(void *arg, const char *moment)
+static int note(void *arg, const char *moment, const char *tag)
 {
+	(void)tag;
 	strcat(arg, moment + strlen("imap/"));
 	strcat(arg, " ");
 	return 0;
@@ -308,6 +309,41 @@ static void a_session_appends_stores_expunges_copies_and_moves(void)
 	message_free(&message);
 }
 
+static int note_tag(void *arg, const char *moment, const char *tag)
+{
+	size_t len = strlen(arg);
+
+	snprintf(
+		(char *)arg + len, 1024 - len, "%s:%s ", moment + strlen("imap/"), tag ? tag : "-");
+	return 0;
+}
+
+/* RFC 3501 section 2.2.1: each command has a new tag, its reply the same; DONE ends the command of IDLE. */
+static void a_moment_has_the_tag_of_its_command(void)
+{
+	static const char *const commands[] = {"NOOP", "CHECK"};
+	enum mail_outcome outcomes[2];
+	struct fake *fake = start();
+	struct imap_reply reply auto_imap_reply = {0};
+	struct message message = make(1);
+	char moments[1024] = "";
+	struct mail_opts opts = {.reply_ms = LONG_MS, .moment = note_tag, .arg = moments};
+	struct imap imap;
+
+	log_in(&imap, fake, &opts);
+	CHECK_INT(imap_append(&imap, "INBOX", NULL, &message, &reply), MAIL_OK);
+	CHECK_INT(imap_idle(&imap, &reply), MAIL_OK);
+	CHECK_INT(imap_idle_done(&imap, &reply), MAIL_OK);
+	imap_pipeline(&imap, commands, 2, &reply, outcomes);
+	CHECK_INT(imap_logout(&imap, &reply), MAIL_OK);
+	CHECK_STR(moments,
+		"connected:- login:r1 login/reply:r1 select:r2 select/reply:r2 append:r3 "
+		"append/reply:r3 idle:r4 idle/reply:r4 done:r4 done/reply:r4 noop:r5 "
+		"noop/reply:r5 logout:r7 logout/reply:r7 ");
+	fake_free(fake);
+	message_free(&message);
+}
+
 static void idle_shows_what_arrives(void)
 {
 	struct fake *fake = start();
@@ -406,5 +442,6 @@ CHECK_MAIN(CHECK_CASE(outcomes_are_what_the_wire_implies),
 	CHECK_CASE(a_command_of_two_lines_is_not_sent),
 	CHECK_CASE(an_append_is_open_only_once_its_content_is_out),
 	CHECK_CASE(a_session_appends_stores_expunges_copies_and_moves),
-	CHECK_CASE(idle_shows_what_arrives), CHECK_CASE(everything_is_read_back),
+	CHECK_CASE(a_moment_has_the_tag_of_its_command), CHECK_CASE(idle_shows_what_arrives),
+	CHECK_CASE(everything_is_read_back),
 	CHECK_CASE(a_read_back_that_cannot_be_completed_says_why))

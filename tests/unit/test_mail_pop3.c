@@ -8,8 +8,9 @@
 #define SHORT_MS 1000  /* a wait that is meant to end in a time-out */
 #define LONG_MS	 20000 /* one that is not: a busy host must not end it */
 
-static int note(void *arg, const char *moment)
+static int note(void *arg, const char *moment, const char *tag)
 {
+	(void)tag;
 	strcat(arg, strchr(moment, '/') + 1);
 	strcat(arg, " ");
 	return 0;

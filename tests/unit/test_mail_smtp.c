@@ -14,11 +14,12 @@ struct moments {
 	const char *stop_at; /* the moment whose hook ends the session */
 };
 
-static int note(void *arg, const char *moment)
+static int note(void *arg, const char *moment, const char *tag)
 {
 	struct moments *moments = arg;
 	size_t at = strlen(moments->seen);
 
+	(void)tag;
 	snprintf(moments->seen + at, sizeof(moments->seen) - at, "%s ", strchr(moment, '/') + 1);
 	return moments->stop_at && !strcmp(moment, moments->stop_at) ? -ECANCELED : 0;
 }
@@ -160,8 +161,9 @@ static void the_moment_dot_comes_when_the_content_is_out_and_the_dot_is_not(void
 	end(&trial);
 }
 
-static int shut_at_dot(void *arg, const char *moment)
+static int shut_at_dot(void *arg, const char *moment, const char *tag)
 {
+	(void)tag;
 	if (!strcmp(moment, "smtp/dot"))
 		shutdown(*(int *)arg, SHUT_RDWR);
 	return 0;
@@ -324,10 +326,11 @@ static void *cancel(void *arg)
 	return NULL;
 }
 
-static int start_cancel(void *arg, const char *moment)
+static int start_cancel(void *arg, const char *moment, const char *tag)
 {
 	pthread_t thread;
 
+	(void)tag;
 	if (!strcmp(moment, "smtp/dot") && !pthread_create(&thread, NULL, cancel, arg))
 		pthread_detach(thread);
 	return 0;

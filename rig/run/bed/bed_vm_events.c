@@ -223,6 +223,8 @@ void vm_on_dialogue(void *arg, const struct dialogue_event *event)
 			(json_int_t)event->conn, "service", dialogue_protocol_name(event->protocol),
 			"cell_ns", (json_int_t)event->ns);
 
+		if (event->tag)
+			json_object_set_new(json, "tag", json_text(event->tag));
 		b->fn(b->arg, BED_WIRE, json);
 	}
 }

@@ -188,7 +188,7 @@ bool step_must_end(struct step_run *step); /* faults are taken off, or the cell 
 
 /* ---- cell_moments.c ---- */
 /* A moment of a dialogue: the client stands still in it until the fault it triggers is in force. */
-void moment_exact(struct cell *cell, uint32_t session, const char *name);
+void moment_exact(struct cell *cell, uint32_t session, const char *name, const char *tag);
 void moment_seen(struct cell *cell, const json_t *event); /* on the wire; never blocks */
 void log_seen(struct cell *cell, const char *line);
 

@@ -8,34 +8,56 @@
 
 #define FOLLOW_MS 2000 /* for the wire to tell what a client has read */
 
-static bool moment_matches(const struct step_run *step, uint32_t session, const char *name)
+/* What happened in a dialogue. */
+struct moment {
+	const char *name, *tag; /* tag: of its IMAP command, or NULL */
+	uint32_t session;	/* of the rig's clients, 0 = not known */
+	const char *source;
+	int64_t at_ns;
+};
+
+static bool is_of(const struct trigger *trigger, const char *name, const char *tag)
+{
+	return trigger->kind == TRIGGER_MOMENT && !strcmp(trigger->moment, name) &&
+	       (!trigger->tag || (tag && !strcmp(trigger->tag, tag)));
+}
+
+static bool moment_matches(const struct step_run *step, const struct moment *moment)
 {
 	const struct trigger *trigger = &step->step->trigger;
 
-	return step->state == STEP_WAITING && trigger->kind == TRIGGER_MOMENT && !step->triggered &&
-	       !strcmp(trigger->moment, name) &&
-	       (!trigger->session || !session || trigger->session == session);
+	return step->state == STEP_WAITING && !step->triggered &&
+	       is_of(trigger, moment->name, moment->tag) &&
+	       (!trigger->session || !moment->session || trigger->session == moment->session);
+}
+
+static void record(struct cell *cell, const struct step_run *step, const struct moment *moment)
+{
+	json_t *line = json_pack("{ss ss si ss}", "name", moment->name, "step", step->step->label,
+		"session", (int)moment->session, "source", moment->source);
+
+	if (moment->tag)
+		json_object_set_new(line, "tag", json_text(moment->tag));
+	history_add_at(cell->recorder, cell_now(cell), "moment", line);
 }
 
 /* Lock held. The step that this moment triggers, or NULL. */
-static struct step_run *moment_trigger(
-	struct cell *cell, uint32_t session, const char *name, const char *source, int64_t at_ns)
+static struct step_run *moment_trigger(struct cell *cell, const struct moment *moment)
 {
 	struct step_run *hit = NULL;
 
 	for (size_t i = 0; i < cell->step_count; i++) {
 		struct step_run *step = &cell->steps[i];
 
-		if (!moment_matches(step, session, name))
+		if (!moment_matches(step, moment))
 			continue;
 		if (++step->moments_seen < step->step->trigger.nth)
 			continue;
 		step->triggered = true;
-		step->moment_ns = at_ns;
-		step->by_wire = !strcmp(source, "wire");
+		step->moment_ns = moment->at_ns;
+		step->by_wire = !strcmp(moment->source, "wire");
 		hit = step;
-		history_add(cell->recorder, "moment", "{ss ss si ss}", "name", name, "step",
-			step->step->label, "session", (int)session, "source", source);
+		record(cell, step, moment);
 	}
 	if (hit)
 		pthread_cond_broadcast(&cell->changed);
@@ -66,26 +88,25 @@ static void stand_still(struct cell *cell, const struct step_run *step)
 }
 
 /* Lock held. A step that is to begin, or has just begun, by such a moment; NULL: none. */
-static struct step_run *begins_by(struct cell *cell, const char *name)
+static struct step_run *begins_by(struct cell *cell, const char *name, const char *tag)
 {
 	for (size_t i = 0; i < cell->step_count; i++) {
 		struct step_run *step = &cell->steps[i];
 
-		if (step->step->trigger.kind == TRIGGER_MOMENT && step->state < STEP_ARMED &&
-			!strcmp(step->step->trigger.moment, name))
+		if (step->state < STEP_ARMED && is_of(&step->step->trigger, name, tag))
 			return step;
 	}
 	return NULL;
 }
 
 /* The client has read what the wire tells of, and says nothing more until the fault it triggers is there. */
-static void follow_wire(struct cell *cell, const char *name)
+static void follow_wire(struct cell *cell, const char *name, const char *tag)
 {
 	struct step_run *step;
 	struct err err = {0};
 
 	pthread_mutex_lock(&cell->lock);
-	step = begins_by(cell, name);
+	step = begins_by(cell, name, tag);
 	pthread_mutex_unlock(&cell->lock);
 	if (!step || cell->bed->ops->wire_flush(cell->bed, deadline_in_ms(FOLLOW_MS), &err))
 		return;
@@ -95,16 +116,18 @@ static void follow_wire(struct cell *cell, const char *name)
 	pthread_mutex_unlock(&cell->lock);
 }
 
-void moment_exact(struct cell *cell, uint32_t session, const char *name)
+void moment_exact(struct cell *cell, uint32_t session, const char *name, const char *tag)
 {
+	struct moment moment = {name, tag, session, "client", 0};
 	struct step_run *step;
 
 	if (told_by_wire(cell, name)) {
-		follow_wire(cell, name);
+		follow_wire(cell, name, tag);
 		return;
 	}
 	pthread_mutex_lock(&cell->lock);
-	step = moment_trigger(cell, session, name, "client", cell_now(cell));
+	moment.at_ns = cell_now(cell);
+	step = moment_trigger(cell, &moment);
 	if (step)
 		stand_still(cell, step);
 	pthread_mutex_unlock(&cell->lock);
@@ -112,12 +135,17 @@ void moment_exact(struct cell *cell, uint32_t session, const char *name)
 
 void moment_seen(struct cell *cell, const json_t *event)
 {
-	const char *name = json_get_text(event, "moment", "");
+	const struct moment moment = {
+		.name = json_get_text(event, "moment", ""),
+		.tag = json_get_text(event, "tag", NULL),
+		.source = "wire",
+		.at_ns = json_get_int(event, "cell_ns", 0) - cell->origin_ns,
+	};
 
-	if (!told_by_wire(cell, name))
+	if (!told_by_wire(cell, moment.name))
 		return;
 	pthread_mutex_lock(&cell->lock);
-	moment_trigger(cell, 0, name, "wire", json_get_int(event, "cell_ns", 0) - cell->origin_ns);
+	moment_trigger(cell, &moment);
 	pthread_mutex_unlock(&cell->lock);
 }
 

@@ -36,11 +36,11 @@ static int64_t session_clock(void *arg)
 	return cell_now(((struct session *)arg)->cell);
 }
 
-static int session_moment(void *arg, const char *moment)
+static int session_moment(void *arg, const char *moment, const char *tag)
 {
 	struct session *session = arg;
 
-	moment_exact(session->cell, session->number, moment);
+	moment_exact(session->cell, session->number, moment, tag);
 	return 0;
 }
 

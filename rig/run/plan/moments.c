@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/units.h"
+#include "net/dialogue.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -89,4 +90,40 @@ int moment_check(const char *moment, struct err *err)
 		"'when: %.100s' names no protocol; say smtp/data, with one of: smtp lmtp imap pop3 "
 		"http",
 		moment);
+}
+
+/* As rig/mail/imap.c numbers them: a letter and a number without leading zeros. */
+static bool is_sent(const char *tag)
+{
+	size_t digits = tag[0] == 'r' ? strspn(tag + 1, "0123456789") : 0;
+
+	return digits && !tag[1 + digits] && tag[1] != '0';
+}
+
+int moment_tag_check(const char *moment, const char *tag, struct err *err)
+{
+	size_t len = strcspn(moment, "/");
+
+	if (strncmp(moment, "imap/", 5))
+		return err_set(err, -EINVAL,
+			"'tag: %.64s' with 'when: %.100s': commands of %.*s have no tags, only "
+			"IMAP's; "
+			"say which by 'nth'",
+			tag, moment, (int)len, moment);
+	if (!strcmp(moment, "imap/connected"))
+		return err_set(err, -EINVAL,
+			"'tag: %.64s' with 'when: imap/connected': no command has been sent then",
+			tag);
+	if (!dialogue_is_tag(tag, strlen(tag)))
+		return err_set(err, -EINVAL,
+			"'tag: %.64s' is no tag of IMAP (RFC 3501 section 9): without space, "
+			"control "
+			"character, ( ) { %% * \" \\ and +, at most %d characters",
+			tag, DIALOGUE_TAG_MAX - 1);
+	if (!is_sent(tag))
+		return err_set(err, -EINVAL,
+			"'tag: %.64s' can never come: the rig's clients call the commands of each "
+			"session r1, r2 ... (r1 is LOGIN, with 'tls: starttls' STARTTLS)",
+			tag);
+	return 0;
 }

@@ -216,10 +216,12 @@ static void inherit_trigger(struct step *step, const struct step *fault)
 	int64_t delay = step->trigger.delay_ms;
 
 	free(step->trigger.moment);
+	free(step->trigger.tag);
 	free(step->trigger.log);
 	free(step->trigger.label);
 	step->trigger = fault->trigger;
 	step->trigger.moment = text_dup(fault->trigger.moment);
+	step->trigger.tag = text_dup(fault->trigger.tag);
 	step->trigger.log = text_dup(fault->trigger.log);
 	step->trigger.label = text_dup(fault->trigger.label);
 	step->trigger.delay_ms += delay;

@@ -13,8 +13,8 @@
 /* ---- keys ---- */
 
 static const char *const trigger_keys[] = {"at", "when", "log", "while", "after", NULL};
-static const char *const every_step[] = {"as", "do", "at", "when", "nth", "session", "log", "while",
-	"after", "delay", "within", NULL};
+static const char *const every_step[] = {"as", "do", "at", "when", "tag", "nth", "session", "log",
+	"while", "after", "delay", "within", NULL};
 static const char *const every_fault[] = {"for", "until", NULL};
 
 static bool in_names(const char *const *names, const char *name)
@@ -313,6 +313,7 @@ static bool is_spoken(const struct scenario_source *source, const char *moment)
 static void check_reach(const struct scenario_source *source, const struct step_source *step)
 {
 	const char *moment = step->step->trigger.moment;
+	struct err err;
 
 	if (has(step, "session") && told_by_wire(moment))
 		mistakes_add(source->mistakes, line_of(step, "session"),
@@ -324,6 +325,8 @@ static void check_reach(const struct scenario_source *source, const struct step_
 			"'within' is for a fault at a moment that the wire tells (a reply, lmtp/); "
 			"in 'when: %s' nothing races",
 			moment);
+	if (has(step, "tag") && moment_tag_check(moment, step->step->trigger.tag, &err))
+		mistakes_add(source->mistakes, line_of(step, "tag"), "%s", err.text);
 	if (!is_spoken(source, moment))
 		mistakes_add(source->mistakes, line_of(step, "when"),
 			"'when: %s' can never come: no workload or step speaks %.*s", moment,
@@ -339,6 +342,9 @@ static void check_moment(const struct scenario_source *source, const struct step
 		mistakes_add(source->mistakes, line_of(step, "when"), "%s", err.text);
 	else if (has(step, "when"))
 		check_reach(source, step);
+	if (has(step, "tag") && !has(step, "when"))
+		mistakes_add(source->mistakes, line_of(step, "tag"), "%s has 'tag' and no 'when'",
+			title);
 	if (has(step, "nth") && !has(step, "when") && !has(step, "log"))
 		mistakes_add(source->mistakes, line_of(step, "nth"),
 			"%s has 'nth' and neither 'when' nor 'log' to count", title);

@@ -139,6 +139,7 @@ static void take_trigger(struct yaml_place at, const struct raw_step *raw, struc
 	take_count(at, "nth", raw->nth, 1, NTH_MAX, &trigger->nth);
 	take_count(at, "session", raw->session, 1, SESSIONS_MAX, &trigger->session);
 	take_text(raw->when, &trigger->moment);
+	take_text(raw->tag, &trigger->tag);
 	take_regex(at, "log", raw->log, &trigger->log);
 }
 

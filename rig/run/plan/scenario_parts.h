@@ -9,7 +9,7 @@
 
 /* Raw YAML as libcyaml fills it: every scalar a text, NULL where absent. */
 struct raw_step {
-	char *as, *what, *at, *when, *nth, *session, *log, *during, *after, *delay, *within;
+	char *as, *what, *at, *when, *tag, *nth, *session, *log, *during, *after, *delay, *within;
 	char *heal_after, *until, *role, *path, *point, *hit, *calls, *caller, *errno_name, *step;
 	char *agent, *user, *sessions, *messages, *size, *pace;
 	char **users, **to, **send;

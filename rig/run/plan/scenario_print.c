@@ -33,6 +33,7 @@ static void put_trigger(json_t *json, const struct step *step)
 		break;
 	case TRIGGER_MOMENT:
 		put_text(json, "when", trigger->moment);
+		put_text(json, "tag", trigger->tag);
 		put_count(json, "nth", trigger->nth);
 		put_count(json, "session", trigger->session);
 		if (trigger->within_ms != WITHIN_DEFAULT_MS)

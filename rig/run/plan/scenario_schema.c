@@ -17,6 +17,7 @@ const cyaml_schema_field_t step_fields[] = {
 	TEXT("do", raw_step, what),
 	TEXT("at", raw_step, at),
 	TEXT("when", raw_step, when),
+	TEXT("tag", raw_step, tag),
 	TEXT("nth", raw_step, nth),
 	TEXT("session", raw_step, session),
 	TEXT("log", raw_step, log),
