@@ -131,6 +131,7 @@ struct call_status {
 struct command_result {
 	int status; /* exit code, or 128 + signal */
 	bool timed_out;
+	bool cut;	   /* it said more than is kept: the beginning is missing */
 	struct buf output; /* bounded */
 };
 

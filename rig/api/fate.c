@@ -16,11 +16,19 @@ static bool has_copy(const struct ledger *ledger, const struct ledger *baseline,
 	return false;
 }
 
+const char *fate_unlisted(const struct ledger *ledger, const struct target *target)
+{
+	if (target && !target_command(target, "queue_list"))
+		return "the target has no queue_list, so it may be queued";
+	return ledger->unlisted ? "the queue was too long to be listed, so it may be queued" : NULL;
+}
+
 /* Why a copy that was not seen may yet be there, or NULL. */
 static const char *doubt(
 	const struct ledger *ledger, const struct target *target, const struct ledger_rcpt *rcpt)
 {
 	const struct ledger_who *who = ledger_who(ledger, rcpt->address);
+	const char *why = NULL;
 
 	if (strchr(ledger_text(ledger, rcpt->address), '@')) {
 		if (!ledger->hop_attempts[HOP_OUTBOUND] && !ledger->sunk_copies)
@@ -30,9 +38,10 @@ static const char *doubt(
 	} else if (!who || !(who->flags & WHO_READ) || who->flags & WHO_UNREADABLE) {
 		return "the mailbox was not read back";
 	}
-	if (target && !target_command(target, "queue_list") &&
-		(rcpt->attempts[HOP_EDGE][RESULT_2YZ] || rcpt->client[OUTCOME_OK]))
-		return "the target has no queue_list, so it may be queued";
+	if (rcpt->attempts[HOP_EDGE][RESULT_2YZ] || rcpt->client[OUTCOME_OK])
+		why = fate_unlisted(ledger, target);
+	if (why)
+		return why;
 	if (who && who->flags & WHO_QUEUED)
 		return "an entry of the queue that names no token may be it";
 	return NULL;

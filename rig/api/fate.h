@@ -18,6 +18,9 @@ enum fate {
 enum fate fate_of(const struct ledger *ledger, const struct ledger *baseline,
 	const struct target *target, const struct ledger_rcpt *rcpt, const char **ret_why);
 
+/* Why something that was not seen may yet stand in the store's queue, or NULL: that was told whole. */
+const char *fate_unlisted(const struct ledger *ledger, const struct target *target);
+
 /* The line of the first attempt at that hop that was answered 2yz at or before `until`, or 0. */
 uint32_t fate_taken(
 	const struct ledger *ledger, const struct ledger_rcpt *rcpt, enum hop hop, double until);

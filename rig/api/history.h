@@ -53,7 +53,8 @@
  *	recovered {all, took_s, pending}	faults are off and all that was pending came back, or not
  *	queue	 {depth}
  *	figures	 {figures}	{name: number}, what the store counts itself (command `figures`)
- *	drained	 {empty, took_s, depth, limit_s}
+ *	drained	 {empty, told, took_s, depth, limit_s}	told: the last look did tell how much there was
+ *	unlisted {text}		the queue was not told, or not whole, and why; asked again while it drains
  *	residue	 {count}
  *	stop	 {ended, took_s, status, killed[], text, left[]}	the store's stop command
  *	start	 {ready, took_s, status, text}	the store's start command until the last banner

@@ -182,6 +182,7 @@ struct ledger {
 	uint32_t fault_lines;	     /* events of faults, in force or not */
 	uint32_t first_trouble_line; /* rig trouble, 0: none */
 	bool sink_asked;	     /* the rig's sink told all that it took */
+	bool unlisted;		     /* what is left in the queue is not known, or not all of it */
 	bool ended;		     /* phase "end" was reached */
 	bool worked;		     /* phase "workload" was reached, or an operation began */
 	struct key_map by_token, by_pair, by_op, by_who, by_uid, by_queue_id;

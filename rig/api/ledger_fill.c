@@ -358,6 +358,12 @@ static void add_queued(struct ledger *ledger, const struct event *event)
 				WHO_QUEUED;
 }
 
+/* While the queue drains it is asked again; what counts is what the last listing leaves out. */
+static void add_unlisted(struct ledger *ledger, const struct event *event)
+{
+	ledger->unlisted |= ledger->read_t <= event->t; /* NAN: not yet */
+}
+
 static bool is_inbox(const char *mailbox)
 {
 	return !mailbox || !*mailbox || !strcasecmp(mailbox, "INBOX");
@@ -475,6 +481,7 @@ void ledger_add(struct ledger *ledger, const struct event *event)
 		{"copy", add_copy},
 		{"sunk", add_copy},
 		{"queued", add_queued},
+		{"unlisted", add_unlisted},
 		{"excused", add_excused},
 		{"fault", add_fault},
 		{"rig", add_rig},

@@ -1,4 +1,5 @@
 /* S1: what was accepted is delivered, or still queued, or its sender was told. */
+#include "api/fate.h"
 #include "api/ledger.h"
 #include "api/oracle.h"
 
@@ -10,8 +11,8 @@ struct pass {
 	const struct ledger *ledger, *baseline;
 	const struct oracle_context *context;
 	struct judgement *judgement;
-	uint64_t *missing; /* per ledger_who: nameless removals used up */
-	bool queue_known;
+	uint64_t *missing;    /* per ledger_who: nameless removals used up */
+	const char *unlisted; /* why the queue is not known, or NULL */
 };
 
 static bool is_remote(const struct pass *pass, const struct ledger_rcpt *rcpt)
@@ -75,8 +76,8 @@ static const char *doubt(const struct pass *pass, const struct ledger_rcpt *rcpt
 	} else if (!who || !(who->flags & WHO_READ) || who->flags & WHO_UNREADABLE) {
 		return "the mailbox was not read back";
 	}
-	if (!pass->queue_known)
-		return "the target has no queue_list, so it may be queued";
+	if (pass->unlisted)
+		return pass->unlisted;
 	if ((who && who->flags & WHO_QUEUED) ||
 		(mail->from && sender && sender->flags & WHO_QUEUED))
 		return "an entry of the queue that names no token may be it";
@@ -152,7 +153,7 @@ static void judge(
 		.context = context,
 		.judgement = ret,
 		.missing = mem_zero(history->ledger->who_count, sizeof(uint64_t)),
-		.queue_known = !context->target || target_command(context->target, "queue_list"),
+		.unlisted = fate_unlisted(history->ledger, context->target),
 	};
 
 	for (size_t i = 0; i < pass.ledger->rcpt_count; i++)

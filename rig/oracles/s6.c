@@ -1,5 +1,6 @@
 /* S6: who sent what failed is told, once, and nobody else. */
 #include "api/fault.h"
+#include "api/fate.h"
 #include "api/ledger.h"
 #include "api/oracle.h"
 
@@ -70,8 +71,6 @@ static bool accepted(const struct ledger_rcpt *rcpt)
 static const char *doubt(const struct pass *pass, const struct ledger_mail *mail)
 {
 	const struct ledger_who *who = ledger_who(pass->ledger, mail->from);
-	const struct target *target = pass->context->target;
-
 	if (strchr(ledger_text(pass->ledger, mail->from), '@')) {
 		if (!pass->ledger->sink_asked)
 			return "what the store sent on was not captured";
@@ -84,9 +83,7 @@ static const char *doubt(const struct pass *pass, const struct ledger_mail *mail
 		return "an entry of the queue that names no token may be it";
 	if (who && (who->unsent || who->doubtful))
 		return "a message to the return path was refused on its way, or its reply was lost";
-	if (target && !target_command(target, "queue_list"))
-		return "the target has no queue_list, so it may be queued";
-	return NULL;
+	return fate_unlisted(pass->ledger, pass->context->target);
 }
 
 /* Recipients may be told of together or one by one, again for each acceptance of the message, each crash

@@ -25,6 +25,12 @@ static void judge_drain(const struct history *history, const struct oracle_conte
 	if (ledger_starved(history->ledger, event->t - took, event->t))
 		judgement_cannot_tell(ret, event->line,
 			"the queue took %.0f s, but the host starved the guest", took);
+	else if (!json_get_bool(event->data, "told", true))
+		judgement_cannot_tell(ret, event->line,
+			"after %.0f s the queue did not tell how much was in it; %lld messages "
+			"were "
+			"the last that it told",
+			took, depth);
 	else if (json_get_bool(event->data, "empty", false))
 		oracle_breach(context, "S7", ret, "inner queue late", event->line,
 			"the queue took %.0f s to empty; the store's own next retry and the "

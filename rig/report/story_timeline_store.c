@@ -135,6 +135,8 @@ bool timeline_store(struct teller *t, const struct event *event)
 			json_get_real(event->data, "took_s", 0));
 	else if (event_is(event, "recovered"))
 		tell_recovered(t, event);
+	else if (event_is(event, "unlisted"))
+		timeline_row(t, event->t, "queue", "%s", timeline_text(event, "text"));
 	else if (event_is(event, "queue") || event_is(event, "drained"))
 		tell_queue(t, event);
 	else if (event_is(event, "figures"))

@@ -125,6 +125,24 @@ static int bed_connect(
 	return fake_connect(of(bed)->fake, map[service->protocol], deadline_ns, err);
 }
 
+static int list_too_long(struct bed_fake_wish *wish, struct command_result *ret)
+{
+	wish->unlisted -= wish->unlisted > 0;
+	ret->timed_out = true;
+	return 0;
+}
+
+static void count_queue(struct fake *fake, struct buf *ret)
+{
+	auto_buf struct buf list = {0};
+	unsigned int count = 0;
+
+	fake_queue_list(fake, &list);
+	for (const char *p = buf_text(&list); *p; p++)
+		count += *p == '\n';
+	buf_addf(ret, "%u\n", count);
+}
+
 static int bed_run(struct bed *bed, const char *line, const char *const *env, int64_t timeout_ms,
 	bool daemons, struct command_result *ret, struct err *err)
 {
@@ -138,8 +156,12 @@ static int bed_run(struct bed *bed, const char *line, const char *const *env, in
 		ret->status = !fake_running(fake) && fake_start(fake, err);
 	else if (!strcmp(line, "fake-stop"))
 		ret->timed_out = fake_stop(fake, deadline_in_ms(timeout_ms), err) == -ETIMEDOUT;
+	else if (!strcmp(line, "fake-queue") && of(bed)->wish->unlisted)
+		return list_too_long(of(bed)->wish, ret);
 	else if (!strcmp(line, "fake-queue"))
 		fake_queue_list(fake, &ret->output);
+	else if (!strcmp(line, "fake-count"))
+		count_queue(fake, &ret->output);
 	else if (!strcmp(line, "fake-hold") || !strcmp(line, "fake-release"))
 		fake_hold_queue(fake, !strcmp(line, "fake-hold"));
 	else if (!strcmp(line, "fake-restored"))

@@ -17,6 +17,7 @@ struct bed_fake_wish {
 	unsigned int nth;
 	bool only_hurt;
 	bool fails_to_open;
+	int unlisted; /* so many times its queue is too long to be listed in time; -1: always */
 	bool fails_to_thaw;
 	bool leaves_residue;
 	bool stops_by_force;

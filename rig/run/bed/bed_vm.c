@@ -56,8 +56,10 @@ static int vm_run(struct bed *bed, const char *line, const char *const *env, int
 
 	if (rc)
 		return rc;
-	*ret = (struct command_result){
-		.status = result.status, .timed_out = result.timed_out, .output = result.output};
+	*ret = (struct command_result){.status = result.status,
+		.timed_out = result.timed_out,
+		.cut = result.cut,
+		.output = result.output};
 	return 0;
 }
 

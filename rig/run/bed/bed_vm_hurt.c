@@ -7,12 +7,14 @@
 #include "api/store_command.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "vm/qmp.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #define ASK_MS		10000
+#define QUEUE_MS	30000 /* to list a queue that may be long */
 #define CARRIER_MS	10000
 #define CARRIER_PATH	"/sys/class/net/eth0/carrier"
 #define CLOCK_SLACK_NS	NS_PER_SEC /* reading two clocks of the guest takes time */
@@ -327,9 +329,12 @@ static int queue_residue(struct vm_bed *b, json_t *ret, struct err *err)
 
 	if (!line || !target_command(b->bed.target, "queue_hold"))
 		return 0;
-	rc = b->bed.ops->run(&b->bed, line, NULL, ASK_MS, false, &result, err);
+	rc = b->bed.ops->run(&b->bed, line, NULL, QUEUE_MS, false, &result, err);
 	if (!rc && !result.timed_out && !result.status)
 		held = store_count_state(buf_text(&result.output), "hold");
+	else if (!rc)
+		log_line(
+			"residue: the queue was not listed, so nobody knows what is on hold in it");
 	buf_free(&result.output);
 	if (held)
 		add_sentence(ret, text_fmt("%llu messages are still on hold in the queue",

@@ -245,4 +245,5 @@ int cell_stop_store(
 	struct cell *cell); /* 0; -ETIMEDOUT: it did not end, so it cannot be started either */
 int cell_start_store(struct cell *cell);
 void cell_read_back(struct cell *cell);
+void cell_read_queue(struct cell *cell);
 void cell_residue(struct cell *cell);

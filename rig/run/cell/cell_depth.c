@@ -7,6 +7,7 @@
 #include "base/json.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ASK_MS	    2000
@@ -94,15 +95,17 @@ void cell_figures(struct cell *cell)
 void cell_queue_depth(struct cell *cell)
 {
 	auto_free char *text = NULL;
+	bool counts;
 
 	if ((!target_command(cell->target, "queue_list") &&
 		    !target_command(cell->target, "figures")) ||
 		!may_ask(cell))
 		return;
-	text = ask(cell, "queue_list");
+	counts = target_command(cell->target, "queue_count") != NULL;
+	text = ask(cell, counts ? "queue_count" : "queue_list");
 	if (text)
 		history_add(cell->recorder, "queue", "{sI}", "depth",
-			(json_int_t)cell_count_lines(text));
+			(json_int_t)(counts ? strtoull(text, NULL, 10) : cell_count_lines(text)));
 	cell_figures(cell);
 	asked(cell);
 }

@@ -1,4 +1,4 @@
-/* The settling phases of a cell: drain, stop, start, read everything back. */
+/* The settling phases of a cell: stop, start, read everything back. The queue is cell_queue.c. */
 #include "run/watch/watch.h"
 
 #include "base/clock.h"
@@ -7,83 +7,14 @@
 
 #include <string.h>
 
-#define QUEUE_ASK_MS	250   /* between two looks at the queue */
-#define PROCESS_ASK_MS	100   /* between two looks for what still runs */
-#define COMMAND_MS	30000 /* a target's helper command */
-#define QUEUE_LINES_MAX 100000
-#define BANNER_TRY_MS	2000
-#define READ_BACK_MS	120000
+#define LOOK_MS	       250 /* between two tries of what may come by itself */
+#define PROCESS_ASK_MS 100 /* between two looks for what still runs */
+#define BANNER_TRY_MS  2000
+#define READ_BACK_MS   120000
 
 static double seconds(int64_t ns)
 {
 	return (double)ns / (double)NS_PER_SEC;
-}
-
-/* Run a command of the target; its output in `ret`. 0, or negative with trouble recorded. */
-static int ask(struct cell *cell, const char *name, int64_t timeout_ms, const char *const *env,
-	struct command_result *ret)
-{
-	const char *line = target_command(cell->target, name);
-	struct err err = {0};
-	int rc = cell->bed->ops->run(cell->bed, line, env, timeout_ms, false, ret, &err);
-
-	if (rc)
-		cell_trouble(cell, "agent-silent", "command '%s': %s", name, err.text);
-	else if (ret->timed_out)
-		cell_trouble(cell, "timeout", "command '%s' did not end within %lld ms", name,
-			(long long)timeout_ms);
-	return rc ? rc : ret->timed_out ? -ETIMEDOUT : 0;
-}
-
-/* ---- drain ---- */
-
-static int queue_depth(struct cell *cell, uint64_t *ret)
-{
-	struct command_result result = {0};
-	int rc = ask(cell, "queue_list", COMMAND_MS, NULL, &result);
-
-	if (!rc && result.status) {
-		cell_trouble(
-			cell, "agent-silent", "command 'queue_list' ended with %d", result.status);
-		rc = -EIO;
-	}
-	if (!rc)
-		*ret = cell_count_lines(buf_text(&result.output));
-	buf_free(&result.output);
-	return rc;
-}
-
-void cell_drain(struct cell *cell)
-{
-	int64_t began = cell_now(cell), limit, retry = cell->target->timers.retry_longest_ms;
-	uint64_t depth = 0, last = UINT64_MAX;
-	int rc = 0;
-
-	if (!target_command(cell->target, "queue_list"))
-		return;
-	limit = began + (cell->objectives.drain_ms + (retry > 0 ? retry : 0)) * NS_PER_MS;
-	for (;;) {
-		rc = queue_depth(cell, &depth);
-		if (rc)
-			return;
-		if (depth != last)
-			history_add(cell->recorder, "queue", "{sI}", "depth", (json_int_t)depth);
-		last = depth;
-		if (!depth || cell_now(cell) >= limit)
-			break;
-		pthread_mutex_lock(&cell->lock);
-		if (!cell_ended(cell))
-			cell_wait(cell, cell_now(cell) + QUEUE_ASK_MS * NS_PER_MS);
-		rc = cell_ended(cell);
-		pthread_mutex_unlock(&cell->lock);
-		if (rc)
-			return;
-	}
-	if (cell->asks_again)
-		cell_figures(cell);
-	history_add(cell->recorder, "drained", "{sb sf sI sf}", "empty", (int)(depth == 0),
-		"took_s", seconds(cell_now(cell) - began), "depth", (json_int_t)depth, "limit_s",
-		seconds(limit - began));
 }
 
 /* ---- stop and start ---- */
@@ -168,7 +99,7 @@ static int wait_banner(struct cell *cell, const struct service *service, int64_t
 		if (fd >= 0 && io_read(fd, &c, 1, deadline) == 1)
 			return 0;
 		pthread_mutex_lock(&cell->lock);
-		cell_wait(cell, cell_now(cell) + QUEUE_ASK_MS * NS_PER_MS);
+		cell_wait(cell, cell_now(cell) + LOOK_MS * NS_PER_MS);
 		pthread_mutex_unlock(&cell->lock);
 	}
 	return -ETIMEDOUT;
@@ -256,7 +187,7 @@ static int read_back_again(struct cell *cell, const struct service *imap, const 
 		*ret = (struct imap_copies){0};
 		history_add(cell->recorder, "note", "{so}", "text", json_text(err->text));
 		pthread_mutex_lock(&cell->lock);
-		cell_wait(cell, cell_now(cell) + QUEUE_ASK_MS * NS_PER_MS);
+		cell_wait(cell, cell_now(cell) + LOOK_MS * NS_PER_MS);
 		pthread_mutex_unlock(&cell->lock);
 		rc = try_read_back(cell, imap, user, ret, err);
 	}
@@ -284,50 +215,6 @@ static void read_back_user(struct cell *cell, const struct service *imap, const 
 	imap_copies_free(&copies);
 }
 
-/* One line of queue_list: ID STATE RECIPIENT... */
-static void record_queued(struct cell *cell, char *entry)
-{
-	char *save = NULL, *id = strtok_r(entry, " \t", &save),
-	     *state = strtok_r(NULL, " \t", &save);
-	auto_free char *env = NULL;
-	struct command_result shown = {0};
-	struct message_seen seen = {0};
-	json_t *to = json_array();
-
-	if (!id || !state) {
-		json_decref(to);
-		return;
-	}
-	for (char *word; (word = strtok_r(NULL, " \t", &save));)
-		json_array_append_new(to, json_text(word));
-	env = text_fmt("RIG_QUEUE_ID=%s", id);
-	if (target_command(cell->target, "queue_show") &&
-		!ask(cell, "queue_show", COMMAND_MS, (const char *const[]){env, NULL}, &shown))
-		message_look(buf_text(&shown.output), shown.output.len, &seen);
-	history_add(cell->recorder, "queued", "{so so so so ss}", "id", json_text(id), "state",
-		json_text(state), "to", to, "token", json_text(seen.token), "bounce_of",
-		seen.report ? seen.quoted : "");
-	buf_free(&shown.output);
-}
-
-static void read_queue(struct cell *cell)
-{
-	struct command_result result = {0};
-	char *save = NULL, *text;
-	int lines = 0;
-
-	if (!target_command(cell->target, "queue_list"))
-		return;
-	if (!ask(cell, "queue_list", COMMAND_MS, NULL, &result)) {
-		text = buf_steal(&result.output);
-		for (char *line = strtok_r(text, "\n", &save); line && lines < QUEUE_LINES_MAX;
-			line = strtok_r(NULL, "\n", &save), lines++)
-			record_queued(cell, line);
-		free(text);
-	}
-	buf_free(&result.output);
-}
-
 static void read_sink(struct cell *cell)
 {
 	json_t *mails = NULL, *mail;
@@ -352,7 +239,7 @@ void cell_read_back(struct cell *cell)
 
 	/* Along the way of the mail: what leaves the queue meanwhile is then seen at least once. */
 	if (!cell->broken)
-		read_queue(cell);
+		cell_read_queue(cell);
 	for (size_t i = 0; imap && i < cell->target->users.count && !cell->broken; i++)
 		read_back_user(cell, imap, cell->target->users.at[i]);
 	if (!cell->broken)

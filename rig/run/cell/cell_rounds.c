@@ -120,7 +120,10 @@ static char *ask(struct cell *cell, const char *name)
 		      : -ENOENT;
 
 	if (rc || result.timed_out || result.status) {
-		if (line)
+		if (line && !rc && result.timed_out)
+			history_add(cell->recorder, "note", "{so}", "text",
+				json_pack("s+", name, " took too long: the level is without it"));
+		else if (line)
 			cell_trouble(cell, "agent-silent", "command '%s': %s", name,
 				rc ? err.text : "it failed");
 		buf_free(&result.output);

@@ -230,7 +230,9 @@ static void heal_fault(struct step_run *step)
 	struct err err = {0};
 	int rc = step->fault->poll(&step->run, &err);
 
-	if (rc)
+	if (rc == -ETIMEDOUT)
+		history_add(step->cell->recorder, "note", "{so}", "text", json_text(err.text));
+	else if (rc)
 		cell_trouble(step->cell, "heal-failed", "cannot count what met '%s': %s",
 			step->step->label, err.text);
 	if (step->step->point)

@@ -55,6 +55,7 @@ struct raw_limits {
 	X(mailbox_expire)     \
 	X(move_mailbox)       \
 	X(queue_list)         \
+	X(queue_count)        \
 	X(queue_show)         \
 	X(queue_delete)       \
 	X(queue_hold)         \
