@@ -158,6 +158,10 @@ static void print_cell(const struct plan *plan)
 		printf("%s%s", i ? ", " : "  order ", plan->order.at[i]);
 	for (size_t i = 0; i < plan->target->settings.count; i++)
 		printf("  %s", plan->target->settings.at[i]);
+	for (size_t i = 0; i < plan->fallback.count; i++)
+		printf("%s%s", i ? "; " : "  fallback: ", plan->fallback.at[i]);
+	for (size_t i = 0; i < plan->target->unreached.count; i++)
+		printf("%s%s", i ? ", " : "  unreached: ", plan->target->unreached.at[i]);
 	printf("%s%s\n", plan->skip ? "  SKIP: " : "", plan->skip ? plan->skip : "");
 }
 

@@ -104,9 +104,8 @@ static void add_globs(const struct fault_run *run, struct call_rule *rule, struc
 	rule->globs = texts->globs;
 }
 
-/* Without a role: whatever is the store's. The rig's own commands in the guest are never meant. */
-static void add_programs(
-	const struct fault_run *run, struct call_rule *rule, struct rule_texts *texts)
+static size_t list_programs(
+	const struct fault_run *run, const struct text_list *but, struct rule_texts *texts)
 {
 	size_t count = 0;
 
@@ -116,8 +115,21 @@ static void add_programs(
 		if (run->step->role && strcmp(run->step->role, role->name))
 			continue;
 		for (size_t k = 0; k < role->programs.count && count < CALL_PROGRAMS_MAX; k++)
-			texts->programs[count++] = role->programs.at[k];
+			if (!text_list_has(but, role->programs.at[k]))
+				texts->programs[count++] = role->programs.at[k];
 	}
+	return count;
+}
+
+/* Without a role: whatever is the store's. The rig's own commands in the guest are never meant, and who has no calls that
+ * could be reached only where nobody else is meant: then the bed says so. */
+static void add_programs(
+	const struct fault_run *run, struct call_rule *rule, struct rule_texts *texts)
+{
+	size_t count = list_programs(run, &run->target->unreached, texts);
+
+	if (!count)
+		count = list_programs(run, &(struct text_list){0}, texts);
 	if (count)
 		rule->programs = texts->programs;
 }

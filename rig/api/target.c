@@ -171,6 +171,7 @@ void target_free(struct target *target)
 	text_list_free(&target->users);
 	text_list_free(&target->survives_power_cut);
 	text_list_free(&target->settings);
+	text_list_free(&target->unreached);
 	free_commands(target);
 	free_agents(target);
 	free_places(target);

@@ -150,6 +150,7 @@ struct target {
 	struct objectives objectives;
 	struct exception *exceptions;
 	size_t exception_count;
+	struct text_list unreached; /* programs of roles whose calls no fault reaches, as planned */
 	struct text_list
 		settings; /* "NAME=VALUE" chosen for a run, for the command `configure`; never in
 				      the file, and taken away before anything is judged */

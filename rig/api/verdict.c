@@ -139,6 +139,7 @@ void result_free(struct result *result)
 	free(result->reason);
 	free(result->control);
 	free(result->accelerator);
+	free(result->fallback);
 	free(result->recovery);
 	free(result->recovery_event);
 	free(result->path);
@@ -237,6 +238,8 @@ json_t *result_to_json(const struct result *result)
 	json_decref(measures);
 	json_object_set_new(json, "recovery", text_or_null(result->recovery));
 	json_object_set_new(json, "recovery_event", text_or_null(result->recovery_event));
+	if (result->fallback)
+		json_object_set_new(json, "fallback", json_text(result->fallback));
 	if (result->laws)
 		json_object_set(json, "laws", result->laws);
 	if (result->drain)
@@ -307,6 +310,7 @@ static void texts_from_json(const json_t *json, struct result *ret)
 	ret->reason = text_at(json, "reason");
 	ret->control = text_at(json, "control");
 	ret->accelerator = text_at(json, "accelerator");
+	ret->fallback = text_at(json, "fallback");
 	ret->recovery = text_at(json, "recovery");
 	ret->recovery_event = text_at(json, "recovery_event");
 	ret->path = text_at(json, "path");

@@ -73,6 +73,7 @@ struct result {
 	uint32_t hits, tries; /* "hits":[5,5] */
 	char *control;	      /* verdict word of the control cell, or NULL */
 	char *accelerator;
+	char *fallback; /* what took the place of faults that reach nobody, or NULL */
 	bool starved;
 	json_t *drain; /* how the queue was worked off after a disabled agent (run/drain.h), or NULL */
 	json_t *order; /* of a cell of an order matrix: {"wanted":[..],"covered","why"?,"waited"?}, or NULL */

@@ -254,6 +254,10 @@ int story_write(const char *dir, struct buf *out, struct err *err)
 		return rc;
 	head(&result, out);
 	tell_claim(dir, &result, out);
+	if (result.fallback) {
+		buf_add_str(out, "\nFALLBACK\n  ");
+		story_wrap(out, result.fallback, 2, 2);
+	}
 	tell_order(result.order, out);
 	if (fs_exists(path))
 		rc = history_load(path, &history, err);

@@ -102,6 +102,8 @@ static void add_tail(struct buf *out, const struct result *cell)
 	if (cell->verdict == VERDICT_PASS) {
 		if (cell->fired >= 0)
 			buf_addf(out, "fired %lld", (long long)cell->fired);
+		if (cell->fallback)
+			buf_add_str(out, "  by a fallback");
 		if (cell->order)
 			buf_add_str(out, "  order ");
 		add_order(out, cell);

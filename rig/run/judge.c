@@ -284,6 +284,15 @@ static json_t *order_of(const json_t *event)
 	return order;
 }
 
+static char *joined(const struct text_list *sentences)
+{
+	struct buf text = {0};
+
+	for (size_t i = 0; i < sentences->count; i++)
+		buf_addf(&text, "%s%s", i ? "; " : "", sentences->at[i]);
+	return sentences->count ? buf_steal(&text) : NULL;
+}
+
 static void describe(const struct plan *plan, const char *dir, struct result *ret)
 {
 	*ret = (struct result){
@@ -300,6 +309,7 @@ static void describe(const struct plan *plan, const char *dir, struct result *re
 		.wall_ms = -1,
 		.recovers_after_s = -1,
 		.path = text_dup(dir),
+		.fallback = joined(&plan->fallback),
 	};
 }
 

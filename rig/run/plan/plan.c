@@ -30,6 +30,7 @@ void plan_free(struct plan *plan)
 	free(plan->skip);
 	free(plan->baseline);
 	text_list_free(&plan->order);
+	text_list_free(&plan->fallback);
 	free(plan);
 }
 
@@ -80,6 +81,10 @@ json_t *plan_to_json(const struct plan *plan)
 		json_object_set_new(json, "again", json_true());
 	if (plan->order.count)
 		json_object_set_new(json, "order", words_to_json(&plan->order));
+	if (plan->fallback.count)
+		json_object_set_new(json, "fallback", words_to_json(&plan->fallback));
+	if (plan->target->unreached.count)
+		json_object_set_new(json, "unreached", words_to_json(&plan->target->unreached));
 	if (plan->target->settings.count)
 		json_object_set_new(json, "settings", words_to_json(&plan->target->settings));
 	return json;
@@ -125,7 +130,11 @@ int plan_from_json(const json_t *json, struct plan **ret, struct err *err)
 	if (!rc)
 		words_from_json(json_object_get(json, "settings"), &plan->target->settings);
 	if (!rc)
+		words_from_json(json_object_get(json, "unreached"), &plan->target->unreached);
+	if (!rc)
 		words_from_json(json_object_get(json, "order"), &plan->order);
+	if (!rc)
+		words_from_json(json_object_get(json, "fallback"), &plan->fallback);
 	if (rc)
 		plan_free(plan);
 	else
@@ -162,10 +171,11 @@ struct plan *plan_copy(const struct plan *plan)
 
 /* ---- baseline and control ---- */
 
-/* Where faults are taken out nobody meets at a point any more. */
+/* Where faults are taken out nobody meets at a point any more, and nothing takes their place. */
 static void drop_order(struct plan *plan)
 {
 	text_list_free(&plan->order);
+	text_list_free(&plan->fallback);
 	plan->scenario->orders = ORDERS_AS_WRITTEN;
 }
 

@@ -30,11 +30,13 @@ struct plan {
 	struct scenario *scenario;
 	struct target *target;
 	struct text_list
-		order;	/* in which the sides that meet are let go (run/plan/orders.h); empty: as
+		order; /* in which the sides that meet are let go (run/plan/orders.h); empty: as
 				   written */
-	char *skip;	/* why this target cannot take it, or NULL */
-	char *baseline; /* folder of its baseline, relative to the cell's folder, or NULL */
-	bool again;	/* a cell's repetition: what it finds was found before */
+	char *skip;    /* why this target cannot take it, or NULL */
+	struct text_list
+		fallback; /* what takes the place of faults that reach nobody, a sentence each */
+	char *baseline;	  /* folder of its baseline, relative to the cell's folder, or NULL */
+	bool again;	  /* a cell's repetition: what it finds was found before */
 };
 
 struct plan_list {

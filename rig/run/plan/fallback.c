@@ -1,0 +1,130 @@
+#include "run/plan/fallback.h"
+
+#include "base/buf.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum place { NOWHERE, ON_ROLE, ON_DISK };
+
+struct fallback {
+	const char *action, *point; /* all points that begin so */
+	const char *fault;	    /* NULL: nothing means the same, and why */
+	enum place place;
+	const char *why;
+};
+
+/* The first row that fits. */
+static const struct fallback table[] = {
+	{"park", "posix/io/sync/", "freeze-disk", ON_DISK, NULL},
+	{"park", "posix/mm/msync", "freeze-disk", ON_DISK, NULL},
+	{"park", "posix/io/rw/write", "freeze-fs", ON_DISK, NULL},
+	{"park", "posix/io/rw/pwrite", "freeze-fs", ON_DISK, NULL},
+	{"park", "posix/io/rw/copy_file_range", "freeze-fs", ON_DISK, NULL},
+	{"park", "posix/io/rw/truncate", "freeze-fs", ON_DISK, NULL},
+	{"park", "posix/io/rw/ftruncate", "freeze-fs", ON_DISK, NULL},
+	{"park", "posix/io/rw/fallocate", "freeze-fs", ON_DISK, NULL},
+	{"park", "posix/io/dir/rename", "freeze-fs", ON_DISK, NULL},
+	{"park", "posix/io/dir/link", "freeze-fs", ON_DISK, NULL},
+	{"park", "posix/io/dir/symlink", "freeze-fs", ON_DISK, NULL},
+	{"park", "posix/io/dir/unlink", "freeze-fs", ON_DISK, NULL},
+	{"park", "posix/io/dir/rmdir", "freeze-fs", ON_DISK, NULL},
+	{"park", "posix/io/dir/mkdir", "freeze-fs", ON_DISK, NULL},
+	{"park", "posix/io/attr/", "freeze-fs", ON_DISK, NULL},
+	{"park", "posix/io/oc/mkstemp", "freeze-fs", ON_DISK, NULL},
+	{"park", "posix/stdio/remove", "freeze-fs", ON_DISK, NULL},
+	{"park", "posix/", "freeze-process", ON_ROLE, NULL},
+	{"park", "", NULL, NOWHERE, "only the preload knows a point of the store's own"},
+	{"errno", "", NULL, NOWHERE,
+		"nothing else lets one call fail; disk-full, quota-full and descriptors-full let "
+		"all "
+		"fail"},
+	{"short", "", NULL, NOWHERE, "nothing else shortens a call"},
+	{"kill", "", NULL, NOWHERE, "nothing else ends a process just at a call"},
+	{"", "", NULL, NOWHERE, "nothing else acts at a call"},
+};
+
+static const struct fallback *row_of(const struct step *step)
+{
+	const struct fallback *row = table;
+
+	while ((*row->action && strcmp(row->action, step->what)) ||
+		strncmp(row->point, step->point, strlen(row->point)))
+		row++;
+	return row;
+}
+
+/* What the step says of the call that only who is inside of it knows, or NULL. */
+static const char *too_exact(const struct step *step, const struct scenario *scenario)
+{
+	if (step->hit > 1 || step->calls > 1)
+		return "nothing else counts calls";
+	if (step->caller)
+		return "nothing else knows which function calls";
+	if (step_param(step, "kind"))
+		return "nothing else knows the descriptor of a call";
+	if (step->step)
+		return "nothing else knows whose work a call is";
+	if (step->trigger.implied)
+		return "it has no moment of its own (at, when, log, while, after) to stop at";
+	if (scenario->orders != ORDERS_AS_WRITTEN)
+		return "the sides of an order have to stand at their points";
+	return NULL;
+}
+
+static bool is_on(const char *glob, const struct disk *disk)
+{
+	size_t len = strlen(disk->mount);
+
+	return !strncmp(glob, disk->mount, len) && glob[len] == '/';
+}
+
+/* The disk that all files of the step's path are on, or NULL. */
+static const struct disk *disk_of(const struct step *step, const struct target *target)
+{
+	const struct path_set *set = step->path ? target_paths(target, step->path) : NULL;
+
+	for (size_t i = 0; step->path && i < target->disk_count; i++) {
+		const struct disk *disk = &target->disks[i];
+		size_t on = 0;
+
+		for (size_t k = 0; set && k < set->globs.count; k++)
+			on += is_on(set->globs.at[k], disk);
+		if (set ? on && on == set->globs.count : is_on(step->path, disk))
+			return disk;
+	}
+	return NULL;
+}
+
+static void replace(char **text, const char *by)
+{
+	char *copy = text_dup(by);
+
+	free(*text);
+	*text = copy;
+}
+
+int fallback_take(struct step *step, const struct scenario *scenario, const struct target *target,
+	const char **ret_name, struct err *err)
+{
+	const struct fallback *row = row_of(step);
+	const struct disk *disk = row->place == ON_DISK ? disk_of(step, target) : NULL;
+	const char *why = row->fault ? too_exact(step, scenario) : row->why;
+	const char *name = disk || row->place != ON_DISK ? row->fault : "freeze-process";
+
+	if (!why && !disk && step->path)
+		why = "nothing else knows the file of a call, and these are on no disk of their "
+		      "own";
+	if (!why && !disk && !step->role)
+		why = "no role says whom to stop";
+	if (why)
+		return err_set(err, -ENOTSUP, "%s", why);
+	replace(&step->what, name);
+	replace(&step->path, disk ? disk->name : NULL);
+	if (disk)
+		replace(&step->role, NULL);
+	replace(&step->point, NULL);
+	*ret_name = name;
+	return 0;
+}

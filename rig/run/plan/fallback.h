@@ -1,0 +1,24 @@
+/*
+ * What takes the place of a fault on calls where the preload reaches no program that it means (static, Go; see
+ * run/plan/target_reach.h): one table, by action and point. Only what means the same does: else the cell is SKIP and
+ * says why, so that no fault is ever silently not injected. Plan time; pure.
+ *
+ *	park of a call that waits for the disk	freeze-disk of the disk that its files are on
+ *	park of a call that changes files	freeze-fs of it: there the call stands still in the kernel
+ *	park of any other call			freeze-process of the role: its processes stand still, all of each
+ *	errno, short, kill			nothing
+ *
+ * What stands still by these does so at the step's moment, whoever the caller and the n-th call; so a step that says
+ * more about the call than they can keep (hit, calls, caller, kind, step, a file of no disk) has no fallback.
+ */
+#pragma once
+
+#include "api/scenario.h"
+#include "base/err.h"
+
+/*
+ * Puts the fallback in the place of `step` of `scenario`, of which everything but where it acts stays as it is.
+ * 0, and `*ret_name` is the fault it is now; or -ENOTSUP, and `err` says in one clause why nothing means the same.
+ */
+int fallback_take(struct step *step, const struct scenario *scenario, const struct target *target,
+	const char **ret_name, struct err *err);

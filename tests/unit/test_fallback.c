@@ -1,0 +1,124 @@
+/*
+ * What takes the place of a call fault that reaches nobody: the table, and a static program of this repository as a role in
+ * a plan and in a whole cell on the fake store.
+ */
+#include "tests/unit/cell_fixture.h"
+
+#include "run/plan/fallback.h"
+#include "vm/reach.h"
+
+static const char target_yaml[] =
+	"summary: the fake store\n"
+	"image: none\n"
+	"users: [u1]\n"
+	"services:\n"
+	"  - {name: smtp, protocol: smtp, port: 25}\n"
+	"  - {name: imap, protocol: imap, port: 143}\n"
+	"disks:\n"
+	"  - {name: mail, mount: /srv/mail, size: 64MiB}\n"
+	"  - {name: queue, mount: /srv/queue, size: 64MiB}\n"
+	"commands: {start: fake-start, stop: fake-stop, queue_list: fake-queue}\n"
+	"roles: {deliver: [/bin/deliver]}\n"
+	"paths: {mailbox: ['/srv/mail/{user}/new/*', '/srv/mail/{user}/cur/*'],\n"
+	"  index: ['/srv/mail/{user}/index', '/srv/queue/index'], queue: ['/srv/queueing/*']}\n";
+
+#define PARK "  - {as: held, do: park, role: deliver, for: 200ms, when: smtp/dot, point: "
+
+static const struct fallback_case {
+	const char *step, *now, *place, *why;
+} fallback_cases[] = {
+	{PARK "posix/io/net/recv}", "freeze-process", "deliver", NULL},
+	{PARK "posix/io/rw/read}", "freeze-process", "deliver", NULL},
+	{PARK "posix/proc/waitpid}", "freeze-process", "deliver", NULL},
+	/* Its files are on one disk: there each such call stands still, and nothing else of the process does. */
+	{PARK "posix/io/sync/fsync, path: mailbox}", "freeze-disk", "mail", NULL},
+	{PARK "posix/io/dir/rename, path: mailbox}", "freeze-fs", "mail", NULL},
+	{PARK "posix/io/rw/write, path: /srv/queue/a}", "freeze-fs", "queue", NULL},
+	/* No file is named: whichever it is, the process stands still. */
+	{PARK "posix/io/sync/fsync}", "freeze-process", "deliver", NULL},
+	{PARK "posix/io/sync/fsync, path: index}", NULL, NULL, "on no disk of their own"},
+	{PARK "posix/io/sync/fsync, path: queue}", NULL, NULL, "on no disk of their own"},
+	{PARK "posix/io/oc/open, path: mailbox}", NULL, NULL, "the file of a call"},
+	{PARK "posix/io/net/recv, hit: 2}", NULL, NULL, "counts calls"},
+	{PARK "posix/io/net/recv, calls: 2}", NULL, NULL, "counts calls"},
+	{PARK "posix/io/net/recv, caller: main}", NULL, NULL, "which function"},
+	{PARK "posix/io/net/recv, kind: socket}", NULL, NULL, "the descriptor"},
+	{PARK "posix/io/net/recv, step: mail}", NULL, NULL, "whose work"},
+	{PARK "fake/commit}", NULL, NULL, "a point of the store's own"},
+	{"  - {as: held, do: park, role: deliver, for: 1s, point: posix/io/net/recv}", NULL, NULL,
+		"no moment of its own"},
+	{"  - {as: held, do: park, at: 1s, for: 1s, point: posix/io/net/recv}", NULL, NULL,
+		"whom to stop"},
+	{"  - {as: held, do: errno, at: 1s, role: deliver, point: posix/io/rw/write, errno: EIO}",
+		NULL, NULL, "one call fail"},
+	{"  - {as: held, do: short, at: 1s, role: deliver, point: posix/io/rw/write}", NULL, NULL,
+		"shortens"},
+	{"  - {as: held, do: kill, at: 1s, role: deliver, point: posix/io/rw/write}", NULL, NULL,
+		"just at a call"},
+};
+
+static struct plan *make(const char *step)
+{
+	auto_free char *yaml = text_fmt("claim: nothing is lost\n"
+					"workload:\n"
+					"  - {as: mail, do: smtp, messages: 4, to: [u1]}\n"
+					"steps:\n%s\n",
+		step);
+
+	return fixture_plan_on(target_yaml, yaml);
+}
+
+static void what_means_the_same_takes_its_place_and_nothing_else_does(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(fallback_cases); i++) {
+		const struct fallback_case *c = &fallback_cases[i];
+		struct plan *plan = make(c->step);
+		struct step *step = &plan->scenario->steps[0];
+		const char *now = NULL;
+		struct err err = {{0}};
+		int rc = fallback_take(step, plan->scenario, plan->target, &now, &err);
+		bool ok = CHECK_INT(rc, c->now ? 0 : -ENOTSUP);
+
+		if (c->now && !rc) {
+			ok = CHECK_STR(now, c->now) && ok;
+			ok = CHECK_STR(step->what, c->now) && ok;
+			ok = CHECK_STR(step->path ? step->path : step->role, c->place) && ok;
+			ok = CHECK(!step->point && !step->path != !step->role) && ok;
+			ok = CHECK_STR(step->label, "held") && ok;
+		} else {
+			ok = CHECK_HAS(err.text, c->why ? c->why : "nothing") && ok;
+			ok = CHECK(step->point != NULL) && ok;
+		}
+		if (!ok)
+			fprintf(stderr, "%s\n", c->step);
+		plan_free(plan);
+	}
+}
+
+/* The witness is a static program that lies about; what is planned is what the plan says when it is read back. */
+static void a_static_program_of_a_role_is_stopped_in_place_of_its_call(void)
+{
+	struct plan *plan = make(PARK "posix/io/net/recv}");
+	struct fixture_cell cell = {0};
+	enum reach reach = REACH_MISSING;
+	const char *now;
+
+	CHECK_INT(reach_of_file("build/guest/witness", &reach, NULL), 0);
+	CHECK_INT(reach, REACH_STATIC);
+	CHECK_INT(
+		fallback_take(&plan->scenario->steps[0], plan->scenario, plan->target, &now, NULL),
+		0);
+	plan->fallback.at = mem_grow(NULL, 1, sizeof(char *));
+	plan->fallback.at[plan->fallback.count++] = text_dup("freeze-process for 'held'");
+	fixture_cell_start(&cell, plan_copy(plan));
+	pthread_join(cell.thread, NULL);
+	CHECK_STR(verdict_name(cell.result.verdict), "PASS");
+	CHECK(cell.result.fired > 0);
+	CHECK_INT(cell.result.residue, 0);
+	CHECK_STR(cell.result.fallback, "freeze-process for 'held'");
+	fixture_cell_free(&cell);
+	plan_free(plan);
+}
+
+CHECK_MAIN(CHECK_CASE(what_means_the_same_takes_its_place_and_nothing_else_does),
+	CHECK_CASE(a_static_program_of_a_role_is_stopped_in_place_of_its_call))
