@@ -1,11 +1,10 @@
 /*
- * What takes the place of a call fault that reaches nobody: the table, and a static program of this repository as a role in
- * a plan and in a whole cell on the fake store.
+ * What takes the place of a call fault that reaches nobody: the table, in a plan, and in a whole cell on the fake store.
  */
 #include "tests/unit/cell_fixture.h"
 
+#include "api/call_rule.h"
 #include "run/plan/fallback.h"
-#include "vm/reach.h"
 
 static const char target_yaml[] =
 	"summary: the fake store\n"
@@ -95,30 +94,100 @@ static void what_means_the_same_takes_its_place_and_nothing_else_does(void)
 	}
 }
 
-/* The witness is a static program that lies about; what is planned is what the plan says when it is read back. */
-static void a_static_program_of_a_role_is_stopped_in_place_of_its_call(void)
+/* The policy service of this target is static, and so it is known before its image is built. */
+static void a_static_program_of_a_role_is_told_when_it_is_planned(void)
+{
+	const char *const scenarios[] = {"policy-parked", "policy-stuck", NULL};
+	const char *const targets[] = {"postfix-dovecot", NULL};
+	struct plan_request request = {.scenarios = scenarios, .targets = targets, .seed = 1};
+	auto_buf struct buf complaints = {0};
+	struct plan_list list = {0};
+	struct err err = {{0}};
+	auto_free char *root = plan_root(&err), *cache = path_join(check_dir(), "cache");
+
+	setenv("MAILRIG_CACHE", cache, 1);
+	request.root = root;
+	CHECK_INT(plan_make(&request, &list, &complaints, &err), 0);
+	unsetenv("MAILRIG_CACHE");
+	if (CHECK_INT(list.count, 2) && CHECK_INT(list.at[0]->fallback.count, 1)) {
+		struct plan *again = plan_copy(list.at[0]);
+
+		CHECK(!list.at[0]->skip);
+		CHECK_HAS(again->fallback.at[0],
+			"freeze-process for 'held' (park at posix/io/net/recv): "
+			"'/run/rig/target/policy' cannot be reached by 'park': static");
+		CHECK_STR(again->scenario->steps[0].what, "freeze-process");
+		CHECK_STR(again->scenario->steps[0].role, "policy");
+		CHECK_STR(again->target->unreached.at[0], "/run/rig/target/policy");
+		CHECK_INT(list.at[1]->fallback.count, 0);
+		plan_free(again);
+	}
+	plan_list_free(&list);
+}
+
+static void a_fallback_is_in_the_result_of_its_cell(void)
 {
 	struct plan *plan = make(PARK "posix/io/net/recv}");
 	struct fixture_cell cell = {0};
-	enum reach reach = REACH_MISSING;
 	const char *now;
 
-	CHECK_INT(reach_of_file("build/guest/witness", &reach, NULL), 0);
-	CHECK_INT(reach, REACH_STATIC);
 	CHECK_INT(
 		fallback_take(&plan->scenario->steps[0], plan->scenario, plan->target, &now, NULL),
 		0);
 	plan->fallback.at = mem_grow(NULL, 1, sizeof(char *));
 	plan->fallback.at[plan->fallback.count++] = text_dup("freeze-process for 'held'");
-	fixture_cell_start(&cell, plan_copy(plan));
+	fixture_cell_start(&cell, plan);
 	pthread_join(cell.thread, NULL);
 	CHECK_STR(verdict_name(cell.result.verdict), "PASS");
 	CHECK(cell.result.fired > 0);
 	CHECK_INT(cell.result.residue, 0);
 	CHECK_STR(cell.result.fallback, "freeze-process for 'held'");
 	fixture_cell_free(&cell);
-	plan_free(plan);
+}
+
+/* ---- rules that mean more than one program ---- */
+
+static size_t programs_meant;
+
+static int count_programs(
+	struct bed *bed, const struct call_rule *rule, int64_t *ret_at_ns, struct err *err)
+{
+	(void)bed;
+	(void)ret_at_ns;
+	(void)err;
+	for (programs_meant = 0; rule->programs && rule->programs[programs_meant];)
+		programs_meant++;
+	return 0;
+}
+
+static void who_cannot_be_reached_is_meant_only_where_nobody_else_is(void)
+{
+	char mta[] = "/bin/mta", policy[] = "/bin/policy", *programs[] = {mta, policy},
+	     *far[] = {policy};
+	char receive[] = "receive", asked[] = "policy";
+	struct role roles[] = {{.name = receive, .programs = {programs, 2}},
+		{.name = asked, .programs = {far, 1}}};
+	struct target target = {.roles = roles, .role_count = 2, .unreached = {far, 1}};
+	const struct bed_ops ops = {.arm = count_programs};
+	struct bed bed = {.ops = &ops, .target = &target};
+	struct step step = {.point = (char *)"posix/io/net/recv", .hit = 1, .calls = 1};
+	struct fault_run run = {.bed = &bed, .target = &target, .step = &step};
+
+	CHECK_INT(call_rule_fire(&run, "park", NULL), 0);
+	CHECK_INT(programs_meant, 1); /* any of the store's: /bin/mta */
+	step.role = receive;
+	CHECK_INT(call_rule_fire(&run, "park", NULL), 0);
+	CHECK_INT(programs_meant, 1);
+	step.role = asked; /* the bed will say that it has no board */
+	CHECK_INT(call_rule_fire(&run, "park", NULL), 0);
+	CHECK_INT(programs_meant, 1);
+	target.unreached.count = 0;
+	step.role = NULL;
+	CHECK_INT(call_rule_fire(&run, "park", NULL), 0);
+	CHECK_INT(programs_meant, 3);
 }
 
 CHECK_MAIN(CHECK_CASE(what_means_the_same_takes_its_place_and_nothing_else_does),
-	CHECK_CASE(a_static_program_of_a_role_is_stopped_in_place_of_its_call))
+	CHECK_CASE(a_static_program_of_a_role_is_told_when_it_is_planned),
+	CHECK_CASE(a_fallback_is_in_the_result_of_its_cell),
+	CHECK_CASE(who_cannot_be_reached_is_meant_only_where_nobody_else_is))

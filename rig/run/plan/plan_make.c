@@ -13,6 +13,7 @@
 #include "run/plan/target_reach.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fnmatch.h>
 #include <string.h>
 
@@ -348,9 +349,11 @@ static void plan_slot(struct maker *m, const struct scenario *scenario, const st
 static void plan_target(struct maker *m, const struct target *target)
 {
 	const struct plan_request *request = m->request;
+	int rc;
 
 	target_reach_free(m->reach, m->reach_count);
-	if (target_reach(target, request->root, m->reach, &m->reach_count, NULL)) {
+	rc = target_reach(target, request->root, m->reach, &m->reach_count, NULL);
+	if (rc && rc != -ENOENT) {
 		target_reach_free(m->reach, m->reach_count);
 		m->reach_count = 0;
 	}

@@ -93,15 +93,18 @@ static int look_at(const struct target *target, const char *root, const char *im
 	struct target_reach *one, struct err *err)
 {
 	auto_free char *disk = path_join(image_dir, "root.img"), *built = NULL;
+	bool image = strncmp(one->program, GUEST_DIR, strlen(GUEST_DIR)) != 0;
 	int rc;
 
-	if (strncmp(one->program, GUEST_DIR, strlen(GUEST_DIR)))
-		return look_into_image(image_dir, one, err);
+	one->reach = REACH_CALLS; /* and which is not known, where there is no image yet */
+	if (image)
+		return fs_exists(disk) ? look_into_image(image_dir, one, err) : 0;
 	built = text_fmt(
 		"%s/build/targets/%s/%s", root, target->name, one->program + strlen(GUEST_DIR));
 	rc = reach_of_file(built, &one->reach, err);
-	return rc || one->reach != REACH_CALLS ? rc
-					       : reach_calls_of_file(built, disk, &one->calls, err);
+	return rc || one->reach != REACH_CALLS || !fs_exists(disk)
+		       ? rc
+		       : reach_calls_of_file(built, disk, &one->calls, err);
 }
 
 int target_reach(const struct target *target, const char *root, struct target_reach *ret,
@@ -116,9 +119,6 @@ int target_reach(const struct target *target, const char *root, struct target_re
 		return rc;
 	dir = text_fmt("%s/images/%s", cache, key);
 	disk = path_join(dir, "root.img");
-	if (!fs_exists(disk))
-		return err_set(err, -ENOENT, "the image is not built yet: mailrig image build %s",
-			target->image);
 	for (size_t i = 0; i < target->role_count && !rc; i++) {
 		const struct role *role = &target->roles[i];
 
@@ -133,6 +133,9 @@ int target_reach(const struct target *target, const char *root, struct target_re
 			rc = look_at(target, root, dir, one, err);
 		}
 	}
+	if (!rc && !fs_exists(disk))
+		rc = err_set(err, -ENOENT, "the image is not built yet: mailrig image build %s",
+			target->image);
 	return rc;
 }
 

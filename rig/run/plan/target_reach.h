@@ -1,6 +1,6 @@
 /*
  * Which programs of a target's roles the fault library reaches, and at which points (vm/reach.h): from the image and
- * the built programs, before anything runs. Blocking. Nothing is known where the image is not built yet. What the
+ * the built programs, before anything runs. Blocking. Where the image is not built yet the built programs alone are known. What the
  * programs of an image call is read once, and kept beside it.
  */
 #pragma once
@@ -17,8 +17,8 @@ struct target_reach {		    /* one program of a role */
 
 #define TARGET_REACH_MAX 256
 
-/* All programs of all roles, each once a role; how many in `*ret_count`. -ENOENT: the image is not built. The array
- * is to be target_reach_free()d in any case. */
+/* All programs of all roles, each once a role; how many in `*ret_count`. -ENOENT: the image is not built, and of
+ * its programs nothing is known. The array is to be target_reach_free()d in any case. */
 int target_reach(const struct target *target, const char *root, struct target_reach *ret,
 	size_t *ret_count, struct err *err);
 void target_reach_free(struct target_reach *known, size_t count);
