@@ -188,6 +188,8 @@ static void say_points(const struct target_reach *one, struct buf *text)
 			buf_addf(&never, " %s", point);
 	}
 	buf_addf(text, "; comes to %zu points itself, to %zu more by its libraries", own, library);
+	if (one->loaded)
+		buf_addf(text, ", %u as its processes had them loaded", one->loaded);
 	if (!one->calls.known)
 		buf_add_str(text, ", and what else cannot be told");
 	else if (never.len)

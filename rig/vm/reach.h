@@ -27,7 +27,7 @@ const char *reach_text(enum reach reach);
  * The functions that a dynamic program takes from elsewhere: what it calls itself, and what the libraries do that it is
  * linked with, but the C library and the loader, whose calls of themselves nobody sees. Libraries are looked for in
  * the image, where the program's RUNPATH and the loader's own folders say (ld.so(8)). What a program loads later
- * (dlopen) is not looked at.
+ * (dlopen) is added by who knows of it.
  */
 struct reach_calls {
 	bool known;		   /* its tables could be read, and those of all libraries */
@@ -36,6 +36,9 @@ struct reach_calls {
 
 void reach_calls_free(struct reach_calls *calls);
 bool reach_calls_has(const struct buf *names, const char *name);
+void reach_calls_add(struct buf *names, const struct buf *more);
+/* A library whose calls are seen: not the C library, the loader, the rig's. */
+bool reach_is_followed(const char *path);
 
 /* Of what a file holds. `disk` NULL: its libraries are not looked at, and what they call is not known. */
 enum reach reach_of_bytes(const char *bytes, size_t len);

@@ -51,6 +51,22 @@ static void add_name(struct buf *names, const char *name)
 		buf_add(names, name, strlen(name) + 1);
 }
 
+void reach_calls_add(struct buf *names, const struct buf *more)
+{
+	for (size_t at = 0; at < more->len; at += strlen(more->data + at) + 1)
+		add_name(names, more->data + at);
+}
+
+bool reach_is_followed(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	for (size_t i = 0; i < ARRAY_SIZE(passed); i++)
+		if (!strcmp(passed[i], slash ? slash + 1 : path))
+			return false;
+	return true;
+}
+
 /* ---- one file ---- */
 
 static void add_imports(const struct buf *file, const Elf64_Shdr *symbols,
@@ -89,10 +105,8 @@ static void add_place(struct walk *w, const char *text)
 
 static void add_needed(struct walk *w, const char *name)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(passed); i++)
-		if (!strcmp(passed[i], name))
-			return;
-	add_name(&w->needed, name);
+	if (reach_is_followed(name))
+		add_name(&w->needed, name);
 }
 
 static void read_dynamic(struct walk *w, const struct buf *file, const Elf64_Shdr *dynamic,

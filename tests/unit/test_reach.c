@@ -1,7 +1,9 @@
 /* Which programs the preload reaches, told from the file: on this very test, and on files that only look like one. */
 #include "base/fs.h"
+#include "run/plan/plan.h"
 #include "run/plan/target_reach.h"
 #include "tests/check/check.h"
+#include "vm/image.h"
 
 #include <elf.h>
 #include <string.h>
@@ -99,10 +101,10 @@ static const struct fault at_call = {.name = "park", .function = function_at};
 static void a_fault_is_refused_only_where_nothing_is_reached(void)
 {
 	static const struct target_reach known[] = {
-		{"deliver", "/a", REACH_STATIC, {0}},
-		{"read", "/b", REACH_CALLS, {true, NAMES("fsync\0openat64"), NAMES("fiu_fail")}},
-		{"read", "/c", REACH_OWN, {0}},
-		{"odd", "/d", REACH_CALLS, {0}},
+		{"deliver", "/a", REACH_STATIC, {0}, 0},
+		{"read", "/b", REACH_CALLS, {true, NAMES("fsync\0openat64"), NAMES("fiu_fail")}, 0},
+		{"read", "/c", REACH_OWN, {0}, 0},
+		{"odd", "/d", REACH_CALLS, {0}, 0},
 	};
 	static const struct {
 		const char *role, *point, *refused;
@@ -189,7 +191,78 @@ static void a_broken_table_names_nothing(void)
 	reach_calls_free(&calls);
 }
 
-CHECK_MAIN(CHECK_CASE(programs_are_told_apart),
+/* A root file system of a program and a library that it is not linked with, as the image of a target. */
+static bool make_image(const char *root, const char *cache)
+{
+	char key[IMAGE_KEY_SIZE];
+	struct err err = {0};
+	auto_free char *files = path_join(check_dir(), "files"), *line = NULL;
+
+	if (!CHECK_INT(image_key(root, "bookworm-postfix-dovecot", key, &err), 0))
+		return false;
+	line = text_fmt(
+		"PATH=$PATH:/sbin:/usr/sbin; mkdir -p %s/bin %s/usr/lib/modules %s/images/%s && "
+		"cp /bin/true %s/bin/store && cp $(ldconfig -p | sed -n "
+		"'s/.*libpcap.so.*=> //p' | head -1) %s/usr/lib/modules/dict.so && "
+		"mke2fs -q -t ext4 -d %s %s/images/%s/root.img 8M",
+		files, files, cache, key, files, files, files, cache, key);
+	return CHECK_INT(system(line), 0);
+}
+
+static enum reach_point at_socket(
+	const struct target *target, const char *root, uint32_t *ret_loaded)
+{
+	static struct target_reach known[TARGET_REACH_MAX];
+	const struct fault *park = fault_find("park");
+	enum reach_point point = POINT_NOT_KNOWN;
+	size_t count = 0;
+	struct err err = {0};
+
+	if (CHECK_INT(target_reach(target, root, known, &count, &err), 0) && CHECK_INT(count, 1))
+		point = target_reach_point(&known[0], park, "posix/io/net/socket");
+	*ret_loaded = count ? known[0].loaded : 0;
+	target_reach_free(known, count);
+	return point;
+}
+
+static void what_a_process_has_loaded_is_reached_too(void)
+{
+	char program[] = "/bin/store", role_name[] = "read", *programs[] = {program};
+	struct role role = {.name = role_name, .programs = {programs, 1}};
+	struct target target = {.name = (char *)"loads",
+		.image = (char *)"bookworm-postfix-dovecot",
+		.roles = &role,
+		.role_count = 1};
+	struct err err = {0};
+	auto_free char *root = plan_root(&err), *cache = path_join(check_dir(), "cache");
+	uint32_t loaded;
+
+	setenv("MAILRIG_CACHE", cache, 1);
+	if (make_image(root, cache)) {
+		CHECK_INT(at_socket(&target, root, &loaded), POINT_NOT);
+		/* Lines of who has no role, of no path, and of the rig's own library are nothing. */
+		CHECK_INT(target_reach_keep_loaded(&target, root,
+				  "/bin/other /usr/lib/modules/dict.so\n/bin/store "
+				  "dict.so\n/bin/store\n\n"
+				  "/bin/store /run/rig/librigfault.so\n/bin/store "
+				  "/usr/lib/libc.so.6\n",
+				  &err),
+			0);
+		CHECK_INT(at_socket(&target, root, &loaded), POINT_NOT);
+		CHECK_INT(loaded, 0);
+		for (int again = 0; again < 2; again++) { /* the second from what was kept */
+			CHECK_INT(target_reach_keep_loaded(&target, root,
+					  "/bin/store /usr/lib/modules/dict.so\n", &err),
+				0);
+			CHECK_INT(at_socket(&target, root, &loaded), POINT_LIBRARY);
+			CHECK_INT(loaded, 1);
+		}
+	}
+	unsetenv("MAILRIG_CACHE");
+}
+
+CHECK_MAIN(CHECK_CASE(what_a_process_has_loaded_is_reached_too),
+	CHECK_CASE(programs_are_told_apart),
 	CHECK_CASE(a_broken_file_is_no_program_that_is_reached),
 	CHECK_CASE(go_is_known_by_its_section),
 	CHECK_CASE(a_fault_is_refused_only_where_nothing_is_reached),

@@ -4,11 +4,13 @@
 #include "base/hash.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "mail/imap.h"
 #include "mail/smtp.h"
 #include "run/bed/bed_legs.h"
 #include "run/bed/bed_spec.h"
 #include "run/plan/target_load.h"
+#include "run/plan/target_reach.h"
 #include "vm/qga.h"
 #include "vm/witness.h"
 
@@ -23,7 +25,7 @@
 #define QUEUE_TRIES  1200
 
 /* Part of the template's key: raise it when what is done here changes what a clone begins with. */
-#define PREPARED 3
+#define PREPARED 4
 
 struct preparing {
 	struct bed_spec *spec;
@@ -278,6 +280,28 @@ static int settle(struct preparing *p, struct err *err)
 	return rc;
 }
 
+/* The first mapping of a process that is executable is its program, which has the lowest address. */
+#define LOADED                                                         \
+	"grep -H ' r-xp .* /' /proc/[0-9]*/maps 2>/dev/null | awk '{ " \
+	"split($1, at, \":\"); if (at[1] != f) { f = at[1]; e = $6 } " \
+	"else if (!seen[e \" \" $6]++) print e, $6 }'"
+
+/* Which libraries its processes have by now. Without it only what they load later is not known to be reached. */
+static void note_loaded(struct preparing *p)
+{
+	struct witness_command command = {.line = LOADED, .timeout_ms = WARM_MS};
+	struct witness_result result = {0};
+	struct err err = {0};
+	int rc = witness_run(p->witness, &command, &result, &err);
+
+	if (!rc && !result.timed_out && !result.status)
+		rc = target_reach_keep_loaded(
+			p->spec->target, p->spec->root, buf_text(&result.output), &err);
+	if (rc)
+		log_line("what the store has loaded is not known: %s", err.text);
+	buf_free(&result.output);
+}
+
 static int start_store(struct preparing *p, struct err *err)
 {
 	int64_t deadline;
@@ -302,6 +326,8 @@ static int start_store(struct preparing *p, struct err *err)
 	rc = warm_up(p, err);
 	if (!rc)
 		rc = empty_logs(p, err);
+	if (!rc)
+		note_loaded(p);
 	return rc ? rc : settle(p, err);
 }
 

@@ -8,8 +8,9 @@
 #include <errno.h>
 #include <string.h>
 
-#define GUEST_DIR "/run/rig/target/" /* where the target's own programs are in the guest */
-#define KEPT_MAX  (8u << 20)
+#define GUEST_DIR  "/run/rig/target/" /* where the target's own programs are in the guest */
+#define KEPT_MAX   (8u << 20)
+#define LOADED_MAX 256 /* libraries of one program */
 
 void target_reach_free(struct target_reach *known, size_t count)
 {
@@ -107,6 +108,91 @@ static int look_at(const struct target *target, const char *root, const char *im
 		       : reach_calls_of_file(built, disk, &one->calls, err);
 }
 
+/* ---- what is loaded later ---- */
+
+static char *loaded_path(const struct target *target, const char *image_dir)
+{
+	return text_fmt("%s/loaded-%s.json", image_dir, target->name);
+}
+
+static bool is_of_role(const struct target *target, const char *program)
+{
+	for (size_t i = 0; i < target->role_count; i++)
+		if (text_list_has(&target->roles[i].programs, program))
+			return true;
+	return false;
+}
+
+static void take_loaded(const struct target *target, char *line, json_t *ret)
+{
+	char *save = NULL, *program = strtok_r(line, " ", &save),
+	     *file = strtok_r(NULL, " ", &save);
+	json_t *files;
+
+	if (!program || !file || *file != '/' || !is_of_role(target, program))
+		return;
+	files = json_object_get(ret, program);
+	if (!files) {
+		files = json_array();
+		json_object_set_new(ret, program, files);
+	}
+	if (json_array_size(files) < LOADED_MAX)
+		json_array_append_new(files, json_text(file));
+}
+
+int target_reach_keep_loaded(
+	const struct target *target, const char *root, const char *listing, struct err *err)
+{
+	auto_free char *cache = fs_cache_dir(), *dir = NULL, *path = NULL,
+		       *text = text_dup(listing);
+	auto_json json_t *loaded = json_object();
+	char key[IMAGE_KEY_SIZE], *save = NULL;
+	int rc = image_key(root, target->image, key, err);
+
+	if (rc)
+		return rc;
+	dir = text_fmt("%s/images/%s", cache, key);
+	path = loaded_path(target, dir);
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		take_loaded(target, line, loaded);
+	return json_save_path(path, loaded, err);
+}
+
+/* What a library calls, from the image or as kept. One that is not in the image is the rig's own. */
+static void add_calls_of(const char *image_dir, const char *file, struct target_reach *one)
+{
+	auto_free char *disk = path_join(image_dir, "root.img");
+	auto_free char *path = kept_path(image_dir, file);
+	struct target_reach library = {.program = file, .reach = REACH_CALLS};
+
+	if (!read_kept(path, &library)) {
+		reach_calls_free(&library.calls);
+		reach_calls_in_disk(disk, file, &library.calls, NULL);
+		keep(path, &library);
+	}
+	reach_calls_add(&one->calls.libraries, &library.calls.own);
+	reach_calls_free(&library.calls);
+}
+
+static void add_loaded(const struct target *target, const char *image_dir,
+	struct target_reach *known, size_t count)
+{
+	auto_free char *path = loaded_path(target, image_dir);
+	auto_json json_t *loaded = fs_exists(path) ? json_load_path(path, KEPT_MAX, NULL) : NULL;
+
+	for (size_t i = 0; i < count; i++) {
+		const json_t *files = json_object_get(loaded, known[i].program), *file;
+		size_t k;
+
+		json_array_foreach ((json_t *)files, k, file)
+			if (known[i].reach == REACH_CALLS && json_is_string(file) &&
+				reach_is_followed(json_string_value(file))) {
+				add_calls_of(image_dir, json_string_value(file), &known[i]);
+				known[i].loaded++;
+			}
+	}
+}
+
 int target_reach(const struct target *target, const char *root, struct target_reach *ret,
 	size_t *ret_count, struct err *err)
 {
@@ -133,7 +219,9 @@ int target_reach(const struct target *target, const char *root, struct target_re
 			rc = look_at(target, root, dir, one, err);
 		}
 	}
-	if (!rc && !fs_exists(disk))
+	if (!rc && fs_exists(disk))
+		add_loaded(target, dir, ret, *ret_count);
+	else if (!rc)
 		rc = err_set(err, -ENOENT, "the image is not built yet: mailrig image build %s",
 			target->image);
 	return rc;

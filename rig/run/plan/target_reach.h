@@ -1,7 +1,7 @@
 /*
  * Which programs of a target's roles the fault library reaches, and at which points (vm/reach.h): from the image and
  * the built programs, before anything runs. Blocking. Where the image is not built yet the built programs alone are known. What the
- * programs of an image call is read once, and kept beside it.
+ * programs of an image call is read once, and kept beside it; so is what they were seen to load.
  */
 #pragma once
 
@@ -13,6 +13,7 @@ struct target_reach {		    /* one program of a role */
 	const char *role, *program; /* of the target */
 	enum reach reach;
 	struct reach_calls calls;
+	uint32_t loaded; /* libraries that were seen in its processes */
 };
 
 #define TARGET_REACH_MAX 256
@@ -22,6 +23,14 @@ struct target_reach {		    /* one program of a role */
 int target_reach(const struct target *target, const char *root, struct target_reach *ret,
 	size_t *ret_count, struct err *err);
 void target_reach_free(struct target_reach *known, size_t count);
+
+/*
+ * What the target's live processes had loaded when they were warm, a library each line: PROGRAM FILE, as the guest says.
+ * Kept beside the image, and part of what target_reach() tells from then on: what comes by dlopen(3) (plug-ins, NSS,
+ * character sets, dictionaries) is in no table of the program.
+ */
+int target_reach_keep_loaded(const struct target *target, const char *root, const char *listing,
+	struct err *err);
 
 enum reach_point {
 	POINT_OWN,	 /* the program calls it itself */
