@@ -232,6 +232,13 @@ struct bed_ops {
 		struct bed *bed, const char *const *programs, uint64_t bytes, struct err *err);
 	int (*memory_met)(struct bed *bed, uint64_t *ret, struct err *err); /* so often since */
 
+	/* The processes of `programs` (NULL-terminated) that live now, and those that they beget, may make so many
+	 * processes and threads more, together; programs NULL: all as it was. Idempotent. */
+	int (*bound_tasks)(
+		struct bed *bed, const char *const *programs, uint64_t spare, struct err *err);
+	int (*tasks_met)(
+		struct bed *bed, uint64_t *ret, struct err *err); /* refused so often since */
+
 	/* The processes of `programs` (NULL-terminated) that live now get so many descriptors more, each, and none
 	 * beyond; programs NULL: those of this slot have what they had. Idempotent. */
 	int (*bound_descriptors)(struct bed *bed, unsigned int slot, const char *const *programs,

@@ -73,6 +73,22 @@ static int bed_memory_met(struct bed *bed, uint64_t *ret, struct err *err)
 	return 0;
 }
 
+static int bed_bound_tasks(
+	struct bed *bed, const char *const *programs, uint64_t spare, struct err *err)
+{
+	(void)spare;
+	(void)err;
+	hurts_of(bed)->few = programs != NULL;
+	return 0;
+}
+
+static int bed_tasks_met(struct bed *bed, uint64_t *ret, struct err *err)
+{
+	(void)err;
+	*ret = hurts_of(bed)->few;
+	return 0;
+}
+
 static int bed_bound_descriptors(struct bed *bed, unsigned int slot, const char *const *programs,
 	uint64_t spare, struct err *err)
 {
@@ -140,6 +156,8 @@ void fake_hurts_ops(struct bed_ops *ops)
 	ops->fill_disk = bed_fill_disk;
 	ops->bound_memory = bed_bound_memory;
 	ops->memory_met = bed_memory_met;
+	ops->bound_tasks = bed_bound_tasks;
+	ops->tasks_met = bed_tasks_met;
 	ops->bound_descriptors = bed_bound_descriptors;
 	ops->descriptors_met = bed_descriptors_met;
 	ops->bound_quota = bed_bound_quota;
@@ -160,6 +178,7 @@ void fake_hurts_residue(const struct fake_hurts *hurts, json_t *ret)
 		{hurts->slowed, "a disk is slow"},
 		{hurts->filled, "a disk is full"},
 		{hurts->bounded, "memory is bounded"},
+		{hurts->few, "processes are bounded"},
 		{hurts->short_of_fds, "descriptors are bounded"},
 		{hurts->over_quota, "a quota is used up"},
 		{hurts->lossy, "the link is hurt"},

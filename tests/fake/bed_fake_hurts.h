@@ -8,7 +8,8 @@
 
 struct fake_hurts {
 	struct bed bed; /* first: a bed is one of these */
-	bool halted, stopped, slowed, filled, bounded, short_of_fds, over_quota, lossy, cut, astray;
+	bool halted, stopped, slowed, filled, bounded, few, short_of_fds, over_quota, lossy, cut,
+		astray;
 	uint64_t requests;
 };
 

@@ -47,6 +47,7 @@ static const struct {
 	{"role", "lookup", "freeze-group"},
 	{"role", "lookup", "memory-full"},
 	{"role", "lookup", "descriptors-full"},
+	{"role", "manage", "processes-full"},
 	{"role", "deliver", NULL},
 	{"path", "mail", NULL},
 	{"agent", "mta", "mta-crashed"},

@@ -164,7 +164,7 @@ static int vm_residue(struct bed *bed, json_t **ret, struct err *err)
 	if (!rc)
 		rc = vm_hurt_residue(b, sentences, err);
 	if (!rc && !vm_power_off(b))
-		rc = vm_memory_residue(b, sentences, err);
+		rc = vm_groups_residue(b, sentences, err);
 	if (!rc)
 		rc = vm_stop_residue(b, sentences, err);
 	if (rc)
@@ -266,6 +266,8 @@ static const struct bed_ops vm_ops = {
 	.fill_disk = vm_fill_disk,
 	.bound_memory = vm_bound_memory,
 	.memory_met = vm_memory_met,
+	.bound_tasks = vm_bound_tasks,
+	.tasks_met = vm_tasks_met,
 	.bound_descriptors = vm_bound_descriptors,
 	.descriptors_met = vm_descriptors_met,
 	.bound_quota = vm_bound_quota,

@@ -82,10 +82,12 @@ int vm_stopped(
 int vm_pids_of(struct vm_bed *bed, const char *const *programs, struct buf *out, struct err *err);
 int vm_stop_residue(struct vm_bed *bed, json_t *ret, struct err *err);
 
-/* bed_vm_memory.c */
+/* bed_vm_groups.c */
 int vm_bound_memory(struct bed *bed, const char *const *programs, uint64_t bytes, struct err *err);
 int vm_memory_met(struct bed *bed, uint64_t *ret, struct err *err);
-int vm_memory_residue(struct vm_bed *bed, json_t *ret, struct err *err);
+int vm_bound_tasks(struct bed *bed, const char *const *programs, uint64_t spare, struct err *err);
+int vm_tasks_met(struct bed *bed, uint64_t *ret, struct err *err);
+int vm_groups_residue(struct vm_bed *bed, json_t *ret, struct err *err);
 
 /* bed_vm_limits.c */
 int vm_bound_descriptors(struct bed *bed, unsigned int slot, const char *const *programs,

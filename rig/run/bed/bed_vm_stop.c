@@ -213,7 +213,7 @@ static int stop_thread(struct vm_bed *b, const char *const *programs, bool stopp
 			"exec 2>&1; cd " CGROUP " || exit 0; [ -d one ] || exit 0"
 			"; echo 0 >one/cgroup.freeze"
 			"; while read -r t; do echo $t >cgroup.threads; done <one/cgroup.threads"
-			"; rmdir one && cd / && umount " CGROUP);
+			"; rmdir one; cd /; set -- " CGROUP "/*/; [ -d \"$1\" ] || umount " CGROUP);
 	rc = must_run(b, line, "the thread's cgroup", err);
 	if (!rc && !stopped)
 		b->frozen_pid = b->frozen_tid = 0;
