@@ -121,8 +121,8 @@ static size_t list_programs(
 	return count;
 }
 
-/* Without a role: whatever is the store's. The rig's own commands in the guest are never meant, and who has no calls that
- * could be reached only where nobody else is meant: then the bed says so. */
+/* Without a role: whatever is the store's. The rig's own commands in the guest are never meant, and who has no calls
+ * that could be reached only where nobody else is: then the bed says so. */
 static void add_programs(
 	const struct fault_run *run, struct call_rule *rule, struct rule_texts *texts)
 {

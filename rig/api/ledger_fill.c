@@ -358,12 +358,6 @@ static void add_queued(struct ledger *ledger, const struct event *event)
 				WHO_QUEUED;
 }
 
-/* While the queue drains it is asked again; what counts is what the last listing leaves out. */
-static void add_unlisted(struct ledger *ledger, const struct event *event)
-{
-	ledger->unlisted |= ledger->read_t <= event->t; /* NAN: not yet */
-}
-
 static bool is_inbox(const char *mailbox)
 {
 	return !mailbox || !*mailbox || !strcasecmp(mailbox, "INBOX");
@@ -451,14 +445,15 @@ static void add_phase(struct ledger *ledger, const struct event *event)
 		note_settled(ledger, event);
 	if (!strcmp(name, "read-back"))
 		ledger->read_t = event->t;
-	ledger->ended = ledger->ended || !strcmp(name, "end");
-	ledger->worked = ledger->worked || !strcmp(name, "workload");
+	ledger->ended |= !strcmp(name, "end");
+	ledger->worked |= !strcmp(name, "workload");
 }
 
-static void add_sink(struct ledger *ledger, const struct event *event)
+/* A queue that is not told while it drains (NAN) is asked again. */
+static void add_asked(struct ledger *ledger, const struct event *event)
 {
-	(void)event;
-	ledger->sink_asked = true;
+	ledger->sink_asked |= event_is(event, "sink");
+	ledger->unlisted |= event_is(event, "unlisted") && ledger->read_t <= event->t;
 }
 
 static void add_read(struct ledger *ledger, const struct event *event)
@@ -481,14 +476,14 @@ void ledger_add(struct ledger *ledger, const struct event *event)
 		{"copy", add_copy},
 		{"sunk", add_copy},
 		{"queued", add_queued},
-		{"unlisted", add_unlisted},
+		{"unlisted", add_asked},
 		{"excused", add_excused},
 		{"fault", add_fault},
 		{"rig", add_rig},
 		{"phase", add_phase},
 		{"read", add_read},
 		{"unreadable", add_read},
-		{"sink", add_sink},
+		{"sink", add_asked},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)

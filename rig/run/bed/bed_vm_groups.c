@@ -64,7 +64,7 @@ static int unbound(struct vm_bed *b, const struct group *group, struct err *err)
 {
 	auto_free char *line = text_fmt(
 		"exec 2>&1; cd " CGROUP "/%s 2>/dev/null || exit 0; echo max >%s.max; while grep "
-					"-q . cgroup.procs; do for p in $(cat cgroup.procs)"
+		"-q . cgroup.procs; do for p in $(cat cgroup.procs)"
 		"; do echo $p >../cgroup.procs || [ ! -d /proc/$p ]; done; done"
 		"; cd ..; until rmdir %s 2>/dev/null; do [ -d %s ] || break; done"
 		"; echo -%s >cgroup.subtree_control; cd /; set -- " CGROUP

@@ -1,5 +1,6 @@
 #include "run/plan/fallback.h"
 
+#include "api/fault.h"
 #include "base/buf.h"
 
 #include <errno.h>
@@ -127,4 +128,62 @@ int fallback_take(struct step *step, const struct scenario *scenario, const stru
 	replace(&step->point, NULL);
 	*ret_name = name;
 	return 0;
+}
+
+/* ---- a whole plan ---- */
+
+static void add_text(struct text_list *list, char *text)
+{
+	list->at = mem_grow(list->at, list->count + 1, sizeof(*list->at));
+	list->at[list->count++] = text;
+}
+
+static bool no_calls(const struct target_reach *one)
+{
+	return one->reach == REACH_STATIC || one->reach == REACH_OWN;
+}
+
+/* A program of the step's role, or of any, no call of which is reached; NULL: there is none. */
+static const struct target_reach *out_of_reach(
+	const struct target_reach *known, size_t count, const struct step *step)
+{
+	for (size_t i = 0; i < count; i++)
+		if (no_calls(&known[i]) && (!step->role || !strcmp(step->role, known[i].role)))
+			return &known[i];
+	return NULL;
+}
+
+static void look_at_step(
+	struct plan *plan, const struct target_reach *known, size_t count, struct step *step)
+{
+	const struct fault *fault = fault_find(step->what);
+	const struct target_reach *far = out_of_reach(known, count, step);
+	auto_free char *why = NULL, *asked = NULL;
+	const char *now;
+	struct err err = {0};
+
+	if (!fault || !fault->function || !step->point || !far ||
+		(fault->check && fault->check(step, plan->target, &err)))
+		return;
+	why = target_reach_why_not(known, count, step, fault);
+	asked = text_fmt("%s at %s", step->what, step->point);
+	if (!why && step->role)
+		add_text(&plan->fallback, text_fmt("'%s' (%s) does not reach '%s': %s", step->label,
+						  asked, far->program, reach_text(far->reach)));
+	else if (why && !fallback_take(step, plan->scenario, plan->target, &now, &err))
+		add_text(&plan->fallback,
+			text_fmt("%s for '%s' (%s): %s", now, step->label, asked, why));
+	else if (why && !plan->skip)
+		plan->skip = text_fmt("%s; %s", why, err.text);
+}
+
+void fallback_find(struct plan *plan, const struct target_reach *known, size_t count)
+{
+	struct text_list *unreached = &plan->target->unreached;
+
+	for (size_t i = 0; i < count; i++)
+		if (no_calls(&known[i]) && !text_list_has(unreached, known[i].program))
+			add_text(unreached, text_dup(known[i].program));
+	for (size_t i = 0; i < plan->scenario->step_count; i++)
+		look_at_step(plan, known, count, &plan->scenario->steps[i]);
 }

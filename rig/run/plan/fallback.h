@@ -13,8 +13,8 @@
  */
 #pragma once
 
-#include "api/scenario.h"
-#include "base/err.h"
+#include "run/plan/plan.h"
+#include "run/plan/target_reach.h"
 
 /*
  * Puts the fallback in the place of `step` of `scenario`, of which everything but where it acts stays as it is.
@@ -22,3 +22,10 @@
  */
 int fallback_take(struct step *step, const struct scenario *scenario, const struct target *target,
 	const char **ret_name, struct err *err);
+
+/*
+ * The same for a whole plan, whose target's programs are `known`: a step on calls that nobody of its role can come to
+ * is put into other words and told in plan->fallback, or it is why the plan has a `skip`. One that some programs of
+ * its role can come to stays, and the others are named. plan->target->unreached is who has no calls to reach.
+ */
+void fallback_find(struct plan *plan, const struct target_reach *known, size_t count);

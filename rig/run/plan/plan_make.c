@@ -174,67 +174,6 @@ static char *with_reason(char *skip, const struct target *target)
 	return whole;
 }
 
-/* ---- whom the preload does not reach ---- */
-
-static bool no_calls(const struct target_reach *one)
-{
-	return one->reach == REACH_STATIC || one->reach == REACH_OWN;
-}
-
-static void note_unreached(const struct maker *m, struct target *target)
-{
-	struct text_list *list = &target->unreached;
-
-	for (size_t i = 0; i < m->reach_count; i++) {
-		if (!no_calls(&m->reach[i]) || text_list_has(list, m->reach[i].program))
-			continue;
-		list->at = mem_grow(list->at, list->count + 1, sizeof(*list->at));
-		list->at[list->count++] = text_dup(m->reach[i].program);
-	}
-}
-
-static void add_fallback(struct plan *plan, char *sentence)
-{
-	struct text_list *list = &plan->fallback;
-
-	list->at = mem_grow(list->at, list->count + 1, sizeof(*list->at));
-	list->at[list->count++] = sentence;
-}
-
-/* The program of the step's role, or of any, that no call of is reached; NULL: each is. */
-static const struct target_reach *out_of_reach(const struct maker *m, const struct step *step)
-{
-	for (size_t i = 0; i < m->reach_count; i++)
-		if (no_calls(&m->reach[i]) &&
-			(!step->role || !strcmp(step->role, m->reach[i].role)))
-			return &m->reach[i];
-	return NULL;
-}
-
-/* A step on calls that nobody of its role can come to is put into other words, or it is why this cell is SKIP. One
- * that some of its programs can come to stays, and the others are named. */
-static void find_fallback(struct maker *m, struct plan *plan, struct step *step)
-{
-	const struct fault *fault = fault_find(step->what);
-	const struct target_reach *far = out_of_reach(m, step);
-	auto_free char *why = NULL, *asked = NULL;
-	const char *now;
-	struct err err = {0};
-
-	if (!fault || !fault->function || !step->point || !far ||
-		(fault->check && fault->check(step, plan->target, &err)))
-		return;
-	why = target_reach_why_not(m->reach, m->reach_count, step, fault);
-	asked = text_fmt("%s at %s", step->what, step->point);
-	if (!why && step->role)
-		add_fallback(plan, text_fmt("'%s' (%s) does not reach '%s': %s", step->label, asked,
-					   far->program, reach_text(far->reach)));
-	else if (why && !fallback_take(step, plan->scenario, plan->target, &now, &err))
-		add_fallback(plan, text_fmt("%s for '%s' (%s): %s", now, step->label, asked, why));
-	else if (why && !plan->skip)
-		plan->skip = text_fmt("%s; %s", why, err.text);
-}
-
 /* Why this target cannot take this scenario, or NULL. */
 static char *why_not(struct maker *m, const struct scenario *scenario, const struct target *target)
 {
@@ -303,9 +242,7 @@ static void add_plan(struct maker *m, const struct scenario *scenario, const str
 	shape.id = cell_id(&shape, order, turn);
 	plan = plan_copy(&shape);
 	name_points(plan);
-	note_unreached(m, plan->target);
-	for (size_t i = 0; i < plan->scenario->step_count; i++)
-		find_fallback(m, plan, &plan->scenario->steps[i]);
+	fallback_find(plan, m->reach, m->reach_count);
 	why = with_reason(why_not(m, plan->scenario, target), target);
 	if (plan->skip)
 		free(why);

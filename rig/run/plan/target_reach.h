@@ -1,7 +1,7 @@
 /*
  * Which programs of a target's roles the fault library reaches, and at which points (vm/reach.h): from the image and
- * the built programs, before anything runs. Blocking. Where the image is not built yet the built programs alone are known. What the
- * programs of an image call is read once, and kept beside it; so is what they were seen to load.
+ * the built programs, before anything runs. Blocking. Where the image is not built yet the built programs alone are
+ * known. What the programs of an image call is read once, and kept beside it; so is what they were seen to load.
  */
 #pragma once
 
@@ -25,12 +25,12 @@ int target_reach(const struct target *target, const char *root, struct target_re
 void target_reach_free(struct target_reach *known, size_t count);
 
 /*
- * What the target's live processes had loaded when they were warm, a library each line: PROGRAM FILE, as the guest says.
- * Kept beside the image, and part of what target_reach() tells from then on: what comes by dlopen(3) (plug-ins, NSS,
- * character sets, dictionaries) is in no table of the program.
+ * What the target's live processes had loaded when they were warm, a library each line: PROGRAM FILE, as the guest
+ * says. Kept beside the image, and part of what target_reach() tells from then on: what comes by dlopen(3) (plug-ins,
+ * NSS, character sets, dictionaries) is in no table of the program.
  */
-int target_reach_keep_loaded(const struct target *target, const char *root, const char *listing,
-	struct err *err);
+int target_reach_keep_loaded(
+	const struct target *target, const char *root, const char *listing, struct err *err);
 
 enum reach_point {
 	POINT_OWN,	 /* the program calls it itself */
