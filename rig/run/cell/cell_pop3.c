@@ -190,29 +190,33 @@ static void cut(struct visit *visit, bool reset)
 	tell_end(visit, "cut", json_object());
 }
 
-/* True if the session is still there. */
+static void tell_closed(struct session *session, struct visit *visit, double idle_s)
+{
+	if (session_over(session))
+		cut(visit, false); /* it was us */
+	else
+		tell_end(visit, "closed", json_pack("{sf}", "idle_s", idle_s));
+}
+
+/* True if the session is still there. On a host that stalls it may be the NOOP that finds it closed. */
 static bool stand_idle(struct session *session, struct visit *visit)
 {
-	int64_t began = cell_now(session->cell), left = session->step->for_ms;
-	int64_t end = deadline_in_ms(left);
-	json_t *closed;
+	int64_t began = cell_now(session->cell), end = deadline_in_ms(session->step->for_ms);
+	bool closed = false;
+	double idle_s;
 
-	while (deadline_left_ms(end) && !session_over(session)) {
+	while (!closed && deadline_left_ms(end) && !session_over(session)) {
 		int64_t slice = deadline_in_ms(SLICE_MS);
 
-		if (!pop3_wait(&visit->pop3, slice < end ? slice : end))
-			continue;
-		closed = json_pack("{sf}", "idle_s", seconds(cell_now(session->cell) - began));
-		if (session_over(session))
-			cut(visit, false); /* it was us */
-		else
-			tell_end(visit, "closed", closed);
-		return false;
+		closed = pop3_wait(&visit->pop3, slice < end ? slice : end);
 	}
-	if (pop3_send(&visit->pop3, "NOOP") == MAIL_OK)
-		tell(visit, "idle",
-			json_pack("{sf}", "idle_s", seconds(cell_now(session->cell) - began)));
-	return true;
+	idle_s = seconds(cell_now(session->cell) - began);
+	if (!closed && pop3_send(&visit->pop3, "NOOP") == MAIL_OK)
+		tell(visit, "idle", json_pack("{sf}", "idle_s", idle_s));
+	if (!closed && visit->pop3.alive)
+		return true;
+	tell_closed(session, visit, idle_s);
+	return false;
 }
 
 static enum mail_outcome leave(
