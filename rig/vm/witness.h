@@ -56,6 +56,7 @@ int witness_ping(
 
 struct witness_command {
 	const char *line;	/* for sh -c */
+	const char *dir;	/* of the guest, to run in; NULL: the witness's own */
 	const char *const *env; /* "NAME=value"..., NULL-terminated or NULL */
 	int64_t timeout_ms;	/* in the guest; the call waits a little longer */
 	bool daemons;		/* what it leaves behind may stay */

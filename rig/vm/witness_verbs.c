@@ -69,6 +69,8 @@ int witness_run(struct witness *w, const struct witness_command *command,
 	int rc;
 
 	json_object_set_new(args, "timeout_ms", json_integer(command->timeout_ms));
+	if (command->dir)
+		json_object_set_new(args, "dir", json_text(command->dir));
 	json_object_set_new(args, "env", env_object(command->env));
 	rc = witness_call(w, command->daemons ? "start" : "run", args, deadline_ns, &answer, err);
 	if (rc)

@@ -23,8 +23,9 @@
  * Verbs (arguments -> result)
  *	hello		-> {"version","boot_id","guest_ns"}	begins a connection
  *	ping		-> {"guest_ns","heartbeat"}	heartbeat counts the pings answered
- *	run		{"command","env":{..},"timeout_ms"} -> {"status":exit code or
- *			128+signal,"output","timed_out","cut"} `sh -c` as root in its own session;
+ *	run		{"command","dir"?,"env":{..},"timeout_ms"} -> {"status":exit code or
+ *			128+signal,"output","timed_out","cut"} `sh -c` as root in its own session, in
+ *			the folder `dir`; a program's path with plain words is run without a shell;
  *			output = stdout and stderr, the last WITNESS_OUTPUT_MAX bytes (cut: there were
  *			more). At its end, and at the deadline, what is left of the session is killed
  *	start		as run, but the processes it leaves behind stay (daemons); used for a store's

@@ -56,6 +56,11 @@ static void a_command_gives_its_status_and_its_output(void)
 			"own session\n"},
 		{"no-such-program-here 2>/dev/null", 127, ""},
 		{"cat /proc/$$/oom_score_adj", 0, "0\n"},
+		{"/bin/echo plain  words", 0, "plain words\n"},
+		{"/bin/cat /proc/self/oom_score_adj", 0, "0\n"},
+		{"/bin/sh -c false", 1, ""},
+		{"A=/b /bin/echo set", 0, "set\n"},
+		{"/no/such/program 2>/dev/null", 127, ""},
 	};
 	auto_bench struct bench b = {0};
 
@@ -88,6 +93,65 @@ static void a_command_gets_the_environment_it_was_given_and_no_other(void)
 			  &r, NULL),
 		0);
 	CHECK_STR(buf_text(&r.output), "[u 1][][]\n");
+	buf_free(&r.output);
+}
+
+/* Plain words run without a shell, and mean what they mean to one. */
+static void a_command_runs_in_its_folder(void)
+{
+	static const struct {
+		const char *line;
+		int status;
+		const char *output;
+	} rows[] = {
+		{"./script one two", 7, "one two\n"},	/* it says who runs it */
+		{"./nameless one two", 7, "one two\n"}, /* it does not */
+		{"/bin/pwd -P | grep -c /", 0, "1\n"},
+		{"test -e script", 0, ""},
+		{"./absent 2>/dev/null", 127, ""},
+		{"./absent", 127, NULL},
+	};
+	auto_bench struct bench b = {0};
+	auto_free char *script = NULL, *nameless = NULL;
+
+	if (!bench_open(&b))
+		return;
+	script = bench_path(&b, "script");
+	nameless = bench_path(&b, "nameless");
+	CHECK_INT(fs_write_atomic(script, "#!/bin/sh\necho $*; exit 7\n", 26, NULL), 0);
+	CHECK_INT(fs_write_atomic(nameless, "echo $*; exit 7\n", 16, NULL), 0);
+	chmod(script, 0700);
+	chmod(nameless, 0700);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct witness_result r = {.status = -1};
+		struct witness_command command = {
+			.line = rows[i].line, .dir = b.dir, .timeout_ms = FIXTURE_WAIT_MS};
+
+		CHECK_INT(witness_run(b.w, &command, &r, NULL), 0);
+		CHECK_INT(r.status, rows[i].status);
+		if (rows[i].output)
+			CHECK_STR(buf_text(&r.output), rows[i].output);
+		else
+			CHECK_HAS(buf_text(&r.output), "not found");
+		buf_free(&r.output);
+	}
+}
+
+static void a_command_does_not_run_in_another_folder_than_its_own(void)
+{
+	auto_bench struct bench b = {0};
+	struct witness_result r = {0};
+
+	if (!bench_open(&b))
+		return;
+	CHECK_INT(witness_run(b.w,
+			  &(struct witness_command){.line = "/bin/echo here",
+				  .dir = "/no/such/folder",
+				  .timeout_ms = FIXTURE_WAIT_MS},
+			  &r, NULL),
+		0);
+	CHECK_INT(r.status, 127);
+	CHECK_HAS(buf_text(&r.output), "folder");
 	buf_free(&r.output);
 }
 
@@ -470,6 +534,8 @@ static void what_cannot_be_done_is_refused_with_a_sentence(void)
 CHECK_MAIN(CHECK_CASE(ping_tells_the_guests_clock),
 	CHECK_CASE(a_command_gives_its_status_and_its_output),
 	CHECK_CASE(a_command_gets_the_environment_it_was_given_and_no_other),
+	CHECK_CASE(a_command_runs_in_its_folder),
+	CHECK_CASE(a_command_does_not_run_in_another_folder_than_its_own),
 	CHECK_CASE(of_long_output_the_end_is_kept),
 	CHECK_CASE(a_command_out_of_time_takes_its_whole_session_with_it),
 	CHECK_CASE(what_a_run_leaves_behind_is_killed),

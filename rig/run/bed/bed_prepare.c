@@ -79,17 +79,19 @@ static int command(struct preparing *p, const char *name, int64_t timeout_ms, bo
 {
 	const struct target *target = p->spec->target;
 	const char *line = target_command(target, name);
-	auto_free char *in_dir = NULL, *users = env_of("RIG_USERS", &target->users),
+	auto_free char *users = env_of("RIG_USERS", &target->users),
 		       *settings = env_of("RIG_SETTINGS", &target->settings);
 	const char *const env[] = {users, settings, NULL};
-	struct witness_command command = {.timeout_ms = timeout_ms, .env = env, .daemons = daemons};
+	struct witness_command command = {.line = line,
+		.dir = "/run/rig/target",
+		.timeout_ms = timeout_ms,
+		.env = env,
+		.daemons = daemons};
 	struct witness_result result = {0};
 	int rc;
 
 	if (!line)
 		return 0;
-	in_dir = text_fmt("cd /run/rig/target && %s", line);
-	command.line = in_dir;
 	rc = witness_run(p->witness, &command, &result, err);
 	if (!rc && result.timed_out)
 		rc = err_set(err, -ETIMEDOUT,

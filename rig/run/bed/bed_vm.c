@@ -48,9 +48,11 @@ static int vm_connect(
 static int vm_run(struct bed *bed, const char *line, const char *const *env, int64_t timeout_ms,
 	bool daemons, struct command_result *ret, struct err *err)
 {
-	auto_free char *in_dir = text_fmt("cd /run/rig/target && %s", line);
-	struct witness_command command = {
-		.line = in_dir, .env = env, .timeout_ms = timeout_ms, .daemons = daemons};
+	struct witness_command command = {.line = line,
+		.dir = "/run/rig/target",
+		.env = env,
+		.timeout_ms = timeout_ms,
+		.daemons = daemons};
 	struct witness_result result = {0};
 	int rc = witness_run(of(bed)->witness, &command, &result, err);
 
