@@ -158,21 +158,45 @@ json_t *stacks_frames(const struct stack_files *files, uint64_t pc, uint64_t sp,
 	return unwind_frames(&u, NULL);
 }
 
-static json_t *frames_of(const struct stack_source *source, int pid, const char *syscall,
-	const struct stack_files *files, json_t **ret_own)
+/* The process whose threads are being looked at. */
+struct looked_at {
+	int pid;
+	bool stuck; /* its memory cannot be read: asked once, not for each of its threads */
+	struct stack_files files;
+	struct buf maps;
+	int busy; /* threads whose time may still be waited for */
+};
+
+/* A stack ends where its mapping does: behind it the kernel gives a guard page, and whatever comes next. */
+static size_t stack_bytes(const char *maps, uint64_t sp)
 {
-	auto_free char *path = text_fmt("/proc/%d/mem", pid);
+	uint64_t from, to;
+
+	for (const char *line = maps; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64, &from, &to) != 2 || sp < from || sp >= to)
+			continue;
+		return to - sp < STACK_BYTES ? (size_t)(to - sp) : STACK_BYTES;
+	}
+	return STACK_BYTES;
+}
+
+static json_t *frames_of(const struct stack_source *source, const struct looked_at *at,
+	const char *syscall, json_t **ret_own)
+{
+	auto_free char *path = text_fmt("/proc/%d/mem", at->pid);
 	auto_buf struct buf stack = {0};
-	struct unwind u = {.files = files->at, .file_count = files->count};
+	struct unwind u = {.files = at->files.at, .file_count = at->files.count};
+	size_t bytes;
 	int64_t deadline;
 	bool late = true;
 	int rc;
 
 	if (!read_registers(syscall, &u) || u.regs[UNWIND_SP] > INT64_MAX)
 		return NULL;
+	bytes = stack_bytes(buf_text(&at->maps), u.regs[UNWIND_SP]);
 	for (int i = 0; i < TRIES && late; i++) {
 		deadline = soon();
-		rc = witness_read_at(source->witness, path, (int64_t)u.regs[UNWIND_SP], STACK_BYTES,
+		rc = witness_read_at(source->witness, path, (int64_t)u.regs[UNWIND_SP], bytes,
 			deadline, &stack, NULL);
 		late = was_late(rc, deadline);
 	}
@@ -184,32 +208,29 @@ static json_t *frames_of(const struct stack_source *source, int pid, const char 
 	return unwind_frames(&u, ret_own);
 }
 
-/* The process whose threads are being looked at. */
-struct looked_at {
-	int pid;
-	bool stuck; /* its memory cannot be read: asked once, not for each of its threads */
-	struct stack_files files;
-	int busy; /* threads whose time may still be waited for */
-};
+static void looked_at_close(struct looked_at *at)
+{
+	stack_files_close(&at->files);
+	buf_free(&at->maps);
+}
 
 static void open_process(const struct stack_source *source, int pid, struct looked_at *at)
 {
 	auto_free char *path = text_fmt("/proc/%d/maps", pid);
-	auto_buf struct buf maps = {0};
 	struct mapped_files mapped = {0};
 	int64_t deadline;
 	int rc;
 
-	stack_files_close(&at->files);
+	looked_at_close(at);
 	at->pid = pid;
 	at->stuck = true;
 	for (int i = 0; i < TRIES && at->stuck; i++) {
 		deadline = soon();
-		rc = witness_read(source->witness, path, MAPS_BYTES, deadline, &maps, NULL);
+		rc = witness_read(source->witness, path, MAPS_BYTES, deadline, &at->maps, NULL);
 		at->stuck = was_late(rc, deadline);
 	}
 	if (!rc)
-		mapped_files_of_maps(buf_text(&maps), &mapped);
+		mapped_files_of_maps(buf_text(&at->maps), &mapped);
 	stack_files_open(source, &mapped, &at->files);
 	mapped_files_free(&mapped);
 }
@@ -224,7 +245,7 @@ static void add_frames(const struct stack_source *source, json_t *task, struct l
 		open_process(source, pid, at);
 	if (at->stuck)
 		return;
-	frames = frames_of(source, pid, syscall, &at->files, &own);
+	frames = frames_of(source, at, syscall, &own);
 	if (json_array_size(frames)) {
 		json_object_set(task, "frames", frames);
 		json_object_set(task, "own", own);
@@ -279,5 +300,5 @@ void stacks_add(const struct stack_source *source, json_t *scan, const int *tids
 		for (size_t k = 0; k < count && k < BED_STACKS_MAX; k++)
 			if (json_get_int(task, "tid", 0) == tids[k])
 				add_frames(source, task, &at);
-	stack_files_close(&at.files);
+	looked_at_close(&at);
 }
