@@ -27,9 +27,11 @@ const char *accel_argument(const struct accel *accel)
 	return accel->kvm ? "kvm" : "tcg,thread=multi";
 }
 
+/* Without what costs an emulated processor most and no program can see: a fifth level of page tables, the kernel's
+ * guard around each byte it takes from a program, and copies byte by byte that count as fast. A tenth of a cell. */
 const char *accel_cpu(const struct accel *accel)
 {
-	return accel->kvm ? "host" : "max";
+	return accel->kvm ? "host" : "max,la57=off,smap=off,erms=off";
 }
 
 static void choose(struct accel *accel, bool kvm, const char *why)

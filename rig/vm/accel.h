@@ -30,4 +30,4 @@ int accel_probe(const char *kernel, const char *initrd, struct accel *ret, struc
 
 /* The arguments: "-accel X" and "-cpu Y". */
 const char *accel_argument(const struct accel *accel); /* "tcg,thread=multi", "kvm" */
-const char *accel_cpu(const struct accel *accel);      /* "max", "host" */
+const char *accel_cpu(const struct accel *accel);      /* "max,..." or "host" */
