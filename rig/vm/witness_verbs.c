@@ -309,6 +309,37 @@ int witness_profile(struct witness *w, int tid, int64_t deadline_ns, json_t **re
 		deadline_ns, ret, err);
 }
 
+int witness_there(
+	struct witness *w, const char *path, int64_t deadline_ns, bool *ret, struct err *err)
+{
+	auto_json json_t *there = NULL;
+	int rc = call_for(w, "there", json_pack("{s[o]}", "paths", json_text(path)), "there",
+		JSON_ARRAY, deadline_ns, &there, err);
+
+	if (!rc)
+		*ret = json_array_size(there) > 0;
+	return rc;
+}
+
+int witness_link(struct witness *w, const char *name, int64_t deadline_ns, bool *ret_carrier,
+	bool *ret_netem, struct err *err)
+{
+	auto_json json_t *answer = NULL;
+	int rc = witness_call(w, "link", one_text("name", name), deadline_ns, &answer, err);
+	const json_t *kinds = json_object_get(answer, "qdiscs"), *kind;
+	size_t i;
+
+	if (rc)
+		return rc;
+	if (!json_is_array(kinds))
+		return err_set(err, -EPROTO, "the witness's answer to 'link' has no 'qdiscs'");
+	*ret_carrier = json_get_bool(answer, "carrier", false);
+	*ret_netem = false;
+	json_array_foreach (kinds, i, kind)
+		*ret_netem |= json_is_string(kind) && !strcmp(json_string_value(kind), "netem");
+	return 0;
+}
+
 int witness_residue(struct witness *w, int64_t deadline_ns, json_t **ret, struct err *err)
 {
 	return call_for(w, "residue", NULL, "residue", JSON_ARRAY, deadline_ns, ret, err);

@@ -62,6 +62,8 @@
  *			seen. lost: there were more
  *	residue		-> {"residue":["one sentence each"]}	stopped tasks, armed points, frozen
  *			mounts, low limits and quotas, leftover workers, commands that still run
+ *	there		{"paths":["whole path"]} -> {"there":["whole path"]}	those that exist
+ *	link		{"name"} -> {"carrier":bool,"qdiscs":["kind"]}	what stands on an interface
  *	skip		-> {"clock","guest_ns"}	for a branch whose idle time is skipped, and only
  *			there: a clock source that fits it, and TCP that does not give up a silent peer
  *	descriptors	{"slot","programs":["whole path"]?,"spare","give_back":bool} -> {"bound",

@@ -412,6 +412,44 @@ static void a_command_in_progress_holds_up_nobody_and_is_residue(void)
 	CHECK_HAS(json_string_value(json_array_get(residue, 0)), "'sleep 30' is still running");
 }
 
+static void what_lies_about_is_told_by_its_path(void)
+{
+	auto_bench struct bench b = {0};
+	auto_free char *file = NULL, *loose = NULL, *below = NULL;
+	bool there = true;
+
+	if (!bench_open(&b))
+		return;
+	file = bench_path(&b, "file");
+	loose = bench_path(&b, "loose");
+	below = path_join(file, "below");
+	CHECK_INT(witness_there(b.w, file, soon(), &there, NULL), 0);
+	CHECK(!there);
+	CHECK_INT(fs_write_atomic(file, "", 0, NULL), 0);
+	CHECK_INT(symlink("nowhere", loose), 0);
+	CHECK_INT(witness_there(b.w, file, soon(), &there, NULL), 0);
+	CHECK(there);
+	CHECK_INT(witness_there(b.w, below, soon(), &there, NULL), 0);
+	CHECK(!there);
+	CHECK_INT(witness_there(b.w, loose, soon(), &there, NULL), 0);
+	CHECK(there);
+}
+
+static void a_link_says_whether_it_is_up_and_hurt(void)
+{
+	auto_bench struct bench b = {0};
+	bool up = false, hurt = true;
+	struct err err = {0};
+
+	if (!bench_open(&b))
+		return;
+	CHECK_INT(witness_link(b.w, "lo", soon(), &up, &hurt, NULL), 0);
+	CHECK(up && !hurt);
+	CHECK_INT(witness_link(b.w, "none9", soon(), &up, &hurt, &err), -EREMOTEIO);
+	CHECK_HAS(err.text, "none9");
+	CHECK_INT(witness_link(b.w, "../lo", soon(), &up, &hurt, NULL), -EREMOTEIO);
+}
+
 static void the_board_is_commanded_and_its_armed_points_are_residue(void)
 {
 	auto_json json_t *reply = NULL, *residue = NULL, *clean = NULL;
@@ -545,6 +583,8 @@ CHECK_MAIN(CHECK_CASE(ping_tells_the_guests_clock),
 	CHECK_CASE(files_are_read_bounded_and_unlinked),
 	CHECK_CASE(what_cannot_be_read_in_time_is_unreadable_and_holds_up_nobody),
 	CHECK_CASE(a_command_in_progress_holds_up_nobody_and_is_residue),
+	CHECK_CASE(what_lies_about_is_told_by_its_path),
+	CHECK_CASE(a_link_says_whether_it_is_up_and_hurt),
 	CHECK_CASE(the_board_is_commanded_and_its_armed_points_are_residue),
 	CHECK_CASE(a_watch_says_where_a_thread_waits_and_since_when), CHECK_CASE(mounts_are_listed),
 	CHECK_CASE(what_cannot_be_done_is_refused_with_a_sentence))

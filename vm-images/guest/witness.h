@@ -118,6 +118,9 @@ void verb_exits(const struct request *request);	    /* witness_exits.c */
 void verb_skip(const struct request *request);	    /* witness_skip.c */
 void verb_watch(const struct request *request);	    /* witness_watch.c */
 
+void verb_there(const struct request *request); /* witness_link.c */
+void verb_link(const struct request *request);	/* witness_link.c */
+
 void verb_descriptors(const struct request *request); /* witness_limits.c */
 void verb_quota(const struct request *request);	      /* witness_quota.c */
 

@@ -326,6 +326,8 @@ static const struct verb verbs[] = {
 	{"profile", verb_profile, true},
 	{"exits", verb_exits, true},
 	{"residue", verb_residue, true},
+	{"there", verb_there, true},
+	{"link", verb_link, true},
 	{"skip", verb_skip, false},
 	{"watch", verb_watch, true},
 	{"descriptors", verb_descriptors, true},

@@ -6,6 +6,8 @@
  */
 #include "run/bed/bed_vm_core.h"
 
+#include "base/clock.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -114,13 +116,16 @@ int vm_tasks_met(struct bed *bed, uint64_t *ret, struct err *err)
 
 int vm_groups_residue(struct vm_bed *b, json_t *ret, struct err *err)
 {
-	auto_buf struct buf said = {0};
-	int rc = shell(b,
-		"cd " CGROUP " 2>/dev/null || exit 0; ls -d bound few 2>/dev/null; :", &said, err);
+	static const struct group *const groups[] = {&memory, &tasks};
+	int rc = 0;
 
-	if (!rc && strstr(buf_text(&said), memory.name))
-		json_array_append_new(ret, json_string(memory.left));
-	if (!rc && strstr(buf_text(&said), tasks.name))
-		json_array_append_new(ret, json_string(tasks.left));
+	for (size_t i = 0; i < ARRAY_SIZE(groups) && !rc; i++) {
+		auto_free char *path = text_fmt(CGROUP "/%s", groups[i]->name);
+		bool there = false;
+
+		rc = witness_there(b->witness, path, deadline_in_ms(TAKE_MS), &there, err);
+		if (!rc && there)
+			json_array_append_new(ret, json_string(groups[i]->left));
+	}
 	return rc;
 }

@@ -6,6 +6,7 @@
 
 #include "api/store_command.h"
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "vm/qmp.h"
@@ -16,7 +17,7 @@
 #define ASK_MS		10000
 #define QUEUE_MS	30000 /* to list a queue that may be long */
 #define CARRIER_MS	10000
-#define CARRIER_PATH	"/sys/class/net/eth0/carrier"
+#define LINK		"eth0"
 #define CLOCK_SLACK_NS	NS_PER_SEC /* reading two clocks of the guest takes time */
 #define SLOW_REQUESTS_S 1	   /* QEMU takes whole numbers; see vm_slow_disk() */
 
@@ -165,34 +166,25 @@ int vm_fill_disk(
 
 /* ---- the network's quality ---- */
 
-/* 'netem' is on the link only while it is hurt. */
-static int link_is_hurt(struct vm_bed *b, bool *ret, struct err *err)
+/* Asked of the kernel itself: tc is what hurts the link, and takes a tenth of a second to answer. */
+static int ask_link(struct vm_bed *b, bool *ret_up, bool *ret_hurt, struct err *err)
 {
-	struct command_result result = {0};
-	int rc = b->bed.ops->run(
-		&b->bed, "tc qdisc show dev eth0", NULL, ASK_MS, false, &result, err);
-
-	if (!rc && (result.timed_out || result.status))
-		rc = err_set(err, -EIO, "the guest's link could not be asked");
-	if (!rc)
-		*ret = strstr(buf_text(&result.output), "netem") != NULL;
-	buf_free(&result.output);
-	return rc;
+	return witness_link(b->witness, LINK, soon(), ret_up, ret_hurt, err);
 }
 
 int vm_hurt_link(struct bed *bed, const struct link_hurt *hurt, struct err *err)
 {
-	bool wanted = hurt->delay_ms || hurt->loss > 0, is = !wanted;
+	bool wanted = hurt->delay_ms || hurt->loss > 0, is = !wanted, up = false;
 	auto_free char *line =
-		wanted ? text_fmt("tc qdisc replace dev eth0 root netem delay %" PRId64
+		wanted ? text_fmt("tc qdisc replace dev " LINK " root netem delay %" PRId64
 				  "ms loss %.3f%% limit 10000 2>&1",
 				 hurt->delay_ms, hurt->loss * 100)
-		       : text_dup("! tc qdisc show dev eth0 | grep -q netem || "
-				  "tc qdisc del dev eth0 root 2>&1");
+		       : text_dup("! tc qdisc show dev " LINK " | grep -q netem || "
+				  "tc qdisc del dev " LINK " root 2>&1");
 	int rc = must_run(of(bed), line, ASK_MS, "the guest's link could not be changed", err);
 
 	if (!rc)
-		rc = link_is_hurt(of(bed), &is, err);
+		rc = ask_link(of(bed), &up, &is, err);
 	if (!rc && is != wanted)
 		rc = err_set(err, -EBUSY, "the guest's link is %s hurt", is ? "still" : "not");
 	return rc;
@@ -200,25 +192,15 @@ int vm_hurt_link(struct bed *bed, const struct link_hurt *hurt, struct err *err)
 
 /* ---- the cable ---- */
 
-static int carrier(struct vm_bed *b, bool *ret, struct err *err)
-{
-	auto_buf struct buf text = {0};
-	int rc = witness_read(b->witness, CARRIER_PATH, 16, soon(), &text, err);
-
-	if (!rc)
-		*ret = buf_text(&text)[0] == '1';
-	return rc;
-}
-
 int vm_cut_link(struct bed *bed, bool cut, struct err *err)
 {
 	int64_t limit = deadline_in_ms(CARRIER_MS);
-	bool up = cut;
+	bool up = cut, hurt = false;
 	int rc = ask_qemu(of(bed), "set_link",
 		json_pack("{s:s, s:b}", "name", "nic0", "up", (int)!cut), NULL, err);
 
 	while (!rc && up == cut) {
-		rc = carrier(of(bed), &up, err);
+		rc = ask_link(of(bed), &up, &hurt, err);
 		if (!rc && up == cut && clock_mono_ns() > limit)
 			rc = err_set(err, -ETIMEDOUT, "the guest's link is still %s",
 				up ? "up" : "down");
@@ -292,13 +274,12 @@ static void add_sentence(json_t *ret, char *sentence)
 
 static int fill_residue(struct vm_bed *b, const struct disk *disk, json_t *ret, struct err *err)
 {
-	auto_free char *line = text_fmt("[ ! -e '%s/" FILL_NAME "' ]", disk->mount);
-	struct command_result result = {0};
-	int rc = b->bed.ops->run(&b->bed, line, NULL, ASK_MS, false, &result, err);
+	auto_free char *path = path_join(disk->mount, FILL_NAME);
+	bool there = false;
+	int rc = witness_there(b->witness, path, soon(), &there, err);
 
-	if (!rc && (result.timed_out || result.status))
+	if (!rc && there)
 		add_sentence(ret, text_fmt("disk '%s' is still filled", disk->name));
-	buf_free(&result.output);
 	return rc;
 }
 
@@ -358,11 +339,9 @@ int vm_hurt_residue(struct vm_bed *b, json_t *ret, struct err *err)
 	if (!rc)
 		rc = disks_residue(b, ret, err);
 	if (!rc)
-		rc = carrier(b, &up, err);
+		rc = ask_link(b, &up, &hurt, err);
 	if (!rc && !up)
 		add_sentence(ret, text_dup("the link is still cut"));
-	if (!rc)
-		rc = link_is_hurt(b, &hurt, err);
 	if (!rc && hurt)
 		add_sentence(ret, text_dup("the link still delays or loses packets"));
 	if (!rc)
