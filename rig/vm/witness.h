@@ -137,8 +137,8 @@ int witness_profile(
 	struct witness *witness, int tid, int64_t deadline_ns, json_t **ret, struct err *err);
 
 /* Whether `path` (a whole one) exists in the guest. */
-int witness_there(struct witness *witness, const char *path, int64_t deadline_ns, bool *ret,
-	struct err *err);
+int witness_there(
+	struct witness *witness, const char *path, int64_t deadline_ns, bool *ret, struct err *err);
 
 /* Whether the interface `name` has a carrier, and whether netem delays or loses what it sends. */
 int witness_link(struct witness *witness, const char *name, int64_t deadline_ns, bool *ret_carrier,

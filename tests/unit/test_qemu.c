@@ -64,7 +64,8 @@ static void the_full_set_of_devices_is_always_there(void)
 {
 	static const char *const wanted[] = {"-machine q35", "-nodefaults", "-no-user-config",
 		"-action panic=pause,reboot=shutdown,shutdown=pause", "-m 256", "-smp 1",
-		"-accel tcg,thread=multi -cpu max,la57=off,smap=off,erms=off", "-kernel /k -initrd /i",
+		"-accel tcg,thread=multi -cpu max,la57=off,smap=off,erms=off",
+		"-kernel /k -initrd /i",
 		"-append console=ttyS0 panic=-1 quiet rig.mount=mail:/srv/mail -",
 		"-device virtio-blk-pci,id=disk-system,drive=system,serial=system,write-cache=on",
 		"-device virtio-blk-pci,id=disk-mail,drive=mail,serial=mail,write-cache=on",
