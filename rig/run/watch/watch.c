@@ -395,6 +395,7 @@ void watch_start(struct cell *cell)
 	if (!w)
 		return;
 	watch_note_calls(w, w->healthy, 0);
+	w->sample_ns = SAMPLE_MS * NS_PER_MS; /* the healthy look is the first */
 	w->started = !pthread_create(&w->thread, NULL, watch_main, w);
 	if (!w->started)
 		cell_trouble(cell, "set-up", "cannot start the watch");
