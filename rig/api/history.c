@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/json_tape.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -44,6 +45,7 @@ struct loader {
 	size_t room;
 	uint32_t line;
 	const char *name; /* for errors */
+	struct tape tape;
 };
 
 /* The kinds that make up the bulk; the ledger holds all that the laws ask of them. */
@@ -70,12 +72,30 @@ static struct event *next_event(struct loader *loader)
 	return &history->events[history->count];
 }
 
+/* The line as it is kept: NULL where the ledger holds all of it that is asked for. */
+static int keep_object(
+	struct loader *loader, struct event *event, const char *line, size_t len, struct err *err)
+{
+	json_error_t why;
+
+	event->data = NULL;
+	if (loader->history->count >= HISTORY_OBJECTS_MAX && is_bulk(event->kind))
+		return 0;
+	event->data = json_loadb(line, len, JSON_REJECT_DUPLICATES, &why);
+	if (event->data)
+		return 0;
+	return err_set(
+		err, -EINVAL, "'%s' line %u is no JSON: %s", loader->name, loader->line, why.text);
+}
+
 static int add_line(struct loader *loader, const char *line, size_t len, struct err *err)
 {
 	struct history *history = loader->history;
-	json_t *object, *t, *ev;
+	const struct tape_value *data, *t;
 	struct event *event;
-	json_error_t why;
+	const char *ev, *why;
+	size_t at;
+	int rc;
 
 	loader->line++;
 	if (len > HISTORY_LINE_MAX)
@@ -84,30 +104,26 @@ static int add_line(struct loader *loader, const char *line, size_t len, struct 
 	if (history->count == HISTORY_EVENTS_MAX)
 		return err_set(err, -EFBIG, "'%s' has more than %u events", loader->name,
 			HISTORY_EVENTS_MAX);
-	object = json_loadb(line, len, JSON_REJECT_DUPLICATES, &why);
-	if (!object)
-		return err_set(err, -EINVAL, "'%s' line %u is no JSON: %s", loader->name,
-			loader->line, why.text);
-	t = json_object_get(object, "t");
-	ev = json_object_get(object, "ev");
-	if (!json_is_number(t) || !json_is_string(ev) || !*json_string_value(ev)) {
-		json_decref(object);
+	data = tape_read(&loader->tape, line, len, &why, &at);
+	if (!data)
+		return err_set(err, -EINVAL, "'%s' line %u is no JSON: %s, at byte %zu",
+			loader->name, loader->line, why, at + 1);
+	t = tape_get(data, "t");
+	ev = tape_text(data, "ev", "");
+	if (!t || (t->type != JSON_REAL && t->type != JSON_INTEGER) || !*ev)
 		return err_set(err, -EINVAL, "'%s' line %u has no \"t\" or no \"ev\"", loader->name,
 			loader->line);
-	}
 	event = next_event(loader);
 	*event = (struct event){
-		.t = json_number_value(t),
+		.t = tape_real(data, "t", 0),
 		.line = loader->line,
-		.kind = ledger_kind(history->ledger, json_string_value(ev)),
-		.data = object,
+		.kind = ledger_kind(history->ledger, ev),
 	};
-	ledger_add(history->ledger, event);
-	imap_trace_add(history->trace, event);
-	if (history->count >= HISTORY_OBJECTS_MAX && is_bulk(event->kind)) {
-		json_decref(object);
-		event->data = NULL;
-	}
+	rc = keep_object(loader, event, line, len, err);
+	if (rc)
+		return rc;
+	ledger_add(history->ledger, event, data);
+	imap_trace_add(history->trace, event, data);
 	history->objects[history->count++] = event->data;
 	return 0;
 }
@@ -188,6 +204,7 @@ int history_load(const char *path, struct history **ret, struct err *err)
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 	int rc = fd < 0 ? err_sys(err, errno, "cannot open '%s'", path) : load_fd(&loader, fd, err);
 
+	tape_free(&loader.tape);
 	if (rc) {
 		history_free(loader.history);
 		return rc;
@@ -206,6 +223,7 @@ struct history *history_from_lines(const char *text, struct err *err)
 
 	if (!rc && (size_t)used < len)
 		rc = add_line(&loader, text + used, len - (size_t)used, err);
+	tape_free(&loader.tape);
 	if (rc) {
 		history_free(loader.history);
 		return NULL;

@@ -148,6 +148,7 @@ struct event {
 
 struct ledger;	   /* api/ledger.h */
 struct imap_trace; /* api/imap_trace.h */
+struct tape_value; /* base/json_tape.h */
 
 struct history {
 	struct event *events;
@@ -164,7 +165,7 @@ struct history {
 #define HISTORY_EVENTS_MAX (1u << 24)
 /* In a longer history the objects of the bulk kinds (begin end attempt copy sunk queued imap) are dropped
  * from here on, their `data` is NULL: the ledger holds what the laws need of them. */
-#define HISTORY_OBJECTS_MAX (1u << 18)
+#define HISTORY_OBJECTS_MAX (1u << 16)
 
 /* A last line without its newline never was (the worker was killed); any other line that is no
  * event is an error that names it. */

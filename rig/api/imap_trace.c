@@ -2,7 +2,7 @@
 
 #include "api/fault.h"
 #include "base/buf.h"
-#include "base/json.h"
+#include "base/json_tape.h"
 
 #include <math.h>
 #include <string.h>
@@ -38,30 +38,31 @@ const char *trace_text(const struct imap_trace *trace, uint32_t id)
 	return intern_text(trace->texts, id);
 }
 
-static uint32_t text_of(struct imap_trace *trace, const json_t *object, const char *key)
+static uint32_t text_of(struct imap_trace *trace, const struct tape_value *object, const char *key)
 {
-	const char *text = json_get_text(object, key, "");
+	const char *text = tape_text(object, key, "");
 
 	return intern_id(trace->texts, text, strlen(text));
 }
 
-static uint32_t mailbox_of(struct imap_trace *trace, const json_t *object, const char *key)
+static uint32_t mailbox_of(
+	struct imap_trace *trace, const struct tape_value *object, const char *key)
 {
-	const char *name = json_get_text(object, key, "");
+	const char *name = tape_text(object, key, "");
 
 	return intern_id(trace->texts, strcasecmp(name, "INBOX") ? name : "INBOX", strlen(name));
 }
 
-static uint32_t number_of(const json_t *object, const char *key)
+static uint32_t number_of(const struct tape_value *object, const char *key)
 {
-	int64_t number = json_get_int(object, key, 0);
+	int64_t number = tape_int(object, key, 0);
 
 	return number > 0 && number <= UINT32_MAX ? (uint32_t)number : 0;
 }
 
-static uint64_t modseq_of(const json_t *object, const char *key)
+static uint64_t modseq_of(const struct tape_value *object, const char *key)
 {
-	int64_t number = json_get_int(object, key, 0);
+	int64_t number = tape_int(object, key, 0);
 
 	return number > 0 ? (uint64_t)number : 0;
 }
@@ -119,9 +120,10 @@ static uint32_t succeed(struct imap_trace *trace, uint32_t who, uint32_t session
 	return before;
 }
 
-static void add_open(struct imap_trace *trace, const struct event *event, const json_t *open)
+static void add_open(struct imap_trace *trace, const struct event *event,
+	const struct tape_value *data, const struct tape_value *open)
 {
-	uint64_t number = (uint64_t)json_get_int(event->data, "s", 0);
+	uint64_t number = (uint64_t)tape_int(data, "s", 0);
 	uint32_t session = key_map_put(&trace->by_number, number, (uint32_t)trace->session_count);
 
 	if (session < trace->session_count || session == SESSIONS_MAX)
@@ -140,37 +142,40 @@ static void add_open(struct imap_trace *trace, const struct event *event, const 
 	add(trace, event, TRACE_OPEN, session);
 }
 
-static void add_sent(struct imap_trace *trace, const struct event *event, uint32_t session)
+static void add_sent(struct imap_trace *trace, const struct event *event,
+	const struct tape_value *data, uint32_t session)
 {
-	const char *command = json_get_text(event->data, "command", NULL);
+	const char *command = tape_text(data, "command", NULL);
 	struct trace_item *item = add(trace, event, command ? TRACE_SENT : TRACE_CONTENT, session);
 
-	item->text = text_of(trace, event->data, "sent");
-	item->token = text_of(trace, event->data, "token");
-	item->sha = text_of(trace, event->data, "sha256");
-	item->bytes = number_of(event->data, "bytes");
+	item->text = text_of(trace, data, "sent");
+	item->token = text_of(trace, data, "token");
+	item->sha = text_of(trace, data, "sha256");
+	item->bytes = number_of(data, "bytes");
 	if (command)
 		item->command = add_command(trace, command);
 }
 
-static void fill_fetch(struct imap_trace *trace, struct trace_item *item, const json_t *object)
+static void fill_fetch(
+	struct imap_trace *trace, struct trace_item *item, const struct tape_value *object)
 {
-	const char *flags = json_get_text(object, "flags", NULL);
-	const char *section = json_get_text(object, "section", "");
+	const char *flags = tape_text(object, "flags", NULL);
+	const char *section = tape_text(object, "section", "");
 
 	item->uid = number_of(object, "uid");
 	item->modseq = modseq_of(object, "modseq");
 	item->flags = flags ? trace_flags(trace, flags) : 0;
-	item->nil = json_get_bool(object, "nil", false);
-	item->body = json_get_text(object, "sha256", NULL);
+	item->nil = tape_bool(object, "nil", false);
+	item->body = tape_text(object, "sha256", NULL) != NULL;
 	item->partial = strcasecmp(section, "BODY[]") && strcasecmp(section, "RFC822");
-	item->whole = json_get_bool(object, "whole", false);
+	item->whole = tape_bool(object, "whole", false);
 	item->token = text_of(trace, object, "token");
 	item->sha = text_of(trace, object, "sha256");
 	item->bytes = number_of(object, "bytes");
 }
 
-static void add_status(struct imap_trace *trace, struct trace_item *item, const json_t *object)
+static void add_status(
+	struct imap_trace *trace, struct trace_item *item, const struct tape_value *object)
 {
 	item->mailbox = mailbox_of(trace, object, "status");
 	item->number = number_of(object, "messages");
@@ -189,8 +194,8 @@ static uint32_t permanent_flags(struct imap_trace *trace, const char *code)
 	return strstr(code, "\\*") ? flags | ~(uint32_t)FLAG_SYSTEM : flags;
 }
 
-static void add_one_told(
-	struct imap_trace *trace, const struct event *event, uint32_t session, const json_t *object)
+static void add_one_told(struct imap_trace *trace, const struct event *event, uint32_t session,
+	const struct tape_value *object)
 {
 	static const struct {
 		const char *key;
@@ -210,12 +215,12 @@ static void add_one_told(
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		struct trace_item *item;
 
-		if (!json_object_get(object, kinds[i].key))
+		if (!tape_get(object, kinds[i].key))
 			continue;
 		item = add(trace, event, kinds[i].kind, session);
 		item->number = number_of(object, kinds[i].key);
 		item->text = text_of(trace, object, kinds[i].key);
-		item->earlier = json_get_bool(object, "earlier", false);
+		item->earlier = tape_bool(object, "earlier", false);
 		if (item->kind == TRACE_FETCH)
 			fill_fetch(trace, item, object);
 		if (item->kind == TRACE_CODE)
@@ -226,65 +231,66 @@ static void add_one_told(
 	}
 }
 
-static void add_done(struct imap_trace *trace, const struct event *event, uint32_t session)
+static void add_done(struct imap_trace *trace, const struct event *event,
+	const struct tape_value *data, uint32_t session)
 {
-	const char *status = json_get_text(event->data, "status", "");
+	const char *status = tape_text(data, "status", "");
 	struct trace_item *item = add(trace, event, TRACE_DONE, session);
 
-	item->text = text_of(trace, event->data, "done");
-	item->code = text_of(trace, event->data, "code");
+	item->text = text_of(trace, data, "done");
+	item->code = text_of(trace, data, "code");
 	item->status = !strcmp(status, "OK")   ? OUTCOME_OK
 		       : !strcmp(status, "NO") ? OUTCOME_NO
 					       : OUTCOME_MAYBE;
 }
 
-static void add_imap(struct imap_trace *trace, const struct event *event)
+static void add_imap(
+	struct imap_trace *trace, const struct event *event, const struct tape_value *data)
 {
-	const json_t *open = json_object_get(event->data, "open"), *told, *one;
-	uint64_t number = (uint64_t)json_get_int(event->data, "s", 0);
+	const struct tape_value *open = tape_get(data, "open"), *told = tape_get(data, "told");
+	uint64_t number = (uint64_t)tape_int(data, "s", 0);
 	uint32_t session = key_map_get(&trace->by_number, number);
-	size_t i;
 
-	if (json_is_object(open)) {
-		add_open(trace, event, open);
+	if (open && open->type == JSON_OBJECT) {
+		add_open(trace, event, data, open);
 		return;
 	}
 	if (session >= trace->session_count)
 		return;
-	told = json_object_get(event->data, "told");
-	if (json_is_array(told))
-		json_array_foreach (told, i, one)
+	if (told && told->type == JSON_ARRAY)
+		for (const struct tape_value *one = tape_first(told); one;
+			one = tape_next(told, one))
 			add_one_told(trace, event, session, one);
-	else if (json_object_get(event->data, "sent"))
-		add_sent(trace, event, session);
-	else if (json_object_get(event->data, "done"))
-		add_done(trace, event, session);
-	else if (json_object_get(event->data, "closed"))
-		add(trace, event, TRACE_CLOSED, session)->text =
-			text_of(trace, event->data, "closed");
+	else if (tape_get(data, "sent"))
+		add_sent(trace, event, data, session);
+	else if (tape_get(data, "done"))
+		add_done(trace, event, data, session);
+	else if (tape_get(data, "closed"))
+		add(trace, event, TRACE_CLOSED, session)->text = text_of(trace, data, "closed");
 }
 
-static void add_box(struct imap_trace *trace, const struct event *event)
+static void add_box(
+	struct imap_trace *trace, const struct event *event, const struct tape_value *data)
 {
 	bool copy = event_is(event, "copy");
-	const char *flags = json_get_text(event->data, "flags", NULL);
+	const char *flags = tape_text(data, "flags", NULL);
 	struct trace_item *item;
 
 	if (!trace->session_count) /* nothing to compare it with */
 		return;
 	item = add(trace, event, copy ? TRACE_COPY : TRACE_BOX, TRACE_NONE);
-	item->user = text_of(trace, event->data, "user");
-	item->mailbox = mailbox_of(trace, event->data, "mailbox");
-	item->uid = number_of(event->data, "uid");
-	item->uidvalidity = number_of(event->data, "uidvalidity");
-	item->uidnext = number_of(event->data, "uidnext");
-	item->modseq = modseq_of(event->data, "highestmodseq");
-	item->number = number_of(event->data, "messages");
+	item->user = text_of(trace, data, "user");
+	item->mailbox = mailbox_of(trace, data, "mailbox");
+	item->uid = number_of(data, "uid");
+	item->uidvalidity = number_of(data, "uidvalidity");
+	item->uidnext = number_of(data, "uidnext");
+	item->modseq = modseq_of(data, "highestmodseq");
+	item->number = number_of(data, "messages");
 	item->flags = flags ? trace_flags(trace, flags) : 0;
-	item->token = text_of(trace, event->data, "token");
-	item->sha = text_of(trace, event->data, "sha256");
-	item->bytes = number_of(event->data, "bytes");
-	item->whole = json_get_bool(event->data, "whole", false);
+	item->token = text_of(trace, data, "token");
+	item->sha = text_of(trace, data, "sha256");
+	item->bytes = number_of(data, "bytes");
+	item->whole = tape_bool(data, "whole", false);
 	item->body = copy;
 }
 
@@ -295,18 +301,20 @@ static void wipe(struct imap_trace *trace, const struct event *event, uint32_t u
 }
 
 /* The rig's own IMAP commands are in the trace; whatever else it removed may be anything. */
-static void add_excused(struct imap_trace *trace, const struct event *event)
+static void add_excused(
+	struct imap_trace *trace, const struct event *event, const struct tape_value *data)
 {
-	const char *why = json_get_text(event->data, "why", "");
+	const char *why = tape_text(data, "why", "");
 
 	if (!strstr(why, "expunged"))
-		wipe(trace, event, text_of(trace, event->data, "user"));
+		wipe(trace, event, text_of(trace, data, "user"));
 }
 
-static void add_fault(struct imap_trace *trace, const struct event *event)
+static void add_fault(
+	struct imap_trace *trace, const struct event *event, const struct tape_value *data)
 {
 	unsigned int is = fault_is_read(event->data);
-	const char *state = json_get_text(event->data, "state", "");
+	const char *state = tape_text(data, "state", "");
 
 	if (strcmp(state, "in-force") && strcmp(state, "healed"))
 		return;
@@ -318,11 +326,13 @@ static void add_fault(struct imap_trace *trace, const struct event *event)
 	}
 }
 
-void imap_trace_add(struct imap_trace *trace, const struct event *event)
+void imap_trace_add(
+	struct imap_trace *trace, const struct event *event, const struct tape_value *data)
 {
 	static const struct {
 		const char *kind;
-		void (*add)(struct imap_trace *trace, const struct event *event);
+		void (*add)(struct imap_trace *trace, const struct event *event,
+			const struct tape_value *data);
 	} kinds[] = {
 		{"imap", add_imap},
 		{"box", add_box},
@@ -333,5 +343,5 @@ void imap_trace_add(struct imap_trace *trace, const struct event *event)
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (event_is(event, kinds[i].kind))
-			kinds[i].add(trace, event);
+			kinds[i].add(trace, event, data);
 }

@@ -133,7 +133,8 @@ struct imap_trace {
 
 struct imap_trace *imap_trace_new(struct ledger *ledger);
 void imap_trace_free(struct imap_trace *trace);
-void imap_trace_add(struct imap_trace *trace, const struct event *event);
+void imap_trace_add(struct imap_trace *trace, const struct event *event,
+	const struct tape_value *data); /* as ledger_add() */
 
 const char *trace_text(const struct imap_trace *trace, uint32_t id);
 /* The bits of "\\Seen $label", with FLAG_KNOWN. A name that is no flag is left out. */

@@ -104,9 +104,9 @@ static size_t text_slot(const struct intern *intern, const char *text, size_t le
 	size_t slot = hash & (intern->slot_count - 1);
 	uint32_t id;
 
-	while ((id = intern->slots[slot])) {
-		if (intern->hashes[id] == hash && !strncmp(intern->texts[id], text, len) &&
-			!intern->texts[id][len])
+	while ((id = intern->slots[slot].id)) {
+		if (intern->slots[slot].tag == hash >> 32 &&
+			!strncmp(intern->texts[id], text, len) && !intern->texts[id][len])
 			break;
 		slot = (slot + 1) & (intern->slot_count - 1);
 	}
@@ -121,9 +121,10 @@ static void intern_grow(struct intern *intern)
 	for (uint32_t id = 1; id < intern->count; id++) {
 		size_t slot = intern->hashes[id] & (intern->slot_count - 1);
 
-		while (intern->slots[slot])
+		while (intern->slots[slot].id)
 			slot = (slot + 1) & (intern->slot_count - 1);
-		intern->slots[slot] = id;
+		intern->slots[slot] =
+			(struct intern_slot){id, (uint32_t)(intern->hashes[id] >> 32)};
 	}
 }
 
@@ -167,8 +168,8 @@ uint32_t intern_id(struct intern *intern, const char *text, size_t len)
 	if (intern->count * 2 >= intern->slot_count)
 		intern_grow(intern);
 	slot = text_slot(intern, text, len, hash);
-	if (intern->slots[slot])
-		return intern->slots[slot];
+	if (intern->slots[slot].id)
+		return intern->slots[slot].id;
 	if (!intern->count)
 		intern->count = 1;
 	if (intern->count >= intern->room) {
@@ -181,7 +182,7 @@ uint32_t intern_id(struct intern *intern, const char *text, size_t len)
 	id = (uint32_t)intern->count++;
 	intern->texts[id] = keep(intern, text, len);
 	intern->hashes[id] = hash;
-	intern->slots[slot] = id;
+	intern->slots[slot] = (struct intern_slot){id, (uint32_t)(hash >> 32)};
 	return id;
 }
 
@@ -189,5 +190,5 @@ uint32_t intern_find(const struct intern *intern, const char *text, size_t len)
 {
 	if (!len || !intern->slot_count)
 		return 0;
-	return intern->slots[text_slot(intern, text, len, hash_text(text, len))];
+	return intern->slots[text_slot(intern, text, len, hash_text(text, len))].id;
 }

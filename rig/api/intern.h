@@ -27,11 +27,17 @@ uint32_t key_map_put(struct key_map *map, uint64_t key, uint32_t fresh);
 /* The value, or UINT32_MAX. */
 uint32_t key_map_get(const struct key_map *map, uint64_t key);
 
+/* Half of the hash beside the id: a slot of another text is passed without looking at that text. */
+struct intern_slot {
+	uint32_t id; /* 0: free */
+	uint32_t tag;
+};
+
 struct intern {
 	char **texts;	  /* by id */
 	uint64_t *hashes; /* by id */
 	size_t count, room;
-	uint32_t *slots; /* ids; 0: free */
+	struct intern_slot *slots;
 	size_t slot_count;
 	char **blocks; /* of memory that hold the texts */
 	size_t block_count, block_used;

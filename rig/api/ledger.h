@@ -190,10 +190,11 @@ struct ledger {
 
 struct ledger *ledger_new(void);
 void ledger_free(struct ledger *ledger);
-void ledger_add(struct ledger *ledger, const struct event *event);
+/* `data`: the event's line, read anew; not kept. */
+void ledger_add(struct ledger *ledger, const struct event *event, const struct tape_value *data);
 void ledger_finish(struct ledger *ledger);
 
-/* The ledger's own text of an event's kind: it outlives the event's object. */
+/* The ledger's own text of an event's kind: it outlives the line. */
 const char *ledger_kind(struct ledger *ledger, const char *kind);
 
 static inline const char *ledger_text(const struct ledger *ledger, uint32_t id)

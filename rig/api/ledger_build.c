@@ -1,7 +1,6 @@
 #include "api/ledger_build.h"
 
 #include "base/buf.h"
-#include "base/json.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -35,9 +34,9 @@ void build_unanswer(struct ledger *ledger, struct ledger_attempt *attempt)
 	attempt->code = 0;
 }
 
-uint32_t build_key(struct ledger *ledger, const json_t *data, const char *key)
+uint32_t build_key(struct ledger *ledger, const struct tape_value *data, const char *key)
 {
-	return build_text(ledger, json_get_text(data, key, NULL));
+	return build_text(ledger, tape_text(data, key, NULL));
 }
 
 const char *ledger_kind(struct ledger *ledger, const char *kind)

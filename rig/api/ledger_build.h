@@ -6,6 +6,7 @@
 #pragma once
 
 #include "api/ledger.h"
+#include "base/json_tape.h"
 
 #include <string.h>
 
@@ -34,7 +35,7 @@ void *build_room(struct ledger *ledger, int which, void *array, size_t count, si
 uint32_t build_text(struct ledger *ledger, const char *text); /* NULL is 0 */
 void build_unanswer(
 	struct ledger *ledger, struct ledger_attempt *attempt); /* as if no reply had come */
-uint32_t build_key(struct ledger *ledger, const json_t *data, const char *key);
+uint32_t build_key(struct ledger *ledger, const struct tape_value *data, const char *key);
 uint32_t build_address(struct ledger *ledger, const char *address);	      /* NULL is 0 */
 uint32_t build_mail(struct ledger *ledger, const char *token, uint32_t line); /* or LEDGER_NONE */
 struct ledger_rcpt *build_rcpt(
@@ -42,6 +43,6 @@ struct ledger_rcpt *build_rcpt(
 struct ledger_who *build_who(struct ledger *ledger, uint32_t address);
 
 /* A line of a notification hangs on the mail it is about. True if it was one. */
-bool build_notice(struct ledger *ledger, const struct event *event);
+bool build_notice(struct ledger *ledger, const struct event *event, const struct tape_value *data);
 /* An attempt for something without a token of ours. */
-void build_nameless(struct ledger *ledger, const json_t *data, int hop, int result);
+void build_nameless(struct ledger *ledger, const struct tape_value *data, int hop, int result);

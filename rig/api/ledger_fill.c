@@ -3,7 +3,6 @@
 #include "api/ledger_build.h"
 
 #include "base/buf.h"
-#include "base/json.h"
 
 #include <math.h>
 #include <string.h>
@@ -62,24 +61,18 @@ static void note_queue_id(struct ledger *ledger, uint32_t mail, const char *text
 	key_map_put(&ledger->by_queue_id, id, mail);
 }
 
-static void each_recipient(struct ledger *ledger, uint32_t mail, const json_t *to, uint32_t line,
-	void (*fn)(struct ledger *, struct ledger_rcpt *, void *), void *arg)
+static void each_recipient(struct ledger *ledger, uint32_t mail, const struct tape_value *to,
+	uint32_t line, void (*fn)(struct ledger *, struct ledger_rcpt *, void *), void *arg)
 {
-	const json_t *item;
-	size_t i;
+	const struct tape_value *one = tape_string(to) ? to : tape_first(to);
 
 	if (mail == LEDGER_NONE)
 		return;
-	if (json_is_string(to))
-		fn(ledger,
-			build_rcpt(
-				ledger, mail, build_address(ledger, json_string_value(to)), line),
-			arg);
-	json_array_foreach (to, i, item)
-		if (json_is_string(item))
+	for (; one; one = one == to ? NULL : tape_next(to, one))
+		if (tape_string(one))
 			fn(ledger,
-				build_rcpt(ledger, mail,
-					build_address(ledger, json_string_value(item)), line),
+				build_rcpt(ledger, mail, build_address(ledger, tape_string(one)),
+					line),
 				arg);
 }
 
@@ -95,10 +88,10 @@ static bool op_is(const struct ledger *ledger, const struct ledger_op *op, const
 	return strstr(ledger_text(ledger, op->op), part);
 }
 
-static void add_begin(struct ledger *ledger, const struct event *event)
+static void add_begin(
+	struct ledger *ledger, const struct event *event, const struct tape_value *data)
 {
-	const json_t *data = event->data;
-	uint32_t mail = build_mail(ledger, json_get_text(data, "token", NULL), event->line);
+	uint32_t mail = build_mail(ledger, tape_text(data, "token", NULL), event->line);
 	struct ledger_op *op = APPEND(ledger, ROOM_OP, ops, op_count);
 
 	ledger->worked = true;
@@ -108,22 +101,22 @@ static void add_begin(struct ledger *ledger, const struct event *event)
 		.begin_line = event->line,
 		.op = build_key(ledger, data, "op"),
 		.who = build_key(ledger, data, "who"),
-		.user = build_address(ledger, json_get_text(data, "user", NULL)),
+		.user = build_address(ledger, tape_text(data, "user", NULL)),
 		.command = build_key(ledger, data, "command"),
 		.mail = mail,
 	};
-	key_map_put(&ledger->by_op, (uint64_t)json_get_int(data, "id", 0),
-		(uint32_t)ledger->op_count - 1);
+	key_map_put(
+		&ledger->by_op, (uint64_t)tape_int(data, "id", 0), (uint32_t)ledger->op_count - 1);
 	if (mail == LEDGER_NONE)
 		return;
-	if (json_get_text(data, "sha256", NULL))
+	if (tape_text(data, "sha256", NULL))
 		ledger->mails[mail].sha = build_key(ledger, data, "sha256");
-	if (json_get_text(data, "from", NULL))
-		ledger->mails[mail].from = build_address(ledger, json_get_text(data, "from", NULL));
-	ledger->mails[mail].null_path = !*json_get_text(data, "from", "?");
-	ledger->mails[mail].real = json_get_text(data, "source", NULL);
-	ledger->mails[mail].never = !strcasecmp(json_get_text(data, "notify", ""), "never");
-	each_recipient(ledger, mail, json_object_get(data, "to"), event->line, intend, NULL);
+	if (tape_text(data, "from", NULL))
+		ledger->mails[mail].from = build_address(ledger, tape_text(data, "from", NULL));
+	ledger->mails[mail].null_path = !*tape_text(data, "from", "?");
+	ledger->mails[mail].real = tape_text(data, "source", NULL) != NULL;
+	ledger->mails[mail].never = !strcasecmp(tape_text(data, "notify", ""), "never");
+	each_recipient(ledger, mail, tape_get(data, "to"), event->line, intend, NULL);
 	if (op_is(ledger, op, "append")) {
 		struct ledger_rcpt *rcpt = build_rcpt(ledger, mail, op->user, event->line);
 
@@ -132,28 +125,28 @@ static void add_begin(struct ledger *ledger, const struct event *event)
 	}
 }
 
-static int outcome_of(const json_t *data)
+static int outcome_of(const struct tape_value *data)
 {
-	return outcome_from_name(json_get_text(data, "outcome", "?"));
+	return outcome_from_name(tape_text(data, "outcome", "?"));
 }
 
 /* What the rig's client was told for each recipient of its mail. */
-static void add_replies(
-	struct ledger *ledger, const struct ledger_op *op, const json_t *data, uint32_t line)
+static void add_replies(struct ledger *ledger, const struct ledger_op *op,
+	const struct tape_value *data, uint32_t line)
 {
-	const json_t *replies = json_object_get(data, "replies"), *reply;
-	size_t i;
+	const struct tape_value *replies = tape_get(data, "replies");
 
-	json_array_foreach (replies, i, reply) {
-		const char *to = json_get_text(reply, "to", NULL);
+	for (const struct tape_value *reply = tape_first(replies); reply;
+		reply = tape_next(replies, reply)) {
+		const char *to = tape_text(reply, "to", NULL);
 		int outcome = outcome_of(reply);
 
 		if (to && outcome >= 0)
 			build_rcpt(ledger, op->mail, build_address(ledger, to), line)
 				->client[outcome]++;
-		note_queue_id(ledger, op->mail, json_get_text(reply, "text", NULL));
+		note_queue_id(ledger, op->mail, tape_text(reply, "text", NULL));
 	}
-	if (json_array_size(replies))
+	if (tape_first(replies))
 		return;
 	for (uint32_t r = ledger->mails[op->mail].first_rcpt; r != LEDGER_NONE;
 		r = ledger->rcpts[r].next)
@@ -165,14 +158,14 @@ static uint64_t uid_key(uint32_t user, int64_t uid)
 	return (uint64_t)user << 32 | (uint32_t)uid;
 }
 
-static void add_fetched(struct ledger *ledger, uint32_t op, const json_t *data, uint32_t line)
+static void add_fetched(
+	struct ledger *ledger, uint32_t op, const struct tape_value *data, uint32_t line)
 {
-	const json_t *item;
-	size_t i;
+	const struct tape_value *list = tape_get(data, "fetched");
 
-	json_array_foreach (json_object_get(data, "fetched"), i, item) {
-		uint32_t mail = build_mail(ledger, json_get_text(item, "token", NULL), line);
-		int64_t uid = json_get_int(item, "uid", 0);
+	for (const struct tape_value *item = tape_first(list); item; item = tape_next(list, item)) {
+		uint32_t mail = build_mail(ledger, tape_text(item, "token", NULL), line);
+		int64_t uid = tape_int(item, "uid", 0);
 		struct ledger_shown *shown;
 
 		if (mail == LEDGER_NONE)
@@ -187,10 +180,10 @@ static void add_fetched(struct ledger *ledger, uint32_t op, const json_t *data, 
 	}
 }
 
-static void add_end(struct ledger *ledger, const struct event *event)
+static void add_end(struct ledger *ledger, const struct event *event, const struct tape_value *data)
 {
-	uint32_t index = key_map_get(&ledger->by_op, (uint64_t)json_get_int(event->data, "id", 0));
-	int outcome = outcome_of(event->data);
+	uint32_t index = key_map_get(&ledger->by_op, (uint64_t)tape_int(data, "id", 0));
+	int outcome = outcome_of(data);
 	struct ledger_op *op;
 
 	if (index == LEDGER_NONE || outcome < 0 || ledger->ops[index].end_line)
@@ -199,9 +192,9 @@ static void add_end(struct ledger *ledger, const struct event *event)
 	op->end = event->t;
 	op->end_line = event->line;
 	op->outcome = (uint8_t)outcome;
-	op->code = (uint16_t)json_get_int(event->data, "code", 0);
-	op->gave_up = json_get_bool(event->data, "pending", false);
-	add_fetched(ledger, index, event->data, event->line);
+	op->code = (uint16_t)tape_int(data, "code", 0);
+	op->gave_up = tape_bool(data, "pending", false);
+	add_fetched(ledger, index, data, event->line);
 	if (op_is(ledger, op, "copy") || op_is(ledger, op, "move"))
 		build_who(ledger, op->user)->flags |= WHO_MULTIPLIED;
 	if (op->mail == LEDGER_NONE)
@@ -211,52 +204,52 @@ static void add_end(struct ledger *ledger, const struct event *event)
 			build_rcpt(ledger, op->mail, op->user, event->line)->appended--;
 		return;
 	}
-	note_queue_id(ledger, op->mail, json_get_text(event->data, "text", NULL));
-	add_replies(ledger, op, event->data, event->line);
+	note_queue_id(ledger, op->mail, tape_text(data, "text", NULL));
+	add_replies(ledger, op, data, event->line);
 }
 
-static void add_attempt(struct ledger *ledger, const struct event *event)
+static void add_attempt(
+	struct ledger *ledger, const struct event *event, const struct tape_value *data)
 {
-	const json_t *data = event->data;
-	int hop = hop_index(json_get_text(data, "hop", ""));
-	int result = result_index(json_get_text(data, "result", ""));
-	uint32_t mail = build_mail(ledger, json_get_text(data, "token", NULL), event->line);
+	int hop = hop_index(tape_text(data, "hop", ""));
+	int result = result_index(tape_text(data, "result", ""));
+	uint32_t mail = build_mail(ledger, tape_text(data, "token", NULL), event->line);
 	uint32_t index = (uint32_t)ledger->attempt_count, extra;
 	struct ledger_attempt *attempt;
 	struct ledger_rcpt *rcpt;
 
 	if (hop < 0 || result < 0)
 		return;
-	extra = (uint32_t)json_get_int(data, "extra", 0);
+	extra = (uint32_t)tape_int(data, "extra", 0);
 	ledger->hop_attempts[hop]++;
 	attempt = APPEND(ledger, ROOM_ATTEMPT, attempts, attempt_count);
 	*attempt = (struct ledger_attempt){
 		.t = event->t,
-		.dot_t = json_get_real(data, "dot_t", NAN),
-		.reply_t = json_get_real(data, "reply_t", NAN),
+		.dot_t = tape_real(data, "dot_t", NAN),
+		.reply_t = tape_real(data, "reply_t", NAN),
 		.line = event->line,
 		.rcpt = LEDGER_NONE,
 		.conn = build_key(ledger, data, "conn"),
 		.next = LEDGER_NONE,
 		.extra = extra,
-		.code = (uint16_t)json_get_int(data, "code", 0),
+		.code = (uint16_t)tape_int(data, "code", 0),
 		.hop = (uint8_t)hop,
 		.result = (uint8_t)result,
-		.lmtp = !strcmp(json_get_text(data, "protocol", hop == HOP_INNER ? "lmtp" : "smtp"),
-			"lmtp"),
+		.lmtp = !strcmp(
+			tape_text(data, "protocol", hop == HOP_INNER ? "lmtp" : "smtp"), "lmtp"),
 	};
 	if (!attempt->conn) /* a number serves as well */
-		attempt->conn = (uint32_t)json_get_int(data, "conn", 0);
+		attempt->conn = (uint32_t)tape_int(data, "conn", 0);
 	if (mail == LEDGER_NONE) {
 		build_nameless(ledger, data, hop, result);
 		return;
 	}
 	rcpt = build_rcpt(
-		ledger, mail, build_address(ledger, json_get_text(data, "to", "")), event->line);
+		ledger, mail, build_address(ledger, tape_text(data, "to", "")), event->line);
 	rcpt->attempts[hop][result]++;
 	rcpt->intended = rcpt->intended || hop == HOP_EDGE;
 	if (!ledger->mails[mail].from && hop == HOP_EDGE)
-		ledger->mails[mail].from = build_address(ledger, json_get_text(data, "from", NULL));
+		ledger->mails[mail].from = build_address(ledger, tape_text(data, "from", NULL));
 	attempt->rcpt = rcpt_index(ledger, rcpt);
 	if (rcpt->last_attempt == LEDGER_NONE)
 		rcpt->first_attempt = index;
@@ -264,7 +257,7 @@ static void add_attempt(struct ledger *ledger, const struct event *event)
 		ledger->attempts[rcpt->last_attempt].next = index;
 	rcpt->last_attempt = index;
 	if (hop == HOP_EDGE)
-		note_queue_id(ledger, mail, json_get_text(data, "text", NULL));
+		note_queue_id(ledger, mail, tape_text(data, "text", NULL));
 }
 
 static bool answered(const struct ledger_attempt *attempt)
@@ -273,14 +266,16 @@ static bool answered(const struct ledger_attempt *attempt)
 	       attempt->result == RESULT_5YZ;
 }
 
-static void add_unheard(struct ledger *ledger, const struct event *event)
+static void add_unheard(
+	struct ledger *ledger, const struct event *event, const struct tape_value *data)
 {
-	int hop = hop_index(json_get_text(event->data, "hop", ""));
-	double since = json_get_real(event->data, "since_t", NAN);
-	uint32_t conn = build_key(ledger, event->data, "conn");
+	int hop = hop_index(tape_text(data, "hop", ""));
+	double since = tape_real(data, "since_t", NAN);
+	uint32_t conn = build_key(ledger, data, "conn");
 
+	(void)event;
 	if (!conn)
-		conn = (uint32_t)json_get_int(event->data, "conn", 0);
+		conn = (uint32_t)tape_int(data, "conn", 0);
 	for (size_t i = 0; i < ledger->attempt_count; i++) {
 		struct ledger_attempt *attempt = &ledger->attempts[i];
 
@@ -290,9 +285,15 @@ static void add_unheard(struct ledger *ledger, const struct event *event)
 	}
 }
 
+struct said {
+	const struct event *event;
+	const struct tape_value *data;
+};
+
 static void hang_copy(struct ledger *ledger, struct ledger_rcpt *rcpt, void *arg)
 {
-	const struct event *event = arg;
+	const struct said *said = arg;
+	const struct event *event = said->event;
 	uint32_t index = (uint32_t)ledger->copy_count;
 	struct ledger_copy *copy = APPEND(ledger, ROOM_COPY, copies, copy_count);
 
@@ -301,8 +302,8 @@ static void hang_copy(struct ledger *ledger, struct ledger_rcpt *rcpt, void *arg
 		.line = event->line,
 		.rcpt = rcpt_index(ledger, rcpt),
 		.next = LEDGER_NONE,
-		.sha = build_key(ledger, event->data, "sha256"),
-		.whole = json_get_bool(event->data, "whole", true),
+		.sha = build_key(ledger, said->data, "sha256"),
+		.whole = tape_bool(said->data, "whole", true),
 		.sunk = event_is(event, "sunk"),
 	};
 	ledger->sunk_copies += copy->sunk;
@@ -317,17 +318,18 @@ static void hang_copy(struct ledger *ledger, struct ledger_rcpt *rcpt, void *arg
 		rcpt->partial++;
 }
 
-static void add_copy(struct ledger *ledger, const struct event *event)
+static void add_copy(
+	struct ledger *ledger, const struct event *event, const struct tape_value *data)
 {
 	const char *key = event_is(event, "sunk") ? "to" : "user";
 	uint32_t mail;
 
 	/* What the sink refused is still the store's. */
-	if (!json_get_bool(event->data, "kept", true) || build_notice(ledger, event))
+	if (!tape_bool(data, "kept", true) || build_notice(ledger, event, data))
 		return;
-	mail = build_mail(ledger, json_get_text(event->data, "token", NULL), event->line);
-	each_recipient(ledger, mail, json_object_get(event->data, key), event->line, hang_copy,
-		(void *)event);
+	mail = build_mail(ledger, tape_text(data, "token", NULL), event->line);
+	each_recipient(ledger, mail, tape_get(data, key), event->line, hang_copy,
+		&(struct said){event, data});
 }
 
 static void hang_queued(struct ledger *ledger, struct ledger_rcpt *rcpt, void *arg)
@@ -338,23 +340,23 @@ static void hang_queued(struct ledger *ledger, struct ledger_rcpt *rcpt, void *a
 }
 
 /* A queue entry names its mail by token, or by the ID that the store gave when it accepted it. */
-static void add_queued(struct ledger *ledger, const struct event *event)
+static void add_queued(
+	struct ledger *ledger, const struct event *event, const struct tape_value *data)
 {
-	const json_t *to = json_object_get(event->data, "to"), *item;
-	uint32_t id = build_key(ledger, event->data, "id"), mail;
-	size_t i;
+	const struct tape_value *to = tape_get(data, "to");
+	uint32_t id = build_key(ledger, data, "id"), mail;
 
-	if (build_notice(ledger, event))
+	if (build_notice(ledger, event, data))
 		return;
-	mail = build_mail(ledger, json_get_text(event->data, "token", NULL), event->line);
+	mail = build_mail(ledger, tape_text(data, "token", NULL), event->line);
 	if (mail == LEDGER_NONE && id)
 		mail = key_map_get(&ledger->by_queue_id, id);
 	each_recipient(ledger, mail, to, event->line, hang_queued, NULL);
 	if (mail != LEDGER_NONE)
 		return;
-	json_array_foreach (to, i, item)
-		if (json_is_string(item))
-			build_who(ledger, build_address(ledger, json_string_value(item)))->flags |=
+	for (const struct tape_value *one = tape_first(to); one; one = tape_next(to, one))
+		if (tape_string(one))
+			build_who(ledger, build_address(ledger, tape_string(one)))->flags |=
 				WHO_QUEUED;
 }
 
@@ -363,17 +365,17 @@ static bool is_inbox(const char *mailbox)
 	return !mailbox || !*mailbox || !strcasecmp(mailbox, "INBOX");
 }
 
-static void add_excused(struct ledger *ledger, const struct event *event)
+static void add_excused(
+	struct ledger *ledger, const struct event *event, const struct tape_value *data)
 {
-	const json_t *data = event->data;
-	uint32_t user = build_address(ledger, json_get_text(data, "user", NULL));
-	uint32_t mail = build_mail(ledger, json_get_text(data, "token", NULL), event->line);
-	int64_t uid = json_get_int(data, "uid", 0), count = json_get_int(data, "count", -1);
+	uint32_t user = build_address(ledger, tape_text(data, "user", NULL));
+	uint32_t mail = build_mail(ledger, tape_text(data, "token", NULL), event->line);
+	int64_t uid = tape_int(data, "uid", 0), count = tape_int(data, "count", -1);
 	struct ledger_who *who = build_who(ledger, user);
 
 	if (!who->first_removal_line)
 		who->first_removal_line = event->line;
-	if (mail == LEDGER_NONE && json_get_text(data, "queue_id", NULL))
+	if (mail == LEDGER_NONE && tape_text(data, "queue_id", NULL))
 		mail = key_map_get(&ledger->by_queue_id, build_key(ledger, data, "queue_id"));
 	if (mail == LEDGER_NONE && uid > 0)
 		mail = key_map_get(&ledger->by_uid, uid_key(user, uid));
@@ -385,14 +387,15 @@ static void add_excused(struct ledger *ledger, const struct event *event)
 		who->removed += (uint64_t)count;
 	else if (uid > 0)
 		who->removed++;
-	else if (count > 0 || is_inbox(json_get_text(data, "mailbox", NULL)))
+	else if (count > 0 || is_inbox(tape_text(data, "mailbox", NULL)))
 		who->flags |= WHO_REMOVED_ALL;
 }
 
-static void add_fault(struct ledger *ledger, const struct event *event)
+static void add_fault(
+	struct ledger *ledger, const struct event *event, const struct tape_value *data)
 {
-	const char *state = json_get_text(event->data, "state", "");
-	uint32_t step = build_key(ledger, event->data, "step");
+	const char *state = tape_text(data, "state", "");
+	uint32_t step = build_key(ledger, data, "step");
 	struct ledger_force *open = NULL;
 
 	ledger->fault_lines++;
@@ -405,28 +408,28 @@ static void add_fault(struct ledger *ledger, const struct event *event)
 		open = APPEND(ledger, ROOM_FORCE, forces, force_count);
 		*open = (struct ledger_force){.from = event->t,
 			.to = NAN,
-			.at = json_get_real(event->data, "at_t", NAN),
-			.ahead = json_get_real(event->data, "ahead_s", 0),
+			.at = tape_real(data, "at_t", NAN),
+			.ahead = tape_real(data, "ahead_s", 0),
 			.step = step,
 			.from_line = event->line,
-			.fault = build_key(ledger, event->data, "fault"),
+			.fault = build_key(ledger, data, "fault"),
 			.is = fault_is_read(event->data),
-			.agent = build_key(ledger, event->data, "agent"),
-			.user = build_address(ledger, json_get_text(event->data, "user", NULL))};
+			.agent = build_key(ledger, data, "agent"),
+			.user = build_address(ledger, tape_text(data, "user", NULL))};
 	} else if (open && (!strcmp(state, "healed") || !strcmp(state, "over"))) {
 		open->to = event->t;
 		open->to_line = event->line;
 	}
 }
 
-static void add_rig(struct ledger *ledger, const struct event *event)
+static void add_rig(struct ledger *ledger, const struct event *event, const struct tape_value *data)
 {
-	if (strcmp(json_get_text(event->data, "trouble", ""), "starved") != 0) {
+	if (strcmp(tape_text(data, "trouble", ""), "starved") != 0) {
 		if (!ledger->first_trouble_line)
 			ledger->first_trouble_line = event->line;
 	} else if (ledger->starved_count < STARVED_MAX) {
 		*APPEND(ledger, ROOM_STARVED, starved, starved_count) = (struct ledger_starved){
-			.t = event->t, .lost_s = json_get_real(event->data, "lost_s", INFINITY)};
+			.t = event->t, .lost_s = tape_real(data, "lost_s", INFINITY)};
 	}
 }
 
@@ -437,9 +440,10 @@ static void note_settled(struct ledger *ledger, const struct event *event)
 		ledger->settle_t = event->t;
 }
 
-static void add_phase(struct ledger *ledger, const struct event *event)
+static void add_phase(
+	struct ledger *ledger, const struct event *event, const struct tape_value *data)
 {
-	const char *name = json_get_text(event->data, "name", "");
+	const char *name = tape_text(data, "name", "");
 
 	if (!strcmp(name, "drain") || !strcmp(name, "stop"))
 		note_settled(ledger, event);
@@ -450,24 +454,28 @@ static void add_phase(struct ledger *ledger, const struct event *event)
 }
 
 /* A queue that is not told while it drains (NAN) is asked again. */
-static void add_asked(struct ledger *ledger, const struct event *event)
+static void add_asked(
+	struct ledger *ledger, const struct event *event, const struct tape_value *data)
 {
+	(void)data;
 	ledger->sink_asked |= event_is(event, "sink");
 	ledger->unlisted |= event_is(event, "unlisted") && ledger->read_t <= event->t;
 }
 
-static void add_read(struct ledger *ledger, const struct event *event)
+static void add_read(
+	struct ledger *ledger, const struct event *event, const struct tape_value *data)
 {
-	uint32_t user = build_address(ledger, json_get_text(event->data, "user", NULL));
+	uint32_t user = build_address(ledger, tape_text(data, "user", NULL));
 
 	build_who(ledger, user)->flags |= event_is(event, "read") ? WHO_READ : WHO_UNREADABLE;
 }
 
-void ledger_add(struct ledger *ledger, const struct event *event)
+void ledger_add(struct ledger *ledger, const struct event *event, const struct tape_value *data)
 {
 	static const struct {
 		const char *kind;
-		void (*add)(struct ledger *ledger, const struct event *event);
+		void (*add)(struct ledger *ledger, const struct event *event,
+			const struct tape_value *data);
 	} kinds[] = {
 		{"begin", add_begin},
 		{"end", add_end},
@@ -488,7 +496,7 @@ void ledger_add(struct ledger *ledger, const struct event *event)
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (event_is(event, kinds[i].kind))
-			kinds[i].add(ledger, event);
+			kinds[i].add(ledger, event, data);
 	if (event->line <= 1 || event->t < ledger->first_t)
 		ledger->first_t = event->t;
 	if (event->line <= 1 || event->t > ledger->last_t)

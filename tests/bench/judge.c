@@ -1,11 +1,11 @@
 /*
- * How fast a history is judged, and that it is linear: N messages of SMTP (default 1,000,000: an operation, an
+ * How fast a history is read from its file and judged, and that it is linear: N messages of SMTP (default 1,000,000: an operation, an
  * edge and an inner attempt, a reply and a copy each), and N / 10 rounds of IMAP sessions in mailboxes of a
  * hundred messages (APPEND, two STOREs and an EXPUNGE each, seen by a second session), both at a tenth and
  * whole (`judge N imap`: the sessions alone). Each is judged TIMES times, and the least counts: what another
- * process on the host took from one of them is no growth. Prints seconds of the wall and of the processor; fails where a
- * million messages need more than JUDGE_MAX_S of the processor, or an event costs more than RATIO_MAX times as
- * much among ten times as many.
+ * process on the host took from one of them is no growth. Prints seconds of the wall and of the processor; fails where
+ * reading and judging a million messages need more than JUDGE_MAX_S of the processor, or an event costs more than
+ * RATIO_MAX times as much among ten times as many.
  */
 #include "api/ledger.h"
 #include "api/oracle.h"
@@ -231,7 +231,8 @@ static int judge_all(const struct history *history, struct cost *ret)
 	return wrong ? -1 : held;
 }
 
-/* Negative: it could not be loaded, or a law was broken. Else the seconds of the processor; of an event in `each`. */
+/* Negative: it could not be loaded, or a law was broken. Else the seconds of the processor for both; of an event in
+ * `each`. */
 static double measure(const char *path, const char *what, uint32_t count, double *ret_each)
 {
 	struct cost load = cost_begin(), judge;
@@ -252,13 +253,13 @@ static double measure(const char *path, const char *what, uint32_t count, double
 		judge = i && judge.cpu_s < once.cpu_s ? judge : once;
 	}
 	getrusage(RUSAGE_SELF, &usage);
-	printf("judge %8u %s, %zu events: judge %5.2f s (processor %5.2f s, %.2f us each), load "
-	       "%6.2f s (processor %6.2f s), %d laws hold, %ld MiB\n",
-		count, what, history->count, judge.wall_s, judge.cpu_s, judge.cpu_s * 1e6 / count,
-		load.wall_s, load.cpu_s, held, usage.ru_maxrss / 1024);
-	*ret_each = judge.cpu_s / (double)history->count;
+	printf("judge %8u %s, %zu events: read in %5.2f s (processor %5.2f s), judged in %5.2f s "
+	       "(processor %5.2f s), %d laws hold, %ld MiB\n",
+		count, what, history->count, load.wall_s, load.cpu_s, judge.wall_s, judge.cpu_s,
+		held, usage.ru_maxrss / 1024);
+	*ret_each = (load.cpu_s + judge.cpu_s) / (double)history->count;
 	history_free(history);
-	return held < 0 ? -1 : judge.cpu_s;
+	return held < 0 ? -1 : load.cpu_s + judge.cpu_s;
 }
 
 static double write_and_measure(const char *path, const char *what,

@@ -178,6 +178,10 @@ static void save_texts(const char *dir)
 			      "free 55d0c1000010 48 7 0 0 1 0 0 2500 55d0c0000500 7ffc10 7ffc80 "
 			      "00ff10\nhold 7 1\n"
 			      "made 55d0c1000010 8 9000 55d0c0000500 7ffc10 7ffc80 00ff\n"},
+		{"fuzz_json_tape", "{\"t\":0.5,\"a\":[1,-2.5e3,true,null,[],{}],\"b\":{\"c\":"
+				   "\"\\u20ac\\n\"}}"},
+		{"fuzz_json_tape",
+			"[\"\\ud834\\udd1e eight and more\", 9007199254740993.0, \"\xc3\xa9\"]"},
 		{"fuzz_history",
 			"{\"t\":0,\"ev\":\"phase\",\"name\":\"workload\"}\n"
 			"{\"t\":1,\"ev\":\"begin\",\"id\":1,\"who\":\"w.1\",\"op\":\"smtp-"
