@@ -79,7 +79,7 @@ static int keep_object(
 	json_error_t why;
 
 	event->data = NULL;
-	if (loader->history->count >= HISTORY_OBJECTS_MAX && is_bulk(event->kind))
+	if (loader->history->count >= HISTORY_OBJECTS_MAX && event->bulk)
 		return 0;
 	event->data = json_loadb(line, len, JSON_REJECT_DUPLICATES, &why);
 	if (event->data)
@@ -117,6 +117,7 @@ static int add_line(struct loader *loader, const char *line, size_t len, struct 
 	*event = (struct event){
 		.t = tape_real(data, "t", 0),
 		.line = loader->line,
+		.bulk = is_bulk(ev),
 		.kind = ledger_kind(history->ledger, ev),
 	};
 	rc = keep_object(loader, event, line, len, err);
@@ -151,10 +152,10 @@ static ssize_t add_lines(struct loader *loader, const char *text, size_t len, st
 static void gather_rare(struct history *history)
 {
 	for (size_t i = 0; i < history->count; i++)
-		history->rare_count += !is_bulk(history->events[i].kind);
+		history->rare_count += !history->events[i].bulk;
 	history->rare = mem_zero(history->rare_count, sizeof(struct event *));
 	for (size_t i = 0, n = 0; i < history->count; i++)
-		if (!is_bulk(history->events[i].kind))
+		if (!history->events[i].bulk)
 			history->rare[n++] = &history->events[i];
 }
 

@@ -142,6 +142,7 @@ bool op_waits_for_work(const char *op, const char *command);
 struct event {
 	double t;	  /* seconds on the cell clock */
 	uint32_t line;	  /* 1-based line of history.jsonl */
+	bool bulk;	  /* of a bulk kind, see HISTORY_OBJECTS_MAX */
 	const char *kind; /* "begin" ... */
 	json_t *data;	  /* the whole object, borrowed from the history; see HISTORY_OBJECTS_MAX */
 };

@@ -342,6 +342,8 @@ void imap_trace_add(
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		if (event_is(event, kinds[i].kind))
+		if (event_is(event, kinds[i].kind)) {
 			kinds[i].add(trace, event, data);
+			break;
+		}
 }

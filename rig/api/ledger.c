@@ -175,6 +175,17 @@ const struct ledger_mail *ledger_mail(const struct ledger *ledger, const char *t
 	return index == LEDGER_NONE ? NULL : &ledger->mails[index];
 }
 
+const struct ledger_rcpt *ledger_rcpt_of(
+	const struct ledger *ledger, const struct ledger_mail *mail, uint32_t address)
+{
+	uint32_t index = mail ? mail->first_rcpt : LEDGER_NONE;
+
+	if (index != LEDGER_NONE && ledger->rcpts[index].address != address)
+		index = key_map_get(
+			&ledger->by_pair, ledger_pair((uint32_t)(mail - ledger->mails), address));
+	return index == LEDGER_NONE ? NULL : &ledger->rcpts[index];
+}
+
 const struct ledger_who *ledger_who(const struct ledger *ledger, uint32_t address)
 {
 	uint32_t index = key_map_get(&ledger->by_who, address);

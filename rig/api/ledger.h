@@ -185,8 +185,15 @@ struct ledger {
 	bool unlisted;		     /* what is left in the queue is not known, or not all of it */
 	bool ended;		     /* phase "end" was reached */
 	bool worked;		     /* phase "workload" was reached, or an operation began */
-	struct key_map by_token, by_pair, by_op, by_who, by_uid, by_queue_id;
+	struct key_map
+		by_pair; /* ledger_pair() of a mail and a recipient, its first one left out */
+	struct key_map by_token, by_op, by_who, by_uid, by_queue_id;
 };
+
+static inline uint64_t ledger_pair(uint32_t mail, uint32_t address)
+{
+	return (uint64_t)mail << 32 | address;
+}
 
 struct ledger *ledger_new(void);
 void ledger_free(struct ledger *ledger);
@@ -218,6 +225,9 @@ static inline bool ledger_may_be_removed(const struct ledger_who *who, uint32_t 
 
 /* NULL where unknown. */
 const struct ledger_mail *ledger_mail(const struct ledger *ledger, const char *token);
+/* That mail for that address, NULL where it was never for it; `mail` may be NULL. */
+const struct ledger_rcpt *ledger_rcpt_of(
+	const struct ledger *ledger, const struct ledger_mail *mail, uint32_t address);
 const struct ledger_who *ledger_who(const struct ledger *ledger, uint32_t address);
 const char *ledger_token(const struct ledger *ledger, const struct ledger_rcpt *rcpt);
 

@@ -94,11 +94,15 @@ uint32_t build_mail(struct ledger *ledger, const char *token, uint32_t line)
 struct ledger_rcpt *build_rcpt(
 	struct ledger *ledger, uint32_t mail, uint32_t address, uint32_t line)
 {
-	uint64_t key = (uint64_t)mail << 32 | address;
-	uint32_t index = key_map_put(&ledger->by_pair, key, (uint32_t)ledger->rcpt_count);
 	struct ledger_mail *owner = &ledger->mails[mail];
+	uint32_t index = (uint32_t)ledger->rcpt_count;
 	struct ledger_rcpt *rcpt;
 
+	/* Most mails have one recipient, for whom no map is needed. */
+	if (owner->first_rcpt != LEDGER_NONE)
+		index = ledger->rcpts[owner->first_rcpt].address == address
+				? owner->first_rcpt
+				: key_map_put(&ledger->by_pair, ledger_pair(mail, address), index);
 	if (index < ledger->rcpt_count)
 		return &ledger->rcpts[index];
 	rcpt = APPEND(ledger, ROOM_RCPT, rcpts, rcpt_count);

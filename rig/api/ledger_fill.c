@@ -495,8 +495,10 @@ void ledger_add(struct ledger *ledger, const struct event *event, const struct t
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		if (event_is(event, kinds[i].kind))
+		if (event_is(event, kinds[i].kind)) {
 			kinds[i].add(ledger, event, data);
+			break;
+		}
 	if (event->line <= 1 || event->t < ledger->first_t)
 		ledger->first_t = event->t;
 	if (event->line <= 1 || event->t > ledger->last_t)

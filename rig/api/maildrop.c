@@ -268,11 +268,9 @@ static bool removed_by_name(
 	const struct ledger *ledger, const struct ledger_who *who, const char *identity)
 {
 	const struct ledger_mail *mail = ledger_mail(ledger, identity);
-	uint32_t r = mail && who ? key_map_get(&ledger->by_pair,
-					   (uint64_t)(mail - ledger->mails) << 32 | who->address)
-				 : LEDGER_NONE;
+	const struct ledger_rcpt *rcpt = who ? ledger_rcpt_of(ledger, mail, who->address) : NULL;
 
-	return r != LEDGER_NONE && ledger->rcpts[r].removed;
+	return rcpt && rcpt->removed;
 }
 
 enum maildrop_fate maildrop_fate(const struct maildrops *drops, const struct ledger *ledger,

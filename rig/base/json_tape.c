@@ -411,35 +411,3 @@ void tape_free(struct tape *tape)
 	free(tape->texts);
 	*tape = (struct tape){0};
 }
-
-const char *tape_text(const struct tape_value *object, const char *key, const char *otherwise)
-{
-	const char *text = tape_string(tape_get(object, key));
-
-	return text ? text : otherwise;
-}
-
-int64_t tape_int(const struct tape_value *object, const char *key, int64_t otherwise)
-{
-	const struct tape_value *value = tape_get(object, key);
-
-	return value && value->type == JSON_INTEGER ? value->integer : otherwise;
-}
-
-double tape_real(const struct tape_value *object, const char *key, double otherwise)
-{
-	const struct tape_value *value = tape_get(object, key);
-
-	if (value && value->type == JSON_INTEGER)
-		return (double)value->integer;
-	return value && value->type == JSON_REAL ? value->real : otherwise;
-}
-
-bool tape_bool(const struct tape_value *object, const char *key, bool otherwise)
-{
-	const struct tape_value *value = tape_get(object, key);
-
-	if (value && (value->type == JSON_TRUE || value->type == JSON_FALSE))
-		return value->type == JSON_TRUE;
-	return otherwise;
-}

@@ -76,8 +76,37 @@ static inline const char *tape_string(const struct tape_value *value)
 	return value && value->type == JSON_STRING ? value->text : NULL;
 }
 
-/* NULL-safe getters, as those of base/json.h: the default where the key is absent or of another type. */
-const char *tape_text(const struct tape_value *object, const char *key, const char *otherwise);
-int64_t tape_int(const struct tape_value *object, const char *key, int64_t otherwise);
-double tape_real(const struct tape_value *object, const char *key, double otherwise);
-bool tape_bool(const struct tape_value *object, const char *key, bool otherwise);
+/* NULL-safe getters, as those of base/json.h: the default where the key is absent or of another type. Inline, as the
+ * length of a key that is written out is then known. */
+static inline const char *tape_text(
+	const struct tape_value *object, const char *key, const char *otherwise)
+{
+	const char *text = tape_string(tape_get(object, key));
+
+	return text ? text : otherwise;
+}
+
+static inline int64_t tape_int(const struct tape_value *object, const char *key, int64_t otherwise)
+{
+	const struct tape_value *value = tape_get(object, key);
+
+	return value && value->type == JSON_INTEGER ? value->integer : otherwise;
+}
+
+static inline double tape_real(const struct tape_value *object, const char *key, double otherwise)
+{
+	const struct tape_value *value = tape_get(object, key);
+
+	if (value && value->type == JSON_INTEGER)
+		return (double)value->integer;
+	return value && value->type == JSON_REAL ? value->real : otherwise;
+}
+
+static inline bool tape_bool(const struct tape_value *object, const char *key, bool otherwise)
+{
+	const struct tape_value *value = tape_get(object, key);
+
+	if (value && (value->type == JSON_TRUE || value->type == JSON_FALSE))
+		return value->type == JSON_TRUE;
+	return otherwise;
+}

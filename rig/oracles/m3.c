@@ -49,16 +49,14 @@ static bool excused(struct pass *pass, const struct maildir_file *file)
 	const struct ledger *ledger = pass->history->ledger;
 	const char *token = maildir_text(&pass->dirs, file->token);
 	const struct ledger_mail *mail = *token ? ledger_mail(ledger, token) : NULL;
-	uint32_t r;
+	const struct ledger_rcpt *rcpt;
 
 	if (!who)
 		return false;
 	if (who->flags & (WHO_REMOVED_ALL | WHO_MULTIPLIED))
 		return true;
-	r = mail ? key_map_get(
-			   &ledger->by_pair, (uint64_t)(mail - ledger->mails) << 32 | who->address)
-		 : LEDGER_NONE;
-	if (r != LEDGER_NONE && ledger->rcpts[r].removed)
+	rcpt = ledger_rcpt_of(ledger, mail, who->address);
+	if (rcpt && rcpt->removed)
 		return true;
 	return pass->spent[who - ledger->whos]++ < who->removed;
 }

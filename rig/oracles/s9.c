@@ -14,9 +14,9 @@ static bool is_known(const struct ledger *ledger, uint32_t mail)
 
 static bool is_owner(const struct ledger *ledger, uint32_t mail, uint32_t user)
 {
-	uint32_t r = key_map_get(&ledger->by_pair, (uint64_t)mail << 32 | user);
+	const struct ledger_rcpt *rcpt = ledger_rcpt_of(ledger, &ledger->mails[mail], user);
 
-	return r != LEDGER_NONE && ledger->rcpts[r].intended;
+	return rcpt && rcpt->intended;
 }
 
 static void judge_copies(

@@ -178,7 +178,37 @@ static void what_the_queue_never_read_is_no_reply(void)
 	history_free(history);
 }
 
-CHECK_MAIN(CHECK_CASE(what_the_queue_never_read_is_no_reply),
+/* The first recipient of a mail is found without the map, the others by it. */
+static void each_recipient_of_a_mail_is_found(void)
+{
+	struct history *history = history_from_lines(
+		"{\"t\":1,\"ev\":\"begin\",\"id\":1,\"op\":\"smtp-message\",\"token\":\"m1\","
+		"\"to\":[\"u1\",\"u2\",\"u3\",\"u1\"]}\n"
+		"{\"t\":1,\"ev\":\"begin\",\"id\":2,\"op\":\"smtp-message\",\"token\":\"m2\","
+		"\"to\":[\"u2\"]}\n",
+		NULL);
+	const struct ledger *ledger = history->ledger;
+	static const struct {
+		const char *token, *user;
+		bool is;
+	} table[] = {{"m1", "u1", true}, {"m1", "u2", true}, {"m1", "u3", true},
+		{"m2", "u1", false}, {"m2", "u2", true}, {"m2", "u3", false}, {"m3", "u1", false}};
+
+	CHECK_INT(ledger->rcpt_count, 4);
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		uint32_t user = intern_find(&ledger->texts, table[i].user, 2);
+		const struct ledger_mail *mail = ledger_mail(ledger, table[i].token);
+		const struct ledger_rcpt *rcpt = ledger_rcpt_of(ledger, mail, user);
+
+		CHECK_INT(rcpt != NULL, table[i].is);
+		if (rcpt)
+			CHECK(rcpt->address == user && &ledger->mails[rcpt->mail] == mail);
+	}
+	history_free(history);
+}
+
+CHECK_MAIN(CHECK_CASE(each_recipient_of_a_mail_is_found),
+	CHECK_CASE(what_the_queue_never_read_is_no_reply),
 	CHECK_CASE(equal_texts_have_equal_numbers),
 	CHECK_CASE(a_long_text_is_kept_beside_the_short), CHECK_CASE(keys_find_their_values),
 	CHECK_CASE(one_person_has_one_name), CHECK_CASE(time_in_force_is_counted_once),
