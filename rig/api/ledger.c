@@ -34,6 +34,22 @@ const char *attempt_result_name(enum attempt_result result)
 	return (size_t)result < ARRAY_SIZE(result_names) ? result_names[result] : "?";
 }
 
+int hop_from_name(const char *name)
+{
+	for (int i = 0; i < HOP_COUNT; i++)
+		if (!strcmp(hop_name((enum hop)i), name))
+			return i;
+	return -EINVAL;
+}
+
+int attempt_result_from_name(const char *name)
+{
+	for (int i = 0; i < RESULT_COUNT; i++)
+		if (!strcmp(attempt_result_name((enum attempt_result)i), name))
+			return i;
+	return -EINVAL;
+}
+
 struct ledger *ledger_new(void)
 {
 	struct ledger *ledger = mem_zero(1, sizeof(*ledger));

@@ -22,7 +22,8 @@
 
 enum hop { HOP_EDGE, HOP_INNER, HOP_OUTBOUND };
 #define HOP_COUNT 3
-const char *hop_name(enum hop hop); /* "edge" "inner" "outbound" */
+const char *hop_name(enum hop hop);  /* "edge" "inner" "outbound" */
+int hop_from_name(const char *name); /* enum hop, or -EINVAL */
 
 /* RESULT_UNKNOWN: the wire saw that there was one and not how it ended (a gap hides it): it may have been any of
  * the others, so that it neither accuses nor clears. */
@@ -36,6 +37,7 @@ enum attempt_result {
 };
 #define RESULT_COUNT 6
 const char *attempt_result_name(enum attempt_result result); /* "not-sent" "2yz" ... */
+int attempt_result_from_name(const char *name);		     /* enum attempt_result, or -EINVAL */
 
 struct ledger_attempt {
 	double t, dot_t, reply_t;

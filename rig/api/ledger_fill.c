@@ -15,22 +15,6 @@ static uint32_t rcpt_index(const struct ledger *ledger, const struct ledger_rcpt
 	return (uint32_t)(rcpt - ledger->rcpts);
 }
 
-static int hop_index(const char *name)
-{
-	for (int i = 0; i < HOP_COUNT; i++)
-		if (!strcmp(hop_name((enum hop)i), name))
-			return i;
-	return -1;
-}
-
-static int result_index(const char *name)
-{
-	for (int i = 0; i < RESULT_COUNT; i++)
-		if (!strcmp(attempt_result_name((enum attempt_result)i), name))
-			return i;
-	return -1;
-}
-
 /* ---- one kind of line each ---- */
 
 /* "queued as 4XyZ" (Postfix), "id=4XyZ" (Exim), "4XyZ Message accepted" (Sendmail): the word. */
@@ -211,8 +195,8 @@ static void add_end(struct ledger *ledger, const struct event *event, const stru
 static void add_attempt(
 	struct ledger *ledger, const struct event *event, const struct tape_value *data)
 {
-	int hop = hop_index(tape_text(data, "hop", ""));
-	int result = result_index(tape_text(data, "result", ""));
+	int hop = hop_from_name(tape_text(data, "hop", ""));
+	int result = attempt_result_from_name(tape_text(data, "result", ""));
 	uint32_t mail = build_mail(ledger, tape_text(data, "token", NULL), event->line);
 	uint32_t index = (uint32_t)ledger->attempt_count, extra;
 	struct ledger_attempt *attempt;
@@ -269,7 +253,7 @@ static bool answered(const struct ledger_attempt *attempt)
 static void add_unheard(
 	struct ledger *ledger, const struct event *event, const struct tape_value *data)
 {
-	int hop = hop_index(tape_text(data, "hop", ""));
+	int hop = hop_from_name(tape_text(data, "hop", ""));
 	double since = tape_real(data, "since_t", NAN);
 	uint32_t conn = build_key(ledger, data, "conn");
 
