@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
-	static struct tape tape; /* one for all: what the last text left must not show */
+	static struct tape tape;	    /* one for all: what the last text left must not show */
 	char *text = malloc(len ? len : 1); /* a read behind the end is seen */
 
 	memcpy(text, bytes, len);
