@@ -24,6 +24,7 @@ struct diagnosing {
 	double oldest_s;
 	int64_t backlog; /* connections that nobody accepts */
 	bool work;	 /* somebody waits for something that is owed */
+	int deleter_tid; /* who had freed what the one that crashed used, 0: nobody is sure to have */
 };
 
 /* The same thread in the same wait at another instant. */

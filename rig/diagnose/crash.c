@@ -183,14 +183,15 @@ static const char *blame_deleter(
 	if (!json_get_bool(freed, "sure", false))
 		return NULL;
 	say_made(d, json_object_get(freed, "made"), victim);
-	if (json_get_int(freed, "tid", 0) == victim->tid)
+	d->deleter_tid = (int)json_get_int(freed, "tid", 0);
+	if (d->deleter_tid == victim->tid)
 		return json_get_int(freed, "twice", 0)
 			       ? ": it freed memory that it had freed before"
 			       : ": it used memory that it had freed";
 	add_place(&says, json_object_get(freed, "frames"));
 	buf_add_escaped(&escaped, says.data, says.len);
 	*deleter = *victim;
-	deleter->tid = (int)json_get_int(freed, "tid", 0);
+	deleter->tid = d->deleter_tid;
 	deleter->says = text_fmt("freed what the other still used%s", buf_text(&escaped));
 	buf_free(&escaped);
 	d->out->culprit_count = 2;

@@ -191,9 +191,11 @@ static void add_edges(const struct picture *p, size_t waiter, json_t *edges)
 	}
 }
 
-/* One that has died stands in no scan. */
-static void add_dead(const struct diagnosis *out, json_t *nodes)
+/* Who has died stands in no scan, and waits for nobody: the first is who crashed. */
+static void add_dead(const struct diagnosing *d, json_t *nodes, json_t *freed)
 {
+	const struct diagnosis *out = d->out;
+
 	for (size_t i = 0; i < out->culprit_count && i < PICTURE_NODES_MAX; i++) {
 		const struct culprit *c = &out->culprits[i];
 		auto_free char *who = text_fmt("`%s` thread %d", c->role, c->tid);
@@ -201,13 +203,15 @@ static void add_dead(const struct diagnosis *out, json_t *nodes)
 		json_array_append_new(
 			nodes, json_pack("{so so ss sb si}", "who", json_text(who), "what",
 				       json_text(c->says), "state", "X", "culprit", 1, "count", 1));
+		if (d->deleter_tid && c->tid == d->deleter_tid)
+			json_array_append_new(freed, json_pack("[ii]", 0, (int)i));
 	}
 }
 
 json_t *picture_of(const struct diagnosing *d)
 {
 	struct picture p = {.d = d};
-	json_t *nodes = json_array(), *edges = json_array();
+	json_t *nodes = json_array(), *edges = json_array(), *freed = json_array(), *picture;
 
 	add_culprits(&p);
 	add_chains(&p);
@@ -217,7 +221,11 @@ json_t *picture_of(const struct diagnosing *d)
 		add_edges(&p, i, edges);
 	}
 	if (!p.count)
-		add_dead(d->out, nodes);
-	return json_pack(
+		add_dead(d, nodes, freed);
+	picture = json_pack(
 		"{so so sI}", "nodes", nodes, "edges", edges, "left_out", (json_int_t)p.left_out);
+	if (json_array_size(freed))
+		json_object_set(picture, "freed", freed);
+	json_decref(freed);
+	return picture;
 }

@@ -4,7 +4,7 @@
  *
  *	{"nodes":[{"who":"`role` process 7","what":"flock lock on ...","state":"S","culprit":bool,
  *	"count":N of the same kind,"unknown":"why its holder is not known"}],
- *	"edges":[[waiter, holder], ...] by index,"left_out":N}
+ *	"edges":[[waiter, holder], ...] by index,"freed"?:[[who crashed, who had freed what it used], ...],"left_out":N}
  */
 #pragma once
 

@@ -26,6 +26,7 @@ struct drawing {
 	struct vertex at[GRAPH_SVG_NODES_MAX];
 	size_t count;
 	int from[GRAPH_SVG_EDGES_MAX], to[GRAPH_SVG_EDGES_MAX];
+	bool freed[GRAPH_SVG_EDGES_MAX]; /* `to` had freed what `from` used; else it waits for it */
 	size_t edge_count;
 	int ranks, rows;
 };
@@ -47,10 +48,8 @@ static int index_in(const struct drawing *g, const json_t *value)
 	return i >= 0 && (size_t)i < g->count ? (int)i : -1;
 }
 
-static void read_edges(struct drawing *g, const json_t *graph)
+static void read_edges(struct drawing *g, const json_t *edges, bool freed)
 {
-	const json_t *edges = json_object_get(graph, "edges");
-
 	for (size_t i = 0; i < json_array_size(edges) && g->edge_count < GRAPH_SVG_EDGES_MAX; i++) {
 		const json_t *edge = json_array_get(edges, i);
 		int from = index_in(g, json_array_get(edge, 0));
@@ -58,6 +57,7 @@ static void read_edges(struct drawing *g, const json_t *graph)
 
 		if (from < 0 || to < 0)
 			continue;
+		g->freed[g->edge_count] = freed;
 		g->from[g->edge_count] = from;
 		g->to[g->edge_count++] = to;
 	}
@@ -183,20 +183,21 @@ static void add_edge(struct buf *out, const struct drawing *g, size_t i)
 	int x1 = left_of(g, from) + BOX_W, y1 = top_of(g, from) + BOX_H / 2;
 	int x2 = left_of(g, to), y2 = top_of(g, to) + BOX_H / 2, half = GAP_X / 2;
 
+	buf_addf(out, "<path class=\"edge%s\" ", g->freed[i] ? " freed" : "");
 	if (g->at[to].rank < g->at[from].rank) {
-		buf_addf(out, "<path class=\"edge\" d=\"M%d %d C%d %d %d %d %d %d\"/>\n", x1, y1,
-			x1 + half, y1, x2 - half, y2, x2, y2);
+		buf_addf(out, "d=\"M%d %d C%d %d %d %d %d %d\"/>\n", x1, y1, x1 + half, y1,
+			x2 - half, y2, x2, y2);
 	} else if (from == to) {
-		buf_addf(out, "<path class=\"edge\" d=\"M%d %d C%d %d %d %d %d %d\"/>\n",
-			x1 - BOX_W / 4, y1 - BOX_H / 2, x1 - BOX_W / 4, y1 - BOX_H / 2 - BEND,
-			x2 + BOX_W / 4, y2 - BOX_H / 2 - BEND, x2 + BOX_W / 4, y2 - BOX_H / 2);
+		buf_addf(out, "d=\"M%d %d C%d %d %d %d %d %d\"/>\n", x1 - BOX_W / 4, y1 - BOX_H / 2,
+			x1 - BOX_W / 4, y1 - BOX_H / 2 - BEND, x2 + BOX_W / 4,
+			y2 - BOX_H / 2 - BEND, x2 + BOX_W / 4, y2 - BOX_H / 2);
 	} else if (g->at[to].rank == g->at[from].rank) {
-		buf_addf(out, "<path class=\"edge\" d=\"M%d %d C%d %d %d %d %d %d\"/>\n", x2, y1,
-			x2 - BEND, y1, x2 - BEND, y2, x2, y2);
+		buf_addf(out, "d=\"M%d %d C%d %d %d %d %d %d\"/>\n", x2, y1, x2 - BEND, y1,
+			x2 - BEND, y2, x2, y2);
 	} else { /* back, over the top */
-		buf_addf(out, "<path class=\"edge\" d=\"M%d %d C%d %d %d %d %d %d\"/>\n",
-			x1 - BOX_W / 2, y1 - BOX_H / 2, x1 - BOX_W / 2, y1 - BOX_H / 2 - BEND - 8,
-			x2 + BOX_W / 2, y2 - BOX_H / 2 - BEND - 8, x2 + BOX_W / 2, y2 - BOX_H / 2);
+		buf_addf(out, "d=\"M%d %d C%d %d %d %d %d %d\"/>\n", x1 - BOX_W / 2, y1 - BOX_H / 2,
+			x1 - BOX_W / 2, y1 - BOX_H / 2 - BEND - 8, x2 + BOX_W / 2,
+			y2 - BOX_H / 2 - BEND - 8, x2 + BOX_W / 2, y2 - BOX_H / 2);
 	}
 }
 
@@ -204,6 +205,7 @@ static const char style[] =
 	"<style>.box{fill:none;stroke:currentColor;stroke-width:1.2}"
 	".culprit{stroke:#c62828;stroke-width:2.5}"
 	".edge{fill:none;stroke:currentColor;stroke-width:1.4;marker-end:url(#wait-for)}"
+	".freed{stroke-dasharray:6 4}"
 	"text{font:12px ui-monospace,monospace;fill:currentColor}.who{font-weight:700}</style>\n"
 	"<defs><marker id=\"wait-for\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" "
 	"markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0 L10 5 L0 10 z\" "
@@ -218,7 +220,8 @@ bool graph_svg(const json_t *graph, struct buf *out)
 	read_nodes(&g, graph);
 	if (!g.count)
 		return false;
-	read_edges(&g, graph);
+	read_edges(&g, json_object_get(graph, "edges"), false);
+	read_edges(&g, json_object_get(graph, "freed"), true);
 	place(&g);
 	width = 2 * (MARGIN + BEND) + g.ranks * BOX_W + (g.ranks - 1) * GAP_X;
 	height = MARGIN * 2 + BEND + g.rows * (BOX_H + GAP_Y) + (left_out > 0 ? 18 : 0);

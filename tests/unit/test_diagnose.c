@@ -363,16 +363,18 @@ static void who_freed_what_a_crash_stumbles_over_is_a_culprit_too(void)
 	static const struct {
 		int freed, sure;
 		size_t culprits;
-		const char *title;
+		const char *title, *drawn; /* who freed it, in the picture */
 	} rows[] = {
 		{52, 1, 2,
 			"`store` crashed by signal 11 (SIGSEGV): it used memory that another of "
 			"its threads "
-			"had freed."},
+			"had freed.",
+			"[[0,1]]"},
 		{51, 1, 1,
 			"`store` crashed by signal 11 (SIGSEGV): it used memory that it had "
-			"freed."},
-		{52, 0, 1, "`store` crashed by signal 11 (SIGSEGV)."},
+			"freed.",
+			"[[0,0]]"},
+		{52, 0, 1, "`store` crashed by signal 11 (SIGSEGV).", "null"},
 	};
 	char plain[SIGNATURE_SIZE] = "";
 
@@ -380,6 +382,7 @@ static void who_freed_what_a_crash_stumbles_over_is_a_culprit_too(void)
 		auto_json json_t *died = died_over(51, rows[i].freed, rows[i].sure);
 		struct diagnose_input input = {.died = died};
 		struct diagnosis got;
+		auto_free char *drawn = NULL;
 
 		diagnose(&input, &got);
 		CHECK_STR(got.title, rows[i].title);
@@ -395,6 +398,9 @@ static void who_freed_what_a_crash_stumbles_over_is_a_culprit_too(void)
 				"`store` (thread 53 of process 50) had been given that block 0.900 "
 				"s before it was freed, in subscribe");
 		CHECK_INT(got.unknown_count, rows[i].sure ? 0 : 1);
+		drawn = json_dumps(
+			json_object_get(got.graph, "freed"), JSON_COMPACT | JSON_ENCODE_ANY);
+		CHECK_STR(drawn ? drawn : "null", rows[i].drawn);
 		if (i) /* whether the deleter was still known makes no other signature */
 			CHECK_STR(got.signature, plain);
 		memcpy(plain, got.signature, sizeof(plain));

@@ -82,6 +82,17 @@ static void a_thread_that_waits_for_itself_has_a_loop(void)
 	CHECK_INT(count_of(svg, "class=\"edge\""), 1);
 }
 
+static void who_freed_what_the_other_used_has_a_dashed_arrow(void)
+{
+	auto_free char *svg = draw("freed",
+		"{\"nodes\":[" NODE("`store` thread 9", "true") "," NODE("`store` thread 12",
+			"true") "],\"edges\":[],\"freed\":[[0,1],[0,0],[0,2]]}");
+
+	CHECK_INT(count_of(svg, "class=\"edge freed\""), 2);
+	CHECK_INT(count_of(svg, "class=\"edge\""), 0);
+	CHECK_HAS(svg, ".freed{stroke-dasharray:");
+}
+
 static void what_a_guest_wrote_is_escaped_and_cut(void)
 {
 	auto_free char *svg = draw("hostile",
@@ -138,6 +149,7 @@ static void more_than_is_drawn_is_counted(void)
 CHECK_MAIN(CHECK_CASE(a_cycle_of_two_has_an_edge_each_way_and_both_are_marked),
 	CHECK_CASE(who_waits_stands_left_of_whom_it_waits_for),
 	CHECK_CASE(a_thread_that_waits_for_itself_has_a_loop),
+	CHECK_CASE(who_freed_what_the_other_used_has_a_dashed_arrow),
 	CHECK_CASE(what_a_guest_wrote_is_escaped_and_cut),
 	CHECK_CASE(edges_to_nowhere_are_left_out), CHECK_CASE(what_is_no_graph_draws_nothing),
 	CHECK_CASE(more_than_is_drawn_is_counted))

@@ -251,6 +251,12 @@ static void the_page_draws_who_waits_for_whom(void)
 	CHECK_INT(exporter_find("html")->write(&one, &got, NULL), 0);
 	CHECK_HAS(buf_text(&got), "<svg ");
 	CHECK_HAS(buf_text(&got), "&lt;a&gt;");
+	CHECK_HAS(buf_text(&got), "each waits for the one that its arrow points at; red:");
+	json_object_set_new(
+		json_object_get(diagnosis, "graph"), "freed", json_pack("[[ii]]", 0, 0));
+	buf_reset(&got);
+	CHECK_INT(exporter_find("html")->write(&one, &got, NULL), 0);
+	CHECK_HAS(buf_text(&got), "dashed: to the one that had freed what it used; red:");
 	finding.diagnosis = NULL;
 	buf_reset(&got);
 	CHECK_INT(exporter_find("html")->write(&one, &got, NULL), 0);

@@ -99,6 +99,8 @@ static void add_graph(struct buf *out, const struct finding *finding)
 	buf_add_str(out, "<figcaption class=\"f\">");
 	if (json_array_size(json_object_get(graph, "edges")))
 		buf_add_str(out, "each waits for the one that its arrow points at; ");
+	if (json_array_size(json_object_get(graph, "freed")))
+		buf_add_str(out, "dashed: to the one that had freed what it used; ");
 	buf_add_str(out, "red: who causes it");
 	if (has_unknown(graph))
 		buf_add_str(out, "; (?): who should end the wait is not known");
