@@ -14,6 +14,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,15 +83,19 @@ static void allocate_and_free(void)
 	held[at] = malloc(24 + turn % 29 * 16);
 }
 
+/* `second`: in a process of two threads, of which the other does nothing; these come last. */
 static const struct {
 	const char *name;
 	void (*run)(void);
-} loops[] = {{"pthread_mutex_lock", lock_mutex}, {"fsync", sync_nothing}, {"fiu_fail", own_point},
-	{"malloc and free", allocate_and_free}};
+	bool second;
+} loops[] = {{"pthread_mutex_lock", lock_mutex, false}, {"fsync", sync_nothing, false},
+	{"fiu_fail", own_point, false}, {"malloc and free", allocate_and_free, false},
+	{"... of two threads", allocate_and_free, true}};
 
 #define LOOPS	    (sizeof(loops) / sizeof(loops[0]))
 #define LOOP_OWN    2
 #define LOOP_HEAP   3
+#define LOOP_HEAPS  4	  /* of two threads */
 #define HEAP_MAX_NS 100.0 /* what the journal may add to a malloc() and a free() */
 
 /* In a child with this preload: its figures, in the order of loops[]. */
@@ -108,13 +113,35 @@ static void figures_with(const char *self, const char *preload, struct figure *r
 		abort();
 }
 
+static void *do_nothing(void *arg)
+{
+	char byte;
+
+	if (read(*(int *)arg, &byte, 1) < 0)
+		abort();
+	return NULL;
+}
+
 static int measure_here(void)
 {
-	for (size_t i = 0; i < LOOPS; i++) {
-		struct figure figure = measure(loops[i].run, CALLS);
+	pthread_t thread = 0;
+	int pipe_fd[2];
 
+	if (pipe2(pipe_fd, O_CLOEXEC))
+		abort();
+	for (size_t i = 0; i < LOOPS; i++) {
+		struct figure figure;
+
+		if (loops[i].second && !thread &&
+			pthread_create(&thread, NULL, do_nothing, &pipe_fd[0]))
+			abort();
+		figure = measure(loops[i].run, CALLS);
 		printf("%.2f %.2f\n", figure.least, figure.median);
 	}
+	close(pipe_fd[1]); /* it ends */
+	if (thread)
+		pthread_join(thread, NULL);
+	close(pipe_fd[0]);
 	return 0;
 }
 
@@ -191,5 +218,6 @@ int main(int argc, char **argv)
 	unlink(board);
 	rmdir(dir);
 	return unarmed[LOOP_OWN].least > bare[LOOP_OWN].least ||
-	       unarmed[LOOP_HEAP].least - bare[LOOP_HEAP].least > HEAP_MAX_NS;
+	       unarmed[LOOP_HEAP].least - bare[LOOP_HEAP].least > HEAP_MAX_NS ||
+	       unarmed[LOOP_HEAPS].least - bare[LOOP_HEAPS].least > HEAP_MAX_NS;
 }
