@@ -10,8 +10,8 @@ struct suspect {
 	size_t task;
 	int weight; /* how much its wait looks like the cause; 0: not at all */
 	size_t behind;
-	const char *hang_class;
-	const char *why; /* static text: what decided it */
+	const char *hang_class; /* NULL: it wants the processor and gets none, so nobody can tell */
+	const char *why;	/* static text: what decided it */
 	bool on_fault;
 };
 

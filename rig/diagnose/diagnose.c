@@ -172,6 +172,17 @@ static void tell_slow(struct diagnosing *d)
 	conclude(d, "slow", &part, 1, false);
 }
 
+/* It may burn the processor, or have work that it would finish. */
+static void say_no_turn(struct diagnosing *d, size_t task)
+{
+	auto_free char *name = who(d, task);
+
+	say_unknown(d,
+		"whether %s does anything: it is ready to run, and others, or the host, have the "
+		"processor",
+		name);
+}
+
 static void judge(struct diagnosing *d)
 {
 	struct suspect suspect;
@@ -187,7 +198,9 @@ static void judge(struct diagnosing *d)
 		return;
 	if (!d->in->before && find_exhaustion(d, &suspect))
 		return;
-	if (suspect.weight)
+	if (suspect.weight && !suspect.hang_class)
+		say_no_turn(d, suspect.task);
+	else if (suspect.weight)
 		tell_suspect(d, &suspect);
 	else
 		tell_slow(d);

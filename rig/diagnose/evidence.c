@@ -78,6 +78,8 @@ static bool read_task(
 		.start = json_get_int(json, "start", 0),
 		.ticks = read_ticks(json),
 		.reaped = json_get_int(json, "reaped", 0),
+		.ran_ns = json_get_int(json, "ran_ns", -1),
+		.queued_ns = json_get_int(json, "queued_ns", -1),
 		.comm = json_get_text(json, "comm", "?"),
 		.exe = json_get_text(json, "exe", ""),
 		.wchan = json_get_text(json, "wchan", ""),

@@ -3,6 +3,7 @@
  *
  * Read beyond the fields that every scan has, where a scan has them:
  *	task	"utime","stime": clock ticks  "reaped": those of children that have ended
+ *		"ran_ns","queued_ns": it had a processor, and was ready to run and had none
  *		"frames":["function", ...] of the user stack, innermost first
  *		"own":[those of "frames" that are not the C library's]
  *		"busy":["function", ...] in which it was at each of "moments" moments at which it ran, innermost first
@@ -44,6 +45,7 @@ struct task {
 	bool mine;	      /* of the machine or the rig, not of the store: never a suspect */
 	int64_t start, ticks; /* ticks: processor time, -1 where the scan has none */
 	int64_t reaped;	      /* of children that it has waited for */
+	int64_t ran_ns, queued_ns; /* -1 where the scan has none */
 	const char *comm, *exe, *wchan, *syscall, *stack;
 	const char *object;	    /* "": not known */
 	const char *door;	    /* likewise */

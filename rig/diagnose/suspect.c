@@ -12,7 +12,9 @@
 
 #define LIVELOCK_PERCENT 20 /* of the processor; several that spin share one */
 #define STORM_PERCENT	 2  /* that beginning them costs whoever does */
-#define CHAIN_MAX	 64
+#define TURN_MIN_NS \
+	INT64_C(10000000) /* of the processor: who had less has not shown what it does with it */
+#define CHAIN_MAX 64
 
 struct judging {
 	enum wait_kind kind;
@@ -160,12 +162,38 @@ static double share(const struct diagnosing *d, int64_t from_ticks, int64_t to_t
 	return 100.0 * (double)(to_ticks - from_ticks) * 1e7 / (double)ns;
 }
 
+/* What it had of the processor between the two instants, and for how long it stood in the queue for it; false: not
+ * known. What a guest says of it may be anything. */
+static bool turns_of(
+	const struct diagnosing *d, const struct task *task, int64_t *ret_ran, int64_t *ret_queued)
+{
+	const struct task *then = same_thread(&d->earlier, task);
+
+	if (!then || then->ran_ns < 0 || then->queued_ns < 0 || task->ran_ns < then->ran_ns ||
+		task->queued_ns < then->queued_ns)
+		return false;
+	*ret_ran = task->ran_ns - then->ran_ns;
+	*ret_queued = task->queued_ns - then->queued_ns;
+	return true;
+}
+
 int cpu_percent(const struct diagnosing *d, const struct task *task)
 {
 	const struct task *then = same_thread(&d->earlier, task);
+	int64_t ns = d->now.guest_ns - d->earlier.guest_ns, ran, queued;
 	double percent = then ? share(d, then->ticks, task->ticks) : -1;
 
+	/* Who stands in the queue does not sleep: of the time in which it could have run. */
+	if (ns > 0 && turns_of(d, task, &ran, &queued))
+		percent = queued < ns ? 100.0 * (double)ran / (double)(ns - queued) : 100.0;
 	return (int)(percent > 100.0 ? 100.0 : percent);
+}
+
+static bool got_no_turn(const struct diagnosing *d, const struct task *task)
+{
+	int64_t ns = d->now.guest_ns - d->earlier.guest_ns, ran, queued;
+
+	return turns_of(d, task, &ran, &queued) && ran < TURN_MIN_NS && queued > ns / 2;
 }
 
 /* One that lived long brings all of its time when it ends: more than there was says nothing. */
@@ -186,6 +214,10 @@ static void judge_spinning(const struct diagnosing *d, const struct task *t, str
 
 	if (d->in->progressed)
 		return;
+	if (t->wait.kind == WAIT_NONE && got_no_turn(d, t)) {
+		s->weight = WEIGHT_RUNS;
+		return;
+	}
 	/* One that always runs but gets little has a busy machine around it. */
 	if (percent >= LIVELOCK_PERCENT ||
 		(percent > 0 && t->wait.kind == WAIT_NONE && then->wait.kind == WAIT_NONE)) {

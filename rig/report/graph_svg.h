@@ -1,7 +1,7 @@
 /*
  * A wait-for graph as a drawing: who waits stands left of whom it waits for, culprits are marked, a cycle bends
- * back, and a dashed arrow leads from who crashed to who had freed what it used. Pure; the JSON (diagnose/picture.h) may be anybody's: bounded, escaped, and what is no graph draws
- * nothing.
+ * back, and a dashed arrow leads from who crashed to who had freed what it used. Pure; the JSON (diagnose/picture.h)
+ * may be anybody's: bounded, escaped, and what is no graph draws nothing.
  */
 #pragma once
 

@@ -122,6 +122,54 @@ static void sessions_are_a_spent_pool_only_with_somebody_at_the_door(void)
 	}
 }
 
+/* One thread, with so much of the processor so far. */
+static json_t *busy(
+	const char *state, const char *syscall, int64_t at_ms, int64_t ran_ms, int64_t queued_ms)
+{
+	json_t *one = task(10, 10, "/x/a", syscall), *scan;
+
+	json_object_set_new(one, "state", json_text(state));
+	json_object_set_new(one, "utime", json_integer(ran_ms / 10));
+	json_object_set_new(one, "stime", json_integer(0));
+	json_object_set_new(one, "ran_ns", json_integer(ran_ms * 1000000));
+	json_object_set_new(one, "queued_ns", json_integer(queued_ms * 1000000));
+	scan = scan_of("", json_pack("[o]", one));
+	json_object_set_new(scan, "guest_ns", json_integer(at_ms * 1000000));
+	return scan;
+}
+
+/* Between two instants 300 ms apart. */
+static void who_stands_in_the_queue_for_the_processor_does_not_sleep(void)
+{
+	static const struct {
+		const char *state, *syscall;
+		int64_t ran_ms, queued_ms;
+		const char *want;
+	} rows[] = {
+		{"S", EVENT, 40, 240, "livelock"},  /* 40 of the 60 that it could have had */
+		{"S", EVENT, 40, 0, "lost-wakeup"}, /* it sleeps */
+		{"R", "running", 40, 240, "livelock"},
+		{"R", "running", 3, 290, "healthy"}, /* nobody can tell */
+		{"R", "running", 2, 5, "slow"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		auto_json json_t *earlier = busy(rows[i].state, rows[i].syscall, 1000, 70, 500);
+		auto_json json_t *now = busy(rows[i].state, rows[i].syscall, 1300,
+			70 + rows[i].ran_ms, 500 + rows[i].queued_ms);
+		auto_json json_t *owed = json_pack("[{sf}]", "age_s", 9.0);
+		struct diagnosis got;
+
+		diagnose(&(struct diagnose_input){.scan = now, .earlier = earlier, .owed = owed},
+			&got);
+		if (!CHECK_STR(got.hang_class ? got.hang_class : "healthy", rows[i].want))
+			printf("in row %zu\n", i);
+		if (!got.hang_class)
+			CHECK(got.unknown_count == 1 && strstr(got.unknown[0], "ready to run"));
+		diagnosis_free(&got);
+	}
+}
+
 static void a_starved_host_excuses_who_is_late_and_not_who_is_stuck(void)
 {
 	auto_json json_t *late = scan_of("", json_pack("[o]", task(10, 10, "/x/a", EVENT)));
@@ -218,7 +266,8 @@ static void names_that_chance_made_do_not_make_another_culprit(void)
 	}
 }
 
-CHECK_MAIN(CHECK_CASE(idle_threads_of_a_holder_are_supposed_to_hold_nothing_once_work_is_owed),
+CHECK_MAIN(CHECK_CASE(who_stands_in_the_queue_for_the_processor_does_not_sleep),
+	CHECK_CASE(idle_threads_of_a_holder_are_supposed_to_hold_nothing_once_work_is_owed),
 	CHECK_CASE(what_others_stand_behind_weighs_more_than_a_lone_event),
 	CHECK_CASE(sessions_are_a_spent_pool_only_with_somebody_at_the_door),
 	CHECK_CASE(a_starved_host_excuses_who_is_late_and_not_who_is_stuck),

@@ -303,7 +303,7 @@ static void read_waits(const struct scan *scan, int dir, struct row *row)
 	snprintf(path, sizeof(path), "%d/syscall", row->tid);
 	read_once(dir, path, row->syscall, sizeof(row->syscall));
 	row->syscall[strcspn(row->syscall, "\n")] = '\0';
-	if (scan->tears)
+	if (scan->tears || scan->deep)
 		row_note_ran(row, row->ran);
 	if (scan->stacks) {
 		snprintf(path, sizeof(path), "%d/stack", row->tid);

@@ -23,7 +23,7 @@ struct row {
 	char wchan[64];
 	char exe[256];
 	char syscall[192];
-	char ran[RAN_MAX]; /* of a machine with several processors: how much it has run, as the scanner saw it */
+	char ran[RAN_MAX]; /* its schedstat as the scanner saw it: deep, and where there are several processors */
 	char *stack;
 	atomic_bool done; /* syscall and stack are final */
 

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define TEXT_BUDGET (7u << 20) /* of WITNESS_FRAME_MAX */
 
@@ -34,6 +35,19 @@ static void add_wchan(struct out *out, const struct row *row)
 	out_text(out, "wchan", wchan);
 }
 
+/* "ran queued slices": nanoseconds (Documentation/scheduler/sched-stats.rst). */
+static void add_ran(struct out *out, const struct row *row)
+{
+	char *end;
+	int64_t ran = strtoll(row->ran, &end, 10), queued;
+
+	if (end == row->ran)
+		return;
+	queued = strtoll(end, NULL, 10);
+	out_int(out, "ran_ns", ran);
+	out_int(out, "queued_ns", queued);
+}
+
 static void add_row(struct out *out, struct row *row)
 {
 	char state[2] = {row->stat.state, '\0'};
@@ -57,6 +71,7 @@ static void add_row(struct out *out, struct row *row)
 			out_text(out, "syscall", row->syscall);
 		if (row->stack)
 			out_text(out, "stack", row->stack);
+		add_ran(out, row);
 	} else {
 		add_wchan(out, row);
 	}
