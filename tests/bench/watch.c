@@ -9,7 +9,8 @@
  * with 1 where the mean is above 5 %.
  *
  * Latency: cells of the reference store that hang as two of its defects make it. A cycle: from the end of the fault that
- * lets it close, or the last look at which it was open if that was later, which is before its onset, until it is told.
+ * lets it close, or the last look at which it was open if that was later or no fault was needed, which is before its
+ * onset, until it is told.
  * Others: from the moment at which the objective is broken. In seconds of the cell clock. One that is told too late is
  * printed with the looks before it. Ends with 1 where more than one in twenty is.
  *
@@ -83,6 +84,7 @@ static struct look {
 	bool deep;
 } looks[VALUES_MAX];
 static atomic_size_t look_count;
+static unsigned int late_count; /* cells that were kept */
 static struct {
 	char text[256];
 	int64_t bed_ns;
@@ -330,12 +332,23 @@ static void print_late(
 	printf("\n");
 }
 
-static void add_latency(const struct history *history, const char *what, struct values *values,
+static bool add_latency(const struct history *history, const char *what, struct values *values,
 	double from_s, double told_s, double limit_s)
 {
 	values_add(values, told_s - from_s);
-	if (told_s - from_s > limit_s)
-		print_late(history, what, from_s, told_s);
+	if (told_s - from_s <= limit_s)
+		return false;
+	print_late(history, what, from_s, told_s);
+	return true;
+}
+
+/* For people to read. */
+static void keep_late(const char *top, const char *dir)
+{
+	auto_free char *path = text_fmt("%s/late-%u", top, ++late_count);
+
+	if (!rename(dir, path))
+		printf("late: see %s\n", path);
 	fflush(stdout);
 }
 
@@ -355,31 +368,33 @@ static double not_yet(const char *dir)
 	return t;
 }
 
-static void read_latency(const struct history *history, const char *dir, struct values *cycles,
+/* True: one was told late. */
+static bool read_latency(const struct history *history, const char *dir, struct values *cycles,
 	struct values *overdue)
 {
-	double healed = -1, open;
+	double from = not_yet(dir);
+	bool late = false, cycle = false;
 
 	for (size_t i = 0; i < history->count; i++) {
 		const struct event *event = &history->events[i];
 
 		if (event_is(event, "fault") &&
 			!strcmp(json_get_text(event->data, "state", ""), "healed"))
-			healed = event->t;
+			from = !cycle && event->t > from ? event->t : from;
 		if (!event_is(event, "suspected"))
 			continue;
 		if (!strcmp(json_get_text(event->data, "why", ""), "overdue"))
-			add_latency(history, "a hang", overdue,
+			late |= add_latency(history, "a hang", overdue,
 				event->t - json_get_real(event->data, "age_s", 0) +
 					json_get_real(event->data, "limit_s", 0),
 				event->t, HANG_MAX_S);
-		else if (healed >= 0) {
-			open = not_yet(dir);
-			add_latency(history, "a cycle", cycles, open > healed ? open : healed,
-				event->t, CYCLE_MAX_S);
-			healed = -1; /* the stop stands behind it too, and is told so */
-		}
+		else if (!cycle && from >= 0)
+			late |= add_latency(
+				history, "a cycle", cycles, from, event->t, CYCLE_MAX_S);
+		/* What comes later stands behind it, and is told so. */
+		cycle |= strcmp(json_get_text(event->data, "why", ""), "overdue") != 0;
 	}
+	return late;
 }
 
 static int measure_latency(
@@ -393,8 +408,8 @@ static int measure_latency(
 		struct history *history = NULL;
 
 		rc = run_cell(plans->at[i % plans->count], top, &history, err);
-		if (!rc)
-			read_latency(history, dir, &cycles, &overdue);
+		if (!rc && read_latency(history, dir, &cycles, &overdue))
+			keep_late(top, dir);
 		history_free(history);
 	}
 	values_print("a cycle is told after it could close", accelerator, "s", &cycles);
@@ -471,6 +486,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", err.text);
 	plan_list_free(&load);
 	plan_list_free(&sick);
-	fs_remove_tree(top, NULL);
+	if (!late_count)
+		fs_remove_tree(top, NULL);
 	return rc || missed;
 }
