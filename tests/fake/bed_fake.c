@@ -26,6 +26,7 @@ struct fake_bed {
 	bool refusing;
 	bool armed[FAKE_RULES_MAX]; /* a rule armed has met something at once */
 	bool powerless, saved;
+	bool died; /* as `core_lasts_ms` wishes */
 	bool sink_sick;
 	struct sink *sink; /* the next hop */
 	uint16_t sink_port;
@@ -456,9 +457,25 @@ static int bed_scan(struct bed *bed, bool deep, json_t **ret, struct err *err)
 	b->wish->scanning--;
 	b->wish->scans++;
 	b->wish->deep_scans += deep;
+	if (b->wish->core_lasts_ms && !b->died && fake_frozen(b->fake, NULL)) {
+		auto_json json_t *died = json_pack("{si ss si ss}", "pid", 77, "exe", "/x/helper",
+			"signal", 11, "core", "/run/rig/cores/core.77");
+
+		b->died = true;
+		b->fn(b->arg, BED_DIED, died);
+	}
 	*ret = json_incref(json_object_get(golden, "scan"));
 	json_object_set_new(*ret, "took_ns", json_integer(b->wish->scan_took_ns));
 	json_object_set_new(*ret, "frozen", json_boolean(fake_frozen(b->fake, NULL)));
+	return 0;
+}
+
+static int bed_core(struct bed *bed, const char *path, json_t **ret, struct err *err)
+{
+	(void)path;
+	(void)err;
+	poll(NULL, 0, of(bed)->wish->core_lasts_ms);
+	*ret = json_pack("{s[s]}", "frames", "help");
 	return 0;
 }
 
@@ -596,6 +613,8 @@ int bed_fake_open(struct bed **ret, const struct plan *plan, const char *dir, be
 		b->ops.branch = bed_branch;
 		b->ops.adjudicate = bed_adjudicate;
 	}
+	if (wish->core_lasts_ms)
+		b->ops.core = bed_core;
 	if (wish->starves)
 		b->ops.processor_wait = bed_processor_wait;
 	b->hurts.bed = (struct bed){.ops = &b->ops, .target = plan->target};

@@ -32,6 +32,7 @@ struct bed_fake_wish {
 	const char *then;     /* and this, once a copy of that was kept: another hang beside it */
 	int64_t scan_took_ns; /* each scan says so */
 	int scan_lasts_ms;    /* each scan does; while one is under way it is residue */
+	int core_lasts_ms; /* a process dies in a freeze, when a scan finds it, and its core takes so long */
 	atomic_int scanning;
 	bool branch_fails;
 	const char *recovery; /* what a copy shows; after 9000 s, where it is "after_guest_s" */

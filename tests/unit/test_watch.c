@@ -220,6 +220,32 @@ static void a_cycle_is_told_before_anything_is_overdue(void)
 	end(&r);
 }
 
+/* It is still being read when the cycle closes. */
+static void a_core_that_takes_long_keeps_no_cycle_from_being_told(void)
+{
+	struct run r = {.wish = {.bug = FAKE_HANGS_AT_THAW,
+				.nth = 1,
+				.healthy = "idle-store",
+				.hangs = "mutex-abba",
+				.core_lasts_ms = 5000}};
+	const char *why = "";
+	size_t i = 0, core = SIZE_MAX, cycle = SIZE_MAX;
+
+	begin(&r, fixture_plan_on(target_yaml, long_freeze_yaml));
+	CHECK_INT(count(&r, "core"), 1);
+	for (i = 0; i < r.history->count; i++) {
+		const struct event *event = &r.history->events[i];
+
+		if (event_is(event, "core"))
+			core = i;
+		why = event_is(event, "suspected") ? json_get_text(event->data, "why", "") : "";
+		if (cycle == SIZE_MAX && strstr(why, "cycle"))
+			cycle = i;
+	}
+	CHECK(cycle < core);
+	end(&r);
+}
+
 /* The scan shows a store that waits for a frozen disk: overdue, and nobody's fault but the freeze's. */
 static void what_only_waits_for_the_fault_is_not_kept(void)
 {
@@ -338,6 +364,7 @@ CHECK_MAIN(CHECK_CASE(a_second_hang_is_told_beside_the_first),
 	CHECK_CASE(the_audit_waits_for_a_look_that_is_under_way),
 	CHECK_CASE(an_overdue_operation_is_told_kept_once_and_judged),
 	CHECK_CASE(a_cycle_is_told_before_anything_is_overdue),
+	CHECK_CASE(a_core_that_takes_long_keeps_no_cycle_from_being_told),
 	CHECK_CASE(what_only_waits_for_the_fault_is_not_kept),
 	CHECK_CASE(a_copy_of_what_is_no_finding_is_not_asked),
 	CHECK_CASE(what_still_hangs_after_the_heal_is_kept_once_more),

@@ -54,7 +54,7 @@ static char *extracted(const struct stack_source *source, const char *path)
 	copy = path_join(dir, name);
 	if (fs_exists(copy) || fs_mkdir_p(dir, &err))
 		return copy;
-	fresh = text_fmt("%s.%d", copy, (int)getpid());
+	fresh = text_fmt("%s.%d", copy, (int)gettid());
 	if (disk_file_copy(source->spec->image.disk, path, fresh, &err) || !fs_exists(fresh) ||
 		rename(fresh, copy))
 		log_line("cannot take '%s' out of the image: %s", path, err.text);

@@ -321,6 +321,40 @@ static void look(struct watch *w, const struct oldest *oldest, bool any)
 	}
 }
 
+/* ---- a death ---- */
+
+static void *reading_main(void *arg)
+{
+	struct watch *w = arg;
+	struct cell *cell = w->cell;
+
+	pthread_mutex_lock(&cell->lock);
+	watch_read_cores(cell);
+	w->reads = false;
+	w->saving--;
+	pthread_cond_broadcast(&cell->changed);
+	pthread_mutex_unlock(&cell->lock);
+	return NULL;
+}
+
+/* By a thread of its own: a core takes seconds, and a cycle that closes meanwhile is told in half of one. The cell's lock
+ * held on entry and exit. */
+static void read_cores(struct watch *w)
+{
+	pthread_t thread;
+
+	if (w->reads || !json_array_size(w->cell->cores))
+		return;
+	w->reads = true;
+	w->saving++;
+	if (!pthread_create(&thread, NULL, reading_main, w)) {
+		pthread_detach(thread);
+		return;
+	}
+	w->reads = false; /* the next turn tries again */
+	w->saving--;
+}
+
 /* ---- the thread ---- */
 
 /* The cell's lock held on entry and exit. */
@@ -330,9 +364,7 @@ static void take_turn(struct watch *w)
 	struct oldest oldest;
 	bool any;
 
-	watch_read_cores(cell);
-	if (w->end)
-		return;
+	read_cores(w);
 	any = find_oldest(w, &oldest);
 	pthread_mutex_unlock(&cell->lock);
 	look(w, &oldest, any);

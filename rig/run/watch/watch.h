@@ -57,6 +57,6 @@ void watch_call(struct cell *cell, const json_t *event);
 
 /* A process died: its core, if there is one, becomes a "core" event. From any thread. */
 void watch_died(struct cell *cell, const json_t *event);
-/* Reads the cores of those, once each: by the watch, as whoever hears of a death cannot ask the guest. The cell's
- * lock is held on entry and exit, and let go meanwhile. */
+/* Reads the cores of those, once each: whoever hears of a death cannot ask the guest. The cell's lock is held on entry
+ * and exit, and let go meanwhile. */
 void watch_read_cores(struct cell *cell);

@@ -45,7 +45,9 @@ struct watch {
 	json_t *before; /* ... and a scan of that moment; NULL: nothing is */
 	char before_name[HANG_NAME_MAX];
 	unsigned int hangs;
-	unsigned int saving; /* the cell's lock: hangs whose evidence is being saved */
+	unsigned int
+		saving; /* the cell's lock: hangs whose evidence is being saved, and one more while ... */
+	bool reads; /* ... cores are read */
 
 	pthread_mutex_t branching; /* the rest */
 	struct watch_branch branches[BRANCHES_MAX];
