@@ -372,7 +372,7 @@ static double not_yet(const char *dir)
 static bool read_latency(const struct history *history, const char *dir, struct values *cycles,
 	struct values *overdue)
 {
-	double from = not_yet(dir);
+	double open = not_yet(dir), healed = -1, from;
 	bool late = false, cycle = false;
 
 	for (size_t i = 0; i < history->count; i++) {
@@ -380,9 +380,10 @@ static bool read_latency(const struct history *history, const char *dir, struct 
 
 		if (event_is(event, "fault") &&
 			!strcmp(json_get_text(event->data, "state", ""), "healed"))
-			from = !cycle && event->t > from ? event->t : from;
+			healed = event->t;
 		if (!event_is(event, "suspected"))
 			continue;
+		from = open < event->t && open > healed ? open : healed;
 		if (!strcmp(json_get_text(event->data, "why", ""), "overdue"))
 			late |= add_latency(history, "a hang", overdue,
 				event->t - json_get_real(event->data, "age_s", 0) +
