@@ -337,8 +337,8 @@ static void *reading_main(void *arg)
 	return NULL;
 }
 
-/* By a thread of its own: a core takes seconds, and a cycle that closes meanwhile is told in half of one. The cell's lock
- * held on entry and exit. */
+/* By a thread of its own: a core takes seconds, and a cycle that closes meanwhile is told in half of one. The cell's
+ * lock held on entry and exit. */
 static void read_cores(struct watch *w)
 {
 	pthread_t thread;
