@@ -192,28 +192,11 @@ static void collect(struct task *task, const struct job_end *end)
 	task->result.number = (uint32_t)task->number;
 }
 
-/* Known if each of its findings is listed and the date has not passed. */
-static bool is_known(const struct runner *r, const struct result *result)
-{
-	time_t now = (time_t)(clock_real_ns() / NS_PER_SEC);
-	char today[16];
-	struct tm tm;
-
-	gmtime_r(&now, &tm);
-	strftime(today, sizeof(today), "%Y-%m-%d", &tm);
-	for (size_t i = 0; i < result->finding_count; i++)
-		if (!r->request->known ||
-			!known_find(r->request->known, result->findings[i].signature,
-				result->target, today))
-			return false;
-	return result->finding_count > 0;
-}
-
 static void publish(struct runner *r, struct task *task)
 {
 	struct campaign *c = r->campaign;
 
-	if (is_known(r, &task->result))
+	if (known_covers(r->request->known, &task->result))
 		task->result.state = FINDING_KNOWN;
 	if (task->kind == TASK_CELL)
 		judge_save(task->dir, &task->result, NULL);

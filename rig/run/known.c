@@ -1,12 +1,14 @@
 #include "run/known.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "run/yaml/yaml_check.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 struct raw_known {
 	char *signature, *target, *reason, *link, *until;
@@ -160,4 +162,19 @@ const struct known *known_find(
 			strcmp(today, known->until) <= 0)
 			return known;
 	return NULL;
+}
+
+bool known_covers(const struct known_list *list, const struct result *result)
+{
+	time_t now = (time_t)(clock_real_ns() / NS_PER_SEC);
+	char today[16];
+	struct tm tm;
+
+	gmtime_r(&now, &tm);
+	strftime(today, sizeof(today), "%Y-%m-%d", &tm);
+	for (size_t i = 0; i < result->finding_count; i++)
+		if (!list ||
+			!known_find(list, result->findings[i].signature, result->target, today))
+			return false;
+	return result->finding_count > 0;
 }

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "api/verdict.h"
 #include "base/buf.h"
 #include "base/err.h"
 
@@ -34,3 +35,6 @@ void known_list_free(struct known_list *list);
 /* The entry for this finding on `today` (YYYY-MM-DD), or NULL: not listed, or its date has passed. */
 const struct known *known_find(const struct known_list *list, const char *signature,
 	const char *target, const char *today);
+
+/* Each finding of the result, and there is one, is listed, and today (UTC) is not past its date. `list` may be NULL. */
+bool known_covers(const struct known_list *list, const struct result *result);

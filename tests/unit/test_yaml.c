@@ -380,6 +380,40 @@ static void known_findings_are_known_until_their_date(void)
 	known_list_free(&list);
 }
 
+static void a_result_is_known_if_each_of_its_findings_is_listed(void)
+{
+	static const char text[] =
+		"- {signature: S3-aaaaaaaa, target: refstore, reason: r, until: 2099-12-31}\n"
+		"- {signature: L2-bbbbbbbb, target: refstore, reason: r, until: 2099-12-31}\n"
+		"- {signature: H1-cccccccc, target: refstore, reason: r, until: 2020-12-31}\n";
+	static const struct {
+		const char *name, *target, *signatures[3];
+		bool known;
+	} rows[] = {
+		{"both", "refstore", {"S3-aaaaaaaa", "L2-bbbbbbbb"}, true},
+		{"one of two", "refstore", {"S3-aaaaaaaa", "L2-00000000"}, false},
+		{"another target", "postfix-dovecot", {"S3-aaaaaaaa"}, false},
+		{"past its date", "refstore", {"H1-cccccccc"}, false},
+		{"no finding", "refstore", {NULL}, false},
+	};
+	struct known_list list = {0};
+	auto_buf struct buf complaints = {0};
+
+	CHECK_INT(known_parse("known.yaml", text, sizeof(text) - 1, &complaints, &list, NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct finding findings[2] = {0};
+		struct result result = {.target = (char *)rows[i].target, .findings = findings};
+
+		for (const char *const *at = rows[i].signatures; *at; at++)
+			snprintf(findings[result.finding_count++].signature, SIGNATURE_SIZE, "%s",
+				*at);
+		if (!CHECK_INT(known_covers(&list, &result), rows[i].known))
+			fprintf(stderr, "%s\n", rows[i].name);
+		CHECK(!known_covers(NULL, &result));
+	}
+	known_list_free(&list);
+}
+
 /* Without it no run begins: a signature that two people listed stops them all. */
 static void the_list_of_this_repository_is_whole(void)
 {
@@ -434,5 +468,6 @@ CHECK_MAIN(CHECK_CASE(every_mistake_of_a_scenario_is_told_with_its_line),
 	CHECK_CASE(what_is_not_there_is_an_error_of_reading),
 	CHECK_CASE(a_file_beyond_the_limit_is_refused), CHECK_CASE(endless_mistakes_are_cut_off),
 	CHECK_CASE(known_findings_are_known_until_their_date),
+	CHECK_CASE(a_result_is_known_if_each_of_its_findings_is_listed),
 	CHECK_CASE(the_list_of_this_repository_is_whole),
 	CHECK_CASE(a_night_has_its_values_and_defaults))
