@@ -13,11 +13,27 @@
 #define RUN_MS	   (30 * 60 * 1000) /* an image from nothing included */
 #define OUTPUT_MAX (16u << 20)
 #define ROWS_MIN   15 /* five failures: as shipped, hotfixed, worked around */
+#define TRIES	   3
 
 /* A busy host may starve a guest; what the rig cannot tell then says nothing of the store. */
-static bool starved(const json_t *found)
+static bool says_starved(const json_t *found)
 {
 	return strstr(json_get_text(found, "reason", ""), "starved") != NULL;
+}
+
+static json_t *verdict_of(const json_t *found)
+{
+	auto_free char *path = path_join(json_get_text(found, "path", "."), "verdict.json");
+
+	return json_load_path(path, OUTPUT_MAX, NULL);
+}
+
+/* At some time of the cell: a moment that the failure needs may have been missed. */
+static bool is_starved(const json_t *found)
+{
+	auto_json json_t *verdict = verdict_of(found);
+
+	return json_get_bool(verdict, "starved", false);
 }
 
 /* Whether the hang ends by itself, as the articles say: F4 after 150 minutes, of each thread; F1 and F2 by a restart
@@ -34,8 +50,7 @@ static const struct {
 /* Time can be skipped with TCG alone, and only as fast as a busy host lets it. */
 static bool is_not_judged(const json_t *found)
 {
-	auto_free char *path = path_join(json_get_text(found, "path", "."), "verdict.json");
-	auto_json json_t *verdict = json_load_path(path, OUTPUT_MAX, NULL);
+	auto_json json_t *verdict = verdict_of(found);
 
 	return !strcmp(json_get_text(verdict, "recovery", ""), "not-judged");
 }
@@ -65,8 +80,7 @@ static void tell_branches(const json_t *found)
 
 static void check_ending(const char *id, const json_t *found)
 {
-	auto_free char *path = path_join(json_get_text(found, "path", "."), "verdict.json");
-	auto_json json_t *verdict = json_load_path(path, OUTPUT_MAX, NULL);
+	auto_json json_t *verdict = verdict_of(found);
 	const char *recovery = json_get_text(verdict, "recovery", "none");
 	int64_t after_s = json_get_int(verdict, "recovers_after_s", -1);
 
@@ -83,35 +97,69 @@ static void check_ending(const char *id, const json_t *found)
 		}
 }
 
-static void every_variant_of_the_five_failures_gets_its_verdict(void)
+/* The rows of the failures that such a name has ("*": all), or NULL. */
+static json_t *score(const char *only)
 {
-	char *argv[] = {PROGRAM, "score", "--part", "failures", "--jobs", "2", "--json",
-		"--results", (char *)check_dir(), NULL};
+	char *argv[] = {PROGRAM, "score", "--part", "failures", "--only", (char *)only, "--jobs",
+		"2", "--json", "--results", (char *)check_dir(), NULL};
 	auto_buf struct buf out = {0};
 	auto_json json_t *json = NULL;
 	struct err err = {0};
-	json_t *row;
-	size_t i;
-	int rc;
+	int rc = proc_run(argv, deadline_in_ms(RUN_MS), &out, OUTPUT_MAX, &err);
 
-	check_alarm(RUN_MS / 1000);
-	rc = proc_run(argv, deadline_in_ms(RUN_MS), &out, OUTPUT_MAX, &err);
 	CHECK(rc == 0 || rc == 1);
 	json = json_loads(buf_text(&out), 0, NULL);
-	if (!CHECK(json_array_size(json_object_get(json, "failures")) >= ROWS_MIN))
-		return;
-	json_array_foreach (json_object_get(json, "failures"), i, row) {
-		const json_t *found = json_object_get(row, "found");
-		const char *want = json_get_text(json_object_get(row, "expected"), "verdict", "");
+	return json_incref(json_object_get(json, "failures"));
+}
 
-		if (starved(found))
-			continue;
-		if (!CHECK_STR(json_get_text(found, "verdict", "none"), want) ||
-			!CHECK(json_get_bool(row, "as_expected", false) || is_not_judged(found)))
+static const json_t *found_of(const json_t *row)
+{
+	return json_object_get(row, "found");
+}
+
+static bool is_right(const json_t *row)
+{
+	const char *want = json_get_text(json_object_get(row, "expected"), "verdict", "");
+
+	return !strcmp(json_get_text(found_of(row), "verdict", "none"), want) &&
+	       (json_get_bool(row, "as_expected", false) || is_not_judged(found_of(row)));
+}
+
+/* A row that is not right on a host that starved its machine is run again, alone. */
+static void check_row(const json_t *row)
+{
+	auto_free char *name =
+		text_fmt("%s/%s", json_get_text(row, "id", ""), json_get_text(row, "variant", ""));
+	const char *want = json_get_text(json_object_get(row, "expected"), "verdict", "");
+	json_t *rows = NULL;
+
+	for (int tries = 1; tries < TRIES && !is_right(row) && is_starved(found_of(row)); tries++) {
+		tell(row);
+		json_decref(rows);
+		rows = score(name);
+		row = json_array_get(rows, 0);
+	}
+	if (!says_starved(found_of(row))) {
+		if (!CHECK(is_right(row)))
 			tell(row);
 		else if (!strcmp(want, "FAIL"))
-			check_ending(json_get_text(row, "id", ""), found);
+			check_ending(json_get_text(row, "id", ""), found_of(row));
 	}
+	json_decref(rows);
+}
+
+static void every_variant_of_the_five_failures_gets_its_verdict(void)
+{
+	auto_json json_t *rows = NULL;
+	json_t *row;
+	size_t i;
+
+	check_alarm(RUN_MS / 1000);
+	rows = score("*");
+	if (!CHECK(json_array_size(rows) >= ROWS_MIN))
+		return;
+	json_array_foreach (rows, i, row)
+		check_row(row);
 }
 
 /* How many cells a night plans. */
