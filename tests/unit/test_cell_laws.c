@@ -25,32 +25,37 @@ static const char broken_box_yaml[] =
 	"  - {as: full, do: errno, point: posix/io/rw/write, errno: EIO, path: mailbox,\n"
 	"     user: u1, calls: 100, when: smtp/data, nth: 2}\n";
 
-static const char bystander_yaml[] =
-	"claim: readers do not need the delivery agent\n"
-	"objectives: {slowdown_floor: 300ms}\n"
-	"workload:\n"
-	"  - {as: writers, do: smtp, messages: 8, pace: 10/s, to: [u1]}\n"
-	"  - {as: reader, do: imap, pace: 20/s, user: u2}\n"
-	"steps:\n"
-	"  - {as: gone, do: mta-refuses, when: smtp/data, nth: 3, for: 1s}\n";
+/* A healthy store is judged by wide limits, so that a host which gives us no processor for a second is not its fault; one
+ * with a bug by narrow ones, which it passes by far. */
+#define BYSTANDER(floor)                                                   \
+	"claim: readers do not need the delivery agent\n"                  \
+	"objectives: {slowdown_floor: " floor "}\n"                        \
+	"workload:\n"                                                      \
+	"  - {as: writers, do: smtp, messages: 8, pace: 10/s, to: [u1]}\n" \
+	"  - {as: reader, do: imap, pace: 20/s, user: u2}\n"               \
+	"steps:\n"                                                         \
+	"  - {as: gone, do: mta-refuses, when: smtp/data, nth: 3, for: 1s}\n"
 
-static const char silent_yaml[] = "claim: a silent agent is given up\n"
-				  "objectives: {recover: 1s}\n"
-				  "workload:\n"
-				  "  - {as: writers, do: smtp, messages: 10, pace: 3/s, to: [u1]}\n"
-				  "steps:\n"
-				  "  - {as: gone, do: mta-silent, when: smtp/data, for: 3s}\n";
+#define SILENT(recover)                                                    \
+	"claim: a silent agent is given up\n"                              \
+	"objectives: {recover: " recover "}\n"                             \
+	"workload:\n"                                                      \
+	"  - {as: writers, do: smtp, messages: 10, pace: 3/s, to: [u1]}\n" \
+	"steps:\n"                                                         \
+	"  - {as: gone, do: mta-silent, when: smtp/data, for: 3s}\n"
 
 static const char rounds_yaml[] =
 	"claim: rounds leave nothing behind\n"
 	"workload:\n"
 	"  - {as: rounds, do: rounds, messages: 4, sessions: 8, user: u1}\n";
 
-static const char mail_yaml[] =
-	"claim: mail is answered, delivered as it is, and to whom it is for\n"
-	"objectives: {reply: 400ms, recover: 1s}\n"
-	"workload:\n"
-	"  - {as: writers, do: smtp, sessions: 2, messages: 8, pace: 10/s, to: [u1]}\n";
+#define MAIL(reply, recover)                                                   \
+	"claim: mail is answered, delivered as it is, and to whom it is for\n" \
+	"objectives: {reply: " reply ", recover: " recover "}\n"               \
+	"workload:\n"                                                          \
+	"  - {as: writers, do: smtp, sessions: 2, messages: 8, pace: 10/s, to: [u1]}\n"
+
+static const char mail_yaml[] = MAIL("400ms", "1s");
 
 static const char thaw_yaml[] =
 	"claim: trouble that passes is not answered for good\n"
@@ -61,14 +66,14 @@ static const char thaw_yaml[] =
 
 static void a_healthy_store_keeps_them(void)
 {
-	expect_holds(mail_yaml, "S1 S3 S5 S8 S9 L1 H5 H9");
+	expect_holds(MAIL("10s", "10s"), "S1 S3 S5 S8 S9 L1 H5 H9");
 	expect_holds(thaw_yaml, "S4 H1 H2");
 	expect_holds(rounds_yaml, "H8");
 	expect_holds(bounce_yaml, "S6 L2");
 	expect_holds(null_path_yaml, "S6");
 	expect_holds(broken_box_yaml, "L2 H6");
-	expect_holds(bystander_yaml, "H3");
-	expect_holds(silent_yaml, "H4");
+	expect_holds(BYSTANDER("10s"), "H3");
+	expect_holds(SILENT("10s"), "H4");
 }
 
 static void a_refusal_for_good_in_a_freeze_is_a_finding_of_s4(void)
@@ -138,7 +143,7 @@ static void a_lock_cycle_is_a_finding_of_h6(void)
 
 static void a_wait_without_limit_is_a_finding_of_h4(void)
 {
-	expect_broken(silent_yaml, FAKE_NO_LIMIT, 1, "H4");
+	expect_broken(SILENT("1s"), FAKE_NO_LIMIT, 1, "H4");
 }
 
 static void a_leak_is_a_finding_of_h8(void)
@@ -148,7 +153,7 @@ static void a_leak_is_a_finding_of_h8(void)
 
 static void a_bystander_that_waits_is_a_finding_of_h3(void)
 {
-	expect_broken(bystander_yaml, FAKE_STALLS, 1, "H3");
+	expect_broken(BYSTANDER("300ms"), FAKE_STALLS, 1, "H3");
 }
 
 CHECK_MAIN(CHECK_CASE(a_healthy_store_keeps_them),
