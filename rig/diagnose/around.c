@@ -1,5 +1,5 @@
 /*
- * What stands around a suspect: those of its process who wait for a read-write lock whose readers nobody names; and
+ * What stands around a suspect: those of its process who wait for a lock whose holders nobody names; and
  * of one that waits for an event others at the same event, and lone threads that wait for work as they did when all
  * was well: one of them may be who should have signalled.
  */
@@ -26,12 +26,48 @@ static size_t count_at(const struct evidence *instant, const struct task *t)
 	return same;
 }
 
+bool names_no_owner(const struct task *task)
+{
+	return (task->wait.kind == WAIT_RWLOCK || task->wait.kind == WAIT_MUTEX) &&
+	       !task->wait.target;
+}
+
+/* Stands in a call for as long as it takes, and not as one that waits for work. */
+static bool stands_in_call(const struct task *t)
+{
+	switch (t->wait.kind) {
+	case WAIT_READ:
+	case WAIT_WRITE:
+	case WAIT_OPEN:
+	case WAIT_POLL:
+	case WAIT_CONNECT:
+	case WAIT_CHILD:
+	case WAIT_FILE_LOCK:
+		return !graph_is_idle(t) && !t->wait.timed;
+	default:
+		return false;
+	}
+}
+
+bool has_likely_holder(const struct diagnosing *d, const struct task *waiter)
+{
+	size_t count, first = evidence_process(&d->now, waiter->pid, &count);
+
+	for (size_t i = first; i < first + count; i++) {
+		const struct task *t = &d->now.tasks[i];
+
+		if (stands_in_call(t) && !waits_for_client(d, t) && !waited_so_when_healthy(d, t))
+			return true;
+	}
+	return false;
+}
+
 /* Who has the lock is not known, so it may be the suspect. */
 static bool may_stand_behind(const struct diagnosing *d, size_t task, const struct task *suspect)
 {
 	const struct task *t = &d->now.tasks[task];
 
-	return t->pid == suspect->pid && t->wait.kind == WAIT_RWLOCK && !t->wait.target;
+	return t->pid == suspect->pid && names_no_owner(t);
 }
 
 size_t perhaps_behind(const struct diagnosing *d, size_t suspect)
@@ -39,7 +75,7 @@ size_t perhaps_behind(const struct diagnosing *d, size_t suspect)
 	const struct task *s = &d->now.tasks[suspect];
 	size_t count = 0;
 
-	if (s->wait.kind == WAIT_RWLOCK)
+	if (names_no_owner(s))
 		return 0;
 	for (size_t i = 0; i < d->now.task_count; i++)
 		count += may_stand_behind(d, i, s);
@@ -85,16 +121,23 @@ static void tell_others(struct diagnosing *d, size_t suspect)
 static void tell_behind(struct diagnosing *d, size_t suspect)
 {
 	const struct task *s = &d->now.tasks[suspect];
-	size_t count = perhaps_behind(d, suspect);
+	size_t count = perhaps_behind(d, suspect), readers = 0;
 
-	if (!count)
-		return;
-	say_evidence(d,
-		"%zu threads of its process wait for a read-write lock that readers have, and the "
-		"lock does "
-		"not name them: they stand behind it, if it is one of the readers",
-		count);
 	for (size_t i = 0; i < d->now.task_count; i++)
+		readers += may_stand_behind(d, i, s) && d->now.tasks[i].wait.kind == WAIT_RWLOCK;
+	if (readers)
+		say_evidence(d,
+			"%zu threads of its process wait for a read-write lock that readers have, "
+			"and the lock does "
+			"not name them: they stand behind it, if it is one of the readers",
+			readers);
+	if (count > readers)
+		say_evidence(d,
+			"%zu thread%s of its process wait%s for a lock that does not name its "
+			"owner: behind it, if it is the owner",
+			count - readers, count - readers == 1 ? "" : "s",
+			count - readers == 1 ? "s" : "");
+	for (size_t i = 0; i < d->now.task_count && count; i++)
 		if (may_stand_behind(d, i, s)) {
 			add_culprit(d, i);
 			say_task(d, i);

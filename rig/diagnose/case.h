@@ -36,6 +36,11 @@ bool is_known(const struct diagnosing *d, const struct task *task);
 bool waits_for_work(const struct diagnosing *d, size_t task);
 /* It waits for a client outside that came to a port of the guest: the client's turn. */
 bool waits_for_client(const struct diagnosing *d, const struct task *task);
+/* A lock in memory that does not say who has it. */
+bool names_no_owner(const struct task *task);
+/* Somebody else of its process stands in a call that it did not stand in when all was well, for nobody outside: the
+ * holder that the lock does not name is he rather than nobody. */
+bool has_likely_holder(const struct diagnosing *d, const struct task *waiter);
 bool waited_so_when_healthy(const struct diagnosing *d, const struct task *task);
 /* Share of the processor between `earlier` and now, in percent; -1: not known. */
 int cpu_percent(const struct diagnosing *d, const struct task *task);
@@ -48,6 +53,10 @@ bool find_crash(struct diagnosing *d);
 bool find_exhaustion(struct diagnosing *d, const struct suspect *suspect);
 /* The best suspect; weight 0 if there is none. */
 struct suspect find_suspect(struct diagnosing *d);
+/* An idle process to whom somebody outside has sent what lies unread; weight 0 if there is none. */
+struct suspect find_unread(const struct diagnosing *d);
+/* The same of the idle `peer` of one that reads; weight 0 where nothing lies there. */
+struct suspect judge_silent_peer(const struct diagnosing *d, size_t reader, size_t peer);
 /* Beside trouble that was told already: nothing but what it does or lacks itself speaks against it. */
 bool speaks_for_itself(const struct suspect *suspect);
 

@@ -114,6 +114,11 @@ static void tell(struct diagnosing *d, const size_t *cycle, size_t count)
 		if (is_of_several(d, cycle[i]))
 			say_unknown(d, "owner unknown: a process with several threads holds it, "
 				       "which of them is not known");
+		if (d->now.tasks[cycle[i]].named_by_word)
+			say_unknown(d,
+				"a lock of no known make: its word is the number of thread "
+				"%lld, which is taken for its owner",
+				(long long)d->now.tasks[cycle[i]].wait.target);
 		if (d->graph.nodes[cycle[i]].inferred)
 			say_unknown(d, "a holder was inferred: the only other process that has the "
 				       "file open");

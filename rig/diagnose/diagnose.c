@@ -94,9 +94,7 @@ static void say_unread(struct diagnosing *d)
 static void read_evidence(const struct diagnosing *d, const json_t *scan, struct evidence *ret)
 {
 	evidence_read(scan, d->in->target, d->in->ours, ret);
-	for (size_t i = 0; i < ret->task_count; i++)
-		if (ret->tasks[i].has_words)
-			futex_refine(ret->tasks[i].words, &ret->tasks[i].wait);
+	futex_refine_all(ret);
 }
 
 static void set_parked(struct diagnosing *d)

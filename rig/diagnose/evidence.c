@@ -196,10 +196,11 @@ static void read_fds(struct evidence *e, const json_t *scan)
 			.ino = (uint64_t)json_get_int(json, "ino", 0),
 			.reads = strchr(mode, 'r'),
 			.writes = strchr(mode, 'w'),
+			.of = get_id(json, "of"),
 			.socket = !strcmp(json_get_text(json, "kind", ""), "socket"),
 			.queue = !strcmp(json_get_text(json, "kind", ""), "mqueue")};
 
-		if (fd.pid > 0 && fd.fd >= 0 && fd.ino)
+		if (fd.pid > 0 && fd.fd >= 0 && (fd.ino || fd.of > 0))
 			e->fds[e->fd_count++] = fd;
 		else if (fd.ino) /* an eventfd or its like has no number of its own */
 			e->unread++;
@@ -240,6 +241,7 @@ static void read_sockets(struct evidence *e, const json_t *scan)
 			.listens = !strcmp(json_get_text(json, "state", ""), "listen"),
 			.outside = json_get_bool(json, "outside", false),
 			.backlog = json_get_int(json, "backlog", 0),
+			.unread = json_get_int(json, "unread", 0),
 			.name = json_get_text(json, "name", NULL)};
 
 		if (end.ino)

@@ -12,13 +12,14 @@
  *		"door":"name of the unix socket that it connects to"
  *		"wait_fds":[fds it polls, selects or has in the epoll set it waits for]
  *	scan	"fds":[{"pid","fd","ino":inode,"kind":"pipe|mqueue|socket|eventfd|...","mode":"r|w|rw"}] every holder
- *		of what a thread waits for, and of its other end
+ *		of what a thread waits for, and of its other end; of a "pidfd" also "of":the process that it is of
  *		"held":[{"pid","fd","lock":"line of fdinfo"}] who has an open file with a lock that others wait for and
  *		that the process in /proc/locks does not have
  *		"sockets":[{"ino","family":"unix|tcp|udp","state":"listen|established|...","name"?,
  *		"peer":inode of the other end, 0 where it is not known or has no owner,
  *		"accept"?:inode of the listening socket in whose queue this connection stands, not accepted,
- *		"outside"?:true where the other end is not in the guest, "backlog":N of a listening one}]
+ *		"outside"?:true where the other end is not in the guest, "backlog":N of a listening one,
+ *		"unread"?:bytes that came and were not read}]
  *		"parts":{"memory","fds","sockets":bool}	false: asked for and not to be had, or cut short
  * Everything is hostile and bounded; what is left out is counted in `unread`. Pure. The texts are
  * borrowed from the JSON, which must outlive the evidence.
@@ -55,8 +56,9 @@ struct task {
 	char role[ROLE_MAX];
 	bool has_words;
 	uint32_t words[FUTEX_WORDS];
-	int64_t only_fd; /* the one descriptor that is polled, -1: several or not known */
-	bool outside;	 /* waits for somebody who is not in the guest: a client, another host */
+	int64_t only_fd;    /* the one descriptor that is polled, -1: several or not known */
+	bool named_by_word; /* its lock is of no known make: the owner is what its word says */
+	bool outside;	    /* waits for somebody who is not in the guest: a client, another host */
 	struct wait wait;
 };
 
@@ -69,6 +71,7 @@ struct open_fd {
 	int pid, fd;
 	uint64_t ino;
 	bool reads, writes, socket, queue;
+	int of; /* the process that a pidfd is of; 0: it is none, or not known */
 };
 
 struct held_lock {
@@ -80,7 +83,7 @@ struct socket_end {
 	uint64_t ino, peer;
 	uint64_t accept; /* the listening socket in whose queue it stands, 0: none */
 	bool listens, outside;
-	int64_t backlog;
+	int64_t backlog, unread;
 	const char *name; /* address or path, or NULL */
 };
 

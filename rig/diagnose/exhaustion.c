@@ -47,6 +47,22 @@ static const struct task *idle_place(const struct diagnosing *d, const struct ta
 	return same > 1 ? then : NULL;
 }
 
+/* The same name, or both of one series: "worker-7" and "worker-12". */
+static bool same_name(const char *a, const char *b)
+{
+	static const char digits[] = "0123456789";
+
+	while (*a && *b) {
+		size_t skip_a = strspn(a, digits), skip_b = strspn(b, digits);
+
+		if (!skip_a != !skip_b || (!skip_a && *a != *b))
+			return false;
+		a += skip_a ? skip_a : 1;
+		b += skip_b ? skip_b : 1;
+	}
+	return !*a && !*b;
+}
+
 static bool is_member(const struct diagnosing *d, size_t example, size_t task)
 {
 	const struct evidence *e = &d->now;
@@ -58,7 +74,7 @@ static bool is_member(const struct diagnosing *d, size_t example, size_t task)
 	if (place || other)
 		return place && other && a->pid == b->pid && same_wait(place, other);
 	if (threads_of(e, example))
-		return a->pid == b->pid && b->tid != b->pid && !strcmp(a->comm, b->comm);
+		return a->pid == b->pid && b->tid != b->pid && same_name(a->comm, b->comm);
 	return !threads_of(e, task) && a->ppid == b->ppid && !strcmp(a->exe, b->exe);
 }
 

@@ -80,3 +80,34 @@ void futex_refine(const uint32_t words[FUTEX_WORDS], struct wait *wait)
 	else if (wait->kind == WAIT_FUTEX && is_semaphore(words, wait))
 		wait->kind = WAIT_SEMAPHORE;
 }
+
+/* Small numbers are what counters and states are made of. */
+#define OWNER_MIN 16
+
+/* It slept while the word was that, and the word is still that. The waiters' bit may stand beside it. */
+static bool names_thread(const struct evidence *e, const struct task *t)
+{
+	uint32_t tid = t->words[0] & FUTEX_TID_MASK;
+	const struct task *owner;
+
+	if (t->wait.kind != WAIT_FUTEX || t->words[0] != t->wait.value || tid < OWNER_MIN)
+		return false;
+	owner = evidence_task(e, (int)tid);
+	return owner && owner->pid == t->pid;
+}
+
+void futex_refine_all(struct evidence *e)
+{
+	for (size_t i = 0; i < e->task_count; i++) {
+		struct task *t = &e->tasks[i];
+
+		if (!t->has_words)
+			continue;
+		futex_refine(t->words, &t->wait);
+		if (names_thread(e, t)) {
+			t->wait.kind = WAIT_MUTEX;
+			t->wait.target = t->words[0] & FUTEX_TID_MASK;
+			t->named_by_word = true;
+		}
+	}
+}

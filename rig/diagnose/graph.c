@@ -1,4 +1,4 @@
-#include "diagnose/graph.h"
+#include "diagnose/graph_needs.h"
 
 #include "base/buf.h"
 
@@ -6,283 +6,10 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-/* ---- needs ---- */
-
-static void add_need(struct graph *g, size_t task, size_t first, size_t count)
+bool graph_leader_ended(const struct evidence *e, size_t task)
 {
-	struct node *node = &g->nodes[task];
-
-	if (!count)
-		return;
-	if (node->need_count == NEEDS_PER_TASK_MAX || g->need_count == NEEDS_MAX) {
-		g->cut = true;
-		return;
-	}
-	for (size_t i = node->first_need; i < g->need_count; i++)
-		if (g->needs[i].first == first && g->needs[i].count == count)
-			return;
-	g->needs[g->need_count++] = (struct need){first, count};
-	node->need_count++;
-}
-
-static bool need_process(struct graph *g, size_t task, int pid)
-{
-	size_t count, first = pid > 0 ? evidence_process(g->e, pid, &count) : 0;
-
-	if (pid <= 0 || !count)
-		return false;
-	add_need(g, task, first, count);
-	return true;
-}
-
-static void need_thread(struct graph *g, size_t task, const struct task *thread)
-{
-	add_need(g, task, (size_t)(thread - g->e->tasks), 1);
-}
-
-/* ---- file locks ---- */
-
-static bool could_be_the_waiter(
-	const struct evidence *e, const struct file_lock *lock, const struct task *task)
-{
-	int number = lock->kind == LOCK_FLOCK ? SYS_flock : SYS_fcntl;
-	bool known;
-
-	if (task->wait.kind != WAIT_FILE_LOCK || task->wait.number != number)
-		return false;
-	if (evidence_is_open(e, task->pid, task->wait.fd, lock->inode, &known))
-		return true;
-	return !known && lock->pid == task->pid;
-}
-
-/* Gives each waiting line of /proc/locks its thread. */
-static void match_waiter(struct graph *g, const struct file_lock *lock)
-{
-	size_t first = 0, count = g->e->task_count;
-
-	if (lock->pid > 0)
-		first = evidence_process(g->e, lock->pid, &count);
-	for (size_t i = first; i < first + count; i++) {
-		if (g->nodes[i].wants || !could_be_the_waiter(g->e, lock, &g->e->tasks[i]))
-			continue;
-		g->nodes[i].wants = lock;
-		return;
-	}
-}
-
-/* Whose open file has the lock, where the scan says it. Several have it since a fork(): any may give it back. */
-static bool need_who_has(struct graph *g, size_t task, const struct file_lock *lock)
-{
-	const struct task *t = &g->e->tasks[task];
-	int pid = 0;
-	bool several = false;
-
-	for (size_t i = 0; i < g->e->held_count; i++) {
-		const struct held_lock *held = &g->e->held[i];
-
-		if (!lock_is_same(&held->lock, lock))
-			continue;
-		if (held->pid == t->pid && held->fd == t->wait.fd) {
-			g->nodes[task].unknown = "it got it while it was looked at";
-			return true;
-		}
-		several |= pid && pid != held->pid;
-		pid = held->pid;
-	}
-	if (several)
-		g->nodes[task].unknown = "several processes have the open file that is locked";
-	return several || need_process(g, task, pid);
-}
-
-/* The holder's process is gone, or was never named (OFDLCK): a lock of an open file lives as long as
- * somebody has it open. */
-static void need_only_opener(struct graph *g, size_t task, const struct file_lock *held)
-{
-	struct node *node = &g->nodes[task];
-	int other = 0;
-
-	node->unknown = held->pid > 0 ? "the process that took it has ended"
-				      : "the kernel names no process for it";
-	for (size_t i = 0; i < g->e->file_count; i++) {
-		const struct open_file *file = &g->e->files[i];
-
-		if (file->pid == g->e->tasks[task].pid || strcmp(file->inode, held->inode) != 0)
-			continue;
-		if (other && other != file->pid)
-			return;
-		other = file->pid;
-	}
-	if (other && need_process(g, task, other)) {
-		node->inferred = true;
-		node->unknown = NULL;
-	}
-}
-
-static void need_holders(struct graph *g, size_t task)
-{
-	const struct lock_table *locks = &g->e->locks;
-	const struct file_lock *wants = g->nodes[task].wants;
-
-	if (!wants) {
-		g->nodes[task].unknown = "no line of /proc/locks is its own";
-		return;
-	}
-	for (size_t i = 0; i < locks->count; i++) {
-		const struct file_lock *held = &locks->at[i];
-		bool above = i == wants->by;
-
-		if (held->waits || (!above && (!lock_conflicts(wants, held) ||
-						      held->pid == g->e->tasks[task].pid)))
-			continue;
-		if (!need_who_has(g, task, held) && !need_process(g, task, held->pid))
-			need_only_opener(g, task, held);
-	}
-}
-
-/* ---- futexes ---- */
-
-static void need_owner(struct graph *g, size_t task)
-{
-	const struct task *waiter = &g->e->tasks[task];
-	int64_t tid = waiter->wait.target;
-	const struct task *owner = tid > 0 ? evidence_task(g->e, (int)tid) : NULL;
-
-	if (owner && (owner->pid == waiter->pid || waiter->wait.shared))
-		need_thread(g, task, owner);
-	else if (tid > 0)
-		g->nodes[task].unknown = "the thread that locked it has ended";
-	else if (waiter->wait.kind == WAIT_RWLOCK)
-		g->nodes[task].unknown = "readers have it, and the lock does not name them";
-	else if (waiter->has_words)
-		g->nodes[task].unknown = "the words at its address name no owner";
-	else
-		g->nodes[task].unknown = "the scan has no words of its address";
-}
-
-static void need_joined(struct graph *g, size_t task)
-{
-	const struct task *waiter = &g->e->tasks[task];
-	const struct task *thread = evidence_task(g->e, (int)waiter->wait.target);
-
-	if (thread && thread->pid == waiter->pid && thread != waiter)
-		need_thread(g, task, thread);
-	else
-		g->nodes[task].unknown = "it may be a semaphore or a thread that has ended";
-}
-
-/* ---- pipes and sockets ---- */
-
-/* The one process that has the other end; `opposite` tells which descriptors are the other end. */
-static void need_only_end(struct graph *g, size_t task, uint64_t ino, bool reads, bool writes)
-{
-	int pid = 0;
-
-	for (size_t i = 0; i < g->e->fd_count; i++) {
-		const struct open_fd *fd = &g->e->fds[i];
-
-		if (fd->ino != ino || !((reads && fd->reads) || (writes && fd->writes)))
-			continue;
-		if (pid && pid != fd->pid) {
-			g->nodes[task].unknown = "several processes have the other end";
-			return;
-		}
-		pid = fd->pid;
-	}
-	if (!need_process(g, task, pid))
-		g->nodes[task].unknown = "no process of the scan has the other end";
-}
-
-/* The accept queue that a connect() waits for room in. */
-static const struct socket_end *door_of(const struct evidence *e, const struct task *t)
-{
-	return t->wait.kind == WAIT_CONNECT ? evidence_door(e, t->door) : NULL;
-}
-
-static void need_peer(struct graph *g, size_t task, int64_t fd_number)
-{
-	const struct task *t = &g->e->tasks[task];
-	const struct open_fd *fd = evidence_fd(g->e, t->pid, fd_number);
-	const struct socket_end *end = fd && fd->socket ? evidence_socket(g->e, fd->ino) : NULL;
-	const struct socket_end *door = door_of(g->e, t);
-
-	if (door)
-		need_only_end(g, task, door->ino, true, true);
-	else if (t->wait.number == SYS_msgrcv || t->wait.number == SYS_msgsnd)
-		g->nodes[task].unknown = "a message queue has no ends that are known";
-	else if (!fd)
-		g->nodes[task].unknown = "the scan does not tell what its descriptor is";
-	else if (!fd->socket)
-		need_only_end(
-			g, task, fd->ino, t->wait.kind == WAIT_WRITE, t->wait.kind != WAIT_WRITE);
-	else if (end && end->peer)
-		need_only_end(g, task, end->peer, true, true);
-	else if (end && end->accept) /* nobody took the connection yet */
-		need_only_end(g, task, end->accept, true, true);
-	else
-		g->nodes[task].unknown = "the other end is outside, or gone";
-}
-
-/* ---- children ---- */
-
-static void need_child(struct graph *g, size_t task)
-{
-	const struct task *parent = &g->e->tasks[task];
-	int only = 0;
-
-	if (parent->wait.target > 0) {
-		need_process(g, task, (int)parent->wait.target);
-		return;
-	}
-	for (size_t i = 0; i < g->e->task_count; i++) {
-		const struct task *t = &g->e->tasks[i];
-
-		if (t->ppid != parent->pid || t->pid == parent->pid || t->pid == only)
-			continue;
-		if (only)
-			return; /* any of several: it waits for work */
-		only = t->pid;
-	}
-	need_process(g, task, only);
-}
-
-static void add_needs(struct graph *g, size_t task)
-{
-	const struct task *t = &g->e->tasks[task];
-
-	g->nodes[task].first_need = g->need_count;
-	switch (t->wait.kind) {
-	case WAIT_FILE_LOCK:
-		need_holders(g, task);
-		break;
-	case WAIT_MUTEX:
-	case WAIT_RWLOCK:
-		need_owner(g, task);
-		break;
-	case WAIT_JOIN:
-		need_joined(g, task);
-		break;
-	case WAIT_FUTEX:
-	case WAIT_SEMAPHORE:
-		g->nodes[task].unknown = "this kind of wait names no owner";
-		break;
-	case WAIT_READ:
-	case WAIT_WRITE:
-	case WAIT_CONNECT:
-		need_peer(g, task, t->wait.fd);
-		break;
-	case WAIT_POLL:
-		if (t->only_fd >= 0)
-			need_peer(g, task, t->only_fd);
-		break;
-	case WAIT_CHILD:
-		need_child(g, task);
-		break;
-	case WAIT_OPEN:
-		g->nodes[task].unknown = "nobody has the other end open";
-		break;
-	default:
-		break;
-	}
+	return e->tasks[task].wait.kind == WAIT_ENDED && task + 1 < e->task_count &&
+	       e->tasks[task + 1].pid == e->tasks[task].pid;
 }
 
 /* ---- who can never go on ---- */
@@ -309,7 +36,7 @@ static bool need_is_met(const struct graph *g, const struct reach *r, const stru
 	if (need->count == 1)
 		return r->free[need->first];
 	if (!g->idle)
-		return r->living[need->first] > 0;
+		return r->living[r->leader[need->first]] > 0;
 	for (size_t i = need->first; i < need->first + need->count; i++)
 		if (r->free[i] && may_hold(g, need, i))
 			return true;
@@ -339,7 +66,7 @@ static bool sweep(const struct graph *g, struct reach *r, bool backward)
 		if (r->free[i] || !can_go_on(g, r, i))
 			continue;
 		r->free[i] = changed = true;
-		r->living[r->leader[i]]++;
+		r->living[r->leader[i]] += !graph_leader_ended(g->e, i);
 	}
 	return changed;
 }
@@ -490,9 +217,9 @@ void graph_build(const struct evidence *e, struct graph *ret)
 		.needs = mem_zero(NEEDS_MAX, sizeof(struct need))};
 	for (size_t i = 0; i < e->locks.count; i++)
 		if (e->locks.at[i].waits)
-			match_waiter(ret, &e->locks.at[i]);
+			graph_match_waiter(ret, &e->locks.at[i]);
 	for (size_t i = 0; i < e->task_count; i++)
-		add_needs(ret, i);
+		graph_add_needs(ret, i);
 	for (size_t i = 0; i < e->task_count; i++)
 		ret->nodes[i].next = find_next(ret, i);
 	find_stuck(ret);

@@ -120,9 +120,7 @@ json_t *lock_look(const json_t *scan, const struct target *target, const char *c
 	json_t *look;
 
 	evidence_read(scan, target, ours, &e);
-	for (size_t i = 0; i < e.task_count; i++)
-		if (e.tasks[i].has_words)
-			futex_refine(e.tasks[i].words, &e.tasks[i].wait);
+	futex_refine_all(&e);
 	graph_build(&e, &g);
 	look = json_pack("{so so}", "cycles", find_cycles(&g), "held", find_held(&g));
 	graph_free(&g);

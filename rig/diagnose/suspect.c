@@ -25,7 +25,7 @@ struct judging {
 
 /* For a wait without a time limit whose holder is not known. */
 static const struct judging table[] = {
-	{WAIT_STOPPED, 100, "stopped", "it is stopped (state T) and nobody continues it"},
+	{WAIT_STOPPED, 100, "stopped", "it is stopped and nobody continues it"},
 	{WAIT_PARKED, 95, "blocked-on-fault", "the rig holds it inside a call"},
 	{WAIT_FREEZE, 90, "blocked-on-fault",
 		"it writes to a filesystem that the rig holds frozen"},
@@ -45,6 +45,8 @@ static const struct judging table[] = {
 	{WAIT_READ, 55, "lost-wakeup", "it reads, and nobody writes"},
 	{WAIT_POLL, 50, "lost-wakeup", "it waits for the one descriptor, and nothing comes"},
 	{WAIT_CONNECT, 50, "lost-wakeup", "it connects, and nobody accepts"},
+	{WAIT_PAGE, 58, "lost-wakeup",
+		"it touched a page of memory that another shall bring, and nobody does"},
 	{WAIT_DISK, 40, "slow", "it waits for a device (state D)"},
 	{WAIT_SIGNAL, 25, "lost-wakeup", "it waits for a signal that nobody sends"},
 	{WAIT_OTHER, 25, "lost-wakeup", "it is blocked in a call of no known kind"},
@@ -57,10 +59,11 @@ static const struct judging table[] = {
 #define WEIGHT_RUNS	     15
 #define WEIGHT_TIMED	     20
 #define WEIGHT_AS_HEALTHY    12
+#define WEIGHT_ASLEEP	     13
 #define WEIGHT_ZOMBIE	     22
 #define WEIGHT_CLIENT	     8
 #define WEIGHT_SHARED	     28
-#define WEIGHT_BEHIND_READER 29 /* less than one whose other end is idle */
+#define WEIGHT_BEHIND_HOLDER 29 /* less than one whose other end is idle */
 #define WEIGHT_IDLE_HOLDER   35
 #define WEIGHT_OF_ITSELF     70
 #define WEIGHT_HOLDER	     62 /* what it has, others are known to wait for: more than a lone event */
@@ -253,13 +256,22 @@ static void judge_by_table(const struct task *t, struct suspect *s)
 	}
 }
 
+/* A whole process: its first thread may end before the others. */
+static bool has_ended(const struct evidence *e, const struct task *t)
+{
+	size_t threads;
+
+	evidence_process(e, t->pid, &threads);
+	return t->pid == t->tid && threads == 1 && t->wait.kind == WAIT_ENDED;
+}
+
 static bool has_zombie(const struct diagnosing *d, const struct task *parent)
 {
 	for (size_t i = 0; i < d->now.task_count; i++) {
 		const struct task *t = &d->now.tasks[i];
 		const struct task *then = same_thread(&d->earlier, t);
 
-		if (t->ppid == parent->pid && t->pid == t->tid && t->wait.kind == WAIT_ENDED &&
+		if (t->ppid == parent->pid && has_ended(&d->now, t) &&
 			(!d->in->earlier || (then && then->wait.kind == WAIT_ENDED)))
 			return true;
 	}
@@ -289,24 +301,6 @@ bool waits_for_work(const struct diagnosing *d, size_t task)
 	       (wait_is_event(t->wait.kind) && shares_event(d, t));
 }
 
-/* Somebody else of its process stands in a call that it did not stand in when all was well, for nobody outside and for
- * as long as it takes: the reader that nobody names is he rather than nobody. */
-static bool has_likely_reader(const struct diagnosing *d, const struct task *waiter)
-{
-	size_t count, first = evidence_process(&d->now, waiter->pid, &count);
-
-	for (size_t i = first; i < first + count; i++) {
-		const struct task *t = &d->now.tasks[i];
-		enum wait_kind kind = t->wait.kind;
-
-		if ((kind == WAIT_READ || kind == WAIT_POLL || kind == WAIT_CONNECT) &&
-			!graph_is_idle(t) && !t->wait.timed && !waits_for_client(d, t) &&
-			!waited_so_when_healthy(d, t))
-			return true;
-	}
-	return false;
-}
-
 /* Waits that end by themselves, that were there while all was well, or that the rig's fault made. */
 static void soften(const struct diagnosing *d, const struct task *t, struct suspect *s)
 {
@@ -316,8 +310,8 @@ static void soften(const struct diagnosing *d, const struct task *t, struct susp
 		s->hang_class = "lost-wakeup";
 		s->why = "it waits for a filesystem to be thawed that the rig does not hold";
 	}
-	if (t->wait.kind == WAIT_RWLOCK && !t->wait.target && has_likely_reader(d, t))
-		s->weight = WEIGHT_BEHIND_READER;
+	if (names_no_owner(t) && has_likely_holder(d, t))
+		s->weight = WEIGHT_BEHIND_HOLDER;
 	if (t->wait.timed && s->weight > WEIGHT_TIMED && s->weight < WEIGHT_LIVELOCK) {
 		s->weight = WEIGHT_TIMED;
 		s->hang_class = "slow";
@@ -330,12 +324,25 @@ static void soften(const struct diagnosing *d, const struct task *t, struct susp
 	}
 	if (wait_is_event(t->wait.kind) && s->weight > WEIGHT_SHARED && shares_event(d, t))
 		s->weight = WEIGHT_SHARED;
-	if (s->weight && t->wait.kind != WAIT_STOPPED && !s->on_fault &&
-		t->wait.kind != WAIT_NONE && waited_so_when_healthy(d, t) &&
-		s->weight < WEIGHT_LIVELOCK) {
+	if (s->weight && !s->on_fault && t->wait.kind != WAIT_NONE &&
+		waited_so_when_healthy(d, t) &&
+		(s->weight < WEIGHT_LIVELOCK || t->wait.kind == WAIT_STOPPED)) {
 		s->weight = WEIGHT_AS_HEALTHY;
 		s->why = "it waits, as it did when all was well, although work is waiting";
 	}
+}
+
+/* Nobody but itself wakes it; what it looks for then, the evidence does not tell. */
+static void judge_sleeper(const struct diagnosing *d, const struct task *t, struct suspect *s)
+{
+	const struct task *then = same_thread(&d->earlier, t);
+
+	if (waited_so_when_healthy(d, t) ||
+		(d->in->earlier && (!then || then->wait.kind != WAIT_SLEEP)))
+		return;
+	s->weight = WEIGHT_ASLEEP;
+	s->hang_class = "slow";
+	s->why = "it sleeps, as it did not when all was well, and looks again when it wakes";
 }
 
 static struct suspect judge_task(const struct diagnosing *d, size_t task)
@@ -351,6 +358,8 @@ static struct suspect judge_task(const struct diagnosing *d, size_t task)
 		return s;
 	if (!s.weight && !graph_is_idle(t))
 		judge_by_table(t, &s);
+	if (!s.weight && t->wait.kind == WAIT_SLEEP)
+		judge_sleeper(d, t, &s);
 	soften(d, t, &s);
 	if (s.weight < WEIGHT_ZOMBIE && t->pid == t->tid && t->wait.kind != WAIT_CHILD &&
 		has_zombie(d, t)) {
@@ -375,7 +384,8 @@ static struct suspect judge_idle_holder(const struct diagnosing *d, size_t waite
 	const struct task *w = &d->now.tasks[waiter], *h = &d->now.tasks[holder];
 	struct suspect s = {.task = holder};
 
-	if (h->mine || is_pool_of(w, h) || waited_so_when_healthy(d, w))
+	if (h->mine || waited_so_when_healthy(d, w) ||
+		(is_pool_of(w, h) && h->wait.kind != WAIT_SLEEP))
 		return s;
 	if (!wait_is_lock(w->wait.kind))
 		return s;
@@ -438,12 +448,18 @@ static struct suspect judge_chain(
 		return own[last];
 	if (end == task)
 		return s;
+	/* Stopped before: nobody missed it until then. */
+	if (d->now.tasks[end].wait.kind == WAIT_STOPPED && !waited_so_when_healthy(d, before))
+		judge_by_table(&d->now.tasks[end], &s);
 	if (s.weight <= WEIGHT_TIMED && graph_is_idle(&d->now.tasks[end]))
 		s = judge_idle_holder(d, last, end);
 	if (wait_is_lock(before->wait.kind))
 		return weigh_holder(d, before, s);
 	if (s.weight > WEIGHT_TIMED)
 		return s;
+	waiter = judge_silent_peer(d, last, end);
+	if (waiter.weight > s.weight && graph_is_idle(&d->now.tasks[end]))
+		return waiter;
 	/* The reader of a pipe or socket whose other end is idle: it may have missed its answer. */
 	waiter = own[last];
 	if (waiter.weight > WEIGHT_IDLE_HOLDER - 5)
@@ -455,7 +471,7 @@ struct suspect find_suspect(struct diagnosing *d)
 {
 	size_t count = d->now.task_count;
 	struct suspect *own = mem_zero(count, sizeof(*own));
-	struct suspect *ends = mem_zero(count, sizeof(*ends)), best = {0};
+	struct suspect *ends = mem_zero(count, sizeof(*ends)), best = find_unread(d);
 	size_t *behind = mem_zero(count, sizeof(size_t));
 
 	for (size_t i = 0; i < count; i++)

@@ -50,6 +50,7 @@ static const char *const names[WAIT_KINDS] = {
 	[WAIT_PARKED] = "held by the rig",
 	[WAIT_STOPPED] = "stopped",
 	[WAIT_ENDED] = "ended",
+	[WAIT_PAGE] = "page of memory",
 	[WAIT_OTHER] = "other call",
 };
 
@@ -129,6 +130,13 @@ static void decode_fcntl(const struct call *call, struct wait *wait)
 		wait->kind = WAIT_OTHER;
 }
 
+/* Of no descriptor at all: for a signal, or for a time. */
+static void poll_of_none(struct wait *wait, uint64_t count)
+{
+	if (!count)
+		wait->kind = wait->timed ? WAIT_SLEEP : WAIT_SIGNAL;
+}
+
 static void decode_wait4(const struct call *call, struct wait *wait)
 {
 	int pid = (int)call->arg[0];
@@ -139,17 +147,23 @@ static void decode_wait4(const struct call *call, struct wait *wait)
 static void decode_waitid(const struct call *call, struct wait *wait)
 {
 	wait->target = call->arg[0] == P_PID ? (int)call->arg[1] : -1;
+	if (call->arg[0] != P_PIDFD)
+		return;
+	wait->target = 0;
+	wait->fd = (int32_t)call->arg[1];
 }
 
 static void decode_poll(const struct call *call, struct wait *wait)
 {
 	wait->timed = (int32_t)call->arg[2] >= 0;
 	wait->limit_ms = wait->timed ? (int32_t)call->arg[2] : 0;
+	poll_of_none(wait, call->arg[1]);
 }
 
 static void decode_ppoll(const struct call *call, struct wait *wait)
 {
 	wait->timed = call->arg[2] != 0;
+	poll_of_none(wait, call->arg[1]);
 }
 
 static void decode_epoll(const struct call *call, struct wait *wait)
@@ -161,6 +175,7 @@ static void decode_epoll(const struct call *call, struct wait *wait)
 static void decode_select(const struct call *call, struct wait *wait)
 {
 	wait->timed = call->arg[4] != 0;
+	poll_of_none(wait, call->arg[0]);
 }
 
 static void decode_sleep(const struct call *call, struct wait *wait)
@@ -174,6 +189,14 @@ static void decode_clone(const struct call *call, struct wait *wait)
 {
 	if (!(call->arg[0] & CLONE_VFORK))
 		wait->kind = WAIT_OTHER;
+	else
+		wait->newest = true;
+}
+
+static void decode_vfork(const struct call *call, struct wait *wait)
+{
+	(void)call;
+	wait->newest = true;
 }
 
 static void decode_semtimedop(const struct call *call, struct wait *wait)
@@ -197,8 +220,9 @@ static const struct row rows[] = {
 	{SYS_fcntl, decode_fcntl, WAIT_FILE_LOCK, 0},
 	{SYS_wait4, decode_wait4, WAIT_CHILD, -1},
 	{SYS_waitid, decode_waitid, WAIT_CHILD, -1},
-	{SYS_vfork, NULL, WAIT_CHILD, -1},
+	{SYS_vfork, decode_vfork, WAIT_CHILD, -1},
 	{SYS_clone, decode_clone, WAIT_CHILD, -1},
+	{SYS_clone3, decode_vfork, WAIT_CHILD, -1},
 	{SYS_semop, NULL, WAIT_SEMAPHORE, -1},
 	{SYS_semtimedop, decode_semtimedop, WAIT_SEMAPHORE, -1},
 	{SYS_pause, NULL, WAIT_SIGNAL, -1},
@@ -234,14 +258,36 @@ static const struct row rows[] = {
 	{SYS_clock_nanosleep, decode_sleep, WAIT_SLEEP, -1},
 };
 
-/* Writers wait in a percpu_rw_semaphore while a superblock is frozen (fs/super.c: sb_start_write);
- * the other users of that semaphore are reached by calls that make or end a process. */
-static bool waits_for_thaw(const struct call *call, const char *wchan, const char *stack)
+/* Writers wait in a percpu_rw_semaphore while a superblock is frozen (fs/super.c: sb_start_write), also those
+ * that write to a mapped page, in no call at all (sb_start_pagefault); the other users of that semaphore are
+ * reached by calls that make or end a process. */
+static bool waits_for_thaw(int number, const char *wchan, const char *stack)
 {
-	if (call->number == SYS_clone || call->number == SYS_clone3 || call->number == SYS_exit ||
-		call->number == SYS_exit_group || call->number == SYS_execve)
+	if (number == SYS_clone || number == SYS_clone3 || number == SYS_exit ||
+		number == SYS_exit_group || number == SYS_execve)
 		return false;
 	return !strcmp(wchan, "percpu_rwsem_wait") || strstr(stack, "percpu_rwsem_wait");
+}
+
+/* The parent of a vfork() waits in state D, in the function itself that makes the child (kernel/fork.c:
+ * wait_for_vfork_done, which may be a part of it); whatever else waits while a child is made is deeper. */
+static bool waits_for_vfork(const struct wait *wait, const char *wchan)
+{
+	return wait->kind == WAIT_CHILD && wait->newest &&
+	       (!strcmp(wchan, "kernel_clone") || !strcmp(wchan, "wait_for_vfork_done"));
+}
+
+/* Its control group was frozen: stopped, and no state tells it (kernel/cgroup/freezer.c; do_freezer_trap() is a part
+ * of get_signal(), and who stands there for another reason is in state T. The older kind: kernel/freezer.c). */
+static bool is_frozen(char state, const char *wchan)
+{
+	return !strcmp(wchan, "do_freezer_trap") || !strcmp(wchan, "__refrigerator") ||
+	       (state == 'S' && !strcmp(wchan, "get_signal"));
+}
+
+static enum wait_kind kind_of_disk(int number, const char *wchan, const char *stack)
+{
+	return waits_for_thaw(number, wchan, stack) ? WAIT_FREEZE : WAIT_DISK;
 }
 
 static void decode_call(const struct call *call, struct wait *wait)
@@ -276,6 +322,14 @@ static bool state_decides(char state, struct wait *wait)
 	return false;
 }
 
+/* In no call that can be told: where it stands in the kernel is all that is known. */
+static enum wait_kind kind_outside(char state, const char *wchan, const char *stack)
+{
+	if (!strcmp(wchan, "handle_userfault"))
+		return WAIT_PAGE;
+	return state == 'D' ? kind_of_disk(-1, wchan, stack) : WAIT_UNKNOWN;
+}
+
 struct wait wait_decode(char state, const char *wchan, const char *syscall, const char *stack)
 {
 	struct wait wait = {.kind = WAIT_UNKNOWN, .fd = -1, .number = -1};
@@ -285,13 +339,18 @@ struct wait wait_decode(char state, const char *wchan, const char *syscall, cons
 	stack = stack ? stack : "";
 	if (state_decides(state, &wait))
 		return wait;
+	if (is_frozen(state, wchan)) {
+		wait.kind = WAIT_STOPPED;
+		return wait;
+	}
 	if (!syscall || !read_call(syscall, &call)) {
-		if (state == 'D')
-			wait.kind = WAIT_DISK;
+		wait.kind = kind_outside(state, wchan, stack);
 		return wait;
 	}
 	decode_call(&call, &wait);
-	if (state == 'D')
-		wait.kind = waits_for_thaw(&call, wchan, stack) ? WAIT_FREEZE : WAIT_DISK;
+	if (call.number == SYS_clone3 && !waits_for_vfork(&wait, wchan))
+		wait.kind = WAIT_OTHER; /* what it asked for is in memory */
+	if (state == 'D' && !waits_for_vfork(&wait, wchan))
+		wait.kind = kind_of_disk(call.number, wchan, stack);
 	return wait;
 }

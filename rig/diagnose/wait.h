@@ -34,6 +34,7 @@ enum wait_kind {
 	WAIT_PARKED, /* held by the rig */
 	WAIT_STOPPED,
 	WAIT_ENDED, /* a zombie */
+	WAIT_PAGE,  /* of memory that another thread or process shall bring: userfaultfd(2) */
 	WAIT_OTHER,
 	WAIT_KINDS
 };
@@ -48,6 +49,7 @@ struct wait {
 	int64_t fd;	  /* -1: none, or not known */
 	int64_t target;	  /* pid or tid that is waited for, 0: not known; -1 (CHILD): any child */
 	uint64_t addr;	  /* futex */
+	bool newest;	  /* CHILD: the one that was made last (vfork) */
 	bool read;	  /* a file lock: shared is wanted */
 	bool shared;	  /* a futex that other processes may use */
 	bool pi;	  /* a futex that names its owner to the kernel (FUTEX_LOCK_PI) */

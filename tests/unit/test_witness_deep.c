@@ -365,6 +365,7 @@ static void a_tcp_connection_inside_the_machine_has_a_peer(void)
 	getsockname(listener, (struct sockaddr *)&in, &size);
 	CHECK(!connect(client, (struct sockaddr *)&in, size));
 	served = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	CHECK_INT(send(client, "unread", 6, MSG_NOSIGNAL), 6);
 	pid = child_begin();
 	if (!pid) {
 		close(served);
@@ -373,9 +374,80 @@ static void a_tcp_connection_inside_the_machine_has_a_peer(void)
 	scan = scan_in_call(&b, pid, SYS_read);
 	CHECK_INT(json_get_int(socket_row(scan, ino_of(scan, pid, client)), "peer", 0),
 		ino_of(scan, getpid(), served));
+	CHECK_INT(json_get_int(socket_row(scan, ino_of(scan, getpid(), served)), "unread", -1), 6);
+	CHECK_INT(json_get_int(socket_row(scan, ino_of(scan, pid, client)), "unread", -1), -1);
 	CHECK(!json_get_bool(socket_row(scan, ino_of(scan, pid, client)), "outside", false));
 	CHECK_HAS(json_get_text(socket_row(scan, ino_of(scan, pid, client)), "name", ""),
 		"127.0.0.1:");
+}
+
+static void a_descriptor_of_a_process_tells_which(void)
+{
+	auto_bench struct bench b = {0};
+	auto_json json_t *scan = NULL;
+	auto_child pid_t pid = -1;
+	struct pollfd fd = {.events = POLLIN};
+
+	if (!bench_open(&b))
+		return;
+	fd.fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	if (!CHECK(fd.fd >= 0))
+		return;
+	pid = child_begin();
+	if (!pid)
+		for (;;)
+			poll(&fd, 1, -1);
+	scan = scan_in_call(&b, pid, SYS_poll);
+	CHECK_STR(json_get_text(fd_row(scan, pid, fd.fd), "kind", ""), "pidfd");
+	CHECK_INT(json_get_int(fd_row(scan, pid, fd.fd), "of", 0), getpid());
+	close(fd.fd);
+}
+
+static void *reads_on(void *arg)
+{
+	const int *ends = arg;
+	char c;
+
+	while (read(ends[0], &c, 1) >= 0)
+		;
+	return arg;
+}
+
+/* Of a process whose first thread has ended /proc tells nothing but by another. */
+static void a_process_whose_first_thread_has_ended_is_told_by_another(void)
+{
+	auto_bench struct bench b = {0};
+	auto_json json_t *scan = NULL;
+	auto_child pid_t pid = -1;
+	int64_t deadline = soon();
+	json_t *task = NULL;
+	size_t i, told = 0;
+	int ends[2];
+
+	if (!bench_open(&b) || !CHECK(!pipe2(ends, O_CLOEXEC)))
+		return;
+	pid = child_begin();
+	if (!pid) {
+		pthread_t thread;
+
+		pthread_create(&thread, NULL, reads_on, ends);
+		syscall(SYS_exit, 0);
+	}
+	while (told < 2 && deadline_left_ms(deadline)) {
+		json_cleanup(&scan);
+		if (!CHECK_INT(witness_scan_deep(b.w, soon(), &scan, NULL), 0))
+			return;
+		told = 0;
+		json_array_foreach (json_object_get(scan, "tasks"), i, task)
+			told += json_get_int(task, "pid", 0) == pid &&
+				(json_get_int(task, "tid", 0) != pid ||
+					*json_get_text(task, "state", "") == 'Z') &&
+				*json_get_text(task, "exe", "") && fd_row(scan, pid, ends[0]);
+	}
+	CHECK_INT(told, 2);
+	CHECK_STR(json_get_text(fd_row(scan, pid, ends[1]), "mode", ""), "w");
+	close(ends[0]);
+	close(ends[1]);
 }
 
 static void a_plain_scan_has_nothing_of_this(void)
@@ -395,4 +467,6 @@ CHECK_MAIN(CHECK_CASE(a_mutex_names_the_thread_that_holds_it),
 	CHECK_CASE(the_other_end_of_a_unix_socket_is_told),
 	CHECK_CASE(a_connection_that_nobody_accepts_names_the_queue_it_stands_in),
 	CHECK_CASE(a_tcp_connection_inside_the_machine_has_a_peer),
+	CHECK_CASE(a_descriptor_of_a_process_tells_which),
+	CHECK_CASE(a_process_whose_first_thread_has_ended_is_told_by_another),
 	CHECK_CASE(a_plain_scan_has_nothing_of_this))

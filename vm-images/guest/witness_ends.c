@@ -15,12 +15,14 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define WANTED_MAX  8192
 #define FDS_OUT_MAX 8192
 #define FDINFO_MAX  8192
+#define INFO_MAX    512 /* of a descriptor that is no epoll set */
 
 #ifndef MQUEUE_MAGIC
 #define MQUEUE_MAGIC 0x19800202 /* ipc/mqueue.c */
@@ -144,6 +146,19 @@ static const char *mode_of(int dir, const char *fd, const struct end *end)
 	return st.st_mode & S_IRUSR ? st.st_mode & S_IWUSR ? "rw" : "r" : "w";
 }
 
+/* Of a descriptor of a process, which: "Pid:	123" (proc(5)). */
+static void tell_process(struct out *out, int dir, const char *fd)
+{
+	char path[64], info[INFO_MAX];
+	const char *at;
+
+	snprintf(path, sizeof(path), "../fdinfo/%.16s", fd);
+	read_small(dir, path, info, sizeof(info));
+	at = strstr(info, "\nPid:");
+	if (at)
+		out_int(out, "of", atoi(at + strlen("\nPid:")));
+}
+
 static void tell(struct ends *ends, int dir, int pid, const char *fd, const struct end *end)
 {
 	struct out *out = &ends->scan->fds;
@@ -158,6 +173,8 @@ static void tell(struct ends *ends, int dir, int pid, const char *fd, const stru
 	out_int(out, "ino", (int64_t)end->ino);
 	out_text(out, "kind", end->kind);
 	out_text(out, "mode", mode_of(dir, fd, end));
+	if (!strcmp(end->kind, "pidfd"))
+		tell_process(out, dir, fd);
 	out_close(out, '}');
 }
 
@@ -182,7 +199,7 @@ static void read_epoll(struct row *row, int epfd)
 
 	if (!text)
 		abort();
-	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", row->pid, epfd);
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", row->via, epfd);
 	read_small(AT_FDCWD, path, text, FDINFO_MAX);
 	for (const char *at = text; (at = strstr(at, "tfd:")) && row->fd_count < WAIT_FDS_MAX; at++)
 		row->fds[row->fd_count++] = atoi(at + strlen("tfd:"));
@@ -192,7 +209,7 @@ static void read_epoll(struct row *row, int epfd)
 
 static void want_fd(struct ends *ends, const struct row *row, int fd)
 {
-	int dir = proc_dir_of(&ends->dir, row->pid, "fd");
+	int dir = proc_dir_of(&ends->dir, row->via, "fd");
 	struct end end;
 	char name[16];
 
@@ -215,6 +232,8 @@ static void want_of_row(struct ends *ends, struct row *row)
 
 	if (!row_call(row, &number, arg))
 		return;
+	if (number == SYS_waitid && arg[0] == P_PIDFD)
+		want_fd(ends, row, (int)arg[1]);
 	if (number == SYS_epoll_wait || number == SYS_epoll_pwait)
 		read_epoll(row, (int)arg[0]);
 	fd = fd_of_call(number, arg);
@@ -224,7 +243,8 @@ static void want_of_row(struct ends *ends, struct row *row)
 		want_fd(ends, row, row->fds[i]);
 }
 
-/* The other end, the queue it stands in, and whoever listens with somebody waiting. */
+/* The other end, the queue it stands in, whoever listens with somebody waiting, and what somebody outside has sent
+ * that lies unread. */
 static void want_peers(struct ends *ends)
 {
 	size_t own = ends->wanted_count;
@@ -238,21 +258,22 @@ static void want_peers(struct ends *ends)
 		}
 	}
 	for (size_t i = 0; i < ends->sockets.count; i++)
-		if (ends->sockets.at[i].listens && ends->sockets.at[i].backlog)
+		if ((ends->sockets.at[i].listens && ends->sockets.at[i].backlog) ||
+			(ends->sockets.at[i].outside && ends->sockets.at[i].unread))
 			want(ends, ends->sockets.at[i].ino);
 	sort_wanted(ends);
 }
 
 /* ---- all holders ---- */
 
-static void tell_holders(struct ends *ends, int pid)
+static void tell_holders(struct ends *ends, int pid, int via)
 {
 	struct dirent *entry;
 	struct end end;
 	char path[32];
 	DIR *dir;
 
-	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	snprintf(path, sizeof(path), "/proc/%d/fd", via);
 	dir = opendir(path);
 	while (dir && (entry = readdir(dir))) {
 		if (!isdigit((unsigned char)entry->d_name[0]))
@@ -284,6 +305,8 @@ static void tell_socket(struct out *out, const struct sock *sock)
 		out_bool(out, "outside", true);
 	if (sock->listens)
 		out_int(out, "backlog", sock->backlog);
+	else if (sock->unread)
+		out_int(out, "unread", sock->unread);
 	out_close(out, '}');
 }
 
@@ -300,7 +323,7 @@ static void read_ends(struct ends *ends)
 	held_find(scan, &ends->orphans);
 	for (size_t i = 0; i < scan->count; i++)
 		if (scan->rows[i]->pid == scan->rows[i]->tid && scan->rows[i]->exe[0])
-			tell_holders(ends, scan->rows[i]->pid);
+			tell_holders(ends, scan->rows[i]->pid, scan->rows[i]->via);
 	for (size_t i = 0; i < ends->sockets.count; i++)
 		if (is_wanted(ends, ends->sockets.at[i].ino))
 			tell_socket(&scan->sockets, &ends->sockets.at[i]);

@@ -43,7 +43,7 @@ static void add_files(struct scan *scan, int pid)
 	char path[32];
 	DIR *dir;
 
-	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	snprintf(path, sizeof(path), "/proc/%d/fd", scan_via(scan, pid));
 	dir = opendir(path);
 	while (dir && scan->file_count <= WITNESS_FILES_MAX && (entry = readdir(dir)))
 		if (entry->d_name[0] != '.')

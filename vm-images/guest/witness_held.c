@@ -108,8 +108,8 @@ void held_look(struct scan *scan, const struct orphans *orphans, int dir, int pi
 
 	if (!orphans->count || fstatat(dir, fd, &st, 0) || !is_orphan(orphans, &st))
 		return;
-	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%.16s", pid, fd);
-	if (read_small(AT_FDCWD, path, info, sizeof(info)) <= 0)
+	snprintf(path, sizeof(path), "../fdinfo/%.16s", fd);
+	if (read_small(dir, path, info, sizeof(info)) <= 0)
 		return;
 	for (const char *at = info; (at = strstr(at, "lock:\t")); at++)
 		if (scan->held_count++ < HELD_MAX)

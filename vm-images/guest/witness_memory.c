@@ -133,14 +133,14 @@ static void read_row(const struct row *row, struct found *found)
 	if (!row_call(row, &number, arg))
 		return;
 	if (number == SYS_futex)
-		found->has_words = read_memory(row->pid, arg[0], found->words,
+		found->has_words = read_memory(row->via, arg[0], found->words,
 					   sizeof(found->words)) == sizeof(found->words);
 	else if (number == SYS_poll || number == SYS_ppoll)
-		read_poll(row->pid, arg, found);
+		read_poll(row->via, arg, found);
 	else if (number == SYS_select || number == SYS_pselect6)
-		read_select(row->pid, arg, found);
+		read_select(row->via, arg, found);
 	else if (number == SYS_connect)
-		read_door(row->pid, arg, found);
+		read_door(row->via, arg, found);
 }
 
 static bool has_run(const struct row *row)

@@ -157,6 +157,7 @@ static struct row *add_task(struct scan *scan, int dir, int pid, const char *tid
 		return NULL;
 	}
 	row->pid = pid;
+	row->via = pid;
 	row->tid = atoi(tid);
 	/* Otherwise it is the innermost function of the stack, which is read anyway (or the answer asks for it). */
 	if (!scan->stacks || row->stat.state == 'D')
@@ -203,6 +204,35 @@ static void add_threads(struct scan *scan, int proc_dir, const char *pid, const 
 	closedir(dir);
 }
 
+/* The first thread has ended before the others: they have the program, the descriptors and the memory. */
+static void live_on(struct scan *scan, int proc_dir, size_t first)
+{
+	size_t living = first;
+	char tid[16];
+
+	while (living < scan->count && scan->rows[living]->stat.state == 'Z')
+		living++;
+	if (living == scan->count)
+		return;
+	snprintf(tid, sizeof(tid), "%d", scan->rows[living]->tid);
+	exe_of(proc_dir, tid, scan->rows[first]->exe, sizeof(scan->rows[first]->exe));
+	for (size_t i = first; i < scan->count; i++) {
+		struct row *row = scan->rows[i];
+
+		row->via = scan->rows[living]->tid;
+		if (i != first)
+			memcpy(row->exe, scan->rows[first]->exe, sizeof(row->exe));
+	}
+}
+
+int scan_via(const struct scan *scan, int pid)
+{
+	for (size_t i = 0; i < scan->count; i++)
+		if (scan->rows[i]->pid == pid)
+			return scan->rows[i]->via;
+	return pid;
+}
+
 /* /proc/PID/stat has the times of all threads together, /proc/PID/task/PID/stat those of the first. */
 static void own_times(struct row *first, int proc_dir, const char *pid)
 {
@@ -219,6 +249,7 @@ static void own_times(struct row *first, int proc_dir, const char *pid)
 static void add_process(struct scan *scan, int proc_dir, const char *pid)
 {
 	struct row *first = add_task(scan, proc_dir, atoi(pid), pid);
+	size_t index = scan->count - 1;
 
 	if (!first)
 		return;
@@ -228,6 +259,8 @@ static void add_process(struct scan *scan, int proc_dir, const char *pid)
 		return;
 	own_times(first, proc_dir, pid);
 	add_threads(scan, proc_dir, pid, first);
+	if (first->stat.state == 'Z')
+		live_on(scan, proc_dir, index);
 }
 
 static void read_tasks(struct scan *scan)

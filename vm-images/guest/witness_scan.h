@@ -19,6 +19,7 @@
 
 struct row {
 	int pid, tid;
+	int via; /* a living thread: of one that has ended /proc tells no descriptors and no memory */
 	struct task_stat stat;
 	char wchan[64];
 	char exe[256];
@@ -64,8 +65,10 @@ struct proc_dir {
 	int pid, fd;
 };
 
-/* /proc/PID/NAME, always the same NAME: a descriptor with O_PATH, -1 if the process has ended. */
+/* /proc/PID/NAME, always the same NAME: a descriptor with O_PATH, -1 if the process (or thread) has ended. */
 int proc_dir_of(struct proc_dir *dir, int pid, const char *name);
+/* By whom /proc tells of a process of the scan: its first thread, or another where that has ended. */
+int scan_via(const struct scan *scan, int pid);
 
 bool scan_is_idle_kthread(const struct task_stat *stat);
 void scan_hold(struct scan *scan);
@@ -109,7 +112,7 @@ void held_look(struct scan *scan, const struct orphans *orphans, int dir, int pi
 struct sock {
 	uint64_t ino, peer, accept; /* 0: none */
 	bool unix_domain, datagrams, listens, established, outside;
-	int64_t backlog;
+	int64_t backlog, unread;
 	char name[DOOR_MAX];
 };
 

@@ -22,6 +22,7 @@
 #define TCP_TEXT_MAX (512u << 10)
 #define DIAG_BYTES   (32u << 10)
 #define ADDRESS_MAX  40
+#define LOOKS_MAX    3 /* at the table of TCP, until no connection lacks an end */
 
 /* A line of /proc/net/tcp. */
 struct flow {
@@ -104,8 +105,8 @@ static void read_unix(
 			socket_name(RTA_DATA(attr), RTA_PAYLOAD(attr), sock->name);
 		else if (attr->rta_type == UNIX_DIAG_PEER)
 			sock->peer = *(const uint32_t *)RTA_DATA(attr);
-		else if (attr->rta_type == UNIX_DIAG_RQLEN && sock->listens)
-			sock->backlog =
+		else if (attr->rta_type == UNIX_DIAG_RQLEN)
+			*(sock->listens ? &sock->backlog : &sock->unread) =
 				((const struct unix_diag_rqlen *)RTA_DATA(attr))->udiag_rqueue;
 		else if (attr->rta_type == UNIX_DIAG_ICONS)
 			read_icons(attr, sock->ino, pendings);
@@ -289,6 +290,7 @@ static void add_flow(
 		sock->backlog = flow->queue;
 		return;
 	}
+	sock->unread = flow->queue;
 	mirror = find_flow(flows, count, flow->remote, flow->local);
 	if (mirror && mirror->ino)
 		sock->peer = mirror->ino;
@@ -335,6 +337,17 @@ static void add_datagrams(
 	sock->outside = !sock->peer && !is_own(flows, count, flow->remote);
 }
 
+/* The table is read in pieces, between which connections come and go: one inside the guest may lack its other end. */
+static bool lacks_end(const struct flow *flows, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (flows[i].state == TCP_ESTABLISHED && flows[i].ino &&
+			!find_flow(flows, count, flows[i].remote, flows[i].local) &&
+			is_own(flows, count, flows[i].remote))
+			return true;
+	return false;
+}
+
 /* Both families of a protocol, sorted by their ends, each given to `add`. */
 static void add_flows(struct sockets *all, const char *ipv4, const char *ipv6,
 	void (*add)(struct sockets *all, const struct flow *flow, const struct flow *flows,
@@ -343,12 +356,15 @@ static void add_flows(struct sockets *all, const char *ipv4, const char *ipv6,
 	struct flow *flows = malloc(SOCKETS_MAX * sizeof(*flows));
 	char *text = malloc(TCP_TEXT_MAX);
 	size_t count;
+	int looks = add == add_flow ? LOOKS_MAX : 1;
 
 	if (!flows || !text)
 		abort();
-	count = read_flows(ipv4, text, flows, 0);
-	count = read_flows(ipv6, text, flows, count);
-	qsort(flows, count, sizeof(*flows), compare_flows);
+	do {
+		count = read_flows(ipv4, text, flows, 0);
+		count = read_flows(ipv6, text, flows, count);
+		qsort(flows, count, sizeof(*flows), compare_flows);
+	} while (--looks && lacks_end(flows, count));
 	for (size_t i = 0; i < count; i++)
 		add(all, &flows[i], flows, count);
 	free(text);

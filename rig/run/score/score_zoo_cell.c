@@ -126,6 +126,8 @@ static int hurt_disk(struct running *r, struct err *err)
 	if (truth->slow_disk)
 		rc = slow_disk(r, err);
 	if (!rc && (truth->frozen || truth->thawed))
+		rc = run_zoo(r, PROGRAM " disk", NULL, err);
+	if (!rc && (truth->frozen || truth->thawed))
 		rc = witness_freeze(r->witness, r->cell->mount, 0, deadline_in_ms(ASK_MS), err);
 	return rc;
 }

@@ -5,6 +5,7 @@
  *	zoo run CASE SEED	plants it: returns when all who shall stand do, and leaves them standing.
  *				Prints {"settled","culprits":[tids],"parked":tid}
  *	zoo pause MS		lets guest time pass
+ *	zoo disk		makes the file that a case maps, before the disk is frozen
  *
  * A case runs as a copy of this program under its role's name, so that the scan sees several programs.
  */
@@ -23,9 +24,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HOME	  "/run/zoo"
-#define SETTLE_MS 20000
-#define DIRS_MAX  100
+#define HOME	   "/run/zoo"
+#define SETTLE_MS  20000
+#define DIRS_MAX   100
+#define INDEX_SIZE 4096
 
 static int fail(const char *what)
 {
@@ -176,6 +178,15 @@ static int run(const char *name, const char *seed)
 	return 0;
 }
 
+static int make_index(void)
+{
+	int fd = open(ZOO_DISK_DIR "/index", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0 || ftruncate(fd, INDEX_SIZE) || fsync(fd))
+		return fail("index");
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "list"))
@@ -186,6 +197,8 @@ int main(int argc, char **argv)
 		return lead(argv[2], argv[3], argv[4]);
 	if (argc == 3 && !strcmp(argv[1], "pause"))
 		return poll(NULL, 0, atoi(argv[2])) < 0;
-	fprintf(stderr, "usage: zoo list | zoo run CASE SEED | zoo pause MS\n");
+	if (argc == 2 && !strcmp(argv[1], "disk"))
+		return make_index();
+	fprintf(stderr, "usage: zoo list | zoo run CASE SEED | zoo pause MS | zoo disk\n");
 	return 64;
 }

@@ -1,0 +1,91 @@
+/*
+ * What was sent and lies unread. Whoever waits for an answer to it is not the one who is late: an idle process that
+ * has the other end is, whose loop has forgotten the connection or who never asked to hear of it again.
+ */
+#include "diagnose/case.h"
+
+#include "base/buf.h"
+
+#define WEIGHT_UNREAD 45
+
+static struct suspect forgot(const struct diagnosing *d, size_t task)
+{
+	bool timed = d->now.tasks[task].wait.timed;
+
+	return (struct suspect){.task = task,
+		.weight = WEIGHT_UNREAD,
+		.hang_class = timed ? "slow" : "lost-wakeup",
+		.why = "what was sent to it lies unread, and it waits for something else"};
+}
+
+static bool has_unread(const struct evidence *e, uint64_t ino)
+{
+	const struct socket_end *end = evidence_socket(e, ino);
+
+	return end && !end->listens && end->unread > 0;
+}
+
+/* What has only just come may still be read. */
+static bool lies_unread(const struct diagnosing *d, uint64_t ino)
+{
+	return has_unread(&d->now, ino) && (!d->in->earlier || has_unread(&d->earlier, ino));
+}
+
+struct suspect judge_silent_peer(const struct diagnosing *d, size_t reader, size_t peer)
+{
+	const struct task *t = &d->now.tasks[reader];
+	const struct open_fd *fd =
+		evidence_fd(&d->now, t->pid, t->wait.kind == WAIT_POLL ? t->only_fd : t->wait.fd);
+	const struct socket_end *end = fd && fd->socket ? evidence_socket(&d->now, fd->ino) : NULL;
+
+	return end && lies_unread(d, end->peer) ? forgot(d, peer) : (struct suspect){0};
+}
+
+/* The one process that has the socket, 0: several, or none. */
+static int only_holder(const struct evidence *e, uint64_t ino)
+{
+	int pid = 0;
+
+	for (size_t i = 0; i < e->fd_count; i++) {
+		if (e->fds[i].ino != ino || !e->fds[i].socket)
+			continue;
+		if (pid && pid != e->fds[i].pid)
+			return 0;
+		pid = e->fds[i].pid;
+	}
+	return pid;
+}
+
+/* The thread that waits for whatever comes, of a process that does nothing; SIZE_MAX: it is not so. */
+static size_t idle_loop(const struct diagnosing *d, int pid)
+{
+	size_t count, first = pid ? evidence_process(&d->now, pid, &count) : 0, loop = SIZE_MAX;
+
+	if (!pid)
+		return SIZE_MAX;
+	for (size_t i = first; i < first + count; i++) {
+		const struct task *t = &d->now.tasks[i];
+
+		if (t->mine || t->wait.kind == WAIT_SLEEP ||
+			(t->wait.kind != WAIT_ENDED && !waits_for_work(d, i)))
+			return SIZE_MAX;
+		if (loop == SIZE_MAX && (t->wait.kind == WAIT_POLL || t->wait.kind == WAIT_ACCEPT))
+			loop = i;
+	}
+	return loop;
+}
+
+struct suspect find_unread(const struct diagnosing *d)
+{
+	for (size_t i = 0; i < d->now.socket_count; i++) {
+		const struct socket_end *end = &d->now.sockets[i];
+		size_t loop;
+
+		if (!end->outside || !lies_unread(d, end->ino))
+			continue;
+		loop = idle_loop(d, only_holder(&d->now, end->ino));
+		if (loop != SIZE_MAX)
+			return forgot(d, loop);
+	}
+	return (struct suspect){0};
+}
