@@ -20,7 +20,8 @@ struct diagnosing {
 	struct diagnosis *out;
 	struct evidence now, earlier, healthy, before;
 	struct graph graph;
-	size_t owed; /* replies that are overdue */
+	struct graph then; /* of the earlier instant; empty where there is none */
+	size_t owed;	   /* replies that are overdue */
 	double oldest_s;
 	int64_t backlog; /* connections that nobody accepts */
 	bool work;	 /* somebody waits for something that is owed */
@@ -30,6 +31,10 @@ struct diagnosing {
 /* The same thread in the same wait at another instant. */
 const struct task *same_thread(const struct evidence *then, const struct task *task);
 bool same_wait(const struct task *then, const struct task *now);
+/* It has run since the earlier instant, or waits for a lock that has changed hands since. */
+bool has_moved(const struct diagnosing *d, const struct task *task);
+bool lock_went_round(
+	const struct diagnosing *d, const struct task *waiter, const struct task *holder);
 /* A culprit of trouble that was told already. */
 bool is_known(const struct diagnosing *d, const struct task *task);
 /* It does nothing, and nothing says that it should: idle, or of a pool that waits for the same event. */
@@ -44,6 +49,8 @@ bool has_likely_holder(const struct diagnosing *d, const struct task *waiter);
 bool waited_so_when_healthy(const struct diagnosing *d, const struct task *task);
 /* Share of the processor between `earlier` and now, in percent; -1: not known. */
 int cpu_percent(const struct diagnosing *d, const struct task *task);
+/* It stood in the queue for the processor and got next to nothing of it. */
+bool got_no_turn(const struct diagnosing *d, const struct task *task);
 /* The same of its children that have ended meanwhile. */
 int reaped_percent(const struct diagnosing *d, const struct task *task);
 

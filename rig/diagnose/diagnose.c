@@ -215,6 +215,7 @@ void diagnose(const struct diagnose_input *input, struct diagnosis *ret)
 	read_evidence(&d, input->before, &d.before);
 	set_parked(&d);
 	graph_build(&d.now, &d.graph);
+	graph_build(&d.earlier, &d.then);
 	weigh_work(&d);
 	judge(&d);
 	if (!d.in->died)
@@ -225,6 +226,7 @@ void diagnose(const struct diagnose_input *input, struct diagnosis *ret)
 	if (ret->hang_class)
 		ret->graph = picture_of(&d);
 	graph_free(&d.graph);
+	graph_free(&d.then);
 	evidence_free(&d.now);
 	evidence_free(&d.earlier);
 	evidence_free(&d.healthy);

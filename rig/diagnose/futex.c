@@ -24,9 +24,12 @@
 /* A semaphore: value, how many wait, FUTEX_PRIVATE_FLAG where it is shared, nothing. */
 #define WAITERS_MAX 65536
 
+#define TID_MAX (4u << 20) /* PID_MAX_LIMIT, include/linux/threads.h */
+
+/* A lock of a stream has half an address where a mutex has its owner. */
 static bool is_tid(uint32_t word)
 {
-	return word && word <= FUTEX_TID_MASK;
+	return word && word <= TID_MAX;
 }
 
 static bool is_mutex(const uint32_t *w, const struct wait *wait)

@@ -12,9 +12,7 @@
 
 #define LIVELOCK_PERCENT 20 /* of the processor; several that spin share one */
 #define STORM_PERCENT	 2  /* that beginning them costs whoever does */
-#define TURN_MIN_NS \
-	INT64_C(10000000) /* of the processor: who had less has not shown what it does with it */
-#define CHAIN_MAX 64
+#define CHAIN_MAX	 64
 
 struct judging {
 	enum wait_kind kind;
@@ -60,6 +58,7 @@ static const struct judging table[] = {
 #define WEIGHT_TIMED	     20
 #define WEIGHT_AS_HEALTHY    12
 #define WEIGHT_ASLEEP	     13
+#define WEIGHT_MOVED	     14
 #define WEIGHT_ZOMBIE	     22
 #define WEIGHT_CLIENT	     8
 #define WEIGHT_SHARED	     28
@@ -153,59 +152,6 @@ bool waits_for_client(const struct diagnosing *d, const struct task *task)
 			return true;
 	}
 	return false;
-}
-
-/* A tick is 10 ms (USER_HZ is 100 on x86). */
-static double share(const struct diagnosing *d, int64_t from_ticks, int64_t to_ticks)
-{
-	int64_t ns = d->now.guest_ns - d->earlier.guest_ns;
-
-	if (from_ticks < 0 || to_ticks < from_ticks || ns <= 0)
-		return -1;
-	return 100.0 * (double)(to_ticks - from_ticks) * 1e7 / (double)ns;
-}
-
-/* What it had of the processor between the two instants, and for how long it stood in the queue for it; false: not
- * known. What a guest says of it may be anything. */
-static bool turns_of(
-	const struct diagnosing *d, const struct task *task, int64_t *ret_ran, int64_t *ret_queued)
-{
-	const struct task *then = same_thread(&d->earlier, task);
-
-	if (!then || then->ran_ns < 0 || then->queued_ns < 0 || task->ran_ns < then->ran_ns ||
-		task->queued_ns < then->queued_ns)
-		return false;
-	*ret_ran = task->ran_ns - then->ran_ns;
-	*ret_queued = task->queued_ns - then->queued_ns;
-	return true;
-}
-
-int cpu_percent(const struct diagnosing *d, const struct task *task)
-{
-	const struct task *then = same_thread(&d->earlier, task);
-	int64_t ns = d->now.guest_ns - d->earlier.guest_ns, ran, queued;
-	double percent = then ? share(d, then->ticks, task->ticks) : -1;
-
-	/* Who stands in the queue does not sleep: of the time in which it could have run. */
-	if (ns > 0 && turns_of(d, task, &ran, &queued))
-		percent = queued < ns ? 100.0 * (double)ran / (double)(ns - queued) : 100.0;
-	return (int)(percent > 100.0 ? 100.0 : percent);
-}
-
-static bool got_no_turn(const struct diagnosing *d, const struct task *task)
-{
-	int64_t ns = d->now.guest_ns - d->earlier.guest_ns, ran, queued;
-
-	return turns_of(d, task, &ran, &queued) && ran < TURN_MIN_NS && queued > ns / 2;
-}
-
-/* One that lived long brings all of its time when it ends: more than there was says nothing. */
-int reaped_percent(const struct diagnosing *d, const struct task *task)
-{
-	const struct task *then = same_thread(&d->earlier, task);
-	double percent = then ? share(d, then->reaped, task->reaped) : -1;
-
-	return percent > 100.0 + LIVELOCK_PERCENT ? -1 : (int)percent;
 }
 
 /* ---- one thread ---- */
@@ -361,6 +307,11 @@ static struct suspect judge_task(const struct diagnosing *d, size_t task)
 	if (!s.weight && t->wait.kind == WAIT_SLEEP)
 		judge_sleeper(d, t, &s);
 	soften(d, t, &s);
+	if (s.weight > WEIGHT_MOVED && s.weight < WEIGHT_STORM && has_moved(d, t)) {
+		s.weight = WEIGHT_MOVED;
+		s.hang_class = "slow";
+		s.why = "it waits, and has gone on a moment before";
+	}
 	if (s.weight < WEIGHT_ZOMBIE && t->pid == t->tid && t->wait.kind != WAIT_CHILD &&
 		has_zombie(d, t)) {
 		s.weight = WEIGHT_ZOMBIE;
@@ -384,7 +335,7 @@ static struct suspect judge_idle_holder(const struct diagnosing *d, size_t waite
 	const struct task *w = &d->now.tasks[waiter], *h = &d->now.tasks[holder];
 	struct suspect s = {.task = holder};
 
-	if (h->mine || waited_so_when_healthy(d, w) ||
+	if (h->mine || waited_so_when_healthy(d, w) || lock_went_round(d, w, h) ||
 		(is_pool_of(w, h) && h->wait.kind != WAIT_SLEEP))
 		return s;
 	if (!wait_is_lock(w->wait.kind))
@@ -432,7 +383,8 @@ static bool is_better(const struct diagnosing *d, const struct suspect *a, const
 static struct suspect weigh_holder(
 	const struct diagnosing *d, const struct task *waiter, struct suspect s)
 {
-	if (s.weight && s.weight < WEIGHT_HOLDER && !waited_so_when_healthy(d, waiter))
+	if (s.weight && s.weight < WEIGHT_HOLDER && !waited_so_when_healthy(d, waiter) &&
+		!lock_went_round(d, waiter, &d->now.tasks[s.task]))
 		s.weight = WEIGHT_HOLDER;
 	return s;
 }

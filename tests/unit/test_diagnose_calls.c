@@ -270,6 +270,35 @@ static void what_was_stopped_when_all_was_well_is_blamed_by_whom_it_keeps_waitin
 	check(other, NULL, NULL, "stopped", 10);
 }
 
+static void what_went_on_between_the_instants_is_not_what_hangs(void)
+{
+	static const char before[] = "1: FLOCK ADVISORY WRITE 30 a 0 EOF\n"
+				     "1: -> FLOCK ADVISORY WRITE 10 a 0 EOF\n"
+				     "1: -> FLOCK ADVISORY WRITE 20 a 0 EOF\n";
+	auto_json json_t *queue = scan_of(
+		held_by_10, json_pack("[ooo]", task(10, 10, 1, "S", SLEEP),
+				    task(20, 20, 1, "S", FLOCK(4)), task(30, 30, 1, "S", IDLE)));
+	auto_json json_t *earlier = scan_of(
+		before, json_pack("[ooo]", task(10, 10, 1, "S", FLOCK(4)),
+				task(20, 20, 1, "S", FLOCK(4)), task(30, 30, 1, "S", SLEEP)));
+	auto_json json_t *two = scan_of(
+		"", json_pack("[oo]", task(10, 10, 1, "S", EVENT), task(20, 20, 2, "S", EVENT)));
+	auto_json json_t *one = scan_of(
+		"", json_pack("[oo]", task(10, 10, 1, "S", RECV(4)), task(20, 20, 2, "S", EVENT)));
+
+	auto_json json_t *ran = json_deep_copy(two);
+
+	json_object_set_new(
+		json_array_get(json_object_get(two, "tasks"), 0), "ran_ns", json_integer(7));
+	json_object_set_new(
+		json_array_get(json_object_get(ran, "tasks"), 0), "ran_ns", json_integer(6));
+	check(two, two, NULL, "lost-wakeup", 10);
+	check(two, ran, NULL, "lost-wakeup", 20); /* the same wait again */
+	check(queue, queue, NULL, "slow", 10);
+	check(queue, earlier, NULL, "slow", 0);
+	check(two, one, NULL, "lost-wakeup", 20);
+}
+
 /* ---- what lies unread ---- */
 
 static json_t *conversation(bool outside, int unread)
@@ -319,4 +348,5 @@ CHECK_MAIN(CHECK_CASE(where_it_stands_in_the_kernel_tells_what_its_call_does_not
 	CHECK_CASE(who_sleeps_with_a_lock_is_named_among_his_own_kind),
 	CHECK_CASE(a_sleeper_is_named_where_nothing_else_is_and_he_slept_not_before),
 	CHECK_CASE(what_was_stopped_when_all_was_well_is_blamed_by_whom_it_keeps_waiting_alone),
+	CHECK_CASE(what_went_on_between_the_instants_is_not_what_hangs),
 	CHECK_CASE(who_left_unread_what_was_sent_to_him_is_the_one_who_is_late))

@@ -21,15 +21,15 @@ static void a_mutex_names_its_owner_in_the_third_word(void)
 		uint32_t words[FUTEX_WORDS];
 		int64_t owner;
 	} rows[] = {
-		{{2, 0, 77, 1, 0}, 77},	       /* normal */
-		{{2, 3, 77, 1, 1}, 77},	       /* recursive, locked three times */
-		{{2, 0, 77, 1, 2}, 77},	       /* errorcheck */
-		{{2, 0, 77, 1, 0x80 | 3}, 77}, /* adaptive, shared by processes */
-		{{1, 0, 77, 1, 0}, 0},	       /* nobody waits */
-		{{2, 0, 77, 0, 0}, 0},	       /* nobody uses it */
-		{{2, 0, 0, 1, 0}, 0},
-		{{2, 0, 77, 1, 0x20}, 0}, /* a kind with another layout */
+		{{2, 0, 77, 1, 0}, 77},				/* normal */
+		{{2, 3, 77, 1, 1}, 77},				/* recursive, locked three times */
+		{{2, 0, 77, 1, 2}, 77},				/* errorcheck */
+		{{2, 0, 77, 1, 0x80 | 3}, 77},			/* adaptive, shared by processes */
+		{{1, 0, 77, 1, 0}, 0},				/* nobody waits */
+		{{2, 0, 77, 0, 0}, 0},				/* nobody uses it */
+		{{2, 0, 0, 1, 0}, 0}, {{2, 0, 77, 1, 0x20}, 0}, /* a kind with another layout */
 		{{2, 0, 0xffffffff, 1, 0}, 0},
+		{{2, 1, 0x2d3e4740, 0x7f94, 0}, 0}, /* a stream's lock: 2, depth, an address */
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)

@@ -236,6 +236,7 @@ static void both_ends_of_a_pipe_are_told(void)
 	}
 	scan = scan_in_call(&b, pid, SYS_read);
 	CHECK(part(scan, "fds"));
+	CHECK(json_get_int(task_of(scan, pid), "ran_ns", -1) > 0);
 	CHECK_STR(json_get_text(fd_row(scan, pid, ends[0]), "mode", ""), "r");
 	CHECK(!fd_row(scan, pid, ends[1]));
 	CHECK_STR(json_get_text(fd_row(scan, getpid(), ends[1]), "mode", ""), "w");

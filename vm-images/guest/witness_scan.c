@@ -336,8 +336,10 @@ static void read_waits(const struct scan *scan, int dir, struct row *row)
 	snprintf(path, sizeof(path), "%d/syscall", row->tid);
 	read_once(dir, path, row->syscall, sizeof(row->syscall));
 	row->syscall[strcspn(row->syscall, "\n")] = '\0';
-	if (scan->tears || scan->deep)
-		row_note_ran(row, row->ran);
+	if (scan->deep) {
+		snprintf(path, sizeof(path), "%d/schedstat", row->tid);
+		read_once(dir, path, row->ran, sizeof(row->ran));
+	}
 	if (scan->stacks) {
 		snprintf(path, sizeof(path), "%d/stack", row->tid);
 		if (read_once(dir, path, stack, sizeof(stack)) > 0)

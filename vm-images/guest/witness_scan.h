@@ -24,7 +24,7 @@ struct row {
 	char wchan[64];
 	char exe[256];
 	char syscall[192];
-	char ran[RAN_MAX]; /* its schedstat as the scanner saw it: deep, and where there are several processors */
+	char ran[RAN_MAX]; /* of a deep scan: how much and how often it has run, as the scanner saw it */
 	char *stack;
 	atomic_bool done; /* syscall and stack are final */
 

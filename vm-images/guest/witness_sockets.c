@@ -19,10 +19,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TCP_TEXT_MAX (512u << 10)
-#define DIAG_BYTES   (32u << 10)
-#define ADDRESS_MAX  40
-#define LOOKS_MAX    3 /* at the table of TCP, until no connection lacks an end */
+#define FLOWS_BYTES (32u << 10) /* of the table that are read at once */
+#define DIAG_BYTES  (32u << 10)
+#define ADDRESS_MAX 40
+#define LOOKS_MAX   3 /* at the table of TCP, until no connection lacks an end */
 
 /* A line of /proc/net/tcp. */
 struct flow {
@@ -193,13 +193,43 @@ static bool read_flow(const char *line, struct flow *ret)
 	return true;
 }
 
+/* A connection that has ended but for its number, of which a busy machine has thousands. By hand, as they are many. */
+static bool is_over(const char *line)
+{
+	for (int field = 0; field < 3; field++) {
+		line += strspn(line, " ");
+		line += strcspn(line, " ");
+	}
+	return strtoul(line, NULL, 16) == TCP_TIME_WAIT;
+}
+
+static size_t read_lines(char *text, size_t *len, struct flow *flows, size_t count)
+{
+	char *line = text, *end;
+
+	for (; (end = memchr(line, '\n', *len - (size_t)(line - text))); line = end + 1) {
+		*end = '\0';
+		if (count < SOCKETS_MAX && !is_over(line))
+			count += read_flow(line, &flows[count]);
+	}
+	*len -= (size_t)(line - text);
+	memmove(text, line, *len);
+	return count;
+}
+
 static size_t read_flows(const char *path, char *text, struct flow *flows, size_t count)
 {
-	const char *line = text;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t len = 0;
+	ssize_t n = 1;
 
-	read_small(AT_FDCWD, path, text, TCP_TEXT_MAX);
-	while ((line = strchr(line, '\n')) && *++line && count < SOCKETS_MAX)
-		count += read_flow(line, &flows[count]);
+	while (fd >= 0 && n > 0 && len < FLOWS_BYTES) {
+		n = read(fd, text + len, FLOWS_BYTES - len);
+		len += n > 0 ? (size_t)n : 0;
+		count = read_lines(text, &len, flows, count);
+	}
+	if (fd >= 0)
+		close(fd);
 	return count;
 }
 
@@ -354,7 +384,7 @@ static void add_flows(struct sockets *all, const char *ipv4, const char *ipv6,
 		size_t count))
 {
 	struct flow *flows = malloc(SOCKETS_MAX * sizeof(*flows));
-	char *text = malloc(TCP_TEXT_MAX);
+	char *text = malloc(FLOWS_BYTES);
 	size_t count;
 	int looks = add == add_flow ? LOOKS_MAX : 1;
 

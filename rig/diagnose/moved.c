@@ -1,0 +1,100 @@
+/*
+ * What went on between the two instants, where there are two: who has run meanwhile, or stands elsewhere by now, and
+ * a lock that others have by now, are slow at most.
+ */
+#include "diagnose/case.h"
+
+/* Of the processor: who had less has not shown what it does with it. */
+#define TURN_MIN_NS INT64_C(10000000)
+#define REAPED_MAX  120.0 /* percent of a processor */
+
+/* ---- the processor ---- */
+
+/* A tick is 10 ms (USER_HZ is 100 on x86). */
+static double share(const struct diagnosing *d, int64_t from_ticks, int64_t to_ticks)
+{
+	int64_t ns = d->now.guest_ns - d->earlier.guest_ns;
+
+	if (from_ticks < 0 || to_ticks < from_ticks || ns <= 0)
+		return -1;
+	return 100.0 * (double)(to_ticks - from_ticks) * 1e7 / (double)ns;
+}
+
+/* What it had of the processor between the two instants, and for how long it stood in the queue for it; false: not
+ * known. What a guest says of it may be anything. */
+static bool turns_of(
+	const struct diagnosing *d, const struct task *task, int64_t *ret_ran, int64_t *ret_queued)
+{
+	const struct task *then = same_thread(&d->earlier, task);
+
+	if (!then || then->ran_ns < 0 || then->queued_ns < 0 || task->ran_ns < then->ran_ns ||
+		task->queued_ns < then->queued_ns)
+		return false;
+	*ret_ran = task->ran_ns - then->ran_ns;
+	*ret_queued = task->queued_ns - then->queued_ns;
+	return true;
+}
+
+int cpu_percent(const struct diagnosing *d, const struct task *task)
+{
+	const struct task *then = same_thread(&d->earlier, task);
+	int64_t ns = d->now.guest_ns - d->earlier.guest_ns, ran, queued;
+	double percent = then ? share(d, then->ticks, task->ticks) : -1;
+
+	/* Who stands in the queue does not sleep: of the time in which it could have run. */
+	if (ns > 0 && turns_of(d, task, &ran, &queued))
+		percent = queued < ns ? 100.0 * (double)ran / (double)(ns - queued) : 100.0;
+	return (int)(percent > 100.0 ? 100.0 : percent);
+}
+
+bool got_no_turn(const struct diagnosing *d, const struct task *task)
+{
+	int64_t ns = d->now.guest_ns - d->earlier.guest_ns, ran, queued;
+
+	return turns_of(d, task, &ran, &queued) && ran < TURN_MIN_NS && queued > ns / 2;
+}
+
+/* One that lived long brings all of its time when it ends: more than there was says nothing. */
+int reaped_percent(const struct diagnosing *d, const struct task *task)
+{
+	const struct task *then = same_thread(&d->earlier, task);
+	double percent = then ? share(d, then->reaped, task->reaped) : -1;
+
+	return percent > REAPED_MAX ? -1 : (int)percent;
+}
+
+/* ---- waits ---- */
+
+static bool is_held_still(const struct task *task)
+{
+	return task->wait.kind == WAIT_STOPPED || task->wait.kind == WAIT_PARKED ||
+	       task->wait.kind == WAIT_FREEZE;
+}
+
+bool has_moved(const struct diagnosing *d, const struct task *task)
+{
+	const struct task *then = same_thread(&d->earlier, task);
+
+	if (!then || is_held_still(task))
+		return false;
+	if (then->ran_ns >= 0 && task->ran_ns >= 0)
+		return then->ran_ns != task->ran_ns;
+	return then->wait.kind != WAIT_UNKNOWN && !same_wait(then, task);
+}
+
+/* Whom it waited for then: a process, 0 if none is known. */
+static int holder_then(const struct diagnosing *d, const struct task *waiter)
+{
+	const struct task *then = same_thread(&d->earlier, waiter);
+	size_t next = then ? graph_next(&d->then, (size_t)(then - d->earlier.tasks)) : SIZE_MAX;
+
+	return next == SIZE_MAX ? 0 : d->earlier.tasks[next].pid;
+}
+
+bool lock_went_round(
+	const struct diagnosing *d, const struct task *waiter, const struct task *holder)
+{
+	int then = holder_then(d, waiter);
+
+	return has_moved(d, waiter) || (then && then != holder->pid);
+}
