@@ -1,6 +1,6 @@
 /*
- * What went on between the two instants, where there are two: who has run meanwhile, or stands elsewhere by now, and
- * a lock that others have by now, are slow at most.
+ * What went on between the two instants, where there are two. Who has run meanwhile, or stands elsewhere by now, and
+ * who has a lock that others had then, is hardly what hangs.
  */
 #include "diagnose/case.h"
 

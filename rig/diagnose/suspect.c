@@ -307,11 +307,9 @@ static struct suspect judge_task(const struct diagnosing *d, size_t task)
 	if (!s.weight && t->wait.kind == WAIT_SLEEP)
 		judge_sleeper(d, t, &s);
 	soften(d, t, &s);
-	if (s.weight > WEIGHT_MOVED && s.weight < WEIGHT_STORM && has_moved(d, t)) {
+	if (s.weight > WEIGHT_MOVED && s.weight < WEIGHT_STORM && t->wait.kind != WAIT_NONE &&
+		has_moved(d, t))
 		s.weight = WEIGHT_MOVED;
-		s.hang_class = "slow";
-		s.why = "it waits, and has gone on a moment before";
-	}
 	if (s.weight < WEIGHT_ZOMBIE && t->pid == t->tid && t->wait.kind != WAIT_CHILD &&
 		has_zombie(d, t)) {
 		s.weight = WEIGHT_ZOMBIE;
