@@ -32,6 +32,7 @@ struct preparing {
 	struct machine *machine;
 	struct witness *witness;
 	struct legs *legs;
+	bool noted; /* what it has loaded */
 };
 
 char *bed_prepare_key(const struct target *target)
@@ -197,6 +198,33 @@ static int wait_queue_empty(struct preparing *p, struct err *err)
 	return rc ? rc : err_set(err, -ETIMEDOUT, "the first mails stayed in the queue");
 }
 
+/* The first mapping of a process that is executable is its program, which has the lowest address. */
+#define LOADED                                                         \
+	"grep -H ' r-xp .* /' /proc/[0-9]*/maps 2>/dev/null | awk '{ " \
+	"split($1, at, \":\"); if (at[1] != f) { f = at[1]; e = $6 } " \
+	"else if (!seen[e \" \" $6]++) print e, $6 }'"
+
+/* Which libraries its processes have by now. Without it only what they load later is not known to be reached. Once: best
+ * while a session is open, which has a process of its own in many stores. */
+static void note_loaded(struct preparing *p)
+{
+	struct witness_command command = {.line = LOADED, .timeout_ms = WARM_MS};
+	struct witness_result result = {0};
+	struct err err = {0};
+	int rc;
+
+	if (p->noted)
+		return;
+	p->noted = true;
+	rc = witness_run(p->witness, &command, &result, &err);
+	if (!rc && !result.timed_out && !result.status)
+		rc = target_reach_keep_loaded(
+			p->spec->target, p->spec->root, buf_text(&result.output), &err);
+	if (rc)
+		log_line("what the store has loaded is not known: %s", err.text);
+	buf_free(&result.output);
+}
+
 /* The warm-up mail is removed again: a clone begins with empty mailboxes. */
 static int empty_mailbox(struct preparing *p, const char *user, struct err *err)
 {
@@ -219,6 +247,7 @@ static int empty_mailbox(struct preparing *p, const char *user, struct err *err)
 		outcome = imap_command(&imap, &reply, "STORE 1:* +FLAGS.SILENT (\\Deleted)");
 	if (outcome == MAIL_OK && imap.exists)
 		outcome = imap_command(&imap, &reply, "EXPUNGE");
+	note_loaded(p);
 	if (outcome == MAIL_OK)
 		outcome = imap_logout(&imap, &reply);
 	if (outcome != MAIL_OK)
@@ -280,28 +309,6 @@ static int settle(struct preparing *p, struct err *err)
 
 	buf_free(&result.output);
 	return rc;
-}
-
-/* The first mapping of a process that is executable is its program, which has the lowest address. */
-#define LOADED                                                         \
-	"grep -H ' r-xp .* /' /proc/[0-9]*/maps 2>/dev/null | awk '{ " \
-	"split($1, at, \":\"); if (at[1] != f) { f = at[1]; e = $6 } " \
-	"else if (!seen[e \" \" $6]++) print e, $6 }'"
-
-/* Which libraries its processes have by now. Without it only what they load later is not known to be reached. */
-static void note_loaded(struct preparing *p)
-{
-	struct witness_command command = {.line = LOADED, .timeout_ms = WARM_MS};
-	struct witness_result result = {0};
-	struct err err = {0};
-	int rc = witness_run(p->witness, &command, &result, &err);
-
-	if (!rc && !result.timed_out && !result.status)
-		rc = target_reach_keep_loaded(
-			p->spec->target, p->spec->root, buf_text(&result.output), &err);
-	if (rc)
-		log_line("what the store has loaded is not known: %s", err.text);
-	buf_free(&result.output);
 }
 
 static int start_store(struct preparing *p, struct err *err)
