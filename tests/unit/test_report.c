@@ -283,6 +283,26 @@ static void a_finding_of_several_cells_is_told_once_and_an_order_by_its_sides(vo
 	CHECK_HAS(buf_text(&got), "a, then b: not covered");
 }
 
+/* A PASS by another means than was asked for is never told as if it were by the one. */
+static void a_fallback_is_told_wherever_a_cell_is(void)
+{
+	struct result cell = {NAMES("policy-parked", "postfix-dovecot"), UNMEASURED,
+		.verdict = VERDICT_PASS, .fallback = (char *)"freeze-process for '<held>'"};
+	struct campaign_results one = {.name = "x", .version = "1", .cells = &cell, .count = 1};
+	struct summary plain = {.scenario_width = 8};
+	auto_json json_t *json = result_to_json(&cell);
+	auto_buf struct buf page = {0}, line = {0};
+	struct result again = {0};
+
+	CHECK_INT(exporter_find("html")->write(&one, &page, NULL), 0);
+	CHECK_HAS(buf_text(&page), "freeze-process for &#39;&lt;held&gt;&#39;");
+	summary_cell(&plain, &cell, &line);
+	CHECK_HAS(buf_text(&line), "by a fallback");
+	CHECK_INT(result_from_json(json, &again, NULL), 0);
+	CHECK_STR(again.fallback, cell.fallback);
+	result_free(&again);
+}
+
 /* In all that people read; the event is the guest's own words. */
 static void a_hang_that_was_run_on_says_how_it_ends(void)
 {
@@ -429,7 +449,7 @@ CHECK_MAIN(CHECK_CASE(the_manual_reads_as_printed), CHECK_CASE(hostile_text_obey
 	CHECK_CASE(a_terminal_cuts_lines_at_its_width), CHECK_CASE(a_long_time_still_stands_apart),
 	CHECK_CASE(seeds_are_told_apart), CHECK_CASE(one_cause_is_one_block),
 	CHECK_CASE(json_holds_cells_and_totals), CHECK_CASE(the_page_is_whole),
-	CHECK_CASE(the_page_links_to_each_cell),
+	CHECK_CASE(the_page_links_to_each_cell), CHECK_CASE(a_fallback_is_told_wherever_a_cell_is),
 	CHECK_CASE(a_finding_of_several_cells_is_told_once_and_an_order_by_its_sides),
 	CHECK_CASE(the_page_draws_who_waits_for_whom),
 	CHECK_CASE(a_hang_that_was_run_on_says_how_it_ends), CHECK_CASE(markup_has_no_way_out),

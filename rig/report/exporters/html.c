@@ -281,6 +281,11 @@ static void add_cell(struct buf *out, const struct result *cell)
 	markup_add(out, text_or(cell->scenario, "?"));
 	buf_addf(out, " <span class=\"f\">%u</span>", (unsigned int)cell->slot);
 	add_order(out, cell);
+	if (cell->fallback) {
+		buf_add_str(out, "<br/><span class=\"f\">");
+		markup_add(out, cell->fallback);
+		buf_add_str(out, "</span>");
+	}
 	buf_add_str(out, "</td><td class=\"w\">");
 	markup_add(out, text_or(cell->target, "?"));
 	buf_add_str(out, "</td><td class=\"n\">");
