@@ -52,16 +52,22 @@ static bool judge_wait(const struct history *history, const struct oracle_contex
 }
 
 /* Whom a limit ended must not be found when everything is stopped. */
-static void judge_left(const struct oracle_context *context, struct judgement *ret,
-	const struct event *event, uint32_t enforced)
+static void judge_left(const struct history *history, const struct oracle_context *context,
+	struct judgement *ret, const struct event *event, uint32_t enforced)
 {
 	const json_t *left = json_object_get(event->data, "left");
 	const char *first = json_string_value(json_array_get(left, 0));
+	double took = json_get_real(event->data, "took_s", 0);
 
-	if (first && oracle_breach(context, "H4", ret, "limit leaves a child", event->line,
-			     "after a time limit was enforced the stop left %zu processes, the "
-			     "first is '%s'",
-			     json_array_size(left), first))
+	if (first && ledger_starved(history->ledger, event->t - took, event->t))
+		judgement_cannot_tell(ret, event->line,
+			"the stop left %zu processes, but the host starved the guest",
+			json_array_size(left));
+	else if (first &&
+		 oracle_breach(context, "H4", ret, "limit leaves a child", event->line,
+			 "after a time limit was enforced the stop left %zu processes, the "
+			 "first is '%s'",
+			 json_array_size(left), first))
 		judgement_line(ret, enforced);
 }
 
@@ -80,7 +86,7 @@ static void judge(
 			judge_wait(history, context, ret, event, (double)limit_ms / 1000))
 			enforced = event->line;
 		else if (event_is(event, "stop") && enforced)
-			judge_left(context, ret, event, enforced);
+			judge_left(history, context, ret, event, enforced);
 	}
 }
 

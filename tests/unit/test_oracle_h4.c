@@ -7,8 +7,10 @@
 #define SILENT(t, state)                                                                    \
 	"{\"t\":" #t ",\"ev\":\"fault\",\"step\":\"s\",\"fault\":\"mta-silent\",\"agent\":" \
 	"\"delivery\",\"state\":" Q(state) "}\n"
-#define LEFT(processes) \
-	"{\"t\":900,\"ev\":\"stop\",\"ended\":true,\"took_s\":1,\"left\":[" processes "]}\n"
+#define LEFT_AFTER(took, processes)                                                                \
+	"{\"t\":900,\"ev\":\"stop\",\"ended\":true,\"took_s\":" #took ",\"left\":[" processes "]}" \
+											      "\n"
+#define LEFT(processes) LEFT_AFTER(1, processes)
 
 static void limits_are_kept(void)
 {
@@ -48,6 +50,13 @@ static void a_limit_leaves_no_child(void)
 		{"a process is left", WORK WAITED(602, "inner", 600, false) LEFT("\"lmtp (12)\""),
 			RULING_BROKEN, "'lmtp (12)'", .role = "limit leaves a child"},
 		{"none is left", WORK WAITED(602, "inner", 600, false) LEFT(), RULING_HOLDS},
+		{"one is left, and the host was busy while all was stopped",
+			WORK WAITED(602, "inner", 600, false) STARVED(890)
+				LEFT_AFTER(40, "\"lmtp (12)\""),
+			RULING_CANNOT_TELL, "starved"},
+		{"one is left, and the host was busy long before",
+			WORK STARVED(300) WAITED(602, "inner", 600, false) LEFT("\"lmtp (12)\""),
+			RULING_BROKEN},
 		{"no limit was enforced: that is another law",
 			WORK WAITED(602, "inner", 600, true) LEFT("\"lmtp (12)\""), RULING_HOLDS},
 	};
