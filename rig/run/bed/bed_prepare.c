@@ -25,7 +25,7 @@
 #define QUEUE_TRIES  1200
 
 /* Part of the template's key: raise it when what is done here changes what a clone begins with. */
-#define PREPARED 4
+#define PREPARED 5
 
 struct preparing {
 	struct bed_spec *spec;
@@ -204,8 +204,8 @@ static int wait_queue_empty(struct preparing *p, struct err *err)
 	"split($1, at, \":\"); if (at[1] != f) { f = at[1]; e = $6 } " \
 	"else if (!seen[e \" \" $6]++) print e, $6 }'"
 
-/* Which libraries its processes have by now. Without it only what they load later is not known to be reached. Once: best
- * while a session is open, which has a process of its own in many stores. */
+/* Which libraries its processes have by now. Without it only what they load later is not known to be reached. Once:
+ * best while a session is open, which has a process of its own in many stores. */
 static void note_loaded(struct preparing *p)
 {
 	struct witness_command command = {.line = LOADED, .timeout_ms = WARM_MS};
