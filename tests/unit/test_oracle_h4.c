@@ -9,7 +9,7 @@
 	"\"delivery\",\"state\":" Q(state) "}\n"
 #define LEFT_AFTER(took, processes)                                                                \
 	"{\"t\":900,\"ev\":\"stop\",\"ended\":true,\"took_s\":" #took ",\"left\":[" processes "]}" \
-											      "\n"
+	"\n"
 #define LEFT(processes) LEFT_AFTER(1, processes)
 
 static void limits_are_kept(void)
