@@ -194,6 +194,8 @@ static void say_points(const struct target_reach *one, struct buf *text)
 		buf_add_str(text, ", and what else cannot be told");
 	else if (never.len)
 		buf_addf(text, "; never to:%s", buf_text(&never));
+	if (target_reach_raw(one))
+		buf_addf(text, "; %s", target_reach_raw(one));
 }
 
 /* What the fault library reaches of each program of a role, before anything runs. */

@@ -136,6 +136,20 @@ static void a_fault_is_refused_only_where_nothing_is_reached(void)
 	}
 }
 
+static void system_calls_by_their_numbers_are_told(void)
+{
+	static const struct target_reach by_itself = {
+		"read", "/b", REACH_CALLS, {true, NAMES("open\0syscall"), {0}}, 0};
+	static const struct target_reach by_library = {
+		"read", "/b", REACH_CALLS, {true, NAMES("open"), NAMES("syscall")}, 0};
+	static const struct target_reach never = {
+		"read", "/b", REACH_CALLS, {true, NAMES("open\0syscalls"), {0}}, 0};
+
+	CHECK_HAS(target_reach_raw(&by_itself), "it calls by syscall()");
+	CHECK_HAS(target_reach_raw(&by_library), "a library of it calls by syscall()");
+	CHECK(!target_reach_raw(&never));
+}
+
 static void what_calls_no_function_of_a_point_is_told_from_what_does(void)
 {
 	struct reach_calls calls;
@@ -261,8 +275,8 @@ static void what_a_process_has_loaded_is_reached_too(void)
 	unsetenv("MAILRIG_CACHE");
 }
 
-CHECK_MAIN(CHECK_CASE(what_a_process_has_loaded_is_reached_too),
-	CHECK_CASE(programs_are_told_apart),
+CHECK_MAIN(CHECK_CASE(system_calls_by_their_numbers_are_told),
+	CHECK_CASE(what_a_process_has_loaded_is_reached_too), CHECK_CASE(programs_are_told_apart),
 	CHECK_CASE(a_broken_file_is_no_program_that_is_reached),
 	CHECK_CASE(go_is_known_by_its_section),
 	CHECK_CASE(a_fault_is_refused_only_where_nothing_is_reached),

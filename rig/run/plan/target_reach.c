@@ -247,6 +247,15 @@ enum reach_point target_reach_point(
 	return one->calls.known ? POINT_NOT : POINT_NOT_KNOWN;
 }
 
+const char *target_reach_raw(const struct target_reach *one)
+{
+	if (reach_calls_has(&one->calls.own, "syscall"))
+		return "what it calls by syscall() passes all points by";
+	return reach_calls_has(&one->calls.libraries, "syscall")
+		       ? "what a library of it calls by syscall() passes all points by"
+		       : NULL;
+}
+
 /* A role of which one program is reached there can be hurt; if none is, it cannot. */
 char *target_reach_why_not(const struct target_reach *known, size_t count, const struct step *step,
 	const struct fault *fault)

@@ -41,6 +41,10 @@ enum reach_point {
 enum reach_point target_reach_point(
 	const struct target_reach *one, const struct fault *fault, const char *point);
 
+/* It, or a library that it has, makes system calls by their numbers (syscall(2)), which pass all points by: one clause
+ * that says so, or NULL. */
+const char *target_reach_raw(const struct target_reach *one);
+
 /* Why a fault on calls cannot reach what the step means, or NULL. Caller frees. */
 char *target_reach_why_not(const struct target_reach *known, size_t count, const struct step *step,
 	const struct fault *fault);
