@@ -63,7 +63,7 @@ enum fake_bug {
 	FAKE_CORRUPTS,	     /* S8: a copy's body is altered */
 	FAKE_MIXES_USERS,    /* S9: a copy goes to another user */
 	FAKE_CUT_DELETES,    /* P1: a POP3 session that is cut removes what it marked */
-	FAKE_QUIT_KEEPS,     /* P1: +OK to QUIT, and the marked are still there */
+	FAKE_QUIT_KEEPS,     /* P1: from then on +OK to QUIT, and the marked are still there */
 	FAKE_OVERDELETES,    /* P2: QUIT removes one that was not marked */
 	FAKE_LOCK_STAYS,     /* P3: a maildrop stays locked after a session was cut */
 	FAKE_UIDL_CHANGES,   /* P4: a message gets another UIDL */

@@ -173,12 +173,11 @@ static int quit(struct fake_session *session, struct drop *drop)
 {
 	struct fake *fake = session->fake;
 	size_t any = marked(drop);
-	bool hurt = false, keeps, more;
+	bool hurt = false, more;
 
 	drop->quit = true;
 	if (any && fake_write_gate(fake, &hurt))
 		return -EPIPE;
-	keeps = any && fake_fires(fake, FAKE_QUIT_KEEPS, hurt);
 	more = any < drop->count && fake_fires(fake, FAKE_OVERDELETES, hurt);
 	for (size_t i = 0; more && i < drop->count; i++)
 		if (!drop->gone[i]) {
@@ -186,7 +185,7 @@ static int quit(struct fake_session *session, struct drop *drop)
 			break;
 		}
 	pthread_mutex_lock(&fake->lock);
-	if (!keeps)
+	if (!any || !fake_lasts_locked(fake, FAKE_QUIT_KEEPS))
 		remove_marked(fake, drop);
 	pthread_mutex_unlock(&fake->lock);
 	reply(session, "+OK bye");
