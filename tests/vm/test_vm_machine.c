@@ -627,7 +627,7 @@ static void check_kill_9(enum network_kind kind)
 	kill(owner, SIGKILL);
 	waitpid(owner, NULL, 0);
 	/* An orphan has no parent that could be told: look until it is gone. */
-	deadline_ns = deadline_in_ms(5000);
+	deadline_ns = PATIENCE;
 	while (!is_gone(qemu) && deadline_left_ms(deadline_ns))
 		io_readable(-1, deadline_in_ms(5));
 	CHECK(is_gone(qemu));

@@ -71,7 +71,7 @@ static char *run(struct store *s, const char *line, bool daemons)
 static void ping_often(struct store *s)
 {
 	for (int i = 0; i < PINGS; i++)
-		if (!CHECK_INT(witness_ping(s->w, deadline_in_ms(5000), NULL, NULL), 0))
+		if (!CHECK_INT(witness_ping(s->w, PATIENCE, NULL, NULL), 0))
 			return;
 }
 
@@ -86,7 +86,7 @@ static json_t *scan_until(struct store *s, int pid, const char *key, const char 
 		size_t i;
 
 		json_cleanup(&scan);
-		if (!CHECK_INT(witness_scan(s->w, true, deadline_in_ms(10000), &scan, NULL), 0))
+		if (!CHECK_INT(witness_scan(s->w, true, PATIENCE, &scan, NULL), 0))
 			return NULL;
 		json_array_foreach (json_object_get(scan, "tasks"), i, task) {
 			bool mine = json_get_int(task, "pid", 0) == pid;
@@ -194,7 +194,7 @@ static void it_answers_while_a_process_is_stuck_with_its_mmap_lock(void)
 	CHECK(scan && !json_array_size(json_object_get(scan, "unreadable")));
 	path = text_fmt("/proc/%d/cmdline", atoi(pid));
 	/* That it cannot be read shows that the lock is stuck, and who is asked gives up in time. */
-	CHECK_INT(witness_read(s.w, path, 100, deadline_in_ms(2000), &text, &err), -EREMOTEIO);
+	CHECK_INT(witness_read(s.w, path, 100, PATIENCE, &text, &err), -EREMOTEIO);
 	CHECK_HAS(err.text, "unreadable");
 	ping_often(&s);
 	/* The words its third thread waits with cannot be had; everything else can, and the second scan does
@@ -203,7 +203,7 @@ static void it_answers_while_a_process_is_stuck_with_its_mmap_lock(void)
 	for (int i = 0; i < 2; i++) {
 		json_t *one = NULL;
 
-		CHECK_INT(witness_scan_deep(s.w, deadline_in_ms(5000), &one, NULL), 0);
+		CHECK_INT(witness_scan_deep(s.w, PATIENCE, &one, NULL), 0);
 		CHECK(json_is_true(json_object_get(json_object_get(one, "parts"), "fds")));
 		CHECK_INT(json_array_size(json_object_get(one, "unreadable")), 0);
 		CHECK(!has_futex(one, atoi(pid)));
@@ -234,7 +234,7 @@ static void check_deadlock(struct store *s, const char *line, const char *wait)
 		auto_json json_t *scan = NULL;
 
 		diagnosis_free(&d);
-		if (!CHECK_INT(witness_scan_deep(s->w, deadline_in_ms(10000), &scan, NULL), 0))
+		if (!CHECK_INT(witness_scan_deep(s->w, PATIENCE, &scan, NULL), 0))
 			return;
 		diagnose(&(struct diagnose_input){.scan = scan, .ours = rigs}, &d);
 	} while (!d.hang_class && deadline_left_ms(deadline));
