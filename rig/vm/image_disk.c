@@ -103,8 +103,10 @@ int image_append(const struct image_boot *boot, char **ret, struct err *err)
 	if (!word_ok(boot->hostname) || !word_ok(boot->address))
 		return err_set(err, -EINVAL, "'%s' and '%s' cannot stand on a kernel command line",
 			boot->hostname, boot->address);
-	/* No IPv6: its neighbour and router messages would be traffic and timers of nobody's. */
-	buf_addf(&line, "quiet ipv6.disable=1 rig.hostname=%s rig.ip=%s", boot->hostname,
+	/* No IPv6: its neighbour and router messages would be traffic and timers of nobody's. No random addresses: TCG
+	 * translates a library again for each process that has it elsewhere, which was a third of a cell (QEMU 7.2,
+	 * accel/tcg/cpu-exec.c: tb_lookup_cmp()), and a run that comes again comes with the same addresses. */
+	buf_addf(&line, "quiet norandmaps ipv6.disable=1 rig.hostname=%s rig.ip=%s", boot->hostname,
 		boot->address);
 	for (const struct network_name *n = boot->names; n && n->name && !rc; n++)
 		rc = add_pair(&line, "rig.host", n->name, n->address, err);

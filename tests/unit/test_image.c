@@ -486,11 +486,11 @@ static void the_command_line_says_it_all(void)
 	struct err err = {0};
 
 	CHECK_INT(image_append(&boot, &line, &err), 0);
-	CHECK_STR(line, "quiet ipv6.disable=1 rig.hostname=store rig.ip=10.0.2.15/24 "
+	CHECK_STR(line, "quiet norandmaps ipv6.disable=1 rig.hostname=store rig.ip=10.0.2.15/24 "
 			"rig.host=lmtp.rig:10.0.2.4 rig.mount=mail:/srv/mail rig.mount=queue:/q");
 	boot = (struct image_boot){.hostname = "a", .address = "b"};
 	CHECK_INT(image_append(&boot, &bare, &err), 0);
-	CHECK_STR(bare, "quiet ipv6.disable=1 rig.hostname=a rig.ip=b rig.preload=0");
+	CHECK_STR(bare, "quiet norandmaps ipv6.disable=1 rig.hostname=a rig.ip=b rig.preload=0");
 }
 
 static void a_word_that_would_break_the_command_line_is_refused(void)
