@@ -86,8 +86,8 @@
  *	log		{"path","line"}		of a tailed file; path "/dev/log" for syslog datagrams
  *			the witness owns (with "pid" and "priority"); "stdout" for what a `start` left
  *			behind writes. Lines longer than WITNESS_LINE_MAX are cut
- *	died		{"pid","comm","exe","signal","core","cut"}	a process ended by a signal
- *			that dumps core; core "" if none could be stored
+ *	died		{"pid","comm","exe","signal","core","cut","took_ns"}	a process ended by a
+ *			signal that dumps core; core "" if none could be stored; took_ns: the dump
  *	board		{"slot","what":"hit|parked|released|failed","pid","tid","exe","path","call",
  *			"count"}
  *	key		{"line"}	a secret of a TLS session of the store, as a key log line

@@ -211,6 +211,7 @@ static void a_death_is_told_with_its_core(void)
 	CHECK_INT(json_get_int(event, "signal", 0), 11);
 	CHECK_HAS(json_get_text(event, "exe", ""), "test_witness_events");
 	CHECK_INT(json_get_bool(event, "cut", true), false);
+	CHECK(json_get_int(event, "took_ns", -1) >= 0);
 	CHECK_INT(fs_read(json_get_text(event, "core", ""), 1 << 20, &stored, NULL), 0);
 	CHECK(stored.len == core.len && !memcmp(stored.data, core.data, core.len));
 }

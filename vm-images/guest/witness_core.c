@@ -29,6 +29,7 @@
 /* What the helper tells; both ends are this program. */
 struct death {
 	int32_t pid, signal;
+	int64_t began_ns; /* the dump */
 	bool cut;
 	char comm[32];
 	char exe[256];
@@ -128,6 +129,7 @@ int core_main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	death.pid = atoi(argv[1]);
 	death.signal = atoi(argv[2]);
+	death.began_ns = guest_ns();
 	describe(&death); /* now: the process is gone once the pipe is read */
 	fd = open_core(argv[0], &death);
 	if (fd >= 0)
@@ -159,6 +161,7 @@ static void *core_thread(void *arg)
 		out_int(&out, "signal", death.signal);
 		out_bytes(&out, "core", death.core, strnlen(death.core, sizeof(death.core)));
 		out_bool(&out, "cut", death.cut);
+		out_int(&out, "took_ns", guest_ns() - death.began_ns);
 		event_send(&out, WAIT);
 	}
 	return NULL;

@@ -1,6 +1,7 @@
 #include "run/cell/pulse.h"
 #include "run/watch/watch.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -107,11 +108,24 @@ static void record_copy(struct cell *cell, const char *kind, const json_t *json)
 		kind, copy);
 }
 
+/* A stop sends no such signals, and what died before it, but took until then to be dumped, was not ended by it. */
+static bool died_by_rig(const struct cell *cell, const json_t *died, int64_t now_ns)
+{
+	static const int own[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+	int64_t signal = json_get_int(died, "signal", 0);
+	int64_t took_ns = json_get_int(died, "took_ns", 0);
+
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+		if (own[i] == signal)
+			return false;
+	return cell->stopping && now_ns - (took_ns > 0 ? took_ns : 0) >= cell->stopping_ns;
+}
+
 static void on_died(struct cell *cell, const json_t *json)
 {
 	json_t *copy = json_copy((json_t *)json);
 
-	json_object_set_new(copy, "by_rig", json_boolean(cell->stopping));
+	json_object_set_new(copy, "by_rig", json_boolean(died_by_rig(cell, json, cell_now(cell))));
 	history_add_at(cell->recorder, cell_now(cell), "died", copy);
 	watch_died(cell, json);
 }

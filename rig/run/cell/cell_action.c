@@ -43,8 +43,10 @@ static void run_for(struct step_run *step, const char *line, const char *user)
 	uint64_t id;
 	int rc;
 
-	if (!strcmp(step->step->what, "stop"))
+	if (!strcmp(step->step->what, "stop")) {
+		cell->stopping_ns = cell_now(cell);
 		cell->stopping = true;
+	}
 	pthread_mutex_lock(&cell->lock);
 	step->acts++;
 	pthread_mutex_unlock(&cell->lock);

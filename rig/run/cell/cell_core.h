@@ -133,6 +133,7 @@ struct cell {
 	bool down;     /* the store was not ready after that start */
 	uint64_t residue;
 	int64_t stop_began_ns; /* CLOCK_NEVER: it has ended */
+	int64_t stopping_ns;   /* since when the rig stops the store */
 
 	struct order order;	   /* of the sides that meet */
 	struct watch *watch;	   /* NULL: the bed cannot scan */

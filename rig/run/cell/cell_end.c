@@ -55,7 +55,7 @@ int cell_stop_store(struct cell *cell)
 
 	pthread_mutex_lock(&cell->lock);
 	cell->stopping = true;
-	cell->stop_began_ns = began;
+	cell->stopping_ns = cell->stop_began_ns = began;
 	pthread_mutex_unlock(&cell->lock);
 	watch_kills(cell, true, NULL);
 	rc = cell->bed->ops->run(cell->bed, line, NULL, limit_ms, false, &result, &err);
