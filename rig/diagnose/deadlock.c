@@ -152,6 +152,13 @@ bool find_deadlock(struct diagnosing *d)
 
 	if (find_cycle(d) || !d->work)
 		return d->out->hang_class != NULL;
+	graph_suppose_all(&d->graph, true);
+	if (find_cycle(d)) {
+		say_unknown(d, "several processes have the other end of what is waited for: all of "
+			       "them stand, any of them would do");
+		return true;
+	}
+	graph_suppose_all(&d->graph, false);
 	idle = mem_zero(d->now.task_count, sizeof(bool));
 	for (size_t i = 0; i < d->now.task_count; i++)
 		idle[i] = waits_for_work(d, i);

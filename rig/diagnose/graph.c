@@ -43,6 +43,19 @@ static bool need_is_met(const struct graph *g, const struct reach *r, const stru
 	return false;
 }
 
+/* The need at `i` or one of those that would do as well; `i` becomes the last of them. */
+static bool one_is_met(
+	const struct graph *g, const struct reach *r, const struct node *node, size_t *i)
+{
+	size_t others = g->needs[node->first_need + *i].others;
+	bool met = others && !g->any_of;
+
+	for (size_t k = 0; k <= others; k++)
+		met |= need_is_met(g, r, &g->needs[node->first_need + *i + k]);
+	*i += others;
+	return met;
+}
+
 static bool can_go_on(const struct graph *g, const struct reach *r, size_t task)
 {
 	const struct node *node = &g->nodes[task];
@@ -50,7 +63,7 @@ static bool can_go_on(const struct graph *g, const struct reach *r, size_t task)
 	if (g->e->tasks[task].wait.timed)
 		return true;
 	for (size_t i = 0; i < node->need_count; i++)
-		if (!need_is_met(g, r, &g->needs[node->first_need + i]))
+		if (!one_is_met(g, r, node, &i))
 			return false;
 	return true;
 }
@@ -93,6 +106,12 @@ static void find_stuck(struct graph *g)
 void graph_suppose(struct graph *graph, const bool *idle)
 {
 	graph->idle = idle;
+	find_stuck(graph);
+}
+
+void graph_suppose_all(struct graph *graph, bool all)
+{
+	graph->any_of = all;
 	find_stuck(graph);
 }
 
@@ -155,6 +174,28 @@ static size_t likely_holder(const struct graph *g, const struct need *need, size
 	return best;
 }
 
+static bool all_are_stuck(const struct graph *g, const struct need *need)
+{
+	for (size_t k = 0; k <= need->others; k++)
+		if (!need_is_stuck(g, need + k))
+			return false;
+	return true;
+}
+
+/* Of alternatives: another process than its own, where there is one. */
+static size_t likely_of(const struct graph *g, const struct need *need, size_t task)
+{
+	size_t best = SIZE_MAX;
+
+	for (size_t k = 0; k <= need->others; k++) {
+		size_t holder = likely_holder(g, need + k, task);
+
+		if (best == SIZE_MAX || g->e->tasks[best].pid == g->e->tasks[task].pid)
+			best = holder;
+	}
+	return best;
+}
+
 static size_t next_stuck(const struct graph *g, size_t task)
 {
 	const struct node *node = &g->nodes[task];
@@ -162,8 +203,13 @@ static size_t next_stuck(const struct graph *g, size_t task)
 	for (size_t i = 0; i < node->need_count; i++) {
 		const struct need *need = &g->needs[node->first_need + i];
 
-		if (need_is_stuck(g, need))
+		if (need->others) {
+			if (g->any_of && all_are_stuck(g, need))
+				return likely_of(g, need, task);
+			i += need->others;
+		} else if (need_is_stuck(g, need)) {
 			return likely_holder(g, need, task);
+		}
 	}
 	return SIZE_MAX;
 }
@@ -197,6 +243,10 @@ static size_t find_next(const struct graph *g, size_t task)
 		const struct need *need = &g->needs[node->first_need + n];
 		size_t count = need->count < THREADS_LOOKED_AT ? need->count : THREADS_LOOKED_AT;
 
+		if (need->others) { /* which of them is not known */
+			n += need->others;
+			continue;
+		}
 		for (size_t i = need->first; i < need->first + count; i++)
 			if (i != task && (best == SIZE_MAX || busyness(&g->e->tasks[i]) >
 								      busyness(&g->e->tasks[best])))

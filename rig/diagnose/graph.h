@@ -1,7 +1,8 @@
 /*
  * The wait-for graph of one instant. A thread that waits for a lock, a thread, a child or an end of a
  * pipe or socket needs every holder of it (all); a holder that is known as a process only is needed as
- * any of its threads. An edge is there only where the evidence names the holder: where it does not,
+ * any of its threads. Several processes with the same end are alternatives, which count only where asked for: any of
+ * them would do. An edge is there only where the evidence names the holder: where it does not,
  * the node says why, and nothing is guessed.
  *
  * Pure; graph_free() releases it; the evidence is borrowed and must outlive it.
@@ -18,6 +19,7 @@
 /* One of tasks[first .. first + count): a thread, or all threads of a process. */
 struct need {
 	size_t first, count;
+	size_t others; /* how many of the needs that follow would do as well */
 };
 
 struct node {
@@ -35,6 +37,7 @@ struct graph {
 	struct need *needs;
 	size_t need_count;
 	bool cut;	  /* more needs than are kept */
+	bool any_of;	  /* needs with others count: graph_suppose_all() */
 	const bool *idle; /* per task, of graph_suppose(), borrowed; NULL: nothing is supposed */
 };
 
@@ -47,6 +50,10 @@ void graph_free(struct graph *graph);
  * back. Processes all of whose threads are idle stay as they are. A supposition, to be told as one.
  */
 void graph_suppose(struct graph *graph, const bool *idle);
+
+/* Who is stuck if, of several processes that have the other end of a pipe or a locked open file since a fork(), none
+ * will do what is waited for that cannot go on itself. */
+void graph_suppose_all(struct graph *graph, bool all);
 
 /* Threads of one cycle, each waiting for the next and the last for the first, from a node that is stuck.
  * Returns how many (0: there is no stuck node; 1: it waits for itself). */

@@ -6,7 +6,25 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#define ANY_MAX 16 /* processes that have the same end */
+
 /* ---- needs ---- */
+
+/* Those who have something, each once. */
+struct pids {
+	int at[ANY_MAX];
+	size_t count;
+};
+
+static void add_pid(struct pids *pids, int pid)
+{
+	for (size_t i = 0; i < pids->count && i < ANY_MAX; i++)
+		if (pids->at[i] == pid)
+			return;
+	if (pids->count < ANY_MAX)
+		pids->at[pids->count] = pid;
+	pids->count++; /* beyond ANY_MAX: too many */
+}
 
 static void add_need(struct graph *g, size_t task, size_t first, size_t count)
 {
@@ -21,7 +39,7 @@ static void add_need(struct graph *g, size_t task, size_t first, size_t count)
 	for (size_t i = node->first_need; i < g->need_count; i++)
 		if (g->needs[i].first == first && g->needs[i].count == count)
 			return;
-	g->needs[g->need_count++] = (struct need){first, count};
+	g->needs[g->need_count++] = (struct need){.first = first, .count = count};
 	node->need_count++;
 }
 
@@ -37,6 +55,23 @@ static bool need_process(struct graph *g, size_t task, int pid)
 	}
 	add_need(g, task, first, count);
 	return true;
+}
+
+/* Any of those would do. Where one of them is not in the scan nothing is known. */
+static void need_any(struct graph *g, size_t task, const int *pids, size_t count)
+{
+	struct node *node = &g->nodes[task];
+	size_t had = node->need_count, from = g->need_count;
+
+	for (size_t i = 0; i < count; i++)
+		if (count > ANY_MAX || !need_process(g, task, pids[i]) ||
+			node->need_count != had + i + 1) {
+			node->need_count = had;
+			g->need_count = from;
+			return;
+		}
+	for (size_t i = 0; i < count; i++)
+		g->needs[from + i].others = count - 1 - i;
 }
 
 static void need_thread(struct graph *g, size_t task, const struct task *thread)
@@ -78,8 +113,7 @@ void graph_match_waiter(struct graph *g, const struct file_lock *lock)
 static bool need_who_has(struct graph *g, size_t task, const struct file_lock *lock)
 {
 	const struct task *t = &g->e->tasks[task];
-	int pid = 0;
-	bool several = false;
+	struct pids has = {.count = 0};
 
 	for (size_t i = 0; i < g->e->held_count; i++) {
 		const struct held_lock *held = &g->e->held[i];
@@ -90,12 +124,13 @@ static bool need_who_has(struct graph *g, size_t task, const struct file_lock *l
 			g->nodes[task].unknown = "it got it while it was looked at";
 			return true;
 		}
-		several |= pid && pid != held->pid;
-		pid = held->pid;
+		add_pid(&has, held->pid);
 	}
-	if (several)
+	if (has.count > 1) {
 		g->nodes[task].unknown = "several processes have the open file that is locked";
-	return several || need_process(g, task, pid);
+		need_any(g, task, has.at, has.count);
+	}
+	return has.count > 1 || (has.count && need_process(g, task, has.at[0]));
 }
 
 /* The holder's process is gone, or was never named (OFDLCK): a lock of an open file lives as long as
@@ -179,20 +214,22 @@ static void need_joined(struct graph *g, size_t task)
 /* The one process that has the other end; `opposite` tells which descriptors are the other end. */
 static void need_only_end(struct graph *g, size_t task, uint64_t ino, bool reads, bool writes)
 {
-	int pid = 0;
+	const struct task *t = &g->e->tasks[task];
+	struct pids has = {.count = 0};
 
 	for (size_t i = 0; i < g->e->fd_count; i++) {
 		const struct open_fd *fd = &g->e->fds[i];
 
-		if (fd->ino != ino || !((reads && fd->reads) || (writes && fd->writes)))
-			continue;
-		if (pid && pid != fd->pid) {
-			g->nodes[task].unknown = "several processes have the other end";
-			return;
-		}
-		pid = fd->pid;
+		if (fd->ino == ino && ((reads && fd->reads) || (writes && fd->writes)))
+			add_pid(&has, fd->pid);
 	}
-	if (!need_process(g, task, pid))
+	if (has.count > 1) {
+		g->nodes[task].unknown = "several processes have the other end";
+		need_any(g, task, has.at, has.count);
+	} else if (has.count && has.at[0] == t->pid && t->wait.kind == WAIT_POLL)
+		g->nodes[task].unknown = "the other end is its own: it waits for a signal, or for "
+					 "one of its threads";
+	else if (!has.count || !need_process(g, task, has.at[0]))
 		g->nodes[task].unknown = "no process of the scan has the other end";
 }
 

@@ -146,6 +146,45 @@ static void a_descriptor_of_a_process_is_that_process(void)
 	}
 }
 
+/* One end of a pipe: 10 and 20 have it, 20 reads, `first` is what 10 does. */
+static json_t *shared_end(const char *first)
+{
+	return json_pack("{ss s[oo] s[{sisisissss}{sisisissss}{sisisissss}]}", "locks", "", "tasks",
+		task(10, 10, 1, "S", first), task(20, 20, 10, "S", RECV(4)), "fds", "pid", 10, "fd",
+		5, "ino", 100, "kind", "pipe", "mode", "w", "pid", 20, "fd", 5, "ino", 100, "kind",
+		"pipe", "mode", "w", "pid", 20, "fd", 4, "ino", 100, "kind", "pipe", "mode", "r");
+}
+
+static void an_end_that_several_have_is_waited_for_in_vain_only_if_all_of_them_stand(void)
+{
+	auto_json json_t *all = shared_end("61 0x14 0x0 0x0 0x0 0x0 0x0 0x1 0x2");
+	auto_json json_t *one_is_idle = shared_end(IDLE);
+	struct diagnosis got;
+
+	check(all, NULL, NULL, "deadlock", 10);
+	check(one_is_idle, NULL, NULL, "lost-wakeup", 20);
+	diagnose(&(struct diagnose_input){.scan = all}, &got); /* and only if work is owed */
+	CHECK(!got.hang_class);
+	diagnosis_free(&got);
+}
+
+static void who_polls_his_own_pipe_waits_for_a_signal(void)
+{
+	auto_json json_t *scan = scan_of(
+		"", json_pack("[o]",
+			    with(task(10, 10, 1, "S", POLL_ONE), "wait_fds", json_pack("[i]", 6))));
+	struct diagnosis got;
+
+	json_object_set_new(scan, "fds",
+		json_pack("[{sisisissss}{sisisissss}]", "pid", 10, "fd", 6, "ino", 7, "kind",
+			"pipe", "mode", "r", "pid", 10, "fd", 8, "ino", 7, "kind", "pipe", "mode",
+			"w"));
+	diagnose(&(struct diagnose_input){.scan = scan}, &got);
+	CHECK(!got.hang_class);
+	diagnosis_free(&got);
+	check(scan, NULL, NULL, "lost-wakeup", 10);
+}
+
 /* ---- who has the lock ---- */
 
 static void a_word_that_is_the_number_of_a_thread_names_its_owner(void)
@@ -341,6 +380,8 @@ static void who_left_unread_what_was_sent_to_him_is_the_one_who_is_late(void)
 CHECK_MAIN(CHECK_CASE(where_it_stands_in_the_kernel_tells_what_its_call_does_not),
 	CHECK_CASE(the_parent_of_a_vfork_waits_for_the_child_that_it_made_last),
 	CHECK_CASE(a_descriptor_of_a_process_is_that_process),
+	CHECK_CASE(an_end_that_several_have_is_waited_for_in_vain_only_if_all_of_them_stand),
+	CHECK_CASE(who_polls_his_own_pipe_waits_for_a_signal),
 	CHECK_CASE(a_word_that_is_the_number_of_a_thread_names_its_owner),
 	CHECK_CASE(a_lock_that_names_nobody_is_rather_had_by_who_stands_in_a_call),
 	CHECK_CASE(the_first_thread_that_has_ended_holds_nothing),

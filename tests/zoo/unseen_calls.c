@@ -12,7 +12,9 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int members, ends[2];
@@ -31,6 +33,47 @@ static void begins_and_opens(void)
 		zoo_stand();
 		zoo_must(open(zoo_path("input"), O_RDONLY | O_CLOEXEC) >= 0);
 	}
+}
+
+/* It waits for its child, which reads from a pipe that nobody else has; both have both ends open. */
+static void child_reads_own(void)
+{
+	pid_t child;
+
+	zoo_must(!pipe2(ends, O_CLOEXEC));
+	zoo_stands(2);
+	child = fork();
+	zoo_stand();
+	if (!child)
+		zoo_read(ends[0]);
+	waitpid(child, NULL, 0);
+}
+
+/* As a script does that takes a lock, and whose helper's helper takes it again: all three have the locked file open. */
+static void takes_again(void)
+{
+	zoo_stand();
+	flock(zoo_open_file("script"), LOCK_EX);
+	_exit(0);
+}
+
+static void script_locks_twice(void)
+{
+	pid_t helper, taker;
+
+	zoo_stands(3);
+	zoo_locked_file("script", LOCK_EX);
+	helper = fork();
+	if (!helper) {
+		taker = fork();
+		if (!taker)
+			takes_again();
+		zoo_stand();
+		waitpid(taker, NULL, 0);
+		_exit(0);
+	}
+	zoo_stand();
+	waitpid(helper, NULL, 0);
 }
 
 /* ---- a stream ---- */
@@ -223,6 +266,8 @@ static void stack_of_worker(void)
 
 const struct zoo_case zoo_unseen_calls[] = {
 	{"begins-and-opens", "lost-wakeup", "master", begins_and_opens, ZOO_HELD_OUT, 0},
+	{"child-reads-own", "deadlock", "agent", child_reads_own, ZOO_HELD_OUT, 0},
+	{"script-locks-twice", "deadlock", "update", script_locks_twice, ZOO_HELD_OUT, 0},
 	{"complaints-not-read", "lost-wakeup", "log", complaints_not_read, ZOO_HELD_OUT, 0},
 	{"mapped-while-frozen", NULL, "index", mapped_while_frozen,
 		ZOO_HELD_OUT | ZOO_FROZEN | ZOO_OVERDUE, 0},

@@ -291,6 +291,18 @@ static void supervises_by_descriptor(void)
 	poll(fds, (nfds_t)members, -1);
 }
 
+/* What wakes it are signals, whose handler writes to the loop's own pipe. */
+static void hears_itself(void)
+{
+	struct pollfd fd = {.events = POLLIN};
+
+	zoo_must(!pipe2(ends, O_CLOEXEC));
+	fd.fd = ends[0];
+	zoo_stands(1);
+	zoo_ready();
+	poll(&fd, 1, -1);
+}
+
 /* Waits for whatever its ring brings: nothing was asked of it. */
 static void ring_server(void)
 {
@@ -374,6 +386,7 @@ const struct zoo_case zoo_unseen_healthy[] = {
 	{"compressor", NULL, "filter", compressor, ZOO_HELD_OUT | ZOO_SPINS | ZOO_PROGRESSED, 0},
 	{"without-leader", NULL, "lookup", without_leader, ZOO_HELD_OUT, 0},
 	{"supervises-by-descriptor", NULL, "master", supervises_by_descriptor, ZOO_HELD_OUT, 0},
+	{"hears-itself", NULL, "master", hears_itself, ZOO_HELD_OUT, 0},
 	{"ring-server", NULL, "store", ring_server, ZOO_HELD_OUT, 0},
 	{"log-followers", NULL, "log", log_followers, ZOO_HELD_OUT, 0},
 	{"in-steps", NULL, "index", in_steps, ZOO_HELD_OUT | ZOO_SPINS, 0},
