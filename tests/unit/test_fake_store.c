@@ -7,7 +7,10 @@
 #include "tests/check/check.h"
 #include "tests/fake/store.h"
 
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static const char *const users[] = {"u1", "u2", NULL};
 static const struct mail_opts quick = {.reply_ms = 20000};
@@ -134,6 +137,31 @@ static void mail_survives_stop_and_start(void)
 	CHECK_INT(copies(fake, "u1", &message), 1);
 	fake_free(fake);
 	message_free(&message);
+}
+
+static bool is_anybodys(uint16_t port)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET,
+		.sin_port = htons(port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool bound = !bind(fd, (struct sockaddr *)&addr, sizeof(addr));
+
+	close(fd);
+	return bound;
+}
+
+static void a_stopped_stores_ports_are_given_to_nobody(void)
+{
+	struct fake *fake = start(NULL);
+	uint16_t port = fake_port(fake, FAKE_SMTP);
+
+	CHECK_INT(fake_stop(fake, deadline_in_ms(20000), NULL), 0);
+	CHECK(!is_anybodys(port));
+	CHECK_INT(fake_start(fake, NULL), 0);
+	CHECK_INT(fake_port(fake, FAKE_SMTP), port);
+	close(reach(fake, FAKE_SMTP));
+	fake_free(fake);
 }
 
 struct frozen {
@@ -431,6 +459,7 @@ out:
 }
 
 CHECK_MAIN(CHECK_CASE(a_mail_goes_in_by_smtp_and_out_by_imap_and_pop3),
+	CHECK_CASE(a_stopped_stores_ports_are_given_to_nobody),
 	CHECK_CASE(mail_survives_stop_and_start),
 	CHECK_CASE(a_dot_in_a_freeze_is_answered_after_the_thaw),
 	CHECK_CASE(bug_hangs_at_thaw_leaves_an_operation_waiting),
