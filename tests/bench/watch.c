@@ -311,13 +311,12 @@ static int64_t origin_ns(const struct history *history)
 }
 
 /* Which looks there were meanwhile, and what the host took away: why it was told so late. */
-static void print_late(
-	const struct history *history, const char *what, double from_s, double told_s)
+static void print_late(const struct history *history, double from_s, double told_s)
 {
 	int64_t origin = origin_ns(history);
 	size_t count = look_count < VALUES_MAX ? look_count : VALUES_MAX;
 
-	printf("late: %s told %.2f s after %.2f s; looks at", what, told_s - from_s, from_s);
+	printf("late: looks from %.2f s on at", from_s);
 	for (size_t i = 0; i < count && origin; i++) {
 		double began = (double)(looks[i].began_ns - origin) / (double)NS_PER_SEC;
 
@@ -336,9 +335,11 @@ static bool add_latency(const struct history *history, const char *what, struct 
 	double from_s, double told_s, double limit_s)
 {
 	values_add(values, told_s - from_s);
+	printf("%s told after %.3f s\n", what, told_s - from_s);
+	fflush(stdout);
 	if (told_s - from_s <= limit_s)
 		return false;
-	print_late(history, what, from_s, told_s);
+	print_late(history, from_s, told_s);
 	return true;
 }
 
