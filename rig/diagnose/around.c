@@ -28,7 +28,8 @@ static size_t count_at(const struct evidence *instant, const struct task *t)
 
 bool names_no_owner(const struct task *task)
 {
-	return (task->wait.kind == WAIT_RWLOCK || task->wait.kind == WAIT_MUTEX) &&
+	return (task->wait.kind == WAIT_RWLOCK || task->wait.kind == WAIT_MUTEX ||
+		       (task->wait.kind == WAIT_FUTEX && task->wait.taken)) &&
 	       !task->wait.target;
 }
 

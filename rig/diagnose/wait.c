@@ -104,6 +104,7 @@ static void decode_futex(const struct call *call, struct wait *wait)
 	wait->timed = call->arg[3] != 0;
 	wait->shared = !private;
 	wait->value = value;
+	wait->taken = op == FUTEX_WAIT && value;
 	wait->pi = op == FUTEX_LOCK_PI || op == FUTEX_LOCK_PI2;
 	if (wait->pi) {
 		wait->kind = WAIT_MUTEX;

@@ -52,9 +52,10 @@ struct wait {
 	bool newest;	  /* CHILD: the one that was made last (vfork) */
 	bool read;	  /* a file lock: shared is wanted */
 	bool shared;	  /* a futex that other processes may use */
-	bool pi;	  /* a futex that names its owner to the kernel (FUTEX_LOCK_PI) */
-	uint32_t value;	  /* that was found in the futex when the wait began */
-	int number;	  /* system call, -1: none */
+	bool taken; /* a futex by FUTEX_WAIT on a word that is not 0, as locks of other makes wait */
+	bool pi;    /* a futex that names its owner to the kernel (FUTEX_LOCK_PI) */
+	uint32_t value; /* that was found in the futex when the wait began */
+	int number;	/* system call, -1: none */
 };
 
 /* `state` as in /proc/PID/stat. NULL texts are taken as empty. */

@@ -219,8 +219,17 @@ static void a_lock_that_names_nobody_is_rather_had_by_who_stands_in_a_call(void)
 				    task(10, 11, 1, "S", MUTEX), task(10, 12, 1, "S", RECV(4))));
 	auto_json json_t *alone = scan_of(
 		"", json_pack("[oo]", task(10, 10, 1, "S", IDLE), task(10, 11, 1, "S", MUTEX)));
+	/* Of another make: FUTEX_WAIT, the word is 1. A word that is 0 is an event. */
+	auto_json json_t *other_make = scan_of("",
+		json_pack("[oo]", task(10, 11, 1, "S", "202 0x7f00 0x80 0x1 0x0 0x0 0x0 0x1 0x2"),
+			task(10, 12, 1, "S", RECV(4))));
+	auto_json json_t *event = scan_of("",
+		json_pack("[oo]", task(10, 11, 1, "S", "202 0x7f00 0x80 0x0 0x0 0x0 0x0 0x1 0x2"),
+			task(10, 12, 1, "S", RECV(4))));
 	struct diagnosis got;
 
+	check(other_make, NULL, NULL, "lost-wakeup", 12);
+	check(event, NULL, NULL, "lost-wakeup", 11);
 	run(scan, NULL, NULL, &got);
 	CHECK_INT(got.culprits[0].tid, 12);
 	CHECK_INT(got.culprit_count, 2); /* and the other is told */

@@ -268,7 +268,7 @@ const struct zoo_case zoo_unseen_calls[] = {
 	{"begins-and-opens", "lost-wakeup", "master", begins_and_opens, ZOO_HELD_OUT, 0},
 	{"child-reads-own", "deadlock", "agent", child_reads_own, ZOO_HELD_OUT, 0},
 	{"script-locks-twice", "deadlock", "update", script_locks_twice, ZOO_HELD_OUT, 0},
-	{"complaints-not-read", "lost-wakeup", "log", complaints_not_read, ZOO_HELD_OUT, 0},
+	{"complaints-not-read", "lost-wakeup", "scan", complaints_not_read, ZOO_HELD_OUT, 0},
 	{"mapped-while-frozen", NULL, "index", mapped_while_frozen,
 		ZOO_HELD_OUT | ZOO_FROZEN | ZOO_OVERDUE, 0},
 	{"mapped-never-thawed", "lost-wakeup", "index", mapped_while_frozen,
