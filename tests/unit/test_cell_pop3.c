@@ -2,16 +2,17 @@
 #include "tests/unit/cell_fixture.h"
 
 /* Rounds go on after the last mail came: on a busy host those before it may find nothing. */
-#define DELETE_YAML(recover)                                                     \
-	"claim: POP3 deletes at QUIT and nothing else\n"                         \
-	"objectives: {recover: " recover "}\n"                                   \
-	"workload:\n"                                                            \
-	"  - {as: writers, do: smtp, messages: 16, pace: 16/s, to: [u1]}\n"      \
-	"  - {as: pop, do: pop3-delete, sessions: 2, messages: 40, pace: 20/s, " \
-	"user: u1}\n"
+#define DELETE_YAML(recover, rounds)                                        \
+	"claim: POP3 deletes at QUIT and nothing else\n"                    \
+	"objectives: {recover: " recover "}\n"                              \
+	"workload:\n"                                                       \
+	"  - {as: writers, do: smtp, messages: 16, pace: 16/s, to: [u1]}\n" \
+	"  - {as: pop, do: pop3-delete, sessions: 2, pace: 20/s, "          \
+	"messages: " rounds ", user: u1}\n"
 
-static const char delete_yaml[] = DELETE_YAML("10s");
-static const char lock_yaml[] = DELETE_YAML("300ms"); /* so long a lock may stay */
+static const char delete_yaml[] = DELETE_YAML("10s", "40");
+static const char lock_yaml[] =
+	DELETE_YAML("3s", "60"); /* so long a lock may stay: who is refused waits 200 ms */
 
 /* Nobody deletes: what is gone is lost. */
 static const char look_yaml[] = "claim: POP3 keeps what nobody marked\n"

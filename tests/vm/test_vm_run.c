@@ -19,7 +19,6 @@
 #define OUTPUT_MAX (16u << 20)
 #define STARTED_MS (20 * 60 * 1000)
 #define TRIES	   3
-#define UNTOLD	   2 /* exit code: UNKNOWN or MISS */
 
 static int run(struct buf *out, char *const *argv)
 {
@@ -47,13 +46,14 @@ static bool any_starved(const char *results)
 	return false;
 }
 
-/* A campaign into `results` that cannot tell, on a host that starved its machines, is run again. */
+/* A campaign into `results` with a finding, or that cannot tell, on a host that starved its machines is run again. */
 static int run_cells(struct buf *out, char *const *argv, const char *results)
 {
 	int rc = run(out, argv);
 
-	for (int tries = 1; tries < TRIES && rc == UNTOLD && any_starved(results); tries++) {
-		fprintf(stderr, "the host starved the machines; again\n");
+	for (int tries = 1; tries < TRIES && rc && any_starved(results); tries++) {
+		fprintf(stderr, "exit code %d, and the host starved the machines; again\n%s\n", rc,
+			buf_text(out));
 		buf_reset(out);
 		rc = run(out, argv);
 	}
@@ -79,8 +79,10 @@ static void the_three_families_get_a_verdict_each(void)
 	CHECK(rc == 0 || rc == 1);
 	json = json_loads(buf_text(&out), 0, NULL);
 	/* expunge-during-fetch is one cell for each of its two orders */
-	if (!CHECK_INT(json_array_size(json_object_get(json, "cells")), 4))
+	if (!CHECK_INT(json_array_size(json_object_get(json, "cells")), 4)) {
+		fprintf(stderr, "%s\n", buf_text(&out));
 		return;
+	}
 	json_array_foreach (json_object_get(json, "cells"), i, cell) {
 		const char *verdict = json_get_text(cell, "verdict", "");
 		const char *path = json_get_text(cell, "path", "");
