@@ -57,8 +57,8 @@ static const struct judging table[] = {
 #define WEIGHT_RUNS	     15
 #define WEIGHT_TIMED	     20
 #define WEIGHT_AS_HEALTHY    12
-#define WEIGHT_ASLEEP	     13
-#define WEIGHT_MOVED	     14
+#define WEIGHT_ASLEEP	     14
+#define WEIGHT_MOVED	     13
 #define WEIGHT_ZOMBIE	     22
 #define WEIGHT_CLIENT	     8
 #define WEIGHT_SHARED	     28
