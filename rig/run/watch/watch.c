@@ -289,6 +289,7 @@ static bool look_deep(struct watch *w, const struct oldest *oldest, int64_t now_
 		return false;
 	json_decref(w->deep);
 	w->deep = deep;
+	w->deep_of_ns = now_ns;
 	w->sample_ns = now_ns + SAMPLE_MS * NS_PER_MS;
 	if (w->hangs < HANGS_MAX && oldest->any && (!oldest->id || !was_told(w, oldest->id)))
 		suspect_cycle(w, oldest);
@@ -301,6 +302,13 @@ static bool is_late(const struct watch *w, const struct oldest *oldest, int64_t 
 	       (!w->before || now_ns >= w->deep_ns);
 }
 
+/* It was looked at while it waited. Beside what was told already, that would be too little to know who is new. */
+static bool was_looked_at(const struct watch *w, const struct oldest *oldest)
+{
+	return w->deep && !w->before && w->deep_of_ns > oldest->began_ns;
+}
+
+/* Who saves it looks once more. On a busy host a look takes seconds, and what is overdue is told at once. */
 static void look(struct watch *w, const struct oldest *oldest, bool any)
 {
 	int64_t now = cell_now(w->cell), age = now - oldest->first_ns;
@@ -309,7 +317,7 @@ static void look(struct watch *w, const struct oldest *oldest, bool any)
 		w->overdue_ns += now - w->looked_ns;
 	w->looked_ns = now;
 	if (any && is_late(w, oldest, now)) {
-		bool looked = look_deep(w, oldest, now);
+		bool looked = was_looked_at(w, oldest) || look_deep(w, oldest, now);
 
 		if (!was_told(w, oldest->id) && (looked || !w->before))
 			suspect_overdue(w, oldest);

@@ -33,6 +33,7 @@ struct watch {
 	json_t *since;
 	int64_t noted_ns;	       /* the last look */
 	int64_t sample_ns, deep_ns;    /* when the next is due */
+	int64_t deep_of_ns;	       /* when `deep` was begun */
 	int64_t looked_ns, overdue_ns; /* the last turn; time with an operation overdue */
 	_Atomic int64_t spent_ns;
 	int64_t in_force_ns; /* a fault was last seen in force */
