@@ -9,8 +9,8 @@
  * with 1 where the mean is above 5 %.
  *
  * Latency: cells of the reference store that hang as two of its defects make it. A cycle: from the end of the fault that
- * lets it close, or the last look at which it was open if that was later or no fault was needed, which is before its
- * onset, until it is told.
+ * lets it close, the last look at which it was open, or the begin of the oldest operation, whichever was last, which is
+ * before its onset, until it is told.
  * Others: from the moment at which the objective is broken. In seconds of the cell clock. One that is told too late is
  * printed with the looks before it. Ends with 1 where more than one in twenty is.
  *
@@ -373,7 +373,7 @@ static double not_yet(const char *dir)
 static bool read_latency(const struct history *history, const char *dir, struct values *cycles,
 	struct values *overdue)
 {
-	double open = not_yet(dir), healed = -1, from;
+	double open = not_yet(dir), healed = -1, from, began;
 	bool late = false, cycle = false;
 
 	for (size_t i = 0; i < history->count; i++) {
@@ -385,6 +385,9 @@ static bool read_latency(const struct history *history, const char *dir, struct 
 		if (!event_is(event, "suspected"))
 			continue;
 		from = open < event->t && open > healed ? open : healed;
+		/* Both sides of the cycle work for operations, and that is the oldest under way. */
+		began = event->t - json_get_real(event->data, "age_s", 0);
+		from = from < began ? began : from;
 		if (!strcmp(json_get_text(event->data, "why", ""), "overdue"))
 			late |= add_latency(history, "a hang", overdue,
 				event->t - json_get_real(event->data, "age_s", 0) +
