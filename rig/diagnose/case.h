@@ -49,6 +49,8 @@ bool has_likely_holder(const struct diagnosing *d, const struct task *waiter);
 bool waited_so_when_healthy(const struct diagnosing *d, const struct task *task);
 /* Share of the processor between `earlier` and now, in percent; -1: not known. */
 int cpu_percent(const struct diagnosing *d, const struct task *task);
+/* The same of its whole life until all was well; -1: not known, or it was too young. */
+int habit_percent(const struct diagnosing *d, const struct task *task);
 /* It stood in the queue for the processor and got next to nothing of it. */
 bool got_no_turn(const struct diagnosing *d, const struct task *task);
 /* The same of its children that have ended meanwhile. */

@@ -5,19 +5,20 @@
 #include "diagnose/case.h"
 
 /* Of the processor: who had less has not shown what it does with it. */
-#define TURN_MIN_NS INT64_C(10000000)
-#define REAPED_MAX  120.0 /* percent of a processor */
+#define TURN_MIN_NS  INT64_C(10000000)
+#define REAPED_MAX   120.0	       /* percent of a processor */
+#define TICK_NS	     INT64_C(10000000) /* USER_HZ is 100 on x86 */
+#define HABIT_MIN_NS INT64_C(1000000000)
 
 /* ---- the processor ---- */
 
-/* A tick is 10 ms (USER_HZ is 100 on x86). */
 static double share(const struct diagnosing *d, int64_t from_ticks, int64_t to_ticks)
 {
 	int64_t ns = d->now.guest_ns - d->earlier.guest_ns;
 
 	if (from_ticks < 0 || to_ticks < from_ticks || ns <= 0)
 		return -1;
-	return 100.0 * (double)(to_ticks - from_ticks) * 1e7 / (double)ns;
+	return 100.0 * (double)(to_ticks - from_ticks) * (double)TICK_NS / (double)ns;
 }
 
 /* What it had of the processor between the two instants, and for how long it stood in the queue for it; false: not
@@ -45,6 +46,19 @@ int cpu_percent(const struct diagnosing *d, const struct task *task)
 	if (ns > 0 && turns_of(d, task, &ran, &queued))
 		percent = queued < ns ? 100.0 * (double)ran / (double)(ns - queued) : 100.0;
 	return (int)(percent > 100.0 ? 100.0 : percent);
+}
+
+int habit_percent(const struct diagnosing *d, const struct task *task)
+{
+	const struct task *well = same_thread(&d->healthy, task);
+	int64_t born = well && well->start >= 0 && well->start < INT64_MAX / TICK_NS
+			       ? well->start * TICK_NS
+			       : INT64_MAX;
+	int64_t age = d->healthy.guest_ns > born ? d->healthy.guest_ns - born : 0;
+
+	if (age < HABIT_MIN_NS || well->ran_ns < 0 || well->ran_ns > age)
+		return -1;
+	return (int)(100.0 * (double)well->ran_ns / (double)age);
 }
 
 bool got_no_turn(const struct diagnosing *d, const struct task *task)

@@ -54,6 +54,7 @@ static const struct judging table[] = {
 #define WEIGHT_LIVELOCK	     85
 #define WEIGHT_RUNS_TWICE    52
 #define WEIGHT_STORM	     72
+#define WEIGHT_HABIT	     24 /* less than any wait without a time limit */
 #define WEIGHT_RUNS	     15
 #define WEIGHT_TIMED	     20
 #define WEIGHT_AS_HEALTHY    12
@@ -173,6 +174,10 @@ static void judge_spinning(const struct diagnosing *d, const struct task *t, str
 		s->weight = WEIGHT_LIVELOCK;
 		s->hang_class = "livelock";
 		s->why = "it burns the processor and nothing is answered";
+		if (habit_percent(d, t) >= LIVELOCK_PERCENT) {
+			s->weight = WEIGHT_HABIT;
+			s->why = "it burns the processor, as it did when all was well";
+		}
 	} else if (percent >= STORM_PERCENT && reaped_percent(d, t) >= LIVELOCK_PERCENT) {
 		s->weight = WEIGHT_STORM;
 		s->hang_class = "livelock";

@@ -347,6 +347,45 @@ static void what_went_on_between_the_instants_is_not_what_hangs(void)
 	check(two, one, NULL, "lost-wakeup", 20);
 }
 
+/* ---- who burns the processor ---- */
+
+/* An instant: 10 waits, and 20, born at 2 s, has run for so long. */
+static json_t *busy_beside(double at_s, double ran_s, const char *wait)
+{
+	json_t *busy = task(20, 20, 2, "R", "running");
+
+	json_object_set_new(busy, "start", json_integer(200));
+	json_object_set_new(busy, "ran_ns", json_integer((json_int_t)(ran_s * 1e9)));
+	json_object_set_new(busy, "queued_ns", json_integer(0));
+	return json_pack("{sI ss s[oo]}", "guest_ns", (json_int_t)(at_s * 1e9), "locks", "",
+		"tasks", task(10, 10, 1, "S", wait), busy);
+}
+
+/* It is blamed where nobody else is, and before others if it began to when all was well no longer. */
+static void who_burnt_the_processor_when_all_was_well_is_no_cause_beside_a_wait(void)
+{
+	static const struct {
+		double well_s, ran_s; /* the healthy instant, and what it had run until then */
+		const char *now, *class;
+		int tid;
+	} rows[] = {
+		{12, 9, EVENT, "lost-wakeup", 10},
+		{12, 2, EVENT, "lost-wakeup", 10}, /* a fifth of its life */
+		{12, 1, EVENT, "livelock", 20},
+		{2.5, 0.4, EVENT, "livelock", 20}, /* too young to have a habit */
+		{12, 11, EVENT, "livelock", 20},   /* of a life of 10 s: a guest that lies */
+		{12, 9, IDLE, "livelock", 20},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		auto_json json_t *healthy = busy_beside(rows[i].well_s, rows[i].ran_s, IDLE),
+				 *earlier = busy_beside(20, 15, rows[i].now),
+				 *now = busy_beside(20.5, 15.5, rows[i].now);
+
+		check(now, earlier, healthy, rows[i].class, rows[i].tid);
+	}
+}
+
 /* ---- what lies unread ---- */
 
 static json_t *conversation(bool outside, int unread)
@@ -399,4 +438,5 @@ CHECK_MAIN(CHECK_CASE(where_it_stands_in_the_kernel_tells_what_its_call_does_not
 	CHECK_CASE(a_sleeper_is_named_where_nothing_else_is_and_he_slept_not_before),
 	CHECK_CASE(what_was_stopped_when_all_was_well_is_blamed_by_whom_it_keeps_waiting_alone),
 	CHECK_CASE(what_went_on_between_the_instants_is_not_what_hangs),
+	CHECK_CASE(who_burnt_the_processor_when_all_was_well_is_no_cause_beside_a_wait),
 	CHECK_CASE(who_left_unread_what_was_sent_to_him_is_the_one_who_is_late))
