@@ -51,6 +51,8 @@ bool waited_so_when_healthy(const struct diagnosing *d, const struct task *task)
 int cpu_percent(const struct diagnosing *d, const struct task *task);
 /* The same of its whole life until all was well; -1: not known, or it was too young. */
 int habit_percent(const struct diagnosing *d, const struct task *task);
+/* How long it stood in the queue for the processor is in the evidence: cpu_percent() leaves that out. */
+bool knows_turns(const struct diagnosing *d, const struct task *task);
 /* It stood in the queue for the processor and got next to nothing of it. */
 bool got_no_turn(const struct diagnosing *d, const struct task *task);
 /* The same of its children that have ended meanwhile. */

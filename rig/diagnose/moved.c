@@ -48,6 +48,13 @@ int cpu_percent(const struct diagnosing *d, const struct task *task)
 	return (int)(percent > 100.0 ? 100.0 : percent);
 }
 
+bool knows_turns(const struct diagnosing *d, const struct task *task)
+{
+	int64_t ran, queued;
+
+	return turns_of(d, task, &ran, &queued);
+}
+
 int habit_percent(const struct diagnosing *d, const struct task *task)
 {
 	const struct task *well = same_thread(&d->healthy, task);

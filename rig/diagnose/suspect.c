@@ -168,9 +168,10 @@ static void judge_spinning(const struct diagnosing *d, const struct task *t, str
 		s->weight = WEIGHT_RUNS;
 		return;
 	}
-	/* One that always runs but gets little has a busy machine around it. */
+	/* One that always runs but gets little has a busy machine around it, where that is not known from its turns. */
 	if (percent >= LIVELOCK_PERCENT ||
-		(percent > 0 && t->wait.kind == WAIT_NONE && then->wait.kind == WAIT_NONE)) {
+		(percent > 0 && !knows_turns(d, t) && t->wait.kind == WAIT_NONE &&
+			then->wait.kind == WAIT_NONE)) {
 		s->weight = WEIGHT_LIVELOCK;
 		s->hang_class = "livelock";
 		s->why = "it burns the processor and nothing is answered";

@@ -386,6 +386,33 @@ static void who_burnt_the_processor_when_all_was_well_is_no_cause_beside_a_wait(
 	}
 }
 
+/* 20 was about to run at both instants, half a second apart, and got a twenty-fifth of it. */
+static void who_seldom_wants_the_processor_is_no_livelock(void)
+{
+	static const struct {
+		double queued_s; /* of it, waiting for its turn; negative: not in the evidence */
+		const char *class;
+		int tid;
+	} rows[] = {{0, "lost-wakeup", 10}, {0.45, "livelock", 20}, {-1, "livelock", 20}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		auto_json json_t *earlier = busy_beside(20, 1, EVENT),
+				 *now = busy_beside(20.5, 1.02, EVENT);
+		json_t *then = json_array_get(json_object_get(earlier, "tasks"), 1),
+		       *busy = json_array_get(json_object_get(now, "tasks"), 1);
+
+		json_object_set_new(then, "utime", json_integer(100));
+		json_object_set_new(then, "stime", json_integer(0));
+		json_object_set_new(busy, "utime", json_integer(102));
+		json_object_set_new(busy, "stime", json_integer(0));
+		json_object_set_new(
+			busy, "queued_ns", json_integer((json_int_t)(rows[i].queued_s * 1e9)));
+		if (rows[i].queued_s < 0)
+			json_object_del(busy, "queued_ns");
+		check(now, earlier, NULL, rows[i].class, rows[i].tid);
+	}
+}
+
 /* ---- what lies unread ---- */
 
 static json_t *conversation(bool outside, int unread)
@@ -439,4 +466,5 @@ CHECK_MAIN(CHECK_CASE(where_it_stands_in_the_kernel_tells_what_its_call_does_not
 	CHECK_CASE(what_was_stopped_when_all_was_well_is_blamed_by_whom_it_keeps_waiting_alone),
 	CHECK_CASE(what_went_on_between_the_instants_is_not_what_hangs),
 	CHECK_CASE(who_burnt_the_processor_when_all_was_well_is_no_cause_beside_a_wait),
+	CHECK_CASE(who_seldom_wants_the_processor_is_no_livelock),
 	CHECK_CASE(who_left_unread_what_was_sent_to_him_is_the_one_who_is_late))
