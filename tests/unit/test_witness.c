@@ -441,6 +441,10 @@ static void a_link_says_whether_it_is_up_and_hurt(void)
 	bool up = false, hurt = true;
 	struct err err = {0};
 
+	if (access("/sys/class/net/lo/carrier", R_OK)) {
+		check_skip("no /sys here");
+		return;
+	}
 	if (!bench_open(&b))
 		return;
 	CHECK_INT(witness_link(b.w, "lo", soon(), &up, &hurt, NULL), 0);
