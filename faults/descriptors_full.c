@@ -8,9 +8,6 @@
  * itself. A descriptor that comes through a socket is lost without an error, and not counted.
  */
 #include "api/fault.h"
-#include "base/units.h"
-
-#define SPARE_MAX 1024
 
 static const struct fault_param params[] = {
 	{"role", true, "whose processes, as the target maps it"},
@@ -18,32 +15,13 @@ static const struct fault_param params[] = {
 	{0},
 };
 
-static int parse_spare(const struct step *step, uint64_t *ret, struct err *err)
-{
-	const char *text = step_param(step, "spare");
-
-	*ret = 0;
-	return text ? parse_count("spare", text, SPARE_MAX, ret, err) : 0;
-}
-
-static int check(const struct step *step, const struct target *target, struct err *err)
-{
-	uint64_t spare;
-
-	if (parse_spare(step, &spare, err))
-		return -EINVAL;
-	if (!target_role(target, step->role))
-		return err_set(err, -ENOTSUP, "no role '%s'", step->role);
-	return 0;
-}
-
 static int fire(struct fault_run *run, struct err *err)
 {
 	const char *programs[ROLE_PROGRAMS_MAX + 1];
 	uint64_t spare;
-	int rc = parse_spare(run->step, &spare, err);
+	int rc = fault_spare(run->step, &spare, err);
 
-	role_programs(target_role(run->target, run->step->role), programs);
+	fault_programs(run, programs);
 	return rc ? rc
 		  : run->bed->ops->bound_descriptors(run->bed, run->slot, programs, spare, err);
 }
@@ -69,7 +47,7 @@ const struct fault fault_descriptors_full = {
 	.family = FAMILY_ERRNO,
 	.needs = "tracepoints of system calls in the guest's kernel",
 	.params = params,
-	.check = check,
+	.check = fault_check_spare,
 	.fire = fire,
 	.watch = true,
 	.poll = poll_met,

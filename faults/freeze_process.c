@@ -7,32 +7,10 @@
 
 #include <string.h>
 
-#define PROGRAMS_MAX 64
-
 static const struct fault_param params[] = {
 	{"role", true, "whose processes, as the target maps it"},
 	{0},
 };
-
-static int check(const struct step *step, const struct target *target, struct err *err)
-{
-	if (!target_role(target, step->role))
-		return err_set(err, -ENOTSUP, "no role '%s'", step->role);
-	return 0;
-}
-
-/* The programs of the role as a NULL-terminated list in `out`. */
-static const char *const *programs_of(
-	const struct fault_run *run, const char *out[PROGRAMS_MAX + 1])
-{
-	const struct role *role = target_role(run->target, run->step->role);
-	size_t count = 0;
-
-	for (; role && count < role->programs.count && count < PROGRAMS_MAX; count++)
-		out[count] = role->programs.at[count];
-	out[count] = NULL;
-	return out;
-}
 
 static enum stop_how how_of(const struct fault_run *run)
 {
@@ -43,37 +21,39 @@ static enum stop_how how_of(const struct fault_run *run)
 
 static int fire(struct fault_run *run, struct err *err)
 {
-	const char *programs[PROGRAMS_MAX + 1];
+	const char *programs[ROLE_PROGRAMS_MAX + 1];
 
-	return run->bed->ops->stop_processes(
-		run->bed, programs_of(run, programs), how_of(run), true, err);
+	fault_programs(run, programs);
+	return run->bed->ops->stop_processes(run->bed, programs, how_of(run), true, err);
 }
 
 /* Whoever waits for what is stopped has met it; a process that was idle anyway has not. */
 static int poll_waiting(struct fault_run *run, struct err *err)
 {
-	const char *programs[PROGRAMS_MAX + 1];
+	const char *programs[ROLE_PROGRAMS_MAX + 1];
 	struct stopped_status status = {0};
-	int rc = run->bed->ops->stopped(run->bed, programs_of(run, programs), &status, err);
+	int rc;
 
-	if (!rc && status.waiting > run->fired)
-		run->fired = status.waiting;
+	fault_programs(run, programs);
+	rc = run->bed->ops->stopped(run->bed, programs, &status, err);
+	if (!rc)
+		fault_met(run, status.waiting);
 	return rc;
 }
 
 static int heal(struct fault_run *run, struct err *err)
 {
-	const char *programs[PROGRAMS_MAX + 1];
+	const char *programs[ROLE_PROGRAMS_MAX + 1];
 
-	return run->bed->ops->stop_processes(
-		run->bed, programs_of(run, programs), how_of(run), false, err);
+	fault_programs(run, programs);
+	return run->bed->ops->stop_processes(run->bed, programs, how_of(run), false, err);
 }
 
-#define STOP_FAULT(fault_name, text)                                                    \
-	{                                                                               \
-		.name = (fault_name), .summary = (text), .family = FAMILY_FREEZE,       \
-		.is = FAULT_HALTS, .needs = "a role", .params = params, .check = check, \
-		.fire = fire, .watch = true, .poll = poll_waiting, .heal = heal,        \
+#define STOP_FAULT(fault_name, text)                                                               \
+	{                                                                                          \
+		.name = (fault_name), .summary = (text), .family = FAMILY_FREEZE,                  \
+		.is = FAULT_HALTS, .needs = "a role", .params = params, .check = fault_check_role, \
+		.fire = fire, .watch = true, .poll = poll_waiting, .heal = heal,                   \
 	}
 
 /* clang-format off */

@@ -26,11 +26,7 @@ static int check(const struct step *step, const struct target *target, struct er
 {
 	uint64_t more;
 
-	if (parse_more(step, &more, err))
-		return -EINVAL;
-	if (!target_role(target, step->role))
-		return err_set(err, -ENOTSUP, "no role '%s'", step->role);
-	return 0;
+	return parse_more(step, &more, err) ? -EINVAL : fault_check_role(step, target, err);
 }
 
 static int fire(struct fault_run *run, struct err *err)
@@ -39,19 +35,14 @@ static int fire(struct fault_run *run, struct err *err)
 	uint64_t more;
 	int rc = parse_more(run->step, &more, err);
 
-	role_programs(target_role(run->target, run->step->role), programs);
+	fault_programs(run, programs);
 	return rc ? rc : run->bed->ops->bound_memory(run->bed, programs, more, err);
 }
 
 /* How often one of them wanted more than there was. */
 static int poll_met(struct fault_run *run, struct err *err)
 {
-	uint64_t met = 0;
-	int rc = run->bed->ops->memory_met(run->bed, &met, err);
-
-	if (!rc)
-		fault_met(run, met);
-	return rc;
+	return fault_poll_count(run, run->bed->ops->memory_met, err);
 }
 
 static int heal(struct fault_run *run, struct err *err)

@@ -2,9 +2,12 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "base/units.h"
 
 #include <errno.h>
 #include <string.h>
+
+#define SPARE_MAX 1024
 
 static const char *const family_names[] = {
 	[FAMILY_FREEZE] = "freeze",
@@ -90,11 +93,49 @@ void fault_met(struct fault_run *run, uint64_t met)
 		run->fired = met;
 }
 
+int fault_poll_count(struct fault_run *run,
+	int (*count)(struct bed *bed, uint64_t *ret, struct err *err), struct err *err)
+{
+	uint64_t met = 0;
+	int rc = count(run->bed, &met, err);
+
+	if (!rc)
+		fault_met(run, met);
+	return rc;
+}
+
 int fault_poll_pending(struct fault_run *run, struct err *err)
 {
 	(void)err;
 	fault_met(run, run->pending(run->arg));
 	return 0;
+}
+
+int fault_check_role(const struct step *step, const struct target *target, struct err *err)
+{
+	if (!target_role(target, step->role))
+		return err_set(err, -ENOTSUP, "no role '%s'", step->role);
+	return 0;
+}
+
+void fault_programs(const struct fault_run *run, const char *ret[ROLE_PROGRAMS_MAX + 1])
+{
+	role_programs(target_role(run->target, run->step->role), ret);
+}
+
+int fault_spare(const struct step *step, uint64_t *ret, struct err *err)
+{
+	const char *text = step_param(step, "spare");
+
+	*ret = 0;
+	return text ? parse_count("spare", text, SPARE_MAX, ret, err) : 0;
+}
+
+int fault_check_spare(const struct step *step, const struct target *target, struct err *err)
+{
+	uint64_t spare;
+
+	return fault_spare(step, &spare, err) ? -EINVAL : fault_check_role(step, target, err);
 }
 
 int fault_check_disk(const struct step *step, const struct target *target, struct err *err)

@@ -136,6 +136,18 @@ int fault_nothing(struct fault_run *run, struct err *err);
 /* What met the fault so far: run->fired never falls. */
 void fault_met(struct fault_run *run, uint64_t met);
 
+/* The same, as the bed counts it in `count`: memory_met, tasks_met. */
+int fault_poll_count(struct fault_run *run,
+	int (*count)(struct bed *bed, uint64_t *ret, struct err *err), struct err *err);
+
+/* Of faults that mean the processes of a role: the check that there is such a role, and then its programs. */
+int fault_check_role(const struct step *step, const struct target *target, struct err *err);
+void fault_programs(const struct fault_run *run, const char *ret[ROLE_PROGRAMS_MAX + 1]);
+
+/* Of those that leave them `spare` more of something (default 0): the number, and the check of it and the role. */
+int fault_spare(const struct step *step, uint64_t *ret, struct err *err);
+int fault_check_spare(const struct step *step, const struct target *target, struct err *err);
+
 /* Of faults that take the room of the target's disk `path`: `what` of it, bytes (default) or inodes. */
 int fault_check_disk(const struct step *step, const struct target *target, struct err *err);
 enum disk_fill fault_disk_fill(const struct step *step);
