@@ -107,11 +107,25 @@ static bool is_likelier(const struct free_record *one, const struct free_record 
 	return how == FREE_HELD ? one->age_ns > best->age_ns : one->age_ns < best->age_ns;
 }
 
+/* The latest block that began at that very address, whatever became of it. */
+static const struct free_record *began_at(const struct free_journal *journal, uint64_t value)
+{
+	const struct free_record *latest = NULL;
+
+	for (size_t i = 0; i < journal->count; i++) {
+		const struct free_record *one = &journal->records[i];
+
+		if (one->address == value && (!latest || one->age_ns < latest->age_ns))
+			latest = one;
+	}
+	return latest;
+}
+
 const struct free_record *free_journal_find(const struct free_journal *journal, uint64_t value,
 	bool is_fault, int tid, enum free_match *ret_match)
 {
 	unsigned int hold = hold_of(journal, tid);
-	const struct free_record *best = NULL;
+	const struct free_record *best = NULL, *began;
 
 	*ret_match = FREE_NO;
 	for (size_t i = 0; i < journal->count; i++) {
@@ -124,7 +138,13 @@ const struct free_record *free_journal_find(const struct free_journal *journal, 
 		best = one;
 		*ret_match = how;
 	}
-	return best;
+	/* A pointer may be older than its thread's hold: the address that a block had outweighs the middle of one
+	 * that covered it. */
+	if (*ret_match != FREE_HELD || best->address == value ||
+		!(began = began_at(journal, value)))
+		return best;
+	*ret_match = began->again || began->reused ? FREE_INSIDE : FREE_START;
+	return began;
 }
 
 const struct free_record *free_journal_twice(const struct free_journal *journal)

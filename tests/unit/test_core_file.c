@@ -296,6 +296,45 @@ static void what_was_freed_before_a_thread_was_held_is_not_what_it_used(void)
 	free_journal_free(&journal);
 }
 
+/* 2 freed it before thread 9 was held, which had the pointer from a queue; then 3 got and freed what covers it. */
+static void a_block_that_began_there_outweighs_one_that_covered_it(void)
+{
+	static const struct {
+		const char *what, *text;
+		int tid;
+		enum free_match match;
+	} rows[] = {
+		{"never handed out again",
+			"hold 9 2\nfree 1000 48 2 0 0 1 1 0 900 1 1 1 \nfree f00 376 3 0 1 1 2 0 "
+			"200 1 1 1 \n",
+			2, FREE_START},
+		{"handed out again",
+			"hold 9 2\nfree 1000 48 2 0 1 1 1 0 900 1 1 1 \nfree f00 376 3 0 1 1 2 0 "
+			"200 1 1 1 \n",
+			2, FREE_INSIDE},
+		{"another was freed there before",
+			"hold 9 2\nfree 1000 48 2 0 0 1 1 1 900 1 1 1 \nfree f00 376 3 0 1 1 2 0 "
+			"200 1 1 1 \n",
+			2, FREE_INSIDE},
+		{"nothing ever began there",
+			"hold 9 2\nfree 1010 48 2 0 0 1 1 0 900 1 1 1 \nfree f00 376 3 0 1 1 2 0 "
+			"200 1 1 1 \n",
+			3, FREE_HELD},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct free_journal journal;
+		enum free_match match;
+		const struct free_record *found;
+
+		read_text(rows[i].text, &journal);
+		found = free_journal_find(&journal, 0x1000, false, 9, &match);
+		check_int(found ? found->tid : 0, rows[i].tid, rows[i].what, __FILE__, __LINE__);
+		check_int(match, rows[i].match, rows[i].what, __FILE__, __LINE__);
+		free_journal_free(&journal);
+	}
+}
+
 static void whose_a_block_was_is_told_if_nobody_freed_it_in_between(void)
 {
 	static const char mades[] = "made 2000 5 9000 1 1 1 00\nmade 1000 4 9000 400500 1 1 00ff\n"
@@ -335,6 +374,7 @@ static void whose_a_block_was_is_told_if_nobody_freed_it_in_between(void)
 }
 
 CHECK_MAIN(CHECK_CASE(what_was_freed_before_a_thread_was_held_is_not_what_it_used),
+	CHECK_CASE(a_block_that_began_there_outweighs_one_that_covered_it),
 	CHECK_CASE(whose_a_block_was_is_told_if_nobody_freed_it_in_between),
 	CHECK_CASE(the_first_thread_of_a_core_is_the_one_that_died),
 	CHECK_CASE(only_a_fault_has_an_address),
