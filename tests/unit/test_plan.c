@@ -74,6 +74,49 @@ static void other_settings_are_another_template_and_another_baseline(void)
 	plan_list_free(&bare);
 }
 
+/* "late_again" waits for "late", which waits for nothing: without them "gateway" begins when "late" would have. */
+static void a_workload_that_waits_for_a_step_begins_without_it_too(void)
+{
+	static const char text[] =
+		"claim: x\nworkload:\n"
+		"  - {as: burst, do: smtp, messages: 4, to: [u1]}\n"
+		"  - {as: gateway, do: smtp, after: late_again, delay: 1s, messages: 4, to: [u1]}\n"
+		"steps:\n"
+		"  - {as: late, do: freeze-fs, path: mail, when: smtp/data, for: 1s}\n"
+		"  - {as: late_again, do: freeze-fs, path: mail, after: late, delay: 2s, for: "
+		"1s}\n";
+	auto_free char *file = path_join(check_dir(), "waits.yaml");
+	const char *const scenarios[] = {file, NULL}, *const targets[] = {"postfix-dovecot", NULL};
+	struct plan_request request = {
+		.root = ".", .scenarios = scenarios, .targets = targets, .seed = 1};
+	struct plan *(*const without[])(const struct plan *) = {plan_baseline, plan_control};
+	auto_buf struct buf complaints = {0};
+	struct plan_list plans = {0};
+	struct err err = {0};
+
+	CHECK_INT(fs_write_atomic(file, text, strlen(text), &err), 0);
+	CHECK_INT(plan_make(&request, &plans, &complaints, &err), 0);
+	CHECK_STR(buf_text(&complaints), "");
+	for (size_t i = 0; plans.count == 1 && i < ARRAY_SIZE(without); i++) {
+		struct plan *plan = without[i](plans.at[0]), *loaded = NULL;
+		const char *dir = check_dir();
+
+		CHECK_INT(plan_save(plan, dir, &err), 0);
+		if (CHECK_INT(plan_load(dir, &loaded, &err), 0)) {
+			const struct trigger *trigger = &loaded->scenario->workload[1].trigger;
+
+			CHECK_STR(trigger->moment ? trigger->moment : "", "smtp/data");
+			CHECK_INT(trigger->delay_ms, 3000);
+		} else {
+			fprintf(stderr, "%s\n", err.text);
+		}
+		plan_free(loaded);
+		plan_free(plan);
+	}
+	CHECK_INT(plans.count, 1);
+	plan_list_free(&plans);
+}
+
 static void a_target_that_cannot_be_configured_is_skipped_by_name(void)
 {
 	auto_buf struct buf complaints = {0};
@@ -242,6 +285,7 @@ static void the_judge_does_not_see_how_the_store_was_set(void)
 
 CHECK_MAIN(CHECK_CASE(settings_are_kept_in_a_saved_plan),
 	CHECK_CASE(other_settings_are_another_template_and_another_baseline),
+	CHECK_CASE(a_workload_that_waits_for_a_step_begins_without_it_too),
 	CHECK_CASE(a_target_that_cannot_be_configured_is_skipped_by_name),
 	CHECK_CASE(a_point_named_by_a_word_is_each_targets_own),
 	CHECK_CASE(a_word_that_a_target_does_not_map_is_a_skip_with_its_reason),

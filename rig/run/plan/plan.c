@@ -206,21 +206,7 @@ static char *baseline_id(const struct plan *cell)
 	return text_fmt("%s-%.8s", cell->target->name, hex);
 }
 
-struct plan *plan_baseline(const struct plan *cell)
-{
-	struct plan *plan = plan_copy(cell);
-
-	plan->kind = PLAN_BASELINE;
-	free(plan->id);
-	plan->id = baseline_id(cell);
-	free(plan->baseline);
-	plan->baseline = NULL;
-	drop_order(plan);
-	drop_steps(plan->scenario);
-	return plan;
-}
-
-/* A step that waited for a fault takes over what the fault itself waited for. */
+/* A step that waited for one that is taken out takes over what that one itself waited for. */
 static void inherit_trigger(struct step *step, const struct step *fault)
 {
 	int64_t delay = step->trigger.delay_ms;
@@ -237,12 +223,53 @@ static void inherit_trigger(struct step *step, const struct step *fault)
 	step->trigger.delay_ms += delay;
 }
 
+static const struct step *awaited_step(const struct scenario *scenario, const struct step *step)
+{
+	return step->trigger.label ? scenario_step(scenario, step->trigger.label) : NULL;
+}
+
 static const struct step *awaited_fault(const struct scenario *scenario, const struct step *step)
 {
-	const struct step *other =
-		step->trigger.label ? scenario_step(scenario, step->trigger.label) : NULL;
+	const struct step *other = awaited_step(scenario, step);
 
 	return other && fault_find(other->what) ? other : NULL;
+}
+
+static bool is_workload(const struct scenario *scenario, const struct step *step)
+{
+	return step >= scenario->workload && step < scenario->workload + scenario->workload_count;
+}
+
+/* A workload that waited for a step that goes comes when that step would have come. */
+static void free_workload(struct scenario *scenario, bool faults_only)
+{
+	for (size_t i = 0; i < scenario->workload_count; i++) {
+		struct step *workload = &scenario->workload[i];
+
+		/* A chain of steps is no longer than they are many. */
+		for (size_t round = 0; round < scenario->step_count; round++) {
+			const struct step *awaited = awaited_step(scenario, workload);
+
+			if (awaited && !is_workload(scenario, awaited) &&
+				(!faults_only || fault_find(awaited->what)))
+				inherit_trigger(workload, awaited);
+		}
+	}
+}
+
+struct plan *plan_baseline(const struct plan *cell)
+{
+	struct plan *plan = plan_copy(cell);
+
+	plan->kind = PLAN_BASELINE;
+	free(plan->baseline);
+	plan->baseline = NULL;
+	drop_order(plan);
+	free_workload(plan->scenario, false);
+	drop_steps(plan->scenario);
+	free(plan->id);
+	plan->id = baseline_id(plan);
+	return plan;
 }
 
 struct plan *plan_control(const struct plan *cell)
@@ -261,6 +288,7 @@ struct plan *plan_control(const struct plan *cell)
 			if (fault)
 				inherit_trigger(&scenario->steps[i], fault);
 		}
+	free_workload(scenario, true);
 	for (size_t i = 0; i < scenario->step_count; i++) {
 		struct step keep = scenario->steps[i];
 
