@@ -24,6 +24,7 @@ const struct point_word target_point_words[] = {
 	{"notice", "a client that waits is told of a change"},
 	{"unsubscribe", "a client stops waiting, while somebody may be telling it"},
 	{"tracking", "what became of a message is written down"},
+	{"removal", "a message that was delivered is taken out of the queue"},
 	{NULL, NULL},
 };
 
