@@ -28,7 +28,8 @@ struct weighing {
 	const json_t *order; /* of an order matrix, or NULL: there it counts that its sides met */
 	uint64_t fired, residue;
 	bool ended;
-	bool stayed_down; /* after the stop the store was not ready again */
+	bool never_stopped; /* so nothing was read back, and the history has no end */
+	bool stayed_down;   /* after the stop the store was not ready again */
 };
 
 /* ---- what the history says about the run itself ---- */
@@ -74,6 +75,8 @@ static void weigh_events(struct weighing *w)
 			weigh_fault(w, event->data);
 		else if (event_is(event, "rig"))
 			weigh_trouble(w, event);
+		else if (event_is(event, "stop"))
+			w->never_stopped = !json_get_bool(event->data, "ended", true);
 		else if (event_is(event, "start"))
 			w->stayed_down = !json_get_bool(event->data, "ready", false);
 		else if (event_is(event, "order"))
@@ -176,6 +179,13 @@ static const struct finding *first_firm(const struct result *ret)
 	return NULL;
 }
 
+static void decide_unsettled(struct result *ret, const char *law)
+{
+	decide(ret, VERDICT_UNKNOWN,
+		text_fmt("%s cannot be told: %s", law,
+			json_get_text(json_object_get(ret->laws, law), "text", "?")));
+}
+
 static void weigh(struct weighing *w, struct result *ret)
 {
 	const struct finding *finding;
@@ -197,6 +207,8 @@ static void weigh(struct weighing *w, struct result *ret)
 		decide(ret, VERDICT_UNKNOWN,
 			text_dup("the store was not ready again after its start: nothing was read "
 				 "back"));
+	else if (w->never_stopped && unsettled)
+		decide_unsettled(ret, unsettled);
 	else if (!w->ended)
 		decide(ret, VERDICT_BROKEN, text_dup("the history ends before the cell did"));
 	else if (w->late)
@@ -217,9 +229,7 @@ static void weigh(struct weighing *w, struct result *ret)
 		decide(ret, VERDICT_UNKNOWN,
 			text_fmt("the step '%s' ended outside its window", w->missed));
 	else if (unsettled)
-		decide(ret, VERDICT_UNKNOWN,
-			text_fmt("%s cannot be told: %s", unsettled,
-				json_get_text(json_object_get(ret->laws, unsettled), "text", "?")));
+		decide_unsettled(ret, unsettled);
 	else if (!judged)
 		decide(ret, VERDICT_UNKNOWN, text_dup("no law could be judged"));
 	else

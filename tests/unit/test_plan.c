@@ -249,30 +249,65 @@ static void what_is_no_setting_is_refused_before_anything_starts(void)
 }
 
 /* A history that says nothing, judged in a folder of its own. */
-static char *judged(const char *name, const char *const *settings)
+/* `lines` of a cell on the reference store; the result is the caller's. */
+static void judge_lines(
+	const char *name, const char *const *settings, const char *lines, struct result *ret)
 {
-	static const char history[] = "{\"t\":0.0,\"ev\":\"phase\",\"name\":\"end\"}\n";
 	auto_free char *dir = path_join(check_dir(), name);
 	auto_free char *path = path_join(dir, "history.jsonl");
 	auto_buf struct buf complaints = {0};
 	struct plan_list plans = {0};
-	struct result result = {0};
 	struct err err = {0};
-	json_t *json;
-	char *text;
 
 	make(&plans, &complaints, "refstore", settings);
 	CHECK_INT(fs_mkdir_p(dir, &err), 0);
 	CHECK_INT(plan_save(plans.at[0], dir, &err), 0);
-	CHECK_INT(fs_write_atomic(path, history, strlen(history), &err), 0);
-	CHECK_INT(judge_cell(dir, &result, &err), 0);
+	CHECK_INT(fs_write_atomic(path, lines, strlen(lines), &err), 0);
+	CHECK_INT(judge_cell(dir, ret, &err), 0);
+	plan_list_free(&plans);
+}
+
+static char *judged(const char *name, const char *const *settings)
+{
+	struct result result = {0};
+	json_t *json;
+	char *text;
+
+	judge_lines(name, settings, "{\"t\":0.0,\"ev\":\"phase\",\"name\":\"end\"}\n", &result);
 	json = result_to_json(&result);
 	json_object_del(json, "path");
 	text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
 	json_decref(json);
 	result_free(&result);
-	plan_list_free(&plans);
 	return text;
+}
+
+/* Its cell ends there, with nothing read back: of a starved host that says nothing, else it is what H2 forbids. */
+static void a_stop_that_never_ended_is_unknown_only_where_the_host_was_starved(void)
+{
+#define LIFE "{\"t\":0,\"ev\":\"phase\",\"name\":\"workload\"}\n"
+#define STOP                                                                                  \
+	"{\"t\":9,\"ev\":\"phase\",\"name\":\"stop\"}\n"                                      \
+	"{\"t\":60,\"ev\":\"stop\",\"ended\":false,\"took_s\":51,\"status\":0,\"text\":\"\"," \
+	"\"killed\":[],\"left\":[]}\n"
+#define LOST "{\"t\":30,\"ev\":\"rig\",\"trouble\":\"starved\",\"text\":\"\",\"lost_s\":40}\n"
+	static const struct {
+		const char *what, *lines;
+		enum verdict verdict;
+	} rows[] = {
+		{"starved", LIFE LOST STOP, VERDICT_UNKNOWN},
+		{"quiet", LIFE STOP, VERDICT_FAIL},
+		{"cut off", LIFE LOST, VERDICT_BROKEN},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct result result = {0};
+
+		judge_lines(rows[i].what, NULL, rows[i].lines, &result);
+		if (!check_int(result.verdict, rows[i].verdict, rows[i].what, __FILE__, __LINE__))
+			fprintf(stderr, "%s\n", result.reason);
+		result_free(&result);
+	}
 }
 
 static void the_judge_does_not_see_how_the_store_was_set(void)
@@ -293,4 +328,5 @@ CHECK_MAIN(CHECK_CASE(settings_are_kept_in_a_saved_plan),
 	CHECK_CASE(a_word_that_nobody_knows_is_refused_with_its_line),
 	CHECK_CASE(what_a_call_cannot_do_is_refused_with_its_line),
 	CHECK_CASE(what_is_no_setting_is_refused_before_anything_starts),
+	CHECK_CASE(a_stop_that_never_ended_is_unknown_only_where_the_host_was_starved),
 	CHECK_CASE(the_judge_does_not_see_how_the_store_was_set))
