@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define LIST_MS 30000
+#define LOOK_MS 10000
 
 static const struct fault_param params[] = {
 	{"path", false,
@@ -38,11 +39,25 @@ static int check(const struct step *step, const struct target *target, struct er
 	return 0;
 }
 
+static bool is_gone(struct fault_run *run, const char *path)
+{
+	auto_free char *file = text_fmt("RIG_FILE=%s", path);
+	const char *const vars[] = {file, NULL};
+	struct command_result result = {0};
+	int rc = run->bed->ops->run(
+		run->bed, "[ ! -e \"$RIG_FILE\" ]", vars, LOOK_MS, false, &result, NULL);
+
+	buf_free(&result.output);
+	return !rc && !result.timed_out && result.status == 0;
+}
+
+/* What has gone by itself meanwhile is no trouble, and nothing that was removed. */
 static int remove_file(struct fault_run *run, const char *path, struct err *err)
 {
 	const struct deletion deletion = {.file = path};
+	int rc = run->remove(run->arg, &deletion, &run->fired, err);
 
-	return run->remove(run->arg, &deletion, &run->fired, err);
+	return rc == -EREMOTEIO && is_gone(run, path) ? 0 : rc;
 }
 
 static int remove_held(struct fault_run *run, struct err *err)
@@ -84,7 +99,6 @@ static int list_files(struct fault_run *run, struct buf *ret, struct err *err)
 	return rc;
 }
 
-/* What has gone by itself meanwhile is no trouble. */
 static int remove_all(struct fault_run *run, struct err *err)
 {
 	struct buf list auto_buf = {0};
@@ -94,7 +108,7 @@ static int remove_all(struct fault_run *run, struct err *err)
 	text = buf_steal(&list);
 	for (char *file = strtok_r(text, "\n", &save); file && !rc;
 		file = strtok_r(NULL, "\n", &save))
-		remove_file(run, file, NULL);
+		rc = remove_file(run, file, err);
 	free(text);
 	return rc;
 }

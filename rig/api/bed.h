@@ -202,6 +202,7 @@ struct bed_ops {
 		const struct leg_change *change, struct err *err);
 	uint64_t (*leg_met)(struct bed *bed, const struct service *service);
 
+	/* -EREMOTEIO: the guest's kernel refuses; the file may be gone already. */
 	int (*unlink)(struct bed *bed, const char *path, struct err *err);
 
 	/* Halt the machine as a fault, and let it go on; idempotent. Unlike pause, it is something the

@@ -461,6 +461,53 @@ static void after_a_kill_the_operator_revives_what_nobody_starts_again(void)
 	end(&use);
 }
 
+static int guest_refuses(
+	void *arg, const struct deletion *deletion, uint64_t *ret_removed, struct err *err)
+{
+	(void)arg;
+	(void)ret_removed;
+	return err_set(err, -EREMOTEIO, "cannot unlink '%s'", deletion->file);
+}
+
+static int status_of_look; /* at the file: 0, it is gone */
+
+static int looks(struct bed *bed, const char *line, const char *const *env, int64_t timeout_ms,
+	bool daemons, struct command_result *ret, struct err *err)
+{
+	(void)bed;
+	(void)line;
+	(void)timeout_ms;
+	(void)daemons;
+	(void)err;
+	CHECK_HAS(env[0], "RIG_FILE=/");
+	*ret = (struct command_result){.status = status_of_look};
+	return 0;
+}
+
+/* A file that is still there was not removed, which the cell must hear of. */
+static void a_file_that_went_by_itself_is_no_trouble_and_not_counted(void)
+{
+	const struct fault *fault = fault_find("unlink"), *park = fault_find("park");
+	struct bed_ops ops;
+	struct err err = {0};
+	struct use use;
+
+	if (begin(&use, fault) && CHECK_INT(park->fire(&use.held, &err), 0)) {
+		const struct bed_ops *own = use.bed->ops;
+
+		ops = *own;
+		ops.run = looks;
+		use.bed->ops = &ops;
+		use.run.remove = guest_refuses;
+		for (status_of_look = 0; status_of_look < 2; status_of_look++)
+			CHECK_INT(fault->fire(&use.run, &err), status_of_look ? -EREMOTEIO : 0);
+		CHECK_INT(use.run.fired, 0);
+		use.bed->ops = own;
+		CHECK_INT(park->heal(&use.held, &err), 0);
+	}
+	end(&use);
+}
+
 static void heal_a_dead_store(struct use *use, const struct fault *fault)
 {
 	struct command_result result = {0};
@@ -489,4 +536,5 @@ CHECK_MAIN(CHECK_CASE(a_fault_is_whole), CHECK_CASE(a_target_that_has_all_can_ta
 	CHECK_CASE(fired_twice_and_healed_twice_it_leaves_nothing),
 	CHECK_CASE(healed_without_having_fired_it_does_no_harm),
 	CHECK_CASE(after_a_kill_the_operator_revives_what_nobody_starts_again),
+	CHECK_CASE(a_file_that_went_by_itself_is_no_trouble_and_not_counted),
 	CHECK_CASE(healed_after_the_store_died_it_leaves_nothing))
