@@ -144,8 +144,8 @@ enum bed_event {
 		    */
 	BED_PANIC, /* {"text"} the guest's kernel panicked */
 	BED_GONE,  /* {"text"} QEMU ended by itself, or the agent's line broke */
-	BED_WIRE,  /* {"moment","conn","tag"?,"service","cell_ns"} a moment of a server, seen on the
-		      wire; tag: of its IMAP command */
+	BED_WIRE, /* {"moment","conn","hop"?,"tag"?,"service","cell_ns"} a moment of a server, seen on
+		      the wire; tag: of its IMAP command; hop: as of an attempt, none behind the rig's forwarder */
 	BED_WAITED, /* {"hop","verb","waited_s","answered","cell_ns"} the store's own client waited long */
 	BED_UNHEARD, /* {"hop","conn","since_t","cell_ns"} the store's own client never read what it
 			was told since then */

@@ -25,12 +25,14 @@ const char *trigger_kind_name(enum trigger_kind kind);
 struct trigger {
 	enum trigger_kind kind;
 	int64_t at_ms;
-	char *moment;	  /* "smtp/data" */
-	char *tag;	  /* of the IMAP command that the moment belongs to; NULL = any */
-	char *log;	  /* extended regular expression */
-	char *label;	  /* of while and after */
-	uint32_t nth;	  /* 1-based */
-	uint32_t session; /* 1-based, 0 = any */
+	char *moment; /* "smtp/data" */
+	char *tag;    /* of the IMAP command that the moment belongs to; NULL = any */
+	char *log;    /* extended regular expression */
+	char *label;  /* of while and after */
+	uint32_t nth; /* 1-based */
+	uint32_t
+		session; /* 1-based, 0 = any: of the rig's clients in one workload or step; where the wire tells the
+			     moment, of the connections of its protocol since the workload began */
 	int64_t delay_ms;
 	int64_t within_ms; /* of a moment that the wire tells: what is later than that is too late */
 	bool implied; /* none was written: after the step above, or while it, if that is a fault */

@@ -219,10 +219,13 @@ void vm_on_dialogue(void *arg, const struct dialogue_event *event)
 		tell_unheard(b, event);
 	}
 	if (event->moment) {
+		const char *hop = hop_of(event->protocol, event->server);
 		auto_json json_t *json = json_pack("{ss sI ss sI}", "moment", event->moment, "conn",
 			(json_int_t)event->conn, "service", dialogue_protocol_name(event->protocol),
 			"cell_ns", (json_int_t)event->ns);
 
+		if (hop)
+			json_object_set_new(json, "hop", json_string(hop));
 		if (event->tag)
 			json_object_set_new(json, "tag", json_text(event->tag));
 		b->fn(b->arg, BED_WIRE, json);

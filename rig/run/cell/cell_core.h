@@ -23,6 +23,9 @@
 #define OP_KINDS_MAX	  32
 #define CELL_PARKED_MAX	  64
 #define OP_NAME_MAX	  32
+#define CELL_CONNS_EACH	  128 /* of a protocol on the wire: those `session` can choose from */
+#define CELL_CONNS_MAX	  (4 * CELL_CONNS_EACH)
+#define WIRE_PROTOCOL_MAX 8
 
 enum step_state {
 	STEP_WAITING,  /* for its trigger */
@@ -92,6 +95,11 @@ struct order {
 	bool told;
 };
 
+struct wire_conn { /* that began since the workload did */
+	uint64_t conn;
+	char protocol[WIRE_PROTOCOL_MAX];
+};
+
 struct watch; /* run/watch/watch.h */
 
 struct cell {
@@ -134,6 +142,9 @@ struct cell {
 	uint64_t residue;
 	int64_t stop_began_ns; /* CLOCK_NEVER: it has ended */
 	int64_t stopping_ns;   /* since when the rig stops the store */
+
+	struct wire_conn wire_conns[CELL_CONNS_MAX]; /* in the order of their beginning */
+	size_t wire_conn_count;
 
 	struct order order;	   /* of the sides that meet */
 	struct watch *watch;	   /* NULL: the bed cannot scan */

@@ -11,7 +11,7 @@
 /* What happened in a dialogue. */
 struct moment {
 	const char *name, *tag; /* tag: of its IMAP command, or NULL */
-	uint32_t session;	/* of the rig's clients, 0 = not known */
+	uint32_t session; /* of the rig's clients, or of the connections on the wire; 0: none */
 	const char *source;
 	int64_t at_ns;
 };
@@ -28,7 +28,7 @@ static bool moment_matches(const struct step_run *step, const struct moment *mom
 
 	return step->state == STEP_WAITING && !step->triggered &&
 	       is_of(trigger, moment->name, moment->tag) &&
-	       (!trigger->session || !moment->session || trigger->session == moment->session);
+	       (!trigger->session || trigger->session == moment->session);
 }
 
 static void record(struct cell *cell, const struct step_run *step, const struct moment *moment)
@@ -133,19 +133,53 @@ void moment_exact(struct cell *cell, uint32_t session, const char *name, const c
 	pthread_mutex_unlock(&cell->lock);
 }
 
+/* To the store, or from its queue to the delivery agent: the rig's forwarder dials on, and servers of the rig's are
+ * dialled by the store. */
+static bool is_counted(const json_t *event)
+{
+	const char *hop = json_get_text(event, "hop", "");
+
+	return !strcmp(hop, "edge") || !strcmp(hop, "inner");
+}
+
+/* Which connection of its protocol it is, 1.., of those that began since the workload did; 0: none of the first so
+ * many. Lock held. */
+static uint32_t wire_session(struct cell *cell, const struct moment *moment, const json_t *event)
+{
+	uint64_t conn = (uint64_t)json_get_int(event, "conn", 0);
+	size_t len = strcspn(moment->name, "/");
+	uint32_t number = 0;
+
+	for (size_t i = 0; i < cell->wire_conn_count; i++) {
+		const struct wire_conn *at = &cell->wire_conns[i];
+
+		number += !strncmp(at->protocol, moment->name, len) && !at->protocol[len];
+		if (at->conn == conn)
+			return number;
+	}
+	if (strcmp(moment->name + len, "/connected") || !is_counted(event) || !cell->origin_ns ||
+		moment->at_ns < 0 || number == CELL_CONNS_EACH ||
+		cell->wire_conn_count == CELL_CONNS_MAX)
+		return 0;
+	cell->wire_conns[cell->wire_conn_count].conn = conn;
+	snprintf(cell->wire_conns[cell->wire_conn_count++].protocol, WIRE_PROTOCOL_MAX, "%.*s",
+		(int)len, moment->name);
+	return number + 1;
+}
+
 void moment_seen(struct cell *cell, const json_t *event)
 {
-	const struct moment moment = {
+	struct moment moment = {
 		.name = json_get_text(event, "moment", ""),
 		.tag = json_get_text(event, "tag", NULL),
 		.source = "wire",
 		.at_ns = json_get_int(event, "cell_ns", 0) - cell->origin_ns,
 	};
 
-	if (!told_by_wire(cell, moment.name))
-		return;
 	pthread_mutex_lock(&cell->lock);
-	moment_trigger(cell, &moment);
+	moment.session = wire_session(cell, &moment, event);
+	if (told_by_wire(cell, moment.name))
+		moment_trigger(cell, &moment);
 	pthread_mutex_unlock(&cell->lock);
 }
 

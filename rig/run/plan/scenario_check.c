@@ -282,7 +282,7 @@ static void check_single(const struct scenario_source *source, const struct step
 	}
 }
 
-/* Only the wire tells it: the rig's own clients, which `session` counts, do not. */
+/* Only the wire tells it: the rig's own clients do not. */
 static bool told_by_wire(const char *moment)
 {
 	const char *slash = strchr(moment, '/');
@@ -315,11 +315,6 @@ static void check_reach(const struct scenario_source *source, const struct step_
 	const char *moment = step->step->trigger.moment;
 	struct err err;
 
-	if (has(step, "session") && told_by_wire(moment))
-		mistakes_add(source->mistakes, line_of(step, "session"),
-			"'session' counts the rig's own clients, and 'when: %s' is seen on the "
-			"wire",
-			moment);
 	if (has(step, "within") && (!told_by_wire(moment) || !step->fault))
 		mistakes_add(source->mistakes, line_of(step, "within"),
 			"'within' is for a fault at a moment that the wire tells (a reply, lmtp/); "
