@@ -86,6 +86,7 @@ static bool read_task(
 		.syscall = json_get_text(json, "syscall", ""),
 		.stack = json_get_text(json, "stack", ""),
 		.object = json_get_text(json, "object", ""),
+		.began = json_get_text(json, "began", ""),
 		.door = json_get_text(json, "door", ""),
 		.frames = json_object_get(json, "frames"),
 		.own = json_object_get(json, "own"),

@@ -6,6 +6,7 @@
  *		"ran_ns","queued_ns": it had a processor, and was ready to run and had none
  *		"frames":["function", ...] of the user stack, innermost first
  *		"own":[those of "frames" that are not the C library's]
+ *		"began":"function" of the program's own that the thread began in
  *		"busy":["function", ...] in which it was at each of "moments" moments at which it ran, innermost first
  *		"futex":[5 words at the address it waits on]	left out where they could not be read
  *		"object":"name of the variable that it waits at"
@@ -49,6 +50,7 @@ struct task {
 	int64_t ran_ns, queued_ns; /* -1 where the scan has none */
 	const char *comm, *exe, *wchan, *syscall, *stack;
 	const char *object;	    /* "": not known */
+	const char *began;	    /* likewise */
 	const char *door;	    /* likewise */
 	const json_t *frames, *own; /* or NULL */
 	const json_t *busy;	    /* likewise */

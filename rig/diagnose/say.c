@@ -199,12 +199,16 @@ static void add_actor(struct buf *part, const struct task *t)
 	}
 }
 
+/* Where in its loop it is met is chance; the function that its thread began in is not. */
 char *part_of_busy(const struct diagnosing *d, size_t task)
 {
+	const struct task *t = &d->now.tasks[task];
 	struct buf part = {0};
 
-	add_actor(&part, &d->now.tasks[task]);
+	add_actor(&part, t);
 	buf_add_str(&part, ": burns the processor");
+	if (*t->began)
+		buf_addf(&part, " in %.64s", t->began);
 	return buf_steal(&part);
 }
 

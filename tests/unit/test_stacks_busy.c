@@ -201,7 +201,47 @@ static void a_livelock_is_told_with_the_functions_of_its_loop(void)
 	diagnosis_free(&got);
 }
 
-CHECK_MAIN(CHECK_CASE(a_busy_thread_is_seen_at_moments_at_which_it_runs),
+/* Words, as an array. */
+static json_t *names_of(const char *words)
+{
+	json_t *names = json_array();
+	auto_free char *text = text_dup(words);
+	char *save = NULL;
+
+	for (char *one = strtok_r(text, " ", &save); one; one = strtok_r(NULL, " ", &save))
+		json_array_append_new(names, json_string(one));
+	return names;
+}
+
+static void a_thread_began_where_the_c_library_called_the_program(void)
+{
+	static const struct {
+		const char *frames, *own, *began;
+	} rows[] = {
+		{"read fill sweeper start_thread clone3", "fill sweeper", "sweeper"},
+		{"read fill sweeper libc.so.6", "fill sweeper", "sweeper"},
+		{"poll main __libc_start_call_main _start", "main _start", "main"},
+		/* linked statically */
+		{"sweeper start_thread __clone3", "sweeper start_thread __clone3", "sweeper"},
+		/* not read to its end */
+		{"read fill", "fill", NULL},
+		{"read libc.so.6", "", NULL},
+		/* stripped: all its functions have its name */
+		{"store+0x10 libc.so.6", "store", NULL},
+		{"", "", NULL},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		auto_json json_t *frames = names_of(rows[i].frames), *own = names_of(rows[i].own);
+		const json_t *began = stacks_began(frames, own);
+
+		CHECK_STR(
+			began ? json_string_value(began) : "", rows[i].began ? rows[i].began : "");
+	}
+}
+
+CHECK_MAIN(CHECK_CASE(a_thread_began_where_the_c_library_called_the_program),
+	CHECK_CASE(a_busy_thread_is_seen_at_moments_at_which_it_runs),
 	CHECK_CASE(who_does_not_run_has_no_moments_and_who_is_not_there_is_an_error),
 	CHECK_CASE(a_busy_thread_has_the_functions_that_it_does_not_leave),
 	CHECK_CASE(what_all_moments_have_is_the_loop_and_its_callers),

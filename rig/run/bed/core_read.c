@@ -83,7 +83,7 @@ static bool find_blamed(
 static json_t *frames_of_record(const struct free_record *r, const struct stack_files *files)
 {
 	/* The call, not what follows it. */
-	return stacks_frames(files, r->pc - 1, r->sp, r->bp, r->stack, r->stack_len);
+	return stacks_frames(files, r->pc - 1, r->sp, r->bp, r->stack, r->stack_len, NULL);
 }
 
 static json_t *freed_json(const struct blamed *blamed, const struct stack_files *files)

@@ -143,7 +143,7 @@ static void add_object(json_t *task, const char *syscall, const struct stack_fil
 }
 
 json_t *stacks_frames(const struct stack_files *files, uint64_t pc, uint64_t sp, uint64_t bp,
-	const void *stack, size_t len)
+	const void *stack, size_t len, json_t **ret_own)
 {
 	struct unwind u = {.known = 1u << UNWIND_SP | 1u << UNWIND_PC | 1u << UNWIND_BP,
 		.files = files->at,
@@ -155,7 +155,45 @@ json_t *stacks_frames(const struct stack_files *files, uint64_t pc, uint64_t sp,
 	u.regs[UNWIND_PC] = pc;
 	u.regs[UNWIND_SP] = sp;
 	u.regs[UNWIND_BP] = bp;
-	return unwind_frames(&u, NULL);
+	return unwind_frames(&u, ret_own);
+}
+
+/* What glibc and musl call a program's and a thread's first function from; in a static program they are its own. */
+static bool is_entry(const char *name)
+{
+	static const char *const names[] = {"_start", "_start_c", "__libc_start_main",
+		"__libc_start_main_impl", "__libc_start_call_main", "start_thread", "start",
+		"clone", "__clone", "clone3", "__clone3"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(names[i], name))
+			return true;
+	return false;
+}
+
+static bool is_among(const json_t *names, const json_t *name)
+{
+	json_t *one;
+	size_t i;
+
+	json_array_foreach ((json_t *)names, i, one)
+		if (json_equal(one, name))
+			return true;
+	return false;
+}
+
+json_t *stacks_began(const json_t *frames, const json_t *own)
+{
+	size_t count = json_array_size(frames);
+
+	for (size_t i = count; count < UNWIND_FRAMES_MAX && i-- > 0;) {
+		json_t *frame = json_array_get(frames, i);
+
+		if (json_is_string(frame) && !is_entry(json_string_value(frame)) &&
+			is_among(own, frame))
+			return i + 1 < count ? frame : NULL;
+	}
+	return NULL;
 }
 
 /* The process whose threads are being looked at. */
@@ -249,6 +287,8 @@ static void add_frames(const struct stack_source *source, json_t *task, struct l
 	if (json_array_size(frames)) {
 		json_object_set(task, "frames", frames);
 		json_object_set(task, "own", own);
+		if (stacks_began(frames, own))
+			json_object_set(task, "began", stacks_began(frames, own));
 	} else if (!strcmp(json_get_text(task, "state", ""), "R") && at->busy)
 		at->busy -= stacks_add_busy(source, task, &at->files) ? 1 : 0;
 	add_object(task, syscall, &at->files);

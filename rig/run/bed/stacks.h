@@ -42,11 +42,15 @@ struct stack_files {
 void stack_files_open(const struct stack_source *source, const struct mapped_files *mapped,
 	struct stack_files *ret);
 void stack_files_close(struct stack_files *files);
-/* The functions, innermost first, of these registers and the stack from `sp` on. New reference. */
+/* The functions, innermost first, of these registers and the stack from `sp` on. New reference. `ret_own` (may be
+ * NULL): as unwind_frames() says. */
 json_t *stacks_frames(const struct stack_files *files, uint64_t pc, uint64_t sp, uint64_t bp,
-	const void *stack, size_t len);
-/* Of a task that runs: "busy", the functions that it was in at every one of "moments" moments (diagnose/evidence.h).
- * False if it did not run enough for that. */
+	const void *stack, size_t len, json_t **ret_own);
+/* Of the program's own functions the one that the thread began in, borrowed; NULL where the stack was not
+ * read to its end: the C library's calls the first. */
+json_t *stacks_began(const json_t *frames, const json_t *own);
+/* Of a task that runs: "busy", the functions that it was in at every one of "moments" moments (diagnose/evidence.h),
+ * and "began". False if it did not run enough for that. */
 bool stacks_add_busy(
 	const struct stack_source *source, json_t *task, const struct stack_files *files);
 /* Of arrays of names: the names of the first that all have, each once, in its order. New reference. */

@@ -50,7 +50,7 @@ json_t *stacks_common(const json_t *stacks)
 	return common;
 }
 
-static json_t *frames_at(const json_t *sample, const struct stack_files *files)
+static json_t *frames_at(const json_t *sample, const struct stack_files *files, json_t **ret_own)
 {
 	const json_t *hex = json_object_get(sample, "stack");
 	size_t len = json_string_length(hex);
@@ -62,7 +62,16 @@ static json_t *frames_at(const json_t *sample, const struct stack_files *files)
 	bytes = buf_reserve(&stack, len / 2);
 	return stacks_frames(files, (uint64_t)json_get_int(sample, "pc", 0),
 		(uint64_t)json_get_int(sample, "sp", 0), (uint64_t)json_get_int(sample, "bp", 0),
-		bytes, hex_read(json_string_value(hex), len, bytes, len / 2));
+		bytes, hex_read(json_string_value(hex), len, bytes, len / 2), ret_own);
+}
+
+/* What this moment says the thread began in: the first that says it is believed. */
+static void add_began(json_t *task, const json_t *frames, const json_t *own)
+{
+	json_t *began = stacks_began(frames, own);
+
+	if (began && !json_object_get(task, "began"))
+		json_object_set(task, "began", began);
 }
 
 bool stacks_add_busy(
@@ -79,9 +88,15 @@ bool stacks_add_busy(
 		log_line("no moments of a busy thread: %s", err.text);
 		return false;
 	}
-	json_array_foreach (samples, i, sample)
-		if (i < PROFILE_SAMPLES_MAX)
-			json_array_append_new(stacks, frames_at(sample, files));
+	json_array_foreach (samples, i, sample) {
+		auto_json json_t *own = NULL, *frames = NULL;
+
+		if (i == PROFILE_SAMPLES_MAX)
+			break;
+		frames = frames_at(sample, files, &own);
+		add_began(task, frames, own);
+		json_array_append(stacks, frames);
+	}
 	if (json_array_size(stacks) < MOMENTS_MIN)
 		return false;
 	common = stacks_common(stacks);
