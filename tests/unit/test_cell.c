@@ -309,6 +309,35 @@ static void the_same_seed_gives_the_same_signature(void)
 	result_free(&second);
 }
 
+/* Without the fault nothing ends by itself: who is compared with it must have begun, and gone round. */
+static void a_baseline_of_clients_who_never_end_lasts_some_rounds(void)
+{
+	struct plan *plan = make_plan("claim: a freeze is survived\n"
+				      "workload:\n"
+				      "  - {as: reader, do: imap, pace: 4/s, user: u1}\n"
+				      "steps:\n"
+				      "  - {as: snapshot, do: freeze-fs, at: 1s, for: 200ms}\n");
+	struct fixture_cell cell = {0};
+	auto_free char *path = NULL;
+	struct history *history = NULL;
+	size_t rounds = 0;
+
+	fixture_cell_start(&cell, plan_baseline(plan));
+	pthread_join(cell.thread, NULL);
+	CHECK_INT(cell.rc, 0);
+	CHECK_STR(verdict_name(cell.result.verdict), "PASS");
+	path = path_join(cell.dir, "history.jsonl");
+	if (CHECK_INT(history_load(path, &history, NULL), 0))
+		for (size_t i = 0; i < history->count; i++)
+			rounds += event_is(&history->events[i], "begin") &&
+				  !strcmp(json_get_text(history->events[i].data, "op", ""),
+					  "imap-noop");
+	CHECK(rounds > 1);
+	history_free(history);
+	fixture_cell_free(&cell);
+	plan_free(plan);
+}
+
 static void a_control_has_no_fault_left(void)
 {
 	struct plan *plan = make_plan(
@@ -349,4 +378,6 @@ CHECK_MAIN(CHECK_CASE(a_healthy_store_passes_a_freeze),
 	CHECK_CASE(residue_is_broken), CHECK_CASE(after_a_broken_cell_the_next_starts_clean),
 	CHECK_CASE(a_panic_is_broken), CHECK_CASE(trouble_before_a_finding_makes_it_suspect),
 	CHECK_CASE(no_law_is_blamed_where_frames_were_lost),
-	CHECK_CASE(the_same_seed_gives_the_same_signature), CHECK_CASE(a_control_has_no_fault_left))
+	CHECK_CASE(the_same_seed_gives_the_same_signature),
+	CHECK_CASE(a_baseline_of_clients_who_never_end_lasts_some_rounds),
+	CHECK_CASE(a_control_has_no_fault_left))

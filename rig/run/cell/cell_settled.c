@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define ENDLESS_MS INT64_C(2000) /* that a cell lasts in which nothing would end: for some rounds */
+
 /* Over, or in force without an end of its own: that one lasts until the faults-off phase. */
 static bool step_settled(const struct step_run *step)
 {
@@ -84,9 +86,18 @@ static int64_t goes_on_until(struct step_run *step)
 	return step->in_force_ns + store_may_take_ms(step) * NS_PER_MS;
 }
 
+/* Clients that never end by themselves, and nothing else: a baseline. */
+static bool nothing_ends(const struct cell *cell)
+{
+	for (size_t i = 0; i < cell->workload_count; i++)
+		if (work_finite(cell->steps[i].step))
+			return false;
+	return cell->workload_count && cell->step_count == cell->workload_count;
+}
+
 int64_t steps_go_on_until(struct cell *cell)
 {
-	int64_t until = 0;
+	int64_t until = nothing_ends(cell) ? ENDLESS_MS * NS_PER_MS : 0;
 
 	for (size_t i = cell->workload_count; i < cell->step_count; i++) {
 		int64_t one = goes_on_until(&cell->steps[i]);
