@@ -149,7 +149,8 @@ struct ledger_who {
 	uint32_t unsent;  /* attempts to hand it a message without token that were refused */
 	uint32_t
 		given_up; /* of them for good: RCPT refused, so that no content says which mail it was */
-	uint32_t doubtful;	     /* the same without a reply: there may be one more */
+	uint32_t untold;   /* of those the ones from the null return path: notifications to it */
+	uint32_t doubtful; /* the same without a reply: there may be one more */
 	uint32_t unknown[HOP_COUNT]; /* attempts whose token and result a gap hides */
 	uint32_t first_removal_line, last_removal_line;
 };

@@ -23,6 +23,7 @@ void build_nameless(struct ledger *ledger, const struct tape_value *data, int ho
 	} else {
 		who->unsent++;
 		who->given_up += result == RESULT_5YZ;
+		who->untold += result == RESULT_5YZ && !*tape_text(data, "from", "?");
 	}
 }
 

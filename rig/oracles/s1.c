@@ -12,6 +12,7 @@ struct pass {
 	const struct oracle_context *context;
 	struct judgement *judgement;
 	uint64_t *missing;    /* per ledger_who: nameless removals used up */
+	uint64_t *untold;     /* per ledger_who: refused notifications used up */
 	const char *unlisted; /* why the queue is not known, or NULL */
 };
 
@@ -108,6 +109,16 @@ static bool nobody_to_tell(const struct pass *pass, const struct ledger_rcpt *rc
 		       (who && who->given_up));
 }
 
+/* Its sender's own server refused for good to hear of it, and a notification is not notified about (RFC 5321 4.5.5).
+ * Which mail each was about is not known, as it was never sent. */
+static bool told_in_vain(const struct pass *pass, const struct ledger_rcpt *rcpt)
+{
+	const struct ledger_mail *mail = &pass->ledger->mails[rcpt->mail];
+	const struct ledger_who *sender = ledger_who(pass->ledger, mail->from);
+
+	return sender && pass->untold[sender - pass->ledger->whos]++ < sender->untold;
+}
+
 static void judge_rcpt(struct pass *pass, const struct ledger_rcpt *rcpt)
 {
 	const char *token = ledger_token(pass->ledger, rcpt), *why;
@@ -134,7 +145,7 @@ static void judge_rcpt(struct pass *pass, const struct ledger_rcpt *rcpt)
 	if (why) {
 		judgement_cannot_tell(pass->judgement, line,
 			"'%s' was accepted for '%s' and has no copy, but %s", token, to, why);
-	} else if (is_excused(pass, rcpt)) {
+	} else if (is_excused(pass, rcpt) || told_in_vain(pass, rcpt)) {
 		pass->judgement->excused++;
 	} else {
 		oracle_breach(pass->context, "S1", pass->judgement, "edge smtp-message 2yz", line,
@@ -153,12 +164,14 @@ static void judge(
 		.context = context,
 		.judgement = ret,
 		.missing = mem_zero(history->ledger->who_count, sizeof(uint64_t)),
+		.untold = mem_zero(history->ledger->who_count, sizeof(uint64_t)),
 		.unlisted = fate_unlisted(history->ledger, context->target),
 	};
 
 	for (size_t i = 0; i < pass.ledger->rcpt_count; i++)
 		judge_rcpt(&pass, &pass.ledger->rcpts[i]);
 	free(pass.missing);
+	free(pass.untold);
 }
 
 const struct oracle oracle_s1 = {

@@ -49,6 +49,41 @@ static void what_is_lost_beside_a_deletion_is_found(void)
 	expect_broken(by_pop3, FAKE_OVERDELETES, 1, "P2");
 }
 
+static const char refused[] =
+	"claim: a refused DELETE may have removed some of it\n"
+	"workload:\n"
+	"  - {as: mail, do: smtp, messages: 2, size: 1KiB, to: [u1]}\n"
+	"steps:\n"
+	"  - {as: gone, do: delete-by-imap, after: mail, command: delete, user: u1, mailbox: "
+	"Nowhere}\n";
+
+/* Seen of Dovecot: "NO New mails were added to mailbox during deletion", and those before had gone. */
+static void of_a_refused_delete_nothing_is_known(void)
+{
+	struct fixture_cell cell = {0};
+	struct history *history = NULL;
+	auto_free char *path = NULL;
+	size_t refusals = 0, excuses = 0;
+
+	fixture_cell_start(&cell, fixture_plan(refused));
+	pthread_join(cell.thread, NULL);
+	path = path_join(cell.dir, "history.jsonl");
+	if (CHECK_INT(history_load(path, &history, NULL), 0))
+		for (size_t i = 0; i < history->count; i++) {
+			const struct event *event = &history->events[i];
+
+			refusals += event_is(event, "end") &&
+				    !strcmp(json_get_text(event->data, "op", ""), "imap-delete") &&
+				    !strcmp(json_get_text(event->data, "outcome", ""), "NO");
+			excuses += event_is(event, "excused") &&
+				   !strcmp(json_get_text(event->data, "mailbox", ""), "Nowhere");
+		}
+	CHECK_INT(refusals, 1);
+	CHECK_INT(excuses, 1);
+	history_free(history);
+	fixture_cell_free(&cell);
+}
+
 static void a_deletion_outside_its_window_is_not_counted(void)
 {
 	struct bed_fake_wish wish = {0};
@@ -63,4 +98,5 @@ static void a_deletion_outside_its_window_is_not_counted(void)
 CHECK_MAIN(CHECK_CASE(what_was_expunged_is_not_lost),
 	CHECK_CASE(what_was_marked_in_pop3_is_not_lost),
 	CHECK_CASE(what_is_lost_beside_a_deletion_is_found),
+	CHECK_CASE(of_a_refused_delete_nothing_is_known),
 	CHECK_CASE(a_deletion_outside_its_window_is_not_counted))

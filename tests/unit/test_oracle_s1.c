@@ -43,6 +43,34 @@ static void what_is_accepted_is_somewhere(void)
 	CHECK_TABLE("S1", rows);
 }
 
+/* Its content was never asked for, so no token says which mail it is about. */
+#define NOTICE_REFUSED(from)                                                                      \
+	"{\"t\":4,\"ev\":\"attempt\",\"hop\":\"outbound\",\"conn\":3,\"token\":\"\",\"from\":" Q( \
+		from) ",\"to\":\"w@sink.rig\",\"result\":\"5yz\",\"code\":550}\n"
+#define SINK		  "{\"t\":830,\"ev\":\"sink\",\"mails\":1}\n"
+#define REFUSED_ELSEWHERE ELSEWHERE TRY("outbound", "", "x@sink.rig", "5yz")
+#define REFUSED_TWICE \
+	REFUSED_ELSEWHERE SEND(2, "m2", "x@sink.rig") TRY("edge", "m2", "x@sink.rig", "2yz")
+
+/* RFC 5321 4.5.5: nobody is notified that a notification failed. */
+static void whose_server_refuses_the_notification_cannot_be_told(void)
+{
+	static const struct row rows[] = {
+		{"refused", REFUSED_ELSEWHERE NOTICE_REFUSED("") SINK END, RULING_HOLDS,
+			.excused = 1},
+		{"nobody tried", REFUSED_ELSEWHERE SINK END, RULING_BROKEN},
+		{"other mail to the sender was refused",
+			REFUSED_ELSEWHERE NOTICE_REFUSED("u2@store") SINK END, RULING_BROKEN},
+		{"one notification, two mails", REFUSED_TWICE NOTICE_REFUSED("") SINK END,
+			RULING_BROKEN, .excused = 1},
+		{"two notifications, two mails",
+			REFUSED_TWICE NOTICE_REFUSED("") NOTICE_REFUSED("") SINK END, RULING_HOLDS,
+			.excused = 2},
+	};
+
+	CHECK_TABLE("S1", rows);
+}
+
 static void what_is_accepted_and_nowhere_is_lost(void)
 {
 	static const struct row rows[] = {
@@ -191,6 +219,7 @@ static void what_was_not_accepted_is_not_owed(void)
 }
 
 CHECK_MAIN(CHECK_CASE(what_is_accepted_is_somewhere),
+	CHECK_CASE(whose_server_refuses_the_notification_cannot_be_told),
 	CHECK_CASE(what_is_accepted_and_nowhere_is_lost),
 	CHECK_CASE(what_the_rig_removed_is_excused), CHECK_CASE(what_cannot_be_known_is_not_blamed),
 	CHECK_CASE(what_was_not_accepted_is_not_owed))

@@ -92,7 +92,8 @@ static uint64_t say(struct session *session, struct imap *imap, const struct del
 		note_seen(seen, &reply);
 	if (outcome != MAIL_NO && (is_verb(line, "UID EXPUNGE") || is_verb(line, "CLOSE")))
 		excuse_seen(session->run, user, d->mailbox, seen, outcome != MAIL_OK);
-	if (outcome != MAIL_NO && is_verb(line, "DELETE"))
+	/* NO says that the mailbox is still there, not that nothing of it went (RFC 9051 6.3.4). */
+	if (is_verb(line, "DELETE"))
 		excuse_mailbox(session->run, user, d->mailbox);
 	if (outcome != MAIL_OK)
 		return 0;
