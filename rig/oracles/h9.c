@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <regex.h>
 #include <string.h>
+#include <time.h>
 
 #define LOG_LINE_MAX 2048 /* of a line that is looked at */
 #define ALARMS_MAX   16	  /* logs of one target that have one */
@@ -47,12 +48,24 @@ static size_t bracketed(const char *at)
 	return len && at[len] == '>' ? len + 1 : 0;
 }
 
+/* RFC 3164 4.1.2: "Nov  2 21:55:56" has a name and a blank that the next month has not. Of other forms the month is a
+ * number. */
+static void drop_stamp(char *line)
+{
+	struct tm when = {0};
+	const char *rest = strptime(line, "%b %d %T", &when);
+
+	if (rest)
+		memmove(line, rest, strlen(rest) + 1);
+}
+
 /* Numbers, queue IDs and times change from run to run: a word with a digit in it is one mark, and so is what stands
  * in angle brackets: sessions, message IDs. */
 static size_t plain(char *line)
 {
 	size_t out = 0;
 
+	drop_stamp(line);
 	for (size_t i = 0; line[i];) {
 		size_t len = bracketed(line + i);
 		bool digit = len;

@@ -32,6 +32,11 @@ static void an_alarm_the_baseline_lacks_is_blamed(void)
 			.baseline = WORK},
 		{"the baseline has it, with other numbers", ALARM, RULING_HOLDS, .target = &target,
 			.baseline = LOG("/var/log/mail", "smtpd[9]: fatal: open queue/4XYZ9: EIO")},
+		{"the baseline has it, of another month",
+			LOG("/var/log/mail", "Dec  1 00:00:01 store smtpd[17]: fatal: no room"),
+			RULING_HOLDS, .target = &target,
+			.baseline = LOG(
+				"/var/log/mail", "Nov 30 23:59:58 store smtpd[9]: fatal: no room")},
 		{"the baseline has another", ALARM, RULING_BROKEN, .target = &target,
 			.baseline = LOG("/var/log/mail", "smtpd[9]: fatal: no memory")},
 		{"no fault was armed: it is a baseline itself", ALARM, RULING_HOLDS,
