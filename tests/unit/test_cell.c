@@ -42,7 +42,11 @@ static const char patient_yaml[] =
 static const char never_yaml[] = "steps:\n"
 				 "  - {as: snapshot, do: freeze-fs, when: smtp/data, nth: 500}\n";
 
-static const char idle_yaml[] = "steps:\n"
+/* What is appended is in its mailbox when it is answered: nothing is left that could meet the freeze. */
+static const char idle_yaml[] = "claim: nothing is lost\n"
+				"workload:\n"
+				"  - {as: writers, do: append, messages: 4, user: u1}\n"
+				"steps:\n"
 				"  - {as: snapshot, do: freeze-fs, after: writers, for: 50ms}\n";
 
 /* One session and its first message: nothing else can be waiting in the freeze. */

@@ -29,12 +29,12 @@ static const char broken_box_yaml[] =
  * with a bug by narrow ones, which it passes by far. */
 #define BYSTANDER(floor)                                                   \
 	"claim: readers do not need the delivery agent\n"                  \
-	"objectives: {slowdown_floor: " floor "}\n"                        \
+	"objectives: {slowdown: 2, slowdown_floor: " floor "}\n"           \
 	"workload:\n"                                                      \
 	"  - {as: writers, do: smtp, messages: 8, pace: 10/s, to: [u1]}\n" \
 	"  - {as: reader, do: imap, pace: 20/s, user: u2}\n"               \
 	"steps:\n"                                                         \
-	"  - {as: gone, do: mta-refuses, when: smtp/data, nth: 3, for: 1s}\n"
+	"  - {as: gone, do: mta-refuses, when: smtp/data, nth: 3, for: 3s}\n"
 
 #define SILENT(recover)                                                    \
 	"claim: a silent agent is given up\n"                              \
