@@ -98,15 +98,21 @@ static bool is_excused(const struct pass *pass, const struct ledger_rcpt *rcpt)
 	return pass->missing[who - pass->ledger->whos]++ < who->removed;
 }
 
-/* Given up for good, and its sender wants, or can have, no notification (RFC 5321 4.5.5, RFC 3461 4.1). */
+/* Where it was to go next it was refused for good, or mail to that address was. */
+static bool given_up(const struct pass *pass, const struct ledger_rcpt *rcpt)
+{
+	const struct ledger_who *who = ledger_who(pass->ledger, rcpt->address);
+
+	return rcpt->attempts[HOP_INNER][RESULT_5YZ] || rcpt->attempts[HOP_OUTBOUND][RESULT_5YZ] ||
+	       (who && who->given_up);
+}
+
+/* Its sender wants, or can have, no notification (RFC 5321 4.5.5, RFC 3461 4.1). */
 static bool nobody_to_tell(const struct pass *pass, const struct ledger_rcpt *rcpt)
 {
 	const struct ledger_mail *mail = &pass->ledger->mails[rcpt->mail];
-	const struct ledger_who *who = ledger_who(pass->ledger, rcpt->address);
 
-	return (mail->null_path || mail->never) &&
-	       (rcpt->attempts[HOP_INNER][RESULT_5YZ] || rcpt->attempts[HOP_OUTBOUND][RESULT_5YZ] ||
-		       (who && who->given_up));
+	return (mail->null_path || mail->never) && given_up(pass, rcpt);
 }
 
 /* Its sender's own server refused for good to hear of it, and a notification is not notified about (RFC 5321 4.5.5).
@@ -116,7 +122,8 @@ static bool told_in_vain(const struct pass *pass, const struct ledger_rcpt *rcpt
 	const struct ledger_mail *mail = &pass->ledger->mails[rcpt->mail];
 	const struct ledger_who *sender = ledger_who(pass->ledger, mail->from);
 
-	return sender && pass->untold[sender - pass->ledger->whos]++ < sender->untold;
+	return sender && given_up(pass, rcpt) &&
+	       pass->untold[sender - pass->ledger->whos]++ < sender->untold;
 }
 
 static void judge_rcpt(struct pass *pass, const struct ledger_rcpt *rcpt)

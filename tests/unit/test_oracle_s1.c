@@ -61,6 +61,8 @@ static void whose_server_refuses_the_notification_cannot_be_told(void)
 		{"nobody tried", REFUSED_ELSEWHERE SINK END, RULING_BROKEN},
 		{"other mail to the sender was refused",
 			REFUSED_ELSEWHERE NOTICE_REFUSED("u2@store") SINK END, RULING_BROKEN},
+		{"nobody refused the mail itself", ELSEWHERE NOTICE_REFUSED("") SINK END,
+			RULING_BROKEN},
 		{"one notification, two mails", REFUSED_TWICE NOTICE_REFUSED("") SINK END,
 			RULING_BROKEN, .excused = 1},
 		{"two notifications, two mails",
