@@ -171,13 +171,13 @@ static bool is_entry(const char *name)
 	return false;
 }
 
-static bool is_among(const json_t *names, const json_t *name)
+bool stacks_have(const json_t *frames, const char *name)
 {
-	json_t *one;
+	const json_t *one;
 	size_t i;
 
-	json_array_foreach ((json_t *)names, i, one)
-		if (json_equal(one, name))
+	json_array_foreach ((json_t *)frames, i, one)
+		if (json_is_string(one) && !strcmp(json_string_value(one), name))
 			return true;
 	return false;
 }
@@ -190,10 +190,18 @@ json_t *stacks_began(const json_t *frames, const json_t *own)
 		json_t *frame = json_array_get(frames, i);
 
 		if (json_is_string(frame) && !is_entry(json_string_value(frame)) &&
-			is_among(own, frame))
+			stacks_have(own, json_string_value(frame)))
 			return i + 1 < count ? frame : NULL;
 	}
 	return NULL;
+}
+
+void stacks_add_began(json_t *task, const json_t *frames, const json_t *own)
+{
+	json_t *began = stacks_began(frames, own);
+
+	if (began && !json_object_get(task, "began"))
+		json_object_set(task, "began", began);
 }
 
 /* The process whose threads are being looked at. */
@@ -287,8 +295,7 @@ static void add_frames(const struct stack_source *source, json_t *task, struct l
 	if (json_array_size(frames)) {
 		json_object_set(task, "frames", frames);
 		json_object_set(task, "own", own);
-		if (stacks_began(frames, own))
-			json_object_set(task, "began", stacks_began(frames, own));
+		stacks_add_began(task, frames, own);
 	} else if (!strcmp(json_get_text(task, "state", ""), "R") && at->busy)
 		at->busy -= stacks_add_busy(source, task, &at->files) ? 1 : 0;
 	add_object(task, syscall, &at->files);

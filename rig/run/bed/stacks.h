@@ -49,6 +49,9 @@ json_t *stacks_frames(const struct stack_files *files, uint64_t pc, uint64_t sp,
 /* Of the program's own functions the one that the thread began in, borrowed; NULL where the stack was not
  * read to its end: the C library's calls the first. */
 json_t *stacks_began(const json_t *frames, const json_t *own);
+/* The same as "began" of a task; the first stack that says it is believed. */
+void stacks_add_began(json_t *task, const json_t *frames, const json_t *own);
+bool stacks_have(const json_t *frames, const char *name);
 /* Of a task that runs: "busy", the functions that it was in at every one of "moments" moments (diagnose/evidence.h),
  * and "began". False if it did not run enough for that. */
 bool stacks_add_busy(

@@ -16,24 +16,13 @@
 #define STACK_BYTES (64u << 10)
 #define MOMENTS_MIN 4 /* of one that did not run there is nothing to tell */
 
-static bool has(const json_t *frames, const char *name)
-{
-	const json_t *one;
-	size_t i;
-
-	json_array_foreach ((json_t *)frames, i, one)
-		if (json_is_string(one) && !strcmp(json_string_value(one), name))
-			return true;
-	return false;
-}
-
 static bool all_have(const json_t *stacks, const char *name)
 {
 	const json_t *frames;
 	size_t i;
 
 	json_array_foreach ((json_t *)stacks, i, frames)
-		if (!has(frames, name))
+		if (!stacks_have(frames, name))
 			return false;
 	return true;
 }
@@ -44,7 +33,7 @@ json_t *stacks_common(const json_t *stacks)
 	size_t i;
 
 	json_array_foreach (json_array_get(stacks, 0), i, one)
-		if (json_is_string(one) && !has(common, json_string_value(one)) &&
+		if (json_is_string(one) && !stacks_have(common, json_string_value(one)) &&
 			all_have(stacks, json_string_value(one)))
 			json_array_append(common, one);
 	return common;
@@ -63,15 +52,6 @@ static json_t *frames_at(const json_t *sample, const struct stack_files *files, 
 	return stacks_frames(files, (uint64_t)json_get_int(sample, "pc", 0),
 		(uint64_t)json_get_int(sample, "sp", 0), (uint64_t)json_get_int(sample, "bp", 0),
 		bytes, hex_read(json_string_value(hex), len, bytes, len / 2), ret_own);
-}
-
-/* What this moment says the thread began in: the first that says it is believed. */
-static void add_began(json_t *task, const json_t *frames, const json_t *own)
-{
-	json_t *began = stacks_began(frames, own);
-
-	if (began && !json_object_get(task, "began"))
-		json_object_set(task, "began", began);
 }
 
 bool stacks_add_busy(
@@ -94,7 +74,7 @@ bool stacks_add_busy(
 		if (i == PROFILE_SAMPLES_MAX)
 			break;
 		frames = frames_at(sample, files, &own);
-		add_began(task, frames, own);
+		stacks_add_began(task, frames, own);
 		json_array_append(stacks, frames);
 	}
 	if (json_array_size(stacks) < MOMENTS_MIN)
