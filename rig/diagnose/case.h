@@ -66,6 +66,8 @@ bool find_exhaustion(struct diagnosing *d, const struct suspect *suspect);
 struct suspect find_suspect(struct diagnosing *d);
 /* An idle process to whom somebody outside has sent what lies unread; weight 0 if there is none. */
 struct suspect find_unread(const struct diagnosing *d);
+/* The same of one that waits for the very socket; false: it is not so. */
+bool judge_ignored(const struct diagnosing *d, size_t task, struct suspect *ret);
 /* The same of the idle `peer` of one that reads; weight 0 where nothing lies there. */
 struct suspect judge_silent_peer(const struct diagnosing *d, size_t reader, size_t peer);
 /* Beside trouble that was told already: nothing but what it does or lacks itself speaks against it. */

@@ -44,6 +44,11 @@ static char *name_of(const struct diagnosing *d, size_t task, bool one)
 	return one ? text_fmt("thread %d", d->now.tasks[task].tid) : who(d, task);
 }
 
+static bool has_unnamed_readers(const struct task *task)
+{
+	return task->wait.kind == WAIT_RWLOCK && !task->wait.target;
+}
+
 /* "A wants the lock X, which B holds; B waits for A (read on a pipe with A)" */
 static void add_link(struct buf *text, const struct diagnosing *d, size_t from, size_t to, bool one)
 {
@@ -54,6 +59,9 @@ static void add_link(struct buf *text, const struct diagnosing *d, size_t from, 
 	graph_what(&d->graph, from, what);
 	if (from == to)
 		buf_addf(text, "%s waits for itself: %s", name, what);
+	else if (has_unnamed_readers(&d->now.tasks[from]))
+		buf_addf(text, "%s waits for the %s, which %s is taken to have as a reader", name,
+			what, next);
 	else if (wait_is_lock(d->now.tasks[from].wait.kind))
 		buf_addf(text, "%s waits for the %s, which %s holds", name, what, next);
 	else
@@ -111,7 +119,11 @@ static void tell(struct diagnosing *d, const size_t *cycle, size_t count)
 		parts[i] = part_of(d, cycle[i]);
 		add_culprit(d, cycle[i]);
 		say_task(d, cycle[i]);
-		if (is_of_several(d, cycle[i]))
+		if (has_unnamed_readers(&d->now.tasks[cycle[i]]))
+			say_unknown(d,
+				"owner unknown: the lock counts its readers and names none; "
+				"that a thread which has ended was none of them is supposed");
+		else if (is_of_several(d, cycle[i]))
 			say_unknown(d, "owner unknown: a process with several threads holds it, "
 				       "which of them is not known");
 		if (d->now.tasks[cycle[i]].named_by_word)

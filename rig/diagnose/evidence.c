@@ -387,3 +387,21 @@ bool evidence_is_open(
 	}
 	return false;
 }
+
+bool evidence_has_unread(const struct evidence *e, uint64_t ino)
+{
+	const struct socket_end *end = evidence_socket(e, ino);
+
+	return end && !end->listens && end->unread > 0;
+}
+
+bool evidence_ignores_unread(const struct evidence *e, const struct task *task)
+{
+	const struct open_fd *fd = evidence_fd(e, task->pid, task->only_fd);
+	const struct socket_end *end = fd && fd->socket ? evidence_socket(e, fd->ino) : NULL;
+
+	if (task->wait.kind != WAIT_POLL || !end || !evidence_has_unread(e, fd->ino))
+		return false;
+	return end->outside ||
+	       (evidence_socket(e, end->peer) && !evidence_has_unread(e, end->peer));
+}

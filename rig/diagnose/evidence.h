@@ -129,3 +129,7 @@ const char *evidence_path(const struct evidence *e, const char *inode);
 /* True if the descriptor `fd` of `pid` is that file; `ret_known` is false where the scan says nothing. */
 bool evidence_is_open(
 	const struct evidence *e, int pid, int64_t fd, const char *inode, bool *ret_known);
+bool evidence_has_unread(const struct evidence *evidence, uint64_t ino);
+/* It sleeps until something happens to the one socket, and what was sent to it lies there, and nothing keeps it from
+ * writing: it has not asked to be told of what comes, or was told once (EPOLLONESHOT, EPOLLET). */
+bool evidence_ignores_unread(const struct evidence *evidence, const struct task *task);

@@ -33,6 +33,8 @@ static bool may_hold(const struct graph *g, const struct need *need, size_t task
 
 static bool need_is_met(const struct graph *g, const struct reach *r, const struct need *need)
 {
+	if (need->supposed && !g->idle)
+		return true;
 	if (need->count == 1)
 		return r->free[need->first];
 	if (!g->idle)
@@ -234,6 +236,31 @@ size_t graph_cycle(const struct graph *g, size_t from, size_t cycle[CYCLE_MAX])
 	return count;
 }
 
+/* All threads that live wait for work or for a time. */
+static bool is_all_idle(const struct graph *g, const struct need *need)
+{
+	for (size_t i = need->first; i < need->first + need->count; i++)
+		if (g->e->tasks[i].wait.kind != WAIT_ENDED && !graph_is_idle(&g->e->tasks[i]))
+			return false;
+	return true;
+}
+
+/* Several processes have what `task` waits for, and one alone of them is at anything: who has it by a fork() and waits
+ * for its own work is not the one that is missed. NULL: it is not so. */
+static const struct need *only_busy(const struct graph *g, const struct need *need, size_t task)
+{
+	const struct need *only = NULL;
+
+	for (size_t k = 0; k <= need->others; k++) {
+		if (is_all_idle(g, need + k))
+			continue;
+		if (only || g->e->tasks[need[k].first].pid == g->e->tasks[task].pid)
+			return NULL;
+		only = need + k;
+	}
+	return only;
+}
+
 static size_t find_next(const struct graph *g, size_t task)
 {
 	const struct node *node = &g->nodes[task];
@@ -241,12 +268,14 @@ static size_t find_next(const struct graph *g, size_t task)
 
 	for (size_t n = 0; n < node->need_count; n++) {
 		const struct need *need = &g->needs[node->first_need + n];
-		size_t count = need->count < THREADS_LOOKED_AT ? need->count : THREADS_LOOKED_AT;
+		size_t count;
 
-		if (need->others) { /* which of them is not known */
-			n += need->others;
+		n += need->others;
+		if (need->others)
+			need = only_busy(g, need, task);
+		if (!need || need->supposed) /* which of them is not known */
 			continue;
-		}
+		count = need->count < THREADS_LOOKED_AT ? need->count : THREADS_LOOKED_AT;
 		for (size_t i = need->first; i < need->first + count; i++)
 			if (i != task && (best == SIZE_MAX || busyness(&g->e->tasks[i]) >
 								      busyness(&g->e->tasks[best])))

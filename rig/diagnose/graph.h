@@ -20,6 +20,7 @@
 struct need {
 	size_t first, count;
 	size_t others; /* how many of the needs that follow would do as well */
+	bool supposed; /* counts only in graph_suppose() */
 };
 
 struct node {

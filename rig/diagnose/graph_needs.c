@@ -87,6 +87,8 @@ static bool could_be_the_waiter(
 	int number = lock->kind == LOCK_FLOCK ? SYS_flock : SYS_fcntl;
 	bool known;
 
+	if (lock->kind >= LOCK_LEASE || task->wait.lease)
+		return lock->kind >= LOCK_LEASE && task->wait.lease;
 	if (task->wait.kind != WAIT_FILE_LOCK || task->wait.number != number)
 		return false;
 	if (evidence_is_open(e, task->pid, task->wait.fd, lock->inode, &known))
@@ -180,6 +182,27 @@ static void need_holders(struct graph *g, size_t task)
 
 /* ---- futexes ---- */
 
+static void drop_needs(struct graph *g, size_t task, size_t had)
+{
+	g->nodes[task].need_count -= g->need_count - had;
+	g->need_count = had;
+}
+
+/* Threads of its own process, where no other process may use the lock: others than itself, who may want what it has
+ * as a reader. */
+static void need_readers(struct graph *g, size_t task)
+{
+	size_t had = g->need_count;
+
+	if (g->e->tasks[task].wait.shared || !need_process(g, task, g->e->tasks[task].pid) ||
+		g->need_count == had)
+		return;
+	if (g->needs[had].count > 1)
+		g->needs[had].supposed = true;
+	else
+		drop_needs(g, task, had);
+}
+
 static void need_owner(struct graph *g, size_t task)
 {
 	const struct task *waiter = &g->e->tasks[task];
@@ -190,9 +213,10 @@ static void need_owner(struct graph *g, size_t task)
 		need_thread(g, task, owner);
 	else if (tid > 0)
 		g->nodes[task].unknown = "the thread that locked it has ended";
-	else if (waiter->wait.kind == WAIT_RWLOCK)
+	else if (waiter->wait.kind == WAIT_RWLOCK) {
 		g->nodes[task].unknown = "readers have it, and the lock does not name them";
-	else if (waiter->has_words)
+		need_readers(g, task);
+	} else if (waiter->has_words)
 		g->nodes[task].unknown = "the words at its address name no owner";
 	else
 		g->nodes[task].unknown = "the scan has no words of its address";
@@ -341,7 +365,9 @@ void graph_add_needs(struct graph *g, size_t task)
 		need_peer(g, task, t->wait.fd);
 		break;
 	case WAIT_POLL:
-		if (t->only_fd >= 0)
+		if (evidence_ignores_unread(g->e, t))
+			g->nodes[task].unknown = "the other end has done its part";
+		else if (t->only_fd >= 0)
 			need_peer(g, task, t->only_fd);
 		break;
 	case WAIT_CHILD:

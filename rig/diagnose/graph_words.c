@@ -62,7 +62,10 @@ void graph_name_class(const char *name, char out[WHAT_MAX])
 static void what_of_lock(const struct graph *g, size_t task, char out[WHAT_MAX])
 {
 	const struct file_lock *wants = g->nodes[task].wants;
-	const char *path = wants ? evidence_path(g->e, wants->inode) : NULL;
+	/* Who asks for a lease back does not say of which file. */
+	const struct file_lock *which =
+		wants && wants->kind >= LOCK_LEASE ? &g->e->locks.at[wants->by] : wants;
+	const char *path = which ? evidence_path(g->e, which->inode) : NULL;
 	char class[WHAT_MAX / 2] = "a file that is not known";
 
 	if (path)

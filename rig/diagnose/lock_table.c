@@ -67,10 +67,14 @@ static bool read_line(const char *line, struct file_lock *ret, long *ret_id)
 		    last) != 6)
 		return false;
 	ret->write = !strcmp(mode, "WRITE");
-	if (!ret->write && strcmp(mode, "READ") != 0)
+	if (!read_kind(kind, &ret->kind))
 		return false;
-	return read_kind(kind, &ret->kind) && read_pid(pid, &ret->pid) &&
-	       read_end(first, &ret->first) && read_end(last, &ret->last);
+	/* One that is asked back is written as what shall be left of it. */
+	if (!ret->write && strcmp(mode, "READ") != 0 &&
+		(ret->kind < LOCK_LEASE || strcmp(mode, "UNLCK") != 0))
+		return false;
+	return read_pid(pid, &ret->pid) && read_end(first, &ret->first) &&
+	       read_end(last, &ret->last);
 }
 
 bool lock_line_read(const char *line, struct file_lock *ret)

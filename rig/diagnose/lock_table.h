@@ -4,6 +4,8 @@
  *	6: FLOCK  ADVISORY  WRITE 220 fe:10:79 0 EOF
  *	6: -> FLOCK  ADVISORY  WRITE 223 fe:10:79 0 EOF		waits for the lock numbered 6
  *	6:  -> FLOCK  ADVISORY  WRITE 250 fe:10:79 0 EOF	the same, queued behind 223
+ *	7: LEASE  BREAKING  UNLCK 230 fe:10:81 0 EOF	a lease that is asked back (fcntl(2), F_SETLEASE)
+ *	7: -> LEASE  BREAKER   WRITE 231 <none>:0 0 EOF	who waits in open() until it is given back
  *
  * The text is hostile: a line that is not of this form is counted and left out. Pure; the table is
  * owned by the caller and released by lock_table_free().

@@ -50,19 +50,22 @@ static const struct judging table[] = {
 	{WAIT_OTHER, 25, "lost-wakeup", "it is blocked in a call of no known kind"},
 };
 
-#define WEIGHT_THAW_LOST     75
-#define WEIGHT_LIVELOCK	     85
-#define WEIGHT_RUNS_TWICE    52
-#define WEIGHT_STORM	     72
-#define WEIGHT_HABIT	     24 /* less than any wait without a time limit */
-#define WEIGHT_RUNS	     15
-#define WEIGHT_TIMED	     20
-#define WEIGHT_AS_HEALTHY    12
-#define WEIGHT_ASLEEP	     14
-#define WEIGHT_MOVED	     13
-#define WEIGHT_ZOMBIE	     22
-#define WEIGHT_CLIENT	     8
-#define WEIGHT_SHARED	     28
+#define WEIGHT_THAW_LOST  75
+#define WEIGHT_LIVELOCK	  85
+#define WEIGHT_RUNS_TWICE 52
+#define WEIGHT_STORM	  72
+#define WEIGHT_HABIT	  24 /* less than any wait without a time limit */
+#define WEIGHT_RUNS	  15
+#define WEIGHT_TIMED	  20
+#define WEIGHT_AS_HEALTHY 12
+#define WEIGHT_ASLEEP	  14
+#define WEIGHT_MOVED	  13
+#define WEIGHT_ZOMBIE	  22
+#define WEIGHT_CLIENT	  8
+#define WEIGHT_SHARED	  28
+#define WEIGHT_ASLEEP_PEER \
+	31 /* others wait for what it alone can send: more than they themselves */
+#define WEIGHT_PARENT	     31 /* the same, and the child it waits for will not end */
 #define WEIGHT_BEHIND_HOLDER 29 /* less than one whose other end is idle */
 #define WEIGHT_IDLE_HOLDER   35
 #define WEIGHT_OF_ITSELF     70
@@ -269,6 +272,8 @@ static void soften(const struct diagnosing *d, const struct task *t, struct susp
 		s->hang_class = "slow";
 		s->why = "its wait has a time limit of its own";
 	}
+	if (judge_ignored(d, s->task, s))
+		return;
 	if (waits_for_client(d, t)) {
 		s->weight = WEIGHT_CLIENT;
 		s->hang_class = "slow";
@@ -333,21 +338,23 @@ static bool is_pool_of(const struct task *a, const struct task *b)
 }
 
 /* The chain ends at one who waits for work or for somebody outside, with a lock held that others wait
- * for. Among workers of one pool that is the lock around accept(). */
+ * for. Among workers of one pool that is the lock around accept(), which is never a lease. */
 static struct suspect judge_idle_holder(const struct diagnosing *d, size_t waiter, size_t holder)
 {
 	const struct task *w = &d->now.tasks[waiter], *h = &d->now.tasks[holder];
 	struct suspect s = {.task = holder};
 
 	if (h->mine || waited_so_when_healthy(d, w) || lock_went_round(d, w, h) ||
-		(is_pool_of(w, h) && h->wait.kind != WAIT_SLEEP))
+		(is_pool_of(w, h) && h->wait.kind != WAIT_SLEEP && !w->wait.lease))
 		return s;
 	if (!wait_is_lock(w->wait.kind))
 		return s;
 	s.weight = WEIGHT_IDLE_HOLDER;
 	s.hang_class = h->wait.timed || h->outside ? "slow" : "lost-wakeup";
-	s.why = h->outside ? "it holds a lock that others wait for, and itself waits for somebody "
-			     "outside"
+	s.why = w->wait.lease ? "it has a lease that others asked back, and does not give it back"
+		: h->outside
+			? "it holds a lock that others wait for, and itself waits for somebody "
+			  "outside"
 		: h->wait.timed
 			? "it holds a lock that others wait for, and itself waits for a time"
 			: "it holds a lock that others wait for, and itself waits for work";
@@ -393,6 +400,31 @@ static struct suspect weigh_holder(
 	return s;
 }
 
+/* The chain ends at one who sleeps, as it did not when all was well, and `last` waits for what it shall send; or at a
+ * child that is at work as daemons are, whose parent waits for its end, and others for the parent. */
+static struct suspect judge_idle_end(
+	const struct diagnosing *d, const struct suspect *own, size_t last, size_t end, bool missed)
+{
+	const struct task *t = &d->now.tasks[last], *e = &d->now.tasks[end];
+	struct suspect s = {0};
+
+	if (t->mine || waited_so_when_healthy(d, t) || !graph_is_idle(e))
+		return s;
+	if (t->wait.kind == WAIT_READ && e->wait.kind == WAIT_SLEEP && own[end].weight) {
+		s = own[end];
+		s.weight = WEIGHT_ASLEEP_PEER;
+		s.why = "it sleeps, as it did not when all was well, and others wait for what it "
+			"shall send";
+	} else if (t->wait.kind == WAIT_CHILD && t->wait.target > 0 && missed) {
+		s = (struct suspect){.task = last,
+			.weight = WEIGHT_PARENT,
+			.hang_class = "lost-wakeup",
+			.why = "it waits for the end of a child that waits for work, and others "
+			       "wait for it"};
+	}
+	return s;
+}
+
 static struct suspect judge_chain(
 	const struct diagnosing *d, const struct suspect *own, size_t task)
 {
@@ -413,6 +445,9 @@ static struct suspect judge_chain(
 		return weigh_holder(d, before, s);
 	if (s.weight > WEIGHT_TIMED)
 		return s;
+	waiter = judge_idle_end(d, own, last, end, last != task);
+	if (waiter.weight > s.weight)
+		return waiter;
 	waiter = judge_silent_peer(d, last, end);
 	if (waiter.weight > s.weight && graph_is_idle(&d->now.tasks[end]))
 		return waiter;

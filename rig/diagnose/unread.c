@@ -18,17 +18,11 @@ static struct suspect forgot(const struct diagnosing *d, size_t task)
 		.why = "what was sent to it lies unread, and it waits for something else"};
 }
 
-static bool has_unread(const struct evidence *e, uint64_t ino)
-{
-	const struct socket_end *end = evidence_socket(e, ino);
-
-	return end && !end->listens && end->unread > 0;
-}
-
 /* What has only just come may still be read. */
 static bool lies_unread(const struct diagnosing *d, uint64_t ino)
 {
-	return has_unread(&d->now, ino) && (!d->in->earlier || has_unread(&d->earlier, ino));
+	return evidence_has_unread(&d->now, ino) &&
+	       (!d->in->earlier || evidence_has_unread(&d->earlier, ino));
 }
 
 struct suspect judge_silent_peer(const struct diagnosing *d, size_t reader, size_t peer)
@@ -39,6 +33,18 @@ struct suspect judge_silent_peer(const struct diagnosing *d, size_t reader, size
 	const struct socket_end *end = fd && fd->socket ? evidence_socket(&d->now, fd->ino) : NULL;
 
 	return end && lies_unread(d, end->peer) ? forgot(d, peer) : (struct suspect){0};
+}
+
+bool judge_ignored(const struct diagnosing *d, size_t task, struct suspect *ret)
+{
+	const struct task *t = &d->now.tasks[task];
+	const struct open_fd *fd = evidence_fd(&d->now, t->pid, t->only_fd);
+
+	if (!evidence_ignores_unread(&d->now, t) || !lies_unread(d, fd->ino))
+		return false;
+	*ret = forgot(d, task);
+	ret->why = "what was sent to it lies unread, and it does not ask for it";
+	return true;
 }
 
 /* The one process that has the socket, 0: several, or none. */

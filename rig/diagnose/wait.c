@@ -286,6 +286,13 @@ static bool is_frozen(char state, const char *wchan)
 	       (state == 'S' && !strcmp(wchan, "get_signal"));
 }
 
+/* fs/locks.c: whoever opens, cuts or removes a file that another has a lease of waits there, for as long as
+ * /proc/sys/fs/lease-break-time says. */
+static bool waits_for_lease(const char *wchan)
+{
+	return !strcmp(wchan, "__break_lease");
+}
+
 static enum wait_kind kind_of_disk(int number, const char *wchan, const char *stack)
 {
 	return waits_for_thaw(number, wchan, stack) ? WAIT_FREEZE : WAIT_DISK;
@@ -349,6 +356,11 @@ struct wait wait_decode(char state, const char *wchan, const char *syscall, cons
 		return wait;
 	}
 	decode_call(&call, &wait);
+	if (waits_for_lease(wchan)) {
+		wait.kind = WAIT_FILE_LOCK;
+		wait.lease = wait.timed = true;
+		wait.fd = -1;
+	}
 	if (call.number == SYS_clone3 && !waits_for_vfork(&wait, wchan))
 		wait.kind = WAIT_OTHER; /* what it asked for is in memory */
 	if (state == 'D' && !waits_for_vfork(&wait, wchan))

@@ -51,7 +51,8 @@ struct wait {
 	uint64_t addr;	  /* futex */
 	bool newest;	  /* CHILD: the one that was made last (vfork) */
 	bool read;	  /* a file lock: shared is wanted */
-	bool shared;	  /* a futex that other processes may use */
+	bool lease; /* a file lock: one that another process has and shall give back (open, truncate) */
+	bool shared; /* a futex that other processes may use */
 	bool taken; /* a futex by FUTEX_WAIT on a word that is not 0, as locks of other makes wait */
 	bool pi;    /* a futex that names its owner to the kernel (FUTEX_LOCK_PI) */
 	uint32_t value; /* that was found in the futex when the wait began */
