@@ -175,7 +175,7 @@ static int heal_kill(struct fault_run *run, struct err *err)
 	const char *revive = target_command(run->target, "revive");
 	int rc = call_rule_heal(run, err);
 
-	return rc || !revive || !run->fired ? rc : store_command(run, revive, "revive", true, err);
+	return rc || !revive || !run->fired ? rc : store_command(run, revive, "revive", err);
 }
 
 #define heal_park  call_rule_heal

@@ -17,9 +17,9 @@ static int check(const struct step *step, const struct target *target, struct er
 
 static int fire(struct fault_run *run, struct err *err)
 {
-	int rc = run->dirty ? 0
-			    : store_command(run, target_command(run->target, "freeze"), "freeze",
-				      false, err);
+	int rc = run->dirty
+			 ? 0
+			 : store_command(run, target_command(run->target, "freeze"), "freeze", err);
 
 	run->dirty = true; /* a store that is frozen need not take another freeze */
 	return rc ? rc : run->bed->ops->freeze(run->bed, NULL, err);
@@ -29,8 +29,7 @@ static int fire(struct fault_run *run, struct err *err)
 static int heal(struct fault_run *run, struct err *err)
 {
 	int rc = run->bed->ops->thaw(run->bed, err);
-	int own = store_command(
-		run, target_command(run->target, "thaw"), "thaw", false, rc ? NULL : err);
+	int own = store_command(run, target_command(run->target, "thaw"), "thaw", rc ? NULL : err);
 
 	rc = rc ? rc : own;
 	run->dirty = run->dirty && rc;

@@ -14,12 +14,12 @@ static int fire(struct fault_run *run, struct err *err)
 	if (run->dirty) /* a store that is frozen need not take another freeze */
 		return 0;
 	run->dirty = true;
-	return store_command(run, target_command(run->target, "freeze"), "freeze", false, err);
+	return store_command(run, target_command(run->target, "freeze"), "freeze", err);
 }
 
 static int heal(struct fault_run *run, struct err *err)
 {
-	int rc = store_command(run, target_command(run->target, "thaw"), "thaw", false, err);
+	int rc = store_command(run, target_command(run->target, "thaw"), "thaw", err);
 
 	run->dirty = run->dirty && rc;
 	return rc;

@@ -37,8 +37,7 @@ static int fire(struct fault_run *run, struct err *err)
 	if (run->dirty) /* a command to stop what does not run is an error */
 		return 0;
 	run->dirty = true;
-	rc = store_command(
-		run, crash ? agent->crash : agent->stop, crash ? "crash" : "stop", true, err);
+	rc = store_command(run, crash ? agent->crash : agent->stop, crash ? "crash" : "stop", err);
 	leg_mark(run);
 	return rc;
 }
@@ -72,7 +71,7 @@ static int poll_met(struct fault_run *run, struct err *err)
 static int heal(struct fault_run *run, struct err *err)
 {
 	int rc = run->dirty ? store_command(run, target_agent(run->target, run->step->agent)->start,
-				      "start", true, err)
+				      "start", err)
 			    : 0;
 
 	run->dirty = run->dirty && rc;

@@ -25,8 +25,7 @@ static int poll_held(struct fault_run *run, struct err *err)
 
 static int fire(struct fault_run *run, struct err *err)
 {
-	int rc = store_command(
-		run, target_command(run->target, "queue_hold"), "queue_hold", false, err);
+	int rc = store_command(run, target_command(run->target, "queue_hold"), "queue_hold", err);
 
 	return rc ? rc : poll_held(run, err);
 }
@@ -35,7 +34,7 @@ static int heal(struct fault_run *run, struct err *err)
 {
 	uint64_t held = 0;
 	int rc = store_command(
-		run, target_command(run->target, "queue_release"), "queue_release", false, err);
+		run, target_command(run->target, "queue_release"), "queue_release", err);
 
 	if (!rc)
 		rc = store_queued(run, "hold", &held, err);

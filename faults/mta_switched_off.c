@@ -26,7 +26,7 @@ static int fire(struct fault_run *run, struct err *err)
 	const struct agent *agent = target_agent(run->target, run->step->agent);
 	int rc = store_queued(run, "deferred", &run->mark, err);
 
-	return rc ? rc : store_command(run, agent->switch_off, "switch_off", true, err);
+	return rc ? rc : store_command(run, agent->switch_off, "switch_off", err);
 }
 
 /* Messages put off since the switch was turned. */
@@ -42,8 +42,8 @@ static int poll_deferred(struct fault_run *run, struct err *err)
 
 static int heal(struct fault_run *run, struct err *err)
 {
-	return store_command(run, target_agent(run->target, run->step->agent)->switch_on,
-		"switch_on", true, err);
+	return store_command(
+		run, target_agent(run->target, run->step->agent)->switch_on, "switch_on", err);
 }
 
 const struct fault fault_mta_switched_off = {

@@ -63,8 +63,7 @@ static int heal(struct fault_run *run, struct err *err)
 	if (!rc)
 		rc = run->bed->ops->restore_power(run->bed, &loss, err);
 	if (!rc && by_own_procedure(run->step))
-		rc = store_command(
-			run, target_command(run->target, "restored"), "restored", false, err);
+		rc = store_command(run, target_command(run->target, "restored"), "restored", err);
 	run->dirty = rc != 0;
 	if (!rc)
 		snprintf(run->text, sizeof(run->text), "put back; booted in %.1f s", loss.boot_s);

@@ -67,9 +67,9 @@ static int heal(struct fault_run *run, struct err *err)
 
 	if (!run->dirty)
 		return 0;
-	rc = store_command(run, agent->stop, "stop", true, err);
+	rc = store_command(run, agent->stop, "stop", err);
 	if (!rc)
-		rc = store_command(run, agent->start, "start", true, err);
+		rc = store_command(run, agent->start, "start", err);
 	run->dirty = rc != 0;
 	return rc;
 }

@@ -4,10 +4,10 @@
 
 #define COMMAND_MS 60000
 
-static int run_line(struct fault_run *run, const char *line, const char *what, bool daemons,
+static int run_line(struct fault_run *run, const char *line, const char *what,
 	struct command_result *ret, struct err *err)
 {
-	int rc = run->bed->ops->run(run->bed, line, NULL, COMMAND_MS, daemons, ret, err);
+	int rc = run->bed->ops->run(run->bed, line, NULL, COMMAND_MS, true, ret, err);
 
 	if (!rc && ret->timed_out)
 		rc = err_set(err, -ETIMEDOUT, "'%s' did not end", what);
@@ -24,11 +24,10 @@ int store_command_check(const struct target *target, const char *const *names, s
 	return 0;
 }
 
-int store_command(
-	struct fault_run *run, const char *line, const char *what, bool daemons, struct err *err)
+int store_command(struct fault_run *run, const char *line, const char *what, struct err *err)
 {
 	struct command_result result = {0};
-	int rc = run_line(run, line, what, daemons, &result, err);
+	int rc = run_line(run, line, what, &result, err);
 
 	buf_free(&result.output);
 	return rc;
@@ -60,7 +59,7 @@ int store_queued(struct fault_run *run, const char *state, uint64_t *ret, struct
 {
 	const char *line = target_command(run->target, "queue_list");
 	struct command_result result = {0};
-	int rc = run_line(run, line, "queue_list", false, &result, err);
+	int rc = run_line(run, line, "queue_list", &result, err);
 
 	*ret = rc ? 0 : store_count_state(buf_text(&result.output), state);
 	buf_free(&result.output);

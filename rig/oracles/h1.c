@@ -1,4 +1,4 @@
-/* H1: what waited while a fault was in force comes to an end once it is healed. */
+/* H1: what waited while a fault was in force comes to an end once it is healed, and every service is served again. */
 #include "api/fault.h"
 #include "api/ledger.h"
 #include "api/oracle.h"
@@ -114,6 +114,46 @@ static void judge_pending(
 	}
 }
 
+/* Somebody died, or the rig killed somebody: that is what is to be told (law H5), and who ought to have started it
+ * again is not known. */
+static bool is_bereaved(const struct pass *pass, const struct history *history)
+{
+	for (size_t i = 0; i < pass->ledger->force_count; i++)
+		if (pass->ledger->forces[i].is & FAULT_KILLS)
+			return true;
+	for (size_t i = 0; i < history->rare_count; i++)
+		if (event_is(history->rare[i], "died"))
+			return true;
+	return false;
+}
+
+static void judge_away(const struct pass *pass, const struct history *history,
+	const struct event *serving, const char *name)
+{
+	double took = json_get_real(serving->data, "took_s", 0);
+
+	if (is_bereaved(pass, history) ||
+		ledger_starved(pass->ledger, serving->t - took, serving->t))
+		judgement_cannot_tell(pass->judgement, serving->line,
+			"nobody serves '%s' any more, and why is not known", name);
+	else
+		oracle_breach(pass->context, "H1", pass->judgement, name, serving->line,
+			"nobody serves '%s' any more, %.1f s after all faults were off", name,
+			took);
+}
+
+static void judge_serving(
+	const struct pass *pass, const struct history *history, const struct event *serving)
+{
+	const json_t *away = json_object_get(serving->data, "away");
+
+	for (size_t i = 0; i < json_array_size(away); i++) {
+		const char *name = json_string_value(json_array_get(away, i));
+
+		judge_away(pass, history, serving, name ? name : "?");
+	}
+}
+
 static void find_adjudged(const struct history *history, struct pass *pass)
 {
 	for (size_t i = 0; i < history->rare_count; i++) {
@@ -133,6 +173,9 @@ static void judge(
 	struct pass pass = {.ledger = history->ledger, .context = context, .judgement = ret};
 
 	find_adjudged(history, &pass);
+	for (size_t i = 0; i < history->rare_count; i++)
+		if (event_is(history->rare[i], "serving"))
+			judge_serving(&pass, history, history->rare[i]);
 	for (size_t i = 0; i < pass.ledger->force_count; i++)
 		if (!isnan(pass.ledger->forces[i].to))
 			judgement_holds(ret);
@@ -148,7 +191,9 @@ static void judge(
 const struct oracle oracle_h1 = {
 	.law = "H1",
 	.name = "recovery",
-	.summary = "every operation pending at a thaw or heal ends within the objective `recover`",
+	.summary = "every operation pending at a thaw or heal ends within the objective `recover`, "
+		   "and "
+		   "every service is served again",
 	.source = "RFC 5321 4.5.3.2, KB 892514",
 	.judge = judge,
 };

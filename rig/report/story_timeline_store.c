@@ -33,6 +33,18 @@ static void tell_recovered(struct teller *t, const struct event *event)
 		timeline_row(t, event->t, "recovered", "nothing is pending, after %.3f s", took);
 }
 
+static void tell_serving(struct teller *t, const struct event *event)
+{
+	const json_t *away = json_object_get(event->data, "away");
+
+	for (size_t i = 0; i < json_array_size(away); i++) {
+		const char *name = json_string_value(json_array_get(away, i));
+
+		timeline_row(
+			t, event->t, "serving", "nobody serves '%s' any more", name ? name : "?");
+	}
+}
+
 static void tell_queue(struct teller *t, const struct event *event)
 {
 	int64_t depth = json_get_int(event->data, "depth", 0);
@@ -135,6 +147,8 @@ bool timeline_store(struct teller *t, const struct event *event)
 			json_get_real(event->data, "took_s", 0));
 	else if (event_is(event, "recovered"))
 		tell_recovered(t, event);
+	else if (event_is(event, "serving"))
+		tell_serving(t, event);
 	else if (event_is(event, "unlisted"))
 		timeline_row(t, event->t, "queue", "%s", timeline_text(event, "text"));
 	else if (event_is(event, "queue") || event_is(event, "drained"))

@@ -151,7 +151,6 @@ static int bed_run(struct bed *bed, const char *line, const char *const *env, in
 	int rc = 0;
 
 	(void)env;
-	(void)daemons;
 	*ret = (struct command_result){0};
 	if (!strcmp(line, "fake-start"))
 		ret->status = !fake_running(fake) && fake_start(fake, err);
@@ -171,8 +170,8 @@ static int bed_run(struct bed *bed, const char *line, const char *const *env, in
 		fake_kill(fake);
 	else
 		ret->status = 127;
-	if (ret->timed_out)
-		fake_kill(fake);
+	if (ret->timed_out || (!daemons && !strcmp(line, "fake-start")))
+		fake_kill(fake); /* as the witness ends what is left behind */
 	return rc;
 }
 

@@ -12,7 +12,8 @@ static const char target_yaml[] = "summary: the fake store\n"
 				  "disks:\n"
 				  "  - {name: mail, mount: /srv/mail, size: 64MiB}\n"
 				  "commands: {start: fake-start, stop: fake-stop, queue_list: "
-				  "fake-queue, user_add: fake-queue}\n"
+				  "fake-queue, user_add: fake-queue, dismount: fake-stop, mount: "
+				  "fake-start}\n"
 				  "timers: {retry_first: 1s, retry_longest: 2s}\n"
 				  "objectives: {recover: 2s, drain: 4s, stop: 2s}\n";
 
@@ -113,6 +114,16 @@ static void a_fault_too_late_for_its_moment_on_the_wire_counts_as_not_fired(void
 static void a_healthy_store_passes_without_any_fault(void)
 {
 	expect("", (struct bed_fake_wish){0}, VERDICT_PASS, "");
+}
+
+/* The store would be gone, and would be blamed for it. */
+static void what_a_command_of_the_store_starts_lives_on(void)
+{
+	expect("steps:\n"
+	       "  - {as: gone, do: dismount, after: writers}\n"
+	       "  - {as: back, do: mount, after: gone}\n"
+	       "  - {do: imap, after: back, user: u1, send: [SELECT INBOX]}\n",
+		(struct bed_fake_wish){0}, VERDICT_PASS, "");
 }
 
 static void a_lost_mail_is_a_finding_of_s1(void)
@@ -364,6 +375,7 @@ CHECK_MAIN(CHECK_CASE(a_healthy_store_passes_a_freeze),
 	CHECK_CASE(a_healthy_store_passes_a_dead_delivery_agent),
 	CHECK_CASE(a_fault_too_late_for_its_moment_on_the_wire_counts_as_not_fired),
 	CHECK_CASE(a_healthy_store_passes_without_any_fault),
+	CHECK_CASE(what_a_command_of_the_store_starts_lives_on),
 	CHECK_CASE(a_lost_mail_is_a_finding_of_s1),
 	CHECK_CASE(a_kept_refused_mail_is_a_finding_of_s2),
 	CHECK_CASE(a_doubled_mail_is_a_finding_of_s3),

@@ -9,8 +9,10 @@
 #define STOPPED(n)	 "{\"t\":30,\"ev\":\"recovered\",\"all\":false,\"pending\":" #n "}\n"
 #define ADJUDGED(name, json) \
 	"{\"t\":30,\"ev\":\"adjudged\",\"name\":\"" name "\",\"event\":\"seen\"," json "}\n"
-#define ANSWERED(s)  ADJUDGED("not-recovered", "\"recovery\":\"after_guest_s\",\"answer_s\":" #s)
-#define PERMANENT(n) ADJUDGED(n, "\"recovery\":\"permanent\"")
+#define ANSWERED(s)   ADJUDGED("not-recovered", "\"recovery\":\"after_guest_s\",\"answer_s\":" #s)
+#define SERVING(away) "{\"t\":30,\"ev\":\"serving\",\"away\":[" away "],\"took_s\":10}\n"
+#define DIED	      "{\"t\":12,\"ev\":\"died\",\"program\":\"imap\",\"signal\":11}\n"
+#define PERMANENT(n)  ADJUDGED(n, "\"recovery\":\"permanent\"")
 
 static void what_was_pending_ends_after_the_heal(void)
 {
@@ -95,6 +97,27 @@ static void the_rest_of_a_long_time_out_is_seen_on_a_branch(void)
 	CHECK_TABLE("H1", rows);
 }
 
+static void whoever_was_there_is_there_again(void)
+{
+	static const struct row rows[] = {
+		{"all", FROZEN THAWED SERVING(""), RULING_HOLDS},
+		{"not the IMAP server", FROZEN THAWED SERVING("\"imap\""), RULING_BROKEN,
+			"nobody serves 'imap' any more"},
+		{"and there was no fault", WORK SERVING("\"imap\""), RULING_BROKEN},
+		{"it died, which is told elsewhere", FROZEN THAWED DIED SERVING("\"imap\""),
+			RULING_CANNOT_TELL, "not known"},
+		{"the rig killed somebody",
+			FAULT(2, "kill", "in-force") FAULT(10, "kill", "healed")
+				SERVING("\"imap\""),
+			RULING_CANNOT_TELL},
+		{"the host starved the guest", FROZEN THAWED STARVED(25) SERVING("\"imap\""),
+			RULING_CANNOT_TELL},
+		{"nameless", FROZEN THAWED SERVING("7"), RULING_BROKEN, "'?'"},
+	};
+
+	CHECK_TABLE("H1", rows);
+}
+
 static void without_a_heal_there_is_nothing_to_judge(void)
 {
 	static const struct row rows[] = {
@@ -111,7 +134,7 @@ static void without_a_heal_there_is_nothing_to_judge(void)
 }
 
 CHECK_MAIN(CHECK_CASE(what_was_pending_ends_after_the_heal),
-	CHECK_CASE(what_stays_pending_is_blamed),
+	CHECK_CASE(what_stays_pending_is_blamed), CHECK_CASE(whoever_was_there_is_there_again),
 	CHECK_CASE(a_silent_agent_may_use_its_own_time_out),
 	CHECK_CASE(the_rest_of_a_long_time_out_is_seen_on_a_branch),
 	CHECK_CASE(without_a_heal_there_is_nothing_to_judge))

@@ -176,7 +176,7 @@ static void on_bed_event(void *arg, enum bed_event event, const json_t *json)
 /* ---- the phases ---- */
 
 /* Whoever waits for an agent that was silent may wait for the store's own time-out (law H1). */
-static int64_t recover_ms(const struct cell *cell)
+int64_t cell_recover_ms(const struct cell *cell)
 {
 	int64_t silent_ms = cell->target->timers.agent_silent_ms;
 
@@ -191,7 +191,7 @@ static int64_t recover_ms(const struct cell *cell)
 static bool stalled(struct cell *cell)
 {
 	return cell->pending && faults_settled(cell) &&
-	       cell_now(cell) - cell->progress_ns >= recover_ms(cell) * NS_PER_MS;
+	       cell_now(cell) - cell->progress_ns >= cell_recover_ms(cell) * NS_PER_MS;
 }
 
 /* Lock held. Until the finite workload is over and every step too, or the deadline. Steps that wait for
@@ -254,7 +254,7 @@ static void faults_off(struct cell *cell)
 			cell->steps[i].state != STEP_NEVER && !cell->broken)
 			cell_wait(cell, CLOCK_NEVER);
 	began = heals || !stalled(cell) ? cell_now(cell) : cell->progress_ns;
-	limit = began + recover_ms(cell) * NS_PER_MS;
+	limit = began + cell_recover_ms(cell) * NS_PER_MS;
 	while (cell->pending && cell_now(cell) < limit && !cell_ended(cell))
 		cell_wait(cell, limit);
 	history_add(cell->recorder, "recovered", "{sb sf si}", "all", (int)(cell->pending == 0),
@@ -296,6 +296,7 @@ static bool settle(struct cell *cell)
 		return false;
 	cell_phase(cell, "drain");
 	cell_drain(cell);
+	cell_ask_services(cell);
 	cell_residue(cell);
 	/* After a power cut another stop and start would be an operator's help (law U4). */
 	if (cell->rebooted) {

@@ -29,6 +29,16 @@ static int64_t action_ms(struct cell *cell)
 	return limit < ACTION_MS ? limit : ACTION_MS;
 }
 
+static bool takes_off_line(const struct step *step)
+{
+	return !strcmp(step->what, "stop") || !strcmp(step->what, "dismount");
+}
+
+static bool brings_back(const struct step *step)
+{
+	return !strcmp(step->what, "start") || !strcmp(step->what, "mount");
+}
+
 static void run_for(struct step_run *step, const char *line, const char *user)
 {
 	struct cell *cell = step->cell;
@@ -52,11 +62,12 @@ static void run_for(struct step_run *step, const char *line, const char *user)
 	pthread_mutex_unlock(&cell->lock);
 	id = op_begin(cell, step->step->label, step->step->what,
 		json_pack("{ss ss}", "service", "action", "user", user ? user : ""));
-	rc = cell->bed->ops->run(cell->bed, line, vars, action_ms(cell), starts, &result, &err);
+	rc = cell->bed->ops->run(cell->bed, line, vars, action_ms(cell), true, &result, &err);
 	if (starts)
 		cell->stopping = false;
 	pthread_mutex_lock(&cell->lock);
 	cell->action_hangs |= result.timed_out;
+	cell->off_line = takes_off_line(step->step) || (cell->off_line && !brings_back(step->step));
 	pthread_mutex_unlock(&cell->lock);
 	outcome = rc || result.timed_out ? MAIL_MAYBE : result.status ? MAIL_NO : MAIL_OK;
 	if (rc)

@@ -135,6 +135,7 @@ struct cell {
 	bool enough;	    /* open-ended workload ends now */
 	bool cut;	    /* sessions are being cut: what is pending never came back */
 	bool stopping;	    /* the rig itself stops the store: deaths by signal are its own doing */
+	bool off_line;	    /* a step took it off line, and none has brought it back */
 	bool broken;	    /* panic, QEMU gone, interrupted: heal and close */
 	bool dark;	    /* the power is cut, or the store has not been started since */
 	bool rebooted; /* it was: what can be read back is what the start after it made of the disks */
@@ -153,8 +154,9 @@ struct cell {
 };
 
 /* ---- cell.c ---- */
-int64_t cell_now(struct cell *cell); /* ns on the cell clock */
-int64_t cell_clock(void *cell);	     /* the same, as a callback */
+int64_t cell_now(struct cell *cell);		  /* ns on the cell clock */
+int64_t cell_clock(void *cell);			  /* the same, as a callback */
+int64_t cell_recover_ms(const struct cell *cell); /* how long it may take after the last heal */
 /* Wait for any change, at the most until `until_ns` on the cell clock (CLOCK_NEVER: only for a change). Lock held. */
 void cell_wait(struct cell *cell, int64_t until_ns);
 void cell_trouble(struct cell *cell, const char *trouble, const char *fmt, ...)
@@ -256,6 +258,8 @@ void cell_drain(struct cell *cell);
 int cell_stop_store(
 	struct cell *cell); /* 0; -ETIMEDOUT: it did not end, so it cannot be started either */
 int cell_start_store(struct cell *cell);
+/* Who greets nobody, though all faults are off and `recover` has gone by: "serving". */
+void cell_ask_services(struct cell *cell);
 void cell_read_back(struct cell *cell);
 void cell_read_queue(struct cell *cell);
 void cell_residue(struct cell *cell);

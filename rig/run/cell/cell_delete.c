@@ -146,7 +146,7 @@ static enum mail_outcome run_command(struct step_run *step, const struct deletio
 	const char *line = target_command(step->cell->target, command);
 	struct command_result result = {0};
 	struct bed *bed = step->cell->bed;
-	int rc = bed->ops->run(bed, line, vars, COMMAND_MS, false, &result, NULL);
+	int rc = bed->ops->run(bed, line, vars, COMMAND_MS, true, &result, NULL);
 	enum mail_outcome outcome = rc || result.timed_out ? MAIL_MAYBE
 				    : result.status	   ? MAIL_NO
 							   : MAIL_OK;

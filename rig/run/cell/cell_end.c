@@ -17,6 +17,13 @@ static double seconds(int64_t ns)
 	return (double)ns / (double)NS_PER_SEC;
 }
 
+static void wait_a_look(struct cell *cell)
+{
+	pthread_mutex_lock(&cell->lock);
+	cell_wait(cell, cell_now(cell) + LOOK_MS * NS_PER_MS);
+	pthread_mutex_unlock(&cell->lock);
+}
+
 /* ---- stop and start ---- */
 
 /* The command may come back a moment before the last of its processes is gone. */
@@ -85,24 +92,55 @@ int cell_stop_store(struct cell *cell)
 	return rc;
 }
 
+/* 0: it greets (a web server does not speak first). -ECONNREFUSED: nobody is there, which some networks show as an end
+ * of the stream. Else nobody can say. */
+static int try_banner(struct cell *cell, const struct service *service)
+{
+	int64_t deadline = deadline_in_ms(BANNER_TRY_MS);
+	struct err err = {0};
+	auto_close int fd = cell->bed->ops->connect(cell->bed, service, deadline, &err);
+	ssize_t n;
+	char c;
+
+	if (fd < 0)
+		return fd;
+	if (service->protocol == PROTOCOL_HTTP)
+		return 0;
+	n = io_read(fd, &c, 1, deadline);
+	return n == 1 ? 0 : n == 0 || n == -ECONNRESET ? -ECONNREFUSED : -ETIMEDOUT;
+}
+
 static int wait_banner(struct cell *cell, const struct service *service, int64_t limit)
 {
-	struct err err = {0};
-
 	while (cell_now(cell) < limit && !cell_ended(cell)) {
-		int64_t deadline = deadline_in_ms(BANNER_TRY_MS);
-		auto_close int fd = cell->bed->ops->connect(cell->bed, service, deadline, &err);
-		char c;
-
-		if (fd >= 0 && service->protocol == PROTOCOL_HTTP)
+		if (!try_banner(cell, service))
 			return 0;
-		if (fd >= 0 && io_read(fd, &c, 1, deadline) == 1)
-			return 0;
-		pthread_mutex_lock(&cell->lock);
-		cell_wait(cell, cell_now(cell) + LOOK_MS * NS_PER_MS);
-		pthread_mutex_unlock(&cell->lock);
+		wait_a_look(cell);
 	}
 	return -ETIMEDOUT;
+}
+
+/* Nobody has been there the whole time. */
+static bool is_away(struct cell *cell, const struct service *service, int64_t limit)
+{
+	while (try_banner(cell, service) == -ECONNREFUSED && !cell_ended(cell)) {
+		if (cell_now(cell) >= limit)
+			return true;
+		wait_a_look(cell);
+	}
+	return false;
+}
+
+void cell_ask_services(struct cell *cell)
+{
+	int64_t began = cell_now(cell), limit = began + cell_recover_ms(cell) * NS_PER_MS;
+	json_t *away = json_array();
+
+	for (size_t i = 0; i < cell->target->service_count && !cell->off_line; i++)
+		if (is_away(cell, &cell->target->services[i], limit))
+			json_array_append_new(away, json_string(cell->target->services[i].name));
+	history_add(cell->recorder, "serving", "{so sb sf}", "away", away, "off_line",
+		(int)cell->off_line, "took_s", seconds(cell_now(cell) - began));
 }
 
 int cell_start_store(struct cell *cell)
@@ -186,9 +224,7 @@ static int read_back_again(struct cell *cell, const struct service *imap, const 
 		imap_copies_free(ret);
 		*ret = (struct imap_copies){0};
 		history_add(cell->recorder, "note", "{so}", "text", json_text(err->text));
-		pthread_mutex_lock(&cell->lock);
-		cell_wait(cell, cell_now(cell) + LOOK_MS * NS_PER_MS);
-		pthread_mutex_unlock(&cell->lock);
+		wait_a_look(cell);
 		rc = try_read_back(cell, imap, user, ret, err);
 	}
 	return rc;
