@@ -3,6 +3,7 @@
 #include "base/buf.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
@@ -129,31 +130,40 @@ static uint64_t has_zero(uint64_t word)
 	return (word - EACH_BYTE) & ~word & HIGH_BITS;
 }
 
-/* Eight bytes of ASCII without control characters, quotation marks and backslashes. */
-static bool plain_word(const char *at)
+/* How many of the eight bytes here come before the first that is a control character, a quotation mark, a backslash
+ * or no ASCII: what each of the terms marks first is one, behind it a borrow may mark others. */
+static size_t plain_bytes(const char *at)
 {
-	uint64_t word;
+	uint64_t word, special;
 
 	memcpy(&word, at, sizeof(word));
-	return !((word | (word - EACH_BYTE * ' ')) & HIGH_BITS) &&
-	       !has_zero(word ^ EACH_BYTE * '"') && !has_zero(word ^ EACH_BYTE * '\\');
+	word = le64toh(word);
+	special = ((word | (word - EACH_BYTE * ' ')) & HIGH_BITS) |
+		  has_zero(word ^ EACH_BYTE * '"') | has_zero(word ^ EACH_BYTE * '\\');
+	return special ? (size_t)__builtin_ctzll(special) / 8 : sizeof(word);
 }
 
-/* The plain run from here on: no end, no escape, nothing that is not UTF-8. */
-static size_t plain_run(const struct reader *r)
+/* The plain run from here on: no end, no escape, nothing that is not UTF-8. Eight bytes are copied at once, and those
+ * that are too many written over: a text on the tape is never longer than it was in quotation marks. */
+static void take_plain(struct reader *r)
 {
 	const char *at = r->at;
+	char *to = r->tape->texts + r->text_used, *first = to;
+	size_t len = 8;
 
-	while (r->end - at >= 8 && plain_word(at))
-		at += 8;
+	for (; len == 8 && r->end - at >= 8; at += len, to += len) {
+		memcpy(to, at, 8);
+		len = plain_bytes(at);
+	}
 	while (at < r->end && *at != '"' && *at != '\\' && (unsigned char)*at >= ' ') {
-		size_t len = (unsigned char)*at < 0x80 ? 1 : utf8_char(at, (size_t)(r->end - at));
-
+		len = (unsigned char)*at < 0x80 ? 1 : utf8_char(at, (size_t)(r->end - at));
 		if (!len)
 			break;
-		at += len;
+		for (size_t i = 0; i < len; i++)
+			*to++ = *at++;
 	}
-	return (size_t)(at - r->at);
+	r->at = at;
+	r->text_used += (size_t)(to - first);
 }
 
 /* Behind its first quotation mark. */
@@ -163,10 +173,7 @@ static bool take_string(struct reader *r)
 	size_t from = r->text_used;
 
 	while (!took(r, '"')) {
-		size_t run = plain_run(r);
-
-		put(r, r->at, run);
-		r->at += run;
+		take_plain(r);
 		if (r->at == r->end)
 			return wrong(r, "a string without end");
 		if (took(r, '\\')) {
@@ -218,21 +225,16 @@ static const char *number_end(const struct reader *r, bool *ret_real)
 	return at;
 }
 
-/*
- * Digits, a point and digits that make a whole number below 2^53 and a power of ten up to 10^22: both are exact, so
- * that one division rounds correctly (Clinger, "How to read floating point numbers accurately", PLDI 1990).
- */
-static bool simple_real(const char *at, const char *end, double *ret)
+/* The digits of a short number as a whole one, and how many of them stand behind a point. */
+static bool few_digits(const char *at, const char *end, uint64_t *ret_whole, size_t *ret_behind)
 {
-	static const double tens[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
-		1e12, 1e13, 1e14, 1e15};
-	bool minus = *at == '-', fraction = false;
+	bool fraction = false;
 	uint64_t whole = 0;
 	size_t behind = 0;
 
 	if (end - at > 17)
 		return false;
-	for (at += minus; at < end; at++) {
+	for (at += *at == '-'; at < end; at++) {
 		if (*at == '.') {
 			fraction = true;
 			continue;
@@ -242,10 +244,8 @@ static bool simple_real(const char *at, const char *end, double *ret)
 		whole = whole * 10 + (uint64_t)(*at - '0');
 		behind += fraction;
 	}
-	if (whole >> 53 || behind >= ARRAY_SIZE(tens))
-		return false;
-	*ret = (double)whole / tens[behind];
-	*ret = minus ? -*ret : *ret;
+	*ret_whole = whole;
+	*ret_behind = behind;
 	return true;
 }
 
@@ -260,6 +260,32 @@ static const char *number_text(struct reader *r, const char *end)
 	return copy;
 }
 
+static int64_t integer_of(struct reader *r, const char *end)
+{
+	uint64_t whole;
+	size_t behind;
+
+	if (few_digits(r->at, end, &whole, &behind))
+		return *r->at == '-' ? -(int64_t)whole : (int64_t)whole;
+	return strtoll(number_text(r, end), NULL, 10);
+}
+
+/*
+ * Digits, a point and digits that make a whole number below 2^53 and a power of ten up to 10^22: both are exact, so
+ * that one division rounds correctly (Clinger, "How to read floating point numbers accurately", PLDI 1990).
+ */
+static double real_of(struct reader *r, const char *end)
+{
+	static const double tens[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
+		1e12, 1e13, 1e14, 1e15};
+	uint64_t whole;
+	size_t behind;
+
+	if (few_digits(r->at, end, &whole, &behind) && !(whole >> 53) && behind < ARRAY_SIZE(tens))
+		return (*r->at == '-' ? -(double)whole : (double)whole) / tens[behind];
+	return strtod(number_text(r, end), NULL);
+}
+
 static bool take_number(struct reader *r)
 {
 	bool real;
@@ -269,10 +295,10 @@ static bool take_number(struct reader *r)
 	if (!end)
 		return wrong(r, "no number");
 	errno = 0;
-	if (!real)
-		value->integer = strtoll(number_text(r, end), NULL, 10);
-	else if (!simple_real(r->at, end, &value->real))
-		value->real = strtod(number_text(r, end), NULL);
+	if (real)
+		value->real = real_of(r, end);
+	else
+		value->integer = integer_of(r, end);
 	if (real ? isinf(value->real) : errno == ERANGE)
 		return wrong(r, "a number too big");
 	r->at = end;
@@ -302,7 +328,14 @@ static bool key_is_new(const struct tape_value *object, const struct tape_value 
 	return true;
 }
 
-static bool take_key(struct reader *r, const struct tape_value *object)
+/* One of 64 bits for each key: keys with different ones are different. */
+static uint64_t key_mark(const struct tape_value *key)
+{
+	return (uint64_t)1 << (((unsigned char)key->text[0] + 9 * key->len) % 64);
+}
+
+/* `seen`: the marks of the keys before. */
+static bool take_key(struct reader *r, const struct tape_value *object, uint64_t *seen)
 {
 	const struct tape_value *key = &r->tape->values[r->values];
 
@@ -313,8 +346,9 @@ static bool take_key(struct reader *r, const struct tape_value *object)
 		return false;
 	if (object->len > TAPE_KEYS_MAX)
 		return wrong(r, "too many keys in one object");
-	if (!key_is_new(object, key))
+	if (*seen & key_mark(key) && !key_is_new(object, key))
 		return wrong(r, "a duplicate key in one object");
+	*seen |= key_mark(key);
 	skip_space(r);
 	return took(r, ':') || wrong(r, "':' expected");
 }
@@ -325,6 +359,7 @@ static bool take_members(struct reader *r, json_type type)
 	struct tape_value *holder = new_value(r, type);
 	size_t index = r->values - 1;
 	char last = type == JSON_OBJECT ? '}' : ']';
+	uint64_t seen = 0;
 
 	if (++r->depth > TAPE_DEPTH_MAX)
 		return wrong(r, "nested too deep");
@@ -332,7 +367,7 @@ static bool take_members(struct reader *r, json_type type)
 	if (!took(r, last)) {
 		do {
 			holder->len++;
-			if ((type == JSON_OBJECT && !take_key(r, holder)) || !take_value(r))
+			if ((type == JSON_OBJECT && !take_key(r, holder, &seen)) || !take_value(r))
 				return false;
 			skip_space(r);
 		} while (took(r, ','));

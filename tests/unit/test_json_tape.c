@@ -128,6 +128,44 @@ static void what_is_no_json_is_refused_where_it_goes_wrong(void)
 	CHECK(json_read_alike(&tape, "[\"a\0b\"]", 7));
 }
 
+/* Strings are copied by eights: a special byte may stand at any place of one, and the text may end at any. */
+static void a_byte_is_read_alike_wherever_it_stands(void)
+{
+	int unlike = 0;
+
+	for (size_t place = 0; place < 20; place++)
+		for (int byte = 0; byte < 256; byte++) {
+			char text[] = "[\"..........................\"]";
+
+			text[2 + place] = (char)byte;
+			unlike += !json_read_alike(&tape, text, sizeof(text) - 1);
+			unlike += !json_read_alike(&tape, text, place + 3);
+			text[3 + place] = '"'; /* a false mark behind a true one may not count */
+			text[4 + place] = ']';
+			unlike += !json_read_alike(&tape, text, place + 5);
+		}
+	CHECK_INT(unlike, 0);
+}
+
+/* Only keys that share a mark are compared: those of one letter and one length, and some others. */
+static void no_key_stands_twice_in_an_object(void)
+{
+	static const char *const keys[] = {"", "t", "ev", "of", "to", "ta", "tb", "token", "text",
+		"sha256", "bytes", "I", "\xc3\xa9", "seventeen letters"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		for (size_t j = 0; j < ARRAY_SIZE(keys); j++) {
+			auto_free char *text = text_fmt(
+				"{\"%s\":1,\"x\":{\"%s\":0},\"%s\":2}", keys[i], keys[i], keys[j]);
+			const char *why = "";
+			size_t at;
+
+			CHECK_INT(!tape_read(&tape, text, strlen(text), &why, &at), i == j);
+			CHECK(json_read_alike(&tape, text, strlen(text)));
+			CHECK(i != j || strstr(why, "duplicate"));
+		}
+}
+
 static void brackets(struct buf *buf, unsigned int depth)
 {
 	buf_reset(buf);
@@ -185,4 +223,6 @@ CHECK_MAIN(CHECK_CASE(values_stand_in_the_order_of_the_text),
 	CHECK_CASE(what_is_not_there_or_of_another_type_is_the_default),
 	CHECK_CASE(texts_and_numbers_are_read_as_the_standard_says),
 	CHECK_CASE(what_is_no_json_is_refused_where_it_goes_wrong), CHECK_CASE(its_time_is_bounded),
+	CHECK_CASE(a_byte_is_read_alike_wherever_it_stands),
+	CHECK_CASE(no_key_stands_twice_in_an_object),
 	CHECK_CASE(the_room_is_enough_for_the_densest_text))
