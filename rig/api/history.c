@@ -40,24 +40,60 @@ bool op_waits_for_work(const char *op, const char *command)
 
 /* ---- loading ---- */
 
+/* A line that was read: it holds until the next but one is. */
+struct line {
+	const char *text;
+	size_t len;
+	uint32_t number;
+	const struct tape_value *data, *t, *ev; /* the line, its "t" and its "ev" */
+};
+
 struct loader {
 	struct history *history;
 	size_t room;
 	uint32_t line;
 	const char *name; /* for errors */
-	struct tape tape;
+	struct tape tapes[2];
+	struct line last; /* read, but not added yet; data NULL: none */
 };
 
-/* The kinds that make up the bulk; the ledger holds all that the laws ask of them. */
-static bool is_bulk(const char *kind)
-{
-	static const char *const bulk[] = {
-		"begin", "end", "attempt", "copy", "sunk", "queued", "imap"};
+/* The bulk first: the ledger holds all that the laws ask of it. */
+static const struct known_kind {
+	const char *name;
+	size_t len;
+	bool bulk;
+} known_kinds[EVENT_TYPES] = {
+#define KIND(name, bulk)                     \
+	{                                    \
+		name, sizeof(name) - 1, bulk \
+	}
+	[EVENT_BEGIN] = KIND("begin", true),
+	[EVENT_END] = KIND("end", true),
+	[EVENT_ATTEMPT] = KIND("attempt", true),
+	[EVENT_COPY] = KIND("copy", true),
+	[EVENT_IMAP] = KIND("imap", true),
+	[EVENT_SUNK] = KIND("sunk", true),
+	[EVENT_QUEUED] = KIND("queued", true),
+	[EVENT_BOX] = KIND("box", false),
+	[EVENT_EXCUSED] = KIND("excused", false),
+	[EVENT_FAULT] = KIND("fault", false),
+	[EVENT_PHASE] = KIND("phase", false),
+	[EVENT_READ] = KIND("read", false),
+	[EVENT_RIG] = KIND("rig", false),
+	[EVENT_SINK] = KIND("sink", false),
+	[EVENT_UNHEARD] = KIND("unheard", false),
+	[EVENT_UNLISTED] = KIND("unlisted", false),
+	[EVENT_UNREADABLE] = KIND("unreadable", false),
+#undef KIND
+};
 
-	for (size_t i = 0; i < ARRAY_SIZE(bulk); i++)
-		if (!strcmp(bulk[i], kind))
-			return true;
-	return false;
+static enum event_type type_of(const struct tape_value *ev)
+{
+	for (int i = EVENT_OTHER + 1; i < EVENT_TYPES; i++)
+		if (known_kinds[i].len == ev->len &&
+			!memcmp(known_kinds[i].name, ev->text, ev->len))
+			return (enum event_type)i;
+	return EVENT_OTHER;
 }
 
 static struct event *next_event(struct loader *loader)
@@ -67,85 +103,114 @@ static struct event *next_event(struct loader *loader)
 	if (history->count == loader->room) {
 		loader->room = loader->room ? loader->room * 2 : 256;
 		history->events = mem_grow(history->events, loader->room, sizeof(*history->events));
-		history->objects = mem_grow(history->objects, loader->room, sizeof(json_t *));
 	}
 	return &history->events[history->count];
 }
 
 /* The line as it is kept: NULL where the ledger holds all of it that is asked for. */
 static int keep_object(
-	struct loader *loader, struct event *event, const char *line, size_t len, struct err *err)
+	struct loader *loader, struct event *event, const struct line *line, struct err *err)
 {
 	json_error_t why;
 
 	event->data = NULL;
 	if (loader->history->count >= HISTORY_OBJECTS_MAX && event->bulk)
 		return 0;
-	event->data = json_loadb(line, len, JSON_REJECT_DUPLICATES, &why);
+	event->data = json_loadb(line->text, line->len, JSON_REJECT_DUPLICATES, &why);
 	if (event->data)
 		return 0;
 	return err_set(
-		err, -EINVAL, "'%s' line %u is no JSON: %s", loader->name, loader->line, why.text);
+		err, -EINVAL, "'%s' line %u is no JSON: %s", loader->name, line->number, why.text);
 }
 
-static int add_line(struct loader *loader, const char *line, size_t len, struct err *err)
+static int read_line(
+	struct loader *loader, const char *text, size_t len, struct line *ret, struct err *err)
 {
-	struct history *history = loader->history;
-	const struct tape_value *data, *t;
-	struct event *event;
-	const char *ev, *why;
+	struct tape *tape = &loader->tapes[loader->line++ % ARRAY_SIZE(loader->tapes)];
+	const struct tape_value *data, *t, *ev;
+	const char *why;
 	size_t at;
-	int rc;
 
-	loader->line++;
 	if (len > HISTORY_LINE_MAX)
 		return err_set(err, -EFBIG, "'%s' line %u is longer than %u bytes", loader->name,
 			loader->line, HISTORY_LINE_MAX);
-	if (history->count == HISTORY_EVENTS_MAX)
+	if (loader->line > HISTORY_EVENTS_MAX)
 		return err_set(err, -EFBIG, "'%s' has more than %u events", loader->name,
 			HISTORY_EVENTS_MAX);
-	data = tape_read(&loader->tape, line, len, &why, &at);
+	data = tape_read(tape, text, len, &why, &at);
 	if (!data)
 		return err_set(err, -EINVAL, "'%s' line %u is no JSON: %s, at byte %zu",
 			loader->name, loader->line, why, at + 1);
 	t = tape_get(data, "t");
-	ev = tape_text(data, "ev", "");
-	if (!t || (t->type != JSON_REAL && t->type != JSON_INTEGER) || !*ev)
+	ev = tape_get(data, "ev");
+	if (!t || (t->type != JSON_REAL && t->type != JSON_INTEGER) || !tape_string(ev) || !ev->len)
 		return err_set(err, -EINVAL, "'%s' line %u has no \"t\" or no \"ev\"", loader->name,
 			loader->line);
+	*ret = (struct line){text, len, loader->line, data, t, ev};
+	return 0;
+}
+
+static int add_last(struct loader *loader, struct err *err)
+{
+	struct history *history = loader->history;
+	struct line line = loader->last;
+	enum event_type type;
+	struct event *event;
+	int rc;
+
+	loader->last = (struct line){0};
+	if (!line.data)
+		return 0;
+	type = type_of(line.ev);
 	event = next_event(loader);
 	*event = (struct event){
-		.t = tape_real(data, "t", 0),
-		.line = loader->line,
-		.bulk = is_bulk(ev),
-		.kind = ledger_kind(history->ledger, ev),
+		.t = line.t->type == JSON_REAL ? line.t->real : (double)line.t->integer,
+		.line = line.number,
+		.bulk = known_kinds[type].bulk,
+		.type = (uint8_t)type,
+		.kind = type ? known_kinds[type].name : ledger_kind(history->ledger, line.ev->text),
 	};
-	rc = keep_object(loader, event, line, len, err);
+	rc = keep_object(loader, event, &line, err);
 	if (rc)
 		return rc;
-	ledger_add(history->ledger, event, data);
-	imap_trace_add(history->trace, event, data);
-	history->objects[history->count++] = event->data;
+	ledger_add(history->ledger, event, line.data);
+	imap_trace_add(history->trace, event, line.data);
+	history->count++;
 	return 0;
+}
+
+/* A line is added once the next was read: what that one will ask for comes from memory meanwhile. */
+static int next_line(struct loader *loader, const char *text, size_t len, struct err *err)
+{
+	struct line line;
+	int rc = read_line(loader, text, len, &line, err);
+
+	if (rc)
+		return rc;
+	ledger_expect(loader->history->ledger, line.data);
+	rc = add_last(loader, err);
+	loader->last = line;
+	return rc;
 }
 
 /* Whole lines of `text`; what follows the last newline stays. Returns bytes used or an error. */
 static ssize_t add_lines(struct loader *loader, const char *text, size_t len, struct err *err)
 {
 	size_t used = 0;
+	int rc;
 
 	while (used < len) {
 		const char *line = text + used, *newline = memchr(line, '\n', len - used);
-		int rc;
 
 		if (!newline)
 			break;
-		rc = add_line(loader, line, (size_t)(newline - line), err);
+		rc = next_line(loader, line, (size_t)(newline - line), err);
 		if (rc)
 			return rc;
 		used += (size_t)(newline - line) + 1;
 	}
-	return (ssize_t)used;
+	rc = add_last(loader, err);
+	return rc ? rc : (ssize_t)used;
 }
 
 /* Most laws ask for a handful of lines of a kind or two. */
@@ -172,6 +237,12 @@ static struct history *history_new(void)
 	history->ledger = ledger_new();
 	history->trace = imap_trace_new(history->ledger);
 	return history;
+}
+
+static void free_tapes(struct loader *loader)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(loader->tapes); i++)
+		tape_free(&loader->tapes[i]);
 }
 
 static int load_fd(struct loader *loader, int fd, struct err *err)
@@ -205,7 +276,7 @@ int history_load(const char *path, struct history **ret, struct err *err)
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 	int rc = fd < 0 ? err_sys(err, errno, "cannot open '%s'", path) : load_fd(&loader, fd, err);
 
-	tape_free(&loader.tape);
+	free_tapes(&loader);
 	if (rc) {
 		history_free(loader.history);
 		return rc;
@@ -223,8 +294,10 @@ struct history *history_from_lines(const char *text, struct err *err)
 	int rc = used < 0 ? (int)used : 0;
 
 	if (!rc && (size_t)used < len)
-		rc = add_line(&loader, text + used, len - (size_t)used, err);
-	tape_free(&loader.tape);
+		rc = next_line(&loader, text + used, len - (size_t)used, err);
+	if (!rc)
+		rc = add_last(&loader, err);
+	free_tapes(&loader);
 	if (rc) {
 		history_free(loader.history);
 		return NULL;
@@ -238,8 +311,7 @@ void history_free(struct history *history)
 	if (!history)
 		return;
 	for (size_t i = 0; i < history->count; i++)
-		json_decref(history->objects[i]);
-	free(history->objects);
+		json_decref(history->events[i].data);
 	free(history->rare);
 	free(history->events);
 	imap_trace_free(history->trace);

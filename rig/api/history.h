@@ -139,12 +139,36 @@ int outcome_from_name(const char *name);	/* enum outcome, or -EINVAL */
  * `op` and `command` as in `begin`; "" where it has no command. */
 bool op_waits_for_work(const char *op, const char *command);
 
+/* The kinds that make up the ledger and the trace; any other is EVENT_OTHER. */
+enum event_type {
+	EVENT_OTHER,
+	EVENT_BEGIN,
+	EVENT_END,
+	EVENT_ATTEMPT,
+	EVENT_COPY,
+	EVENT_IMAP,
+	EVENT_SUNK,
+	EVENT_QUEUED,
+	EVENT_BOX,
+	EVENT_EXCUSED,
+	EVENT_FAULT,
+	EVENT_PHASE,
+	EVENT_READ,
+	EVENT_RIG,
+	EVENT_SINK,
+	EVENT_UNHEARD,
+	EVENT_UNLISTED,
+	EVENT_UNREADABLE,
+	EVENT_TYPES
+};
+
 struct event {
 	double t;	  /* seconds on the cell clock */
 	uint32_t line;	  /* 1-based line of history.jsonl */
 	bool bulk;	  /* of a bulk kind, see HISTORY_OBJECTS_MAX */
+	uint8_t type;	  /* enum event_type */
 	const char *kind; /* "begin" ... */
-	json_t *data;	  /* the whole object, borrowed from the history; see HISTORY_OBJECTS_MAX */
+	json_t *data;	  /* the whole object, the history's own; see HISTORY_OBJECTS_MAX */
 };
 
 struct ledger;	   /* api/ledger.h */
@@ -157,7 +181,6 @@ struct history {
 	struct event *
 		*rare; /* in their order, those that are of no bulk kind (HISTORY_OBJECTS_MAX) */
 	size_t rare_count;
-	json_t **objects;	  /* owned */
 	struct ledger *ledger;	  /* what it says about mail, operations and faults; owned */
 	struct imap_trace *trace; /* what IMAP sessions said and were told; owned */
 };

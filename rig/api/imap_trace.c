@@ -272,7 +272,7 @@ static void add_imap(
 static void add_box(
 	struct imap_trace *trace, const struct event *event, const struct tape_value *data)
 {
-	bool copy = event_is(event, "copy");
+	bool copy = event->type == EVENT_COPY;
 	const char *flags = tape_text(data, "flags", NULL);
 	struct trace_item *item;
 
@@ -329,21 +329,15 @@ static void add_fault(
 void imap_trace_add(
 	struct imap_trace *trace, const struct event *event, const struct tape_value *data)
 {
-	static const struct {
-		const char *kind;
-		void (*add)(struct imap_trace *trace, const struct event *event,
-			const struct tape_value *data);
-	} kinds[] = {
-		{"imap", add_imap},
-		{"box", add_box},
-		{"copy", add_box},
-		{"excused", add_excused},
-		{"fault", add_fault},
+	static void (*const adds[EVENT_TYPES])(struct imap_trace * trace, const struct event *event,
+		const struct tape_value *data) = {
+		[EVENT_IMAP] = add_imap,
+		[EVENT_BOX] = add_box,
+		[EVENT_COPY] = add_box,
+		[EVENT_EXCUSED] = add_excused,
+		[EVENT_FAULT] = add_fault,
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		if (event_is(event, kinds[i].kind)) {
-			kinds[i].add(trace, event, data);
-			break;
-		}
+	if (adds[event->type])
+		adds[event->type](trace, event, data);
 }

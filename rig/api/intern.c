@@ -75,6 +75,28 @@ uint32_t key_map_get(const struct key_map *map, uint64_t key)
 	return map->slots ? key_slot(map, key)->value - 1 : UINT32_MAX;
 }
 
+void text_map_free(struct text_map *map)
+{
+	free(map->values);
+	*map = (struct text_map){0};
+}
+
+uint32_t text_map_put(struct text_map *map, uint32_t id, uint32_t fresh)
+{
+	assert(fresh < UINT32_MAX);
+	if (id >= map->room) {
+		size_t before = map->room;
+
+		while (map->room <= id)
+			map->room = map->room ? map->room * 2 : SLOTS_FIRST;
+		map->values = mem_grow(map->values, map->room, sizeof(*map->values));
+		memset(map->values + before, 0, (map->room - before) * sizeof(*map->values));
+	}
+	if (!map->values[id])
+		map->values[id] = fresh + 1;
+	return map->values[id] - 1;
+}
+
 void intern_free(struct intern *intern)
 {
 	for (size_t i = 0; i < intern->block_count; i++)
@@ -92,10 +114,12 @@ static uint64_t hash_text(const char *text, size_t len)
 
 	for (; len >= sizeof(word); text += sizeof(word), len -= sizeof(word)) {
 		memcpy(&word, text, sizeof(word));
-		hash = mix(hash ^ word);
+		hash = (hash ^ word) * 0x9e3779b97f4a7c15;
+		hash ^= hash >> 32;
 	}
 	word = 0;
-	memcpy(&word, text, len);
+	if (len)
+		memcpy(&word, text, len);
 	return mix(hash ^ word);
 }
 
@@ -184,6 +208,12 @@ uint32_t intern_id(struct intern *intern, const char *text, size_t len)
 	intern->hashes[id] = hash;
 	intern->slots[slot] = (struct intern_slot){id, (uint32_t)(hash >> 32)};
 	return id;
+}
+
+void intern_expect(const struct intern *intern, const char *text, size_t len)
+{
+	if (intern->slot_count)
+		__builtin_prefetch(&intern->slots[hash_text(text, len) & (intern->slot_count - 1)]);
 }
 
 uint32_t intern_find(const struct intern *intern, const char *text, size_t len)

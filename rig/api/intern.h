@@ -45,8 +45,26 @@ struct intern {
 
 void intern_free(struct intern *intern);
 uint32_t intern_id(struct intern *intern, const char *text, size_t len); /* "" is 0 */
+/* This text will be asked for soon: the processor may fetch its slot meanwhile. */
+void intern_expect(const struct intern *intern, const char *text, size_t len);
 /* The id, or 0 if this text was never interned. */
 uint32_t intern_find(const struct intern *intern, const char *text, size_t len);
+
+/* From interned texts to 32-bit values: an array by their ids. Zero-initialise, free. */
+struct text_map {
+	uint32_t *values; /* value + 1; 0: none */
+	size_t room;
+};
+
+void text_map_free(struct text_map *map);
+/* The value of that text, which is `fresh` if it had none yet (then it has now). */
+uint32_t text_map_put(struct text_map *map, uint32_t id, uint32_t fresh);
+
+/* The value, or UINT32_MAX. */
+static inline uint32_t text_map_get(const struct text_map *map, uint32_t id)
+{
+	return id < map->room ? map->values[id] - 1 : UINT32_MAX;
+}
 
 static inline const char *intern_text(const struct intern *intern, uint32_t id)
 {

@@ -64,12 +64,12 @@ void ledger_free(struct ledger *ledger)
 	if (!ledger)
 		return;
 	intern_free(&ledger->texts);
-	key_map_free(&ledger->by_token);
+	text_map_free(&ledger->by_token);
 	key_map_free(&ledger->by_pair);
 	key_map_free(&ledger->by_op);
-	key_map_free(&ledger->by_who);
+	text_map_free(&ledger->by_who);
 	key_map_free(&ledger->by_uid);
-	key_map_free(&ledger->by_queue_id);
+	text_map_free(&ledger->by_queue_id);
 	free(ledger->attempts);
 	free(ledger->copies);
 	free(ledger->rcpts);
@@ -186,7 +186,7 @@ void ledger_finish(struct ledger *ledger)
 const struct ledger_mail *ledger_mail(const struct ledger *ledger, const char *token)
 {
 	uint32_t id = intern_find(&ledger->texts, token, strlen(token));
-	uint32_t index = id ? key_map_get(&ledger->by_token, id) : LEDGER_NONE;
+	uint32_t index = id ? text_map_get(&ledger->by_token, id) : LEDGER_NONE;
 
 	return index == LEDGER_NONE ? NULL : &ledger->mails[index];
 }
@@ -204,7 +204,7 @@ const struct ledger_rcpt *ledger_rcpt_of(
 
 const struct ledger_who *ledger_who(const struct ledger *ledger, uint32_t address)
 {
-	uint32_t index = key_map_get(&ledger->by_who, address);
+	uint32_t index = text_map_get(&ledger->by_who, address);
 
 	return index == LEDGER_NONE ? NULL : &ledger->whos[index];
 }

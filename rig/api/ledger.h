@@ -190,7 +190,8 @@ struct ledger {
 	bool worked;		     /* phase "workload" was reached, or an operation began */
 	struct key_map
 		by_pair; /* ledger_pair() of a mail and a recipient, its first one left out */
-	struct key_map by_token, by_op, by_who, by_uid, by_queue_id;
+	struct key_map by_op, by_uid;
+	struct text_map by_token, by_who, by_queue_id;
 };
 
 static inline uint64_t ledger_pair(uint32_t mail, uint32_t address)
@@ -202,6 +203,8 @@ struct ledger *ledger_new(void);
 void ledger_free(struct ledger *ledger);
 /* `data`: the event's line, read anew; not kept. */
 void ledger_add(struct ledger *ledger, const struct event *event, const struct tape_value *data);
+/* That line comes next: what is far away in memory may be fetched while the one before is added. */
+void ledger_expect(const struct ledger *ledger, const struct tape_value *data);
 void ledger_finish(struct ledger *ledger);
 
 /* The ledger's own text of an event's kind: it outlives the line. */

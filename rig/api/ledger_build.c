@@ -36,7 +36,22 @@ void build_unanswer(struct ledger *ledger, struct ledger_attempt *attempt)
 
 uint32_t build_key(struct ledger *ledger, const struct tape_value *data, const char *key)
 {
-	return build_text(ledger, tape_text(data, key, NULL));
+	const struct tape_value *text = tape_get(data, key);
+
+	return tape_string(text) ? intern_id(&ledger->texts, text->text, text->len) : 0;
+}
+
+/* The keys of a mail: most texts else are few, and near. */
+void ledger_expect(const struct ledger *ledger, const struct tape_value *data)
+{
+	static const char *const keys[] = {"token", "sha256"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		const struct tape_value *text = tape_get(data, keys[i]);
+
+		if (tape_string(text))
+			intern_expect(&ledger->texts, text->text, text->len);
+	}
 }
 
 const char *ledger_kind(struct ledger *ledger, const char *kind)
@@ -78,7 +93,7 @@ uint32_t build_mail(struct ledger *ledger, const char *token, uint32_t line)
 
 	if (!id)
 		return LEDGER_NONE;
-	index = key_map_put(&ledger->by_token, id, (uint32_t)ledger->mail_count);
+	index = text_map_put(&ledger->by_token, id, (uint32_t)ledger->mail_count);
 	if (index < ledger->mail_count)
 		return index;
 	mail = APPEND(ledger, ROOM_MAIL, mails, mail_count);
@@ -124,7 +139,7 @@ struct ledger_rcpt *build_rcpt(
 
 struct ledger_who *build_who(struct ledger *ledger, uint32_t address)
 {
-	uint32_t index = key_map_put(&ledger->by_who, address, (uint32_t)ledger->who_count);
+	uint32_t index = text_map_put(&ledger->by_who, address, (uint32_t)ledger->who_count);
 	struct ledger_who *who;
 
 	if (index < ledger->who_count)

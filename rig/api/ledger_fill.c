@@ -42,7 +42,7 @@ static void note_queue_id(struct ledger *ledger, uint32_t mail, const char *text
 	if (!id)
 		return;
 	ledger->mails[mail].queue_id = id;
-	key_map_put(&ledger->by_queue_id, id, mail);
+	text_map_put(&ledger->by_queue_id, id, mail);
 }
 
 static void each_recipient(struct ledger *ledger, uint32_t mail, const struct tape_value *to,
@@ -288,7 +288,7 @@ static void hang_copy(struct ledger *ledger, struct ledger_rcpt *rcpt, void *arg
 		.next = LEDGER_NONE,
 		.sha = build_key(ledger, said->data, "sha256"),
 		.whole = tape_bool(said->data, "whole", true),
-		.sunk = event_is(event, "sunk"),
+		.sunk = event->type == EVENT_SUNK,
 	};
 	ledger->sunk_copies += copy->sunk;
 	if (rcpt->last_copy == LEDGER_NONE)
@@ -305,7 +305,7 @@ static void hang_copy(struct ledger *ledger, struct ledger_rcpt *rcpt, void *arg
 static void add_copy(
 	struct ledger *ledger, const struct event *event, const struct tape_value *data)
 {
-	const char *key = event_is(event, "sunk") ? "to" : "user";
+	const char *key = event->type == EVENT_SUNK ? "to" : "user";
 	uint32_t mail;
 
 	/* What the sink refused is still the store's. */
@@ -334,7 +334,7 @@ static void add_queued(
 		return;
 	mail = build_mail(ledger, tape_text(data, "token", NULL), event->line);
 	if (mail == LEDGER_NONE && id)
-		mail = key_map_get(&ledger->by_queue_id, id);
+		mail = text_map_get(&ledger->by_queue_id, id);
 	each_recipient(ledger, mail, to, event->line, hang_queued, NULL);
 	if (mail != LEDGER_NONE)
 		return;
@@ -360,7 +360,7 @@ static void add_excused(
 	if (!who->first_removal_line)
 		who->first_removal_line = event->line;
 	if (mail == LEDGER_NONE && tape_text(data, "queue_id", NULL))
-		mail = key_map_get(&ledger->by_queue_id, build_key(ledger, data, "queue_id"));
+		mail = text_map_get(&ledger->by_queue_id, build_key(ledger, data, "queue_id"));
 	if (mail == LEDGER_NONE && uid > 0)
 		mail = key_map_get(&ledger->by_uid, uid_key(user, uid));
 	if (mail == LEDGER_NONE)
@@ -456,33 +456,27 @@ static void add_read(
 
 void ledger_add(struct ledger *ledger, const struct event *event, const struct tape_value *data)
 {
-	static const struct {
-		const char *kind;
-		void (*add)(struct ledger *ledger, const struct event *event,
-			const struct tape_value *data);
-	} kinds[] = {
-		{"begin", add_begin},
-		{"end", add_end},
-		{"attempt", add_attempt},
-		{"unheard", add_unheard},
-		{"copy", add_copy},
-		{"sunk", add_copy},
-		{"queued", add_queued},
-		{"unlisted", add_asked},
-		{"excused", add_excused},
-		{"fault", add_fault},
-		{"rig", add_rig},
-		{"phase", add_phase},
-		{"read", add_read},
-		{"unreadable", add_read},
-		{"sink", add_asked},
+	static void (*const adds[EVENT_TYPES])(struct ledger * ledger, const struct event *event,
+		const struct tape_value *data) = {
+		[EVENT_BEGIN] = add_begin,
+		[EVENT_END] = add_end,
+		[EVENT_ATTEMPT] = add_attempt,
+		[EVENT_UNHEARD] = add_unheard,
+		[EVENT_COPY] = add_copy,
+		[EVENT_SUNK] = add_copy,
+		[EVENT_QUEUED] = add_queued,
+		[EVENT_UNLISTED] = add_asked,
+		[EVENT_EXCUSED] = add_excused,
+		[EVENT_FAULT] = add_fault,
+		[EVENT_RIG] = add_rig,
+		[EVENT_PHASE] = add_phase,
+		[EVENT_READ] = add_read,
+		[EVENT_UNREADABLE] = add_read,
+		[EVENT_SINK] = add_asked,
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		if (event_is(event, kinds[i].kind)) {
-			kinds[i].add(ledger, event, data);
-			break;
-		}
+	if (adds[event->type])
+		adds[event->type](ledger, event, data);
 	if (event->line <= 1 || event->t < ledger->first_t)
 		ledger->first_t = event->t;
 	if (event->line <= 1 || event->t > ledger->last_t)

@@ -227,6 +227,33 @@ static void a_long_history_keeps_what_laws_need(void)
 	history_free(history);
 }
 
+/* Lines lie across the pieces that a file is read in, and each is added once the next is read. */
+static void many_lines_are_added_in_their_order(void)
+{
+	struct buf text = {0};
+	struct history *history = NULL;
+	struct err err = {{0}};
+	uint32_t wrong = 0;
+
+	for (uint32_t i = 0; i < 5000; i++)
+		buf_addf(&text, "{\"t\":%u,\"ev\":\"%s\",\"id\":%u,\"outcome\":\"OK\"}\n", i,
+			i % 2 ? "end" : "begin", i / 2);
+	CHECK_INT(load_text(buf_text(&text), &history, &err), 0);
+	buf_free(&text);
+	if (!CHECK(history) || !CHECK_INT(history->count, 5000) ||
+		!CHECK_INT(history->ledger->op_count, 2500))
+		return;
+	for (uint32_t i = 0; i < 5000; i++) {
+		const struct ledger_op *op = &history->ledger->ops[i / 2];
+
+		wrong += history->events[i].t != i || history->events[i].line != i + 1 ||
+			 !event_is(&history->events[i], i % 2 ? "end" : "begin") ||
+			 (i % 2 ? op->end_line : op->begin_line) != i + 1;
+	}
+	CHECK_INT(wrong, 0);
+	history_free(history);
+}
+
 static void outcomes_have_names(void)
 {
 	CHECK_STR(outcome_name(OUTCOME_MAYBE), "MAYBE");
@@ -261,4 +288,5 @@ CHECK_MAIN(CHECK_CASE(what_is_recorded_comes_back),
 	CHECK_CASE(many_threads_record_whole_lines), CHECK_CASE(an_unwritable_file_is_an_error),
 	CHECK_CASE(half_a_last_line_never_was), CHECK_CASE(a_bad_line_is_named),
 	CHECK_CASE(a_line_without_end_is_refused), CHECK_CASE(a_long_history_keeps_what_laws_need),
+	CHECK_CASE(many_lines_are_added_in_their_order),
 	CHECK_CASE(what_is_not_bulk_is_found_without_the_bulk), CHECK_CASE(outcomes_have_names))

@@ -39,4 +39,46 @@ static void each_key_keeps_its_value(void)
 	}
 }
 
-CHECK_MAIN(CHECK_CASE(each_key_keeps_its_value))
+static void each_text_keeps_its_value(void)
+{
+	struct text_map map = {0};
+	uint32_t wrong = 0;
+
+	CHECK_INT(text_map_get(&map, 0), UINT32_MAX);
+	for (uint32_t id = KEYS; id > 0; id -= 2)
+		wrong += text_map_put(&map, id, id / 2) != id / 2;
+	for (uint32_t id = 1; id <= 4 * KEYS; id++)
+		wrong += text_map_get(&map, id) != (id % 2 || id > KEYS ? UINT32_MAX : id / 2);
+	CHECK_INT(text_map_put(&map, 2, 77), 1);
+	CHECK_INT(text_map_get(&map, 2), 1);
+	CHECK_INT(wrong, 0);
+	text_map_free(&map);
+	CHECK_INT(text_map_get(&map, 2), UINT32_MAX);
+}
+
+/* Texts of every length, and those that are another's beginning or differ in one byte. */
+static void equal_texts_have_one_id_and_others_another(void)
+{
+	struct intern intern = {0};
+	char text[40] = "";
+	uint32_t wrong = 0;
+
+	CHECK_INT(intern_find(&intern, "x", 1), 0);
+	intern_expect(&intern, "x", 1);
+	for (uint32_t i = 1; i < sizeof(text); i++) {
+		text[i - 1] = 'a';
+		wrong += intern_id(&intern, text, i) != 2 * i - 1;
+		text[i - 1] = 'b';
+		wrong += intern_id(&intern, text, i) != 2 * i;
+		text[i - 1] = 'a';
+	}
+	intern_expect(&intern, text, 7);
+	for (uint32_t i = 1; i < sizeof(text); i++)
+		wrong += intern_find(&intern, text, i) != 2 * i - 1 ||
+			 intern_id(&intern, text, i) != 2 * i - 1;
+	CHECK_INT(wrong, 0);
+	intern_free(&intern);
+}
+
+CHECK_MAIN(CHECK_CASE(each_key_keeps_its_value), CHECK_CASE(each_text_keeps_its_value),
+	CHECK_CASE(equal_texts_have_one_id_and_others_another))
