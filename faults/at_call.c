@@ -8,10 +8,13 @@
  * kill: its process dies by SIGKILL before the call is made. What it held (locks, half-written files, the other end of
  * a dialogue) is left as a crash leaves it, and there is nothing to heal but the rule: the store's own master has to
  * start another. Where none does so, the target's command `revive` is what its operator would do.
+ *
+ * All but park are done by ptrace where the preload does not reach a program of the role (faults/guest/board_tracer.h).
  */
 #include "api/call_rule.h"
 #include "api/store_command.h"
 #include "faults/guest/board_points.h"
+#include "faults/guest/board_syscalls.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -105,6 +108,27 @@ static const char *function_at(const char *point, size_t i)
 	return NULL;
 }
 
+/* Whoever stands still in ptrace is stopped, and not in a call: that is freeze-process. */
+#define traced_park NULL
+
+static bool traced_errno(const char *point)
+{
+	return board_syscall_at(point, false);
+}
+
+static bool traced_short(const char *point)
+{
+	return board_syscall_at(point, true);
+}
+
+#define traced_kill traced_errno
+
+#define NEEDS_park "the preload in the store's processes"
+#define NEEDS_errno \
+	NEEDS_park ", or a role: where the preload does not reach its programs, ptrace does"
+#define NEEDS_short NEEDS_errno
+#define NEEDS_kill  NEEDS_errno
+
 static int check_park(const struct step *step, const struct target *target, struct err *err)
 {
 	int point = board_point_find(step->point);
@@ -185,8 +209,8 @@ static int heal_kill(struct fault_run *run, struct err *err)
 #define CALL_FAULT(way, family_of_it, fault_is, fault_params, text)                            \
 	{                                                                                      \
 		.name = #way, .summary = (text), .family = (family_of_it), .is = (fault_is),   \
-		.needs = "the preload in the store's processes", .params = (fault_params),     \
-		.point = point_##way, .function = function_at, .check = check_##way,           \
+		.needs = NEEDS_##way, .params = (fault_params), .point = point_##way,          \
+		.function = function_at, .traced = traced_##way, .check = check_##way,         \
 		.fire = fire_##way, .waits = true, .poll = call_rule_poll, .heal = heal_##way, \
 	}
 

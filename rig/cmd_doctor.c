@@ -198,6 +198,23 @@ static void say_points(const struct target_reach *one, struct buf *text)
 		buf_addf(text, "; %s", target_reach_raw(one));
 }
 
+/* Where the preload reaches nobody: at how many of its points ptrace does which fault instead. */
+static void say_traced(struct buf *text)
+{
+	const char *with = "; by ptrace", *point;
+
+	for (size_t f = 0; faults[f]; f++) {
+		size_t seen = 0, count = 0;
+
+		if (!faults[f]->traced)
+			continue;
+		for (; (point = faults[f]->point(count)); count++)
+			seen += faults[f]->traced(point);
+		buf_addf(text, "%s %s at %zu of %zu points", with, faults[f]->name, seen, count);
+		with = ",";
+	}
+}
+
 /* What the fault library reaches of each program of a role, before anything runs. */
 static void check_reach(json_t *list, const struct target *target, const char *root)
 {
@@ -214,6 +231,8 @@ static void check_reach(json_t *list, const struct target *target, const char *r
 			reach_text(known[i].reach));
 		if (known[i].reach == REACH_CALLS)
 			say_points(&known[i], &text);
+		else if (known[i].reach == REACH_STATIC || known[i].reach == REACH_OWN)
+			say_traced(&text);
 		add(list, "reach", known[i].reach == REACH_CALLS, buf_text(&text));
 	}
 	target_reach_free(known, count);

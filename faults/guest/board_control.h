@@ -5,8 +5,9 @@
  * Guest code: libc alone, links statically. One board per process. Threads: one thread calls
  * board_control_wait_event() in a loop (it also answers the questions, so it must not be held up);
  * any one other thread at a time calls board_control_command(). Nothing here touches another
- * process's memory or mmap lock: only readlink and /proc/PID/stat. What the board holds is written
- * by processes of the guest: bounded, copied, checked and escaped here.
+ * process's memory or mmap lock: only readlink and /proc/PID/stat; the tracer does, a process of its
+ * own. What the board holds is written by processes of the guest: bounded, copied, checked and escaped
+ * here.
  *
  * Commands, one line each; values cannot hold blanks, %XX is a byte. The reply is JSON.
  *
@@ -19,6 +20,9 @@
  *	`*` stays within a component, `**` does not, `?` is one byte but '/'. A slot in force is
  *	disarmed first. caller: only calls that this function makes itself, exported by the program or by
  *	a library that it was started with. A point outside posix/ and libc/ is the store's own (fiu_fail()).
+ *	trace: globs of programs that the preload does not reach: there the rule is kept from outside, by ptrace(2)
+ *	(board_tracer.h), in all processes that live by now or begin later. Not with park and caller, and at system
+ *	calls alone. -EBUSY: somebody else traces one; nothing is armed then.
  * disarm slot=1
  *	{"released":2}. Idempotent; whoever is parked goes on, later hits pass.
  * release slot=1
@@ -40,6 +44,7 @@
 
 #include "faults/guest/board.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define BOARD_LINE_MAX 4096u /* bytes of a command */
@@ -55,6 +60,10 @@ void board_control_close(void); /* the file stays; idempotent */
  * not fit, -EIO the board is gone or was cut): `reply` is one lower-case sentence. Always ended by
  * NUL; `size` >= 256. */
 int board_control_command(const char *line, char *reply, size_t size);
+
+/* Is it about a tracer, or is there one? Then a command may wait, for seconds if a tracee does not let itself be
+ * looked at. From any thread. */
+bool board_control_may_wait(const char *line);
 
 /* Wait for the next event, answering questions meanwhile. 1: `*ret` is set, its text ended by NUL;
  * 0: the time is over (timeout_ms < 0: never) or board_control_wake() was called; -EIO. Events that

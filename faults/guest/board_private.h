@@ -37,6 +37,16 @@ bool board_is_whole(void);	/* nobody cut its file: reading it cannot fault */
 
 /* ---- board_rules.c ---- */
 
+struct board_rule {
+	uint32_t slot, epoch, action, kinds, hit, calls;
+	int32_t value, pid, tid;
+	int point; /* index into armed[]; -1: `name` has none yet */
+	char name[BOARD_NAME_SIZE];
+	char caller[BOARD_NAME_SIZE];
+	char exe[BOARD_RULE_SIZE], path[BOARD_RULE_SIZE];
+	char trace[BOARD_RULE_SIZE]; /* programs that the preload does not reach; "": none */
+};
+
 int board_rules_arm(const char *line, struct board_reply *reply, char *why, size_t size);
 int board_rules_disarm(const char *line, struct board_reply *reply, char *why, size_t size);
 int board_rules_release(const char *line, struct board_reply *reply, char *why, size_t size);
@@ -76,7 +86,32 @@ bool board_task_is(
 /* The park's owner if it is parked and alive, else 0; a dead owner's record is freed. */
 pid_t board_park_owner(struct board_park *park, struct board_task *ret);
 
+/* ---- board_trace.c: the witness's end of the tracer, a process of its own ---- */
+
+/* 0: the rule is in force in all living processes of its `trace`; else why not. */
+int board_trace_arm(const struct board_rule *rule, char *why, size_t size);
+void board_trace_disarm(uint32_t slot); /* idempotent; with the last rule the tracer ends */
+bool board_trace_left(void);		/* it still runs */
+
+/* ---- board_tracer.c: the tracer's end; returns when `orders` is closed or nothing is left to do ---- */
+
+void board_tracer_run(int orders, struct board *board);
+
+struct board_order { /* from the witness to its tracer, and back */
+	bool arm;
+	struct board_rule rule; /* of a disarm: its slot alone */
+};
+struct board_answer {
+	int rc;
+	char why[256];
+};
+
 /* ---- board_witness.c ---- */
+
+/* /proc/TID/WHAT as a link; false: it is no path, or too long. */
+bool board_link_of(pid_t tid, const char *what, char *to, size_t size);
+/* A path as the call gave it, from its root, its working directory or a directory of its own. */
+bool board_place_path(pid_t tid, int dir, const char *path, char *to, size_t size);
 
 void board_begin_listening(void); /* from now on: a board was opened */
 void board_answer_questions(void);

@@ -2,6 +2,7 @@
  * Rules: arm, disarm, release. A line is checked whole before the board is touched.
  */
 #include "faults/guest/board_private.h"
+#include "faults/guest/board_syscalls.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -14,17 +15,8 @@
 
 #define ERRNO_MAX 133 /* EHWPOISON, the last of Linux 6.1 */
 
-struct rule {
-	uint32_t slot, action, kinds, hit, calls;
-	int32_t value, pid, tid;
-	int point; /* index into armed[]; -1: `name` has none yet */
-	char name[BOARD_NAME_SIZE];
-	char caller[BOARD_NAME_SIZE];
-	char exe[BOARD_RULE_SIZE], path[BOARD_RULE_SIZE];
-};
-
 static const char *const arm_keys[] = {"slot", "point", "action", "exe", "path", "hit", "calls",
-	"errno", "signal", "bytes", "kind", "pid", "tid", "caller", NULL};
+	"errno", "signal", "bytes", "kind", "pid", "tid", "caller", "trace", NULL};
 static const char *const slot_keys[] = {"slot", NULL};
 
 static const struct {
@@ -63,7 +55,7 @@ static bool is_name(const char *name)
 	return name[0] && name[0] != '/' && !name[strspn(name, bytes)];
 }
 
-static int read_point(const char *line, struct rule *rule, char *why, size_t size)
+static int read_point(const char *line, struct board_rule *rule, char *why, size_t size)
 {
 	if (board_line_value(line, "point", rule->name, sizeof(rule->name)) <= 0 ||
 		!is_name(rule->name)) {
@@ -80,7 +72,7 @@ static int read_point(const char *line, struct rule *rule, char *why, size_t siz
 	return 0;
 }
 
-static int read_action(const char *line, struct rule *rule, char *why, size_t size)
+static int read_action(const char *line, struct board_rule *rule, char *why, size_t size)
 {
 	char text[16], unused[16];
 	int there = board_line_value(line, "action", text, sizeof(text));
@@ -108,7 +100,7 @@ static bool point_gives(int point, int errnum)
 	return false;
 }
 
-static int read_errno(const char *line, struct rule *rule, char *why, size_t size)
+static int read_errno(const char *line, struct board_rule *rule, char *why, size_t size)
 {
 	char text[24];
 
@@ -129,7 +121,7 @@ static int read_errno(const char *line, struct rule *rule, char *why, size_t siz
 	return -EINVAL;
 }
 
-static int read_signal(const char *line, struct rule *rule, char *why, size_t size)
+static int read_signal(const char *line, struct board_rule *rule, char *why, size_t size)
 {
 	char text[24];
 
@@ -146,7 +138,7 @@ static int read_signal(const char *line, struct rule *rule, char *why, size_t si
 	return -EINVAL;
 }
 
-static int read_value(const char *line, struct rule *rule, char *why, size_t size)
+static int read_value(const char *line, struct board_rule *rule, char *why, size_t size)
 {
 	unsigned int can = rule->point < 0 ? BOARD_CAN_PARK : board_point_rows[rule->point].can;
 	int64_t bytes;
@@ -177,7 +169,7 @@ static int read_value(const char *line, struct rule *rule, char *why, size_t siz
 	}
 }
 
-static int read_kinds(const char *line, struct rule *rule, char *why, size_t size)
+static int read_kinds(const char *line, struct board_rule *rule, char *why, size_t size)
 {
 	char text[64], *save = NULL;
 	int there = board_line_value(line, "kind", text, sizeof(text));
@@ -198,7 +190,7 @@ static int read_kinds(const char *line, struct rule *rule, char *why, size_t siz
 	return -EINVAL;
 }
 
-static int read_numbers(const char *line, struct rule *rule, char *why, size_t size)
+static int read_numbers(const char *line, struct board_rule *rule, char *why, size_t size)
 {
 	int64_t hit, calls, pid, tid;
 	char text[8];
@@ -233,7 +225,7 @@ static int read_globs(
 }
 
 /* A name as a symbol table has it. */
-static int read_caller(const char *line, struct rule *rule, char *why, size_t size)
+static int read_caller(const char *line, struct board_rule *rule, char *why, size_t size)
 {
 	static const char bytes[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				    "0123456789_.$@";
@@ -246,7 +238,24 @@ static int read_caller(const char *line, struct rule *rule, char *why, size_t si
 	return -EINVAL;
 }
 
-static int read_rule(const char *line, struct rule *rule, char *why, size_t size)
+/* What only who is inside can do, nobody can from outside. */
+static int read_trace(const char *line, struct board_rule *rule, char *why, size_t size)
+{
+	int r = read_globs(line, "trace", rule->trace, why, size);
+
+	if (r || !rule->trace[0])
+		return r;
+	if (rule->action == BOARD_PARK || rule->caller[0] ||
+		!board_syscall_at(rule->name, rule->action == BOARD_SHORTEN)) {
+		snprintf(why, size,
+			"'%s' cannot be traced: no system call, a park, or with a caller",
+			rule->name);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int read_rule(const char *line, struct board_rule *rule, char *why, size_t size)
 {
 	char word[64];
 	int r;
@@ -262,9 +271,10 @@ static int read_rule(const char *line, struct rule *rule, char *why, size_t size
 		(r = read_kinds(line, rule, why, size)) ||
 		(r = read_numbers(line, rule, why, size)) ||
 		(r = read_caller(line, rule, why, size)) ||
-		(r = read_globs(line, "exe", rule->exe, why, size)))
+		(r = read_globs(line, "exe", rule->exe, why, size)) ||
+		(r = read_globs(line, "path", rule->path, why, size)))
 		return r;
-	return read_globs(line, "path", rule->path, why, size);
+	return read_trace(line, rule, why, size);
 }
 
 /* ---- the board ---- */
@@ -314,6 +324,7 @@ static int64_t disarm(uint32_t slot)
 
 	if (atomic_load(&at->epoch) % 2)
 		atomic_fetch_add(&at->epoch, 1);
+	board_trace_disarm(slot);
 	/* The board may be damaged: the bit goes wherever it is. */
 	for (uint32_t i = 0; i < BOARD_ANY_NAME; i++)
 		atomic_fetch_and(&board_now->armed[i], ~(1u << slot));
@@ -344,7 +355,7 @@ static int place_name(const char *name)
 	return (int)BOARD_FIRST_NAME + free;
 }
 
-static void write_rule(const struct rule *rule)
+static void write_rule(const struct board_rule *rule)
 {
 	struct board_slot *slot = &board_now->slots[rule->slot];
 
@@ -373,7 +384,7 @@ static void write_rule(const struct rule *rule)
 
 int board_rules_arm(const char *line, struct board_reply *reply, char *why, size_t size)
 {
-	struct rule rule = {0};
+	struct board_rule rule = {0};
 	int r = read_rule(line, &rule, why, size);
 
 	if (r)
@@ -390,6 +401,12 @@ int board_rules_arm(const char *line, struct board_reply *reply, char *why, size
 	atomic_fetch_add(&board_now->slots[rule.slot].epoch, 1);
 	atomic_fetch_or(&board_now->armed[rule.point], 1u << rule.slot);
 	atomic_store(&board_now->armed[BOARD_ANY_NAME], count_names());
+	rule.epoch = atomic_load(&board_now->slots[rule.slot].epoch);
+	r = rule.trace[0] ? board_trace_arm(&rule, why, size) : 0;
+	if (r) {
+		disarm(rule.slot);
+		return r;
+	}
 	board_put_open(reply, NULL, '{');
 	board_put_int(reply, "slot", rule.slot + 1);
 	board_put_text(reply, "point", rule.name);

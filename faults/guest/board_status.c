@@ -231,6 +231,8 @@ void board_status_residue(struct board_reply *reply)
 				bits = true;
 	if (bits)
 		board_put_text(reply, NULL, "a point of the board is armed without a rule");
+	if (board_trace_left())
+		board_put_text(reply, NULL, "the tracer of calls runs still");
 	board_put_close(reply, ']');
 	board_put_close(reply, '}');
 }

@@ -46,7 +46,7 @@ static int64_t now_ns(clockid_t clock)
 
 /* ---- questions ---- */
 
-static bool link_of(pid_t tid, const char *what, char *to, size_t size)
+bool board_link_of(pid_t tid, const char *what, char *to, size_t size)
 {
 	static const char gone[] = " (deleted)";
 	char path[64];
@@ -62,14 +62,13 @@ static bool link_of(pid_t tid, const char *what, char *to, size_t size)
 	return to[0] == '/';
 }
 
-/* A path as the call gave it, from its root, its working directory or a directory of its own. */
-static bool place_path(pid_t tid, int dir, const char *path, char *to, size_t size)
+bool board_place_path(pid_t tid, int dir, const char *path, char *to, size_t size)
 {
 	char what[24];
 	size_t at;
 
 	snprintf(what, sizeof(what), "fd/%d", dir);
-	if (!link_of(tid, path[0] == '/' ? "root" : dir == AT_FDCWD ? "cwd" : what, to, size))
+	if (!board_link_of(tid, path[0] == '/' ? "root" : dir == AT_FDCWD ? "cwd" : what, to, size))
 		return false;
 	at = strlen(to);
 	return (size_t)snprintf(to + at, size - at, "/%s", path) < size - at;
@@ -82,14 +81,14 @@ static bool answer(const struct board_question *question, pid_t tid, char *to, s
 
 	switch (question->what) {
 	case BOARD_ASK_EXE:
-		return link_of(tid, "exe", to, size);
+		return board_link_of(tid, "exe", to, size);
 	case BOARD_ASK_FD:
 		snprintf(what, sizeof(what), "fd/%d", fd);
-		return fd >= 0 && link_of(tid, what, to, size);
+		return fd >= 0 && board_link_of(tid, what, to, size);
 	case BOARD_ASK_PATH:
 		memcpy(path, question->path, sizeof(path));
 		path[sizeof(path) - 1] = '\0';
-		return place_path(tid, fd, path, to, size);
+		return board_place_path(tid, fd, path, to, size);
 	default:
 		return false;
 	}

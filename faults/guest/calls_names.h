@@ -34,11 +34,11 @@
 #include <utime.h>
 
 #define NOTHING		  (void)0
-#define NO_SUBJECT	  .has_fd = false
-#define FD(d)		  .has_fd = true, .fd = (d)
+#define NO_SUBJECT	  .on.has_fd = false
+#define FD(d)		  .on.has_fd = true, .on.fd = (d)
 #define PATH(p)		  PATH_AT(AT_FDCWD, p)
-#define PATH_AT(d, p)	  .dir = {(d)}, .path = {(p)}
-#define PATHS(d, p, e, q) .dir = {(d), (e)}, .path = {(p), (q)}
+#define PATH_AT(d, p)	  .on.dir = {(d)}, .on.path = {(p)}
+#define PATHS(d, p, e, q) .on.dir = {(d), (e)}, .on.path = {(p), (q)}
 #define COUNT(n)	  .counted = true, .count = (n)
 #define RETURNS_ERRNO	  .keeps_errno = true
 #define RECEIVES(d, f) \

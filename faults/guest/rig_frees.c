@@ -97,7 +97,7 @@ static uint64_t size_of(const void *block)
 
 void rig_frees_hold(void)
 {
-	int64_t now = rig_ns(CLOCK_MONOTONIC_COARSE);
+	int64_t now = board_ns(CLOCK_MONOTONIC_COARSE);
 	struct frees_hold *hold;
 	uint32_t number;
 
@@ -116,7 +116,7 @@ void rig_frees_let_go(void)
 {
 	if (!journal)
 		return;
-	atomic_store(&journal->held_until, rig_ns(CLOCK_MONOTONIC_COARSE) + FREES_HELD_NS);
+	atomic_store(&journal->held_until, board_ns(CLOCK_MONOTONIC_COARSE) + FREES_HELD_NS);
 	atomic_fetch_sub(&journal->held, 1);
 }
 
@@ -289,7 +289,7 @@ void rig_frees_made(void *block, const void *frame)
 
 	if (__libc_single_threaded || !journal || !block || address & MADE_FREED)
 		return;
-	now = rig_ns(CLOCK_MONOTONIC_COARSE);
+	now = board_ns(CLOCK_MONOTONIC_COARSE);
 	place = made_place_for(address, now);
 	if (place == MADES_EACH)
 		return;
@@ -321,7 +321,7 @@ void rig_frees_note(void *block, const void *frame, bool known_heap)
 
 	if (!journal || !block || address & FREES_AGAIN || is_freed_twice(address))
 		return;
-	now = rig_ns(CLOCK_MONOTONIC_COARSE);
+	now = board_ns(CLOCK_MONOTONIC_COARSE);
 	if (!__libc_single_threaded)
 		made_is_freed(address);
 	entry = place_for(address, now, &place);

@@ -86,7 +86,7 @@ static bool means_call(struct meeting *meeting)
 
 	if (slot->caller[0] && !means_caller(meeting))
 		return false;
-	meeting->kind = call->has_fd ? rig_kind(call->fd) : BOARD_KIND_NONE;
+	meeting->kind = call->on.has_fd ? rig_kind(call->on.fd) : BOARD_KIND_NONE;
 	if (slot->kinds && !(slot->kinds & 1u << meeting->kind))
 		return false;
 	if (slot->action == BOARD_PARK && !rig_could_block(meeting))
@@ -99,25 +99,7 @@ static bool means_call(struct meeting *meeting)
 /* libfiu's callback: the n-th hit, and how many from there. */
 bool rig_decide(struct meeting *meeting)
 {
-	const struct board_slot *slot = meeting->slot;
-
-	return meeting->hit >= slot->hit &&
-	       (!slot->calls || meeting->hit - slot->hit < slot->calls);
-}
-
-static void note_fired(struct meeting *meeting)
-{
-	struct board_slot *slot = meeting->slot;
-	int64_t now = rig_ns(CLOCK_MONOTONIC), never = 0;
-
-	if (atomic_compare_exchange_strong(&slot->first_ns, &never, now)) {
-		atomic_store(&slot->first_pid, meeting->pid);
-		atomic_store(&slot->first_tid, meeting->tid);
-		rig_copy(slot->first_path, sizeof(slot->first_path), meeting->path);
-		atomic_store(&slot->first_path_set, 1);
-	}
-	atomic_store(&slot->last_ns, now);
-	atomic_fetch_add(&slot->fired, 1);
+	return board_hit_acts(meeting->hit, meeting->slot->hit, meeting->slot->calls);
 }
 
 /* True: the call is over. */
@@ -173,7 +155,7 @@ static bool meet_held(struct meeting *meeting)
 	meeting->hit = atomic_fetch_add(&slot->hits, 1) + 1;
 	if (!rig_ask_libfiu(point, point_name(point, scratch), meeting))
 		return false;
-	note_fired(meeting);
+	board_note_fired(slot, meeting->pid, meeting->tid, meeting->path);
 	return act(meeting);
 }
 

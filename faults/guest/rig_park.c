@@ -11,26 +11,19 @@
 
 void rig_tell(const struct meeting *meeting, enum board_event_what what)
 {
-	uint64_t ticket = atomic_fetch_add(&rig_board->head, 1);
-	struct board_ring_entry *entry = &rig_board->ring[ticket % BOARD_EVENTS_MAX];
-	struct board_event *event = &entry->event;
+	struct board_event event = {.what = what,
+		.slot = meeting->index,
+		.epoch = meeting->epoch,
+		.pid = meeting->pid,
+		.tid = meeting->tid,
+		.value = meeting->slot->value,
+		.count = meeting->hit};
 	char scratch[BOARD_PATH_SIZE];
 
-	atomic_store(&entry->ticket, 0);
-	event->what = what;
-	event->slot = meeting->index;
-	event->epoch = meeting->epoch;
-	event->pid = meeting->pid;
-	event->tid = meeting->tid;
-	event->value = meeting->slot->value;
-	event->count = meeting->hit;
-	event->ns = rig_ns(CLOCK_MONOTONIC);
-	rig_copy(event->call, sizeof(event->call), meeting->call->name);
-	rig_copy(event->exe, sizeof(event->exe), rig_exe(scratch));
-	rig_copy(event->path, sizeof(event->path), meeting->path);
-	atomic_store(&entry->ticket, ticket + 1);
-	atomic_fetch_add(&rig_board->bell, 1);
-	rig_futex_wake(&rig_board->bell, 1);
+	board_copy(event.call, sizeof(event.call), meeting->call->name);
+	board_copy(event.exe, sizeof(event.exe), rig_exe(scratch));
+	board_copy(event.path, sizeof(event.path), meeting->path);
+	board_tell(rig_board, &event);
 }
 
 static struct board_park *claim(const struct meeting *meeting)
@@ -56,11 +49,11 @@ static void describe(struct board_park *park, const struct meeting *meeting)
 	park->pid = meeting->pid;
 	park->slot = meeting->index;
 	park->epoch = meeting->epoch;
-	park->since_ns = rig_ns(CLOCK_MONOTONIC);
-	park->boot_ns = rig_ns(CLOCK_BOOTTIME);
-	rig_copy(park->call, sizeof(park->call), meeting->call->name);
-	rig_copy(park->exe, sizeof(park->exe), rig_exe(scratch));
-	rig_copy(park->path, sizeof(park->path), meeting->path);
+	park->since_ns = board_ns(CLOCK_MONOTONIC);
+	park->boot_ns = board_ns(CLOCK_BOOTTIME);
+	board_copy(park->call, sizeof(park->call), meeting->call->name);
+	board_copy(park->exe, sizeof(park->exe), rig_exe(scratch));
+	board_copy(park->path, sizeof(park->path), meeting->path);
 	atomic_store(&rig_board->parked, 1);
 	atomic_store(&park->word, BOARD_PARKED);
 }
@@ -143,7 +136,7 @@ static int wait_with_signals(struct board_park *park, const struct meeting *meet
 static bool stand_still(struct meeting *meeting, struct board_park *park)
 {
 	struct call *call = meeting->call;
-	int64_t until_ns = rig_ns(CLOCK_MONOTONIC) + call->limit_ns;
+	int64_t until_ns = board_ns(CLOCK_MONOTONIC) + call->limit_ns;
 	struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
 	const sigset_t *mask = call->mask ? call->mask : &meeting->mask;
 	int err;

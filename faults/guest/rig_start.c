@@ -64,7 +64,7 @@ static void say_who_we_are(int32_t pid)
 {
 	struct board_process *process = &rig_board->processes[(uint32_t)pid % BOARD_PROCESSES_MAX];
 
-	atomic_store_explicit(&process->boot_ns, rig_ns(CLOCK_BOOTTIME), memory_order_relaxed);
+	atomic_store_explicit(&process->boot_ns, board_ns(CLOCK_BOOTTIME), memory_order_relaxed);
 	atomic_store_explicit(
 		&process->stack, (uint64_t)(uintptr_t)__libc_stack_end, memory_order_relaxed);
 	atomic_store_explicit(&process->pid, pid, memory_order_release);

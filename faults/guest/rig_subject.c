@@ -5,8 +5,6 @@
  */
 #include "faults/guest/rigfault.h"
 
-#include "faults/guest/board_glob.h"
-
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -43,7 +41,7 @@ static bool ask(enum board_what what, int fd, const char *path, char *answer)
 {
 	int32_t tid = (int32_t)syscall(SYS_gettid);
 	struct board_question *question = claim_question(tid);
-	int64_t until_ns = rig_ns(CLOCK_MONOTONIC) + BOARD_ANSWER_MS * INT64_C(1000000);
+	int64_t until_ns = board_ns(CLOCK_MONOTONIC) + BOARD_ANSWER_MS * INT64_C(1000000);
 	struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
 	bool answered;
 	int err = 0;
@@ -53,8 +51,8 @@ static bool ask(enum board_what what, int fd, const char *path, char *answer)
 	question->pid = (int32_t)syscall(SYS_getpid);
 	question->what = what;
 	question->fd = fd;
-	question->boot_ns = rig_ns(CLOCK_BOOTTIME);
-	rig_copy(question->path, sizeof(question->path), path);
+	question->boot_ns = board_ns(CLOCK_BOOTTIME);
+	board_copy(question->path, sizeof(question->path), path);
 	atomic_store(&question->word, BOARD_ASKED);
 	atomic_fetch_add(&rig_board->bell, 1);
 	rig_futex_wake(&rig_board->bell, 1);
@@ -98,20 +96,7 @@ enum board_kind rig_kind(int fd)
 {
 	struct stat st;
 
-	if (syscall(SYS_fstat, fd, &st))
-		return BOARD_KIND_OTHER;
-	switch (st.st_mode & S_IFMT) {
-	case S_IFREG:
-		return BOARD_KIND_FILE;
-	case S_IFDIR:
-		return BOARD_KIND_DIR;
-	case S_IFSOCK:
-		return BOARD_KIND_SOCKET;
-	case S_IFIFO:
-		return BOARD_KIND_PIPE;
-	default:
-		return BOARD_KIND_OTHER;
-	}
+	return syscall(SYS_fstat, fd, &st) ? BOARD_KIND_OTHER : board_kind_of(st.st_mode);
 }
 
 /* The socket's own time limit, as the kernel would keep it. */
@@ -120,8 +105,8 @@ static void take_socket_limit(struct call *call)
 	struct timeval limit = {0};
 	socklen_t size = sizeof(limit);
 
-	if (!call->timeout_option ||
-		syscall(SYS_getsockopt, call->fd, SOL_SOCKET, call->timeout_option, &limit, &size))
+	if (!call->timeout_option || syscall(SYS_getsockopt, call->on.fd, SOL_SOCKET,
+					     call->timeout_option, &limit, &size))
 		return;
 	if (!limit.tv_sec && !limit.tv_usec)
 		return;
@@ -144,42 +129,17 @@ bool rig_could_block(struct meeting *meeting)
 	}
 	meeting->waits = WAITS_RESTARTABLE;
 	take_socket_limit(call);
-	return !(syscall(SYS_fcntl, call->fd, F_GETFL, 0) & O_NONBLOCK);
+	return !(syscall(SYS_fcntl, call->on.fd, F_GETFL, 0) & O_NONBLOCK);
 }
 
 /* ---- the path ---- */
 
-/* Take out `//`, `/./` and `/../` in place. The path is absolute. */
-static void tidy(char *path)
-{
-	char *to = path;
-
-	for (const char *from = path; *from;) {
-		size_t len;
-
-		while (*from == '/')
-			from++;
-		len = strcspn(from, "/");
-		if (len == 2 && from[0] == '.' && from[1] == '.') {
-			while (to > path && *--to != '/')
-				;
-		} else if (len && !(len == 1 && from[0] == '.')) {
-			*to++ = '/';
-			memmove(to, from, len);
-			to += len;
-		}
-		from += len;
-	}
-	if (to == path)
-		*to++ = '/';
-	*to = '\0';
-}
-
-static bool fd_path(int fd, char *to)
+static bool fd_path(void *nothing, int fd, char *to)
 {
 	char name[32] = "/proc/self/fd/", *end = name + strlen(name), digits[12];
 	size_t count = 0;
 
+	(void)nothing;
 	if (fd < 0)
 		return false;
 	if (in_chroot())
@@ -193,7 +153,7 @@ static bool fd_path(int fd, char *to)
 	return rig_readlink(name, to, BOARD_PATH_SIZE) != 0;
 }
 
-static bool absolute_path(int dir, const char *path, char *to)
+static bool absolute_path(void *nothing, int dir, const char *path, char *to)
 {
 	size_t len = strlen(path), at = 0;
 
@@ -202,12 +162,12 @@ static bool absolute_path(int dir, const char *path, char *to)
 	if (in_chroot()) {
 		if (!ask(BOARD_ASK_PATH, dir, path, to))
 			return false;
-		tidy(to);
+		board_tidy(to);
 		return true;
 	}
 	if (path[0] != '/') {
 		if (dir == AT_FDCWD ? !rig_readlink("/proc/self/cwd", to, BOARD_PATH_SIZE)
-				    : !fd_path(dir, to))
+				    : !fd_path(nothing, dir, to))
 			return false;
 		at = strlen(to);
 		if (at + 1 + len >= BOARD_PATH_SIZE)
@@ -215,33 +175,13 @@ static bool absolute_path(int dir, const char *path, char *to)
 		to[at++] = '/';
 	}
 	memcpy(to + at, path, len + 1);
-	tidy(to);
+	board_tidy(to);
 	return true;
 }
 
 int rig_path_matches(struct meeting *meeting, const char *globs)
 {
-	const struct call *call = meeting->call;
-	bool known = true;
+	static const struct board_places places = {.of_fd = fd_path, .of_path = absolute_path};
 
-	meeting->path[0] = '\0';
-	if (!call->has_fd && !call->path[0] && !call->path[1])
-		return !*globs; /* the call acts on no file */
-	for (size_t i = 0; i < 2; i++) {
-		if (!call->path[i])
-			continue;
-		if (!absolute_path(call->dir[i], call->path[i], meeting->path))
-			known = false;
-		else if (!*globs || board_globs_match(globs, meeting->path))
-			return 1;
-	}
-	if (call->has_fd) {
-		if (!fd_path(call->fd, meeting->path))
-			known = false;
-		else if (!*globs || board_globs_match(globs, meeting->path))
-			return 1;
-	}
-	if (!*globs)
-		return 1;
-	return known ? 0 : -1;
+	return board_subject_matches(&meeting->call->on, globs, &places, meeting->path);
 }

@@ -4,7 +4,6 @@
 #include <linux/futex.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Not FUTEX_PRIVATE: the word is shared between processes. `until` is CLOCK_MONOTONIC, NULL: for
@@ -20,23 +19,6 @@ int rig_futex_wait(_Atomic uint32_t *word, uint32_t value, const struct timespec
 void rig_futex_wake(_Atomic uint32_t *word, int tasks)
 {
 	syscall(SYS_futex, word, FUTEX_WAKE, tasks, NULL, NULL, 0);
-}
-
-int64_t rig_ns(clockid_t clock)
-{
-	struct timespec now = {0};
-
-	clock_gettime(clock, &now);
-	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
-void rig_copy(char *to, size_t size, const char *from)
-{
-	size_t len = strlen(from);
-
-	if (len >= size)
-		from += len - (size - 1);
-	memcpy(to, from, (len < size ? len : size - 1) + 1);
 }
 
 size_t rig_readlink(const char *path, char *to, size_t size)

@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "faults/guest/board.h"
+#include "faults/guest/board_meet.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -38,11 +38,8 @@ struct call {
 	uint32_t point;
 	enum waits waits;
 	bool dontwait; /* this call could not block */
-	bool has_fd;
-	int fd;
-	const char *path[2]; /* NULL: none */
-	int dir[2];	     /* what path is relative to */
-	bool limited;	     /* the call has a time limit of its own: */
+	struct board_subject on;
+	bool limited; /* the call has a time limit of its own: */
 	int64_t limit_ns;
 	int timeout_option;   /* ... or its socket has: SO_RCVTIMEO, SO_SNDTIMEO */
 	const sigset_t *mask; /* signals the call blocks while it waits */
@@ -127,6 +124,4 @@ void rig_frees_made(void *block, const void *frame);
 
 int rig_futex_wait(_Atomic uint32_t *word, uint32_t value, const struct timespec *until);
 void rig_futex_wake(_Atomic uint32_t *word, int tasks);
-int64_t rig_ns(clockid_t clock);
-void rig_copy(char *to, size_t size, const char *from);	      /* too long: keeps the tail */
 size_t rig_readlink(const char *path, char *to, size_t size); /* length, 0: failed or too long */

@@ -3,7 +3,7 @@
 
 PRELOAD := $(BUILD)/guest/librigfault.so
 PRELOAD_SRC := $(wildcard faults/guest/rig_*.c faults/guest/calls*.c) \
-	faults/guest/board_glob.c faults/guest/board_points.c
+	$(addprefix faults/guest/board_,glob.c meet.c points.c)
 PRELOAD_OBJ := $(PRELOAD_SRC:%.c=$(BUILD)/preload/%.o)
 # No sanitizers, no fortified headers: these functions are the ones such headers rename.
 PRELOAD_CFLAGS := -std=gnu17 -O2 -g -D_GNU_SOURCE -U_FORTIFY_SOURCE -fPIC -fvisibility=hidden \
@@ -42,3 +42,11 @@ $(BUILD)/bench/preload_cost: tests/bench/preload_cost.c $(BOARD_CONTROL_OBJ) | $
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
 	$(Q)$(CC) $(CFLAGS) -I . -MMD -MP -o $@ $^ $(LDFLAGS) -lfiu
+
+# A program that the preload does not reach, for the tracer's test.
+$(BUILD)/tests/raw_calls: tests/unit/raw_calls.c faults/guest/rules.mk
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) -std=gnu17 -O2 -g -D_GNU_SOURCE $(WARN) $(if $(CI),-Werror) -static -pthread -o $@ $<
+
+$(BUILD)/tests/test_tracer: $(BOARD_CONTROL_OBJ) | $(BUILD)/tests/raw_calls

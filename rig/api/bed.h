@@ -110,6 +110,7 @@ struct call_rule {
 	const char *point;  /* "posix/io/sync/fsync" */
 	const char *action; /* "park", "fail", "kill" (SIGKILL), "short" (CALL_SHORT_BYTES) */
 	const char *const *programs; /* whole paths, NULL-terminated; NULL: any */
+	const char *const *traced;   /* those of them that the preload does not reach: by ptrace */
 	const char *const *globs;    /* paths acted on, NULL-terminated; NULL: any */
 	const char *errno_name;	     /* "EIO", or NULL */
 	const char *caller;	     /* the function that makes the call, or NULL: any */

@@ -5,6 +5,7 @@
 
 struct rule_texts { /* what the rule's pointers point to */
 	const char *programs[CALL_PROGRAMS_MAX + 1];
+	const char *traced[CALL_PROGRAMS_MAX + 1];
 	const char *globs[CALL_GLOBS_MAX + 1];
 	char *owned[CALL_GLOBS_MAX];
 };
@@ -121,17 +122,41 @@ static size_t list_programs(
 	return count;
 }
 
+bool call_rule_traced(const struct step *step)
+{
+	const struct fault *fault = step->what ? fault_find(step->what) : NULL;
+
+	return fault && fault->traced && step->role && step->point && !step->caller &&
+	       fault->traced(step->point);
+}
+
+static void add_traced(
+	const struct text_list *unreached, struct call_rule *rule, struct rule_texts *texts)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; texts->programs[i]; i++)
+		if (text_list_has(unreached, texts->programs[i]))
+			texts->traced[count++] = texts->programs[i];
+	if (count)
+		rule->traced = texts->traced;
+}
+
 /* Without a role: whatever is the store's. The rig's own commands in the guest are never meant, and who has no calls
  * that could be reached only where nobody else is: then the bed says so. */
 static void add_programs(
 	const struct fault_run *run, struct call_rule *rule, struct rule_texts *texts)
 {
-	size_t count = list_programs(run, &run->target->unreached, texts);
+	const struct text_list nobody = {0}, *unreached = &run->target->unreached;
+	bool traced = call_rule_traced(run->step);
+	size_t count = list_programs(run, traced ? &nobody : unreached, texts);
 
 	if (!count)
-		count = list_programs(run, &(struct text_list){0}, texts);
+		count = list_programs(run, &nobody, texts);
 	if (count)
 		rule->programs = texts->programs;
+	if (traced)
+		add_traced(unreached, rule, texts);
 }
 
 static void make_rule(const struct fault_run *run, const char *action, struct call_rule *ret,
@@ -172,8 +197,8 @@ static void say_unfired(struct fault_run *run, const struct call_status *status)
 {
 	if (!status->met)
 		snprintf(run->text, sizeof(run->text),
-			"no program meant came to '%.60s' by a call that the preload reaches",
-			run->step->point);
+			"no program meant came to '%.60s' by a call that the preload reaches%s",
+			run->step->point, call_rule_traced(run->step) ? " or ptrace shows" : "");
 	else if (status->strangers)
 		snprintf(run->text, sizeof(run->text),
 			"%llu calls, by programs that export no function '%.60s'",

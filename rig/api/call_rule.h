@@ -31,6 +31,12 @@
 int call_rule_check(
 	const struct step *step, const struct target *target, bool known, struct err *err);
 
+/*
+ * Is the step's fault done from outside (ptrace, by the witness) in the programs of its role that the preload does not
+ * reach? Its point must be a system call; which function makes it cannot be seen.
+ */
+bool call_rule_traced(const struct step *step);
+
 /* The globs that the step's `path` means, {user} filled in; at most CALL_GLOBS_MAX, each the caller's. Their count. */
 size_t call_rule_globs(const struct fault_run *run, char *ret[static CALL_GLOBS_MAX]);
 

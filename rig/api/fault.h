@@ -102,6 +102,8 @@ struct fault {
 	/* The i-th function by whose call a program comes to that point, or NULL: who never calls one of them is
 	 * never there. With `point`. */
 	const char *(*function)(const char *point, size_t i);
+	/* Can the witness do it there by ptrace, in a program that the preload does not reach? NULL: no. */
+	bool (*traced)(const char *point);
 
 	/* Can this target take it? 0; -ENOTSUP: SKIP, with the reason; -EINVAL: a mistake in the scenario. */
 	int (*check)(const struct step *step, const struct target *target, struct err *err);

@@ -11,8 +11,10 @@
 
 static const char *const texts[] = {
 	[REACH_CALLS] = "dynamic: its calls of libc are reached, those libc makes itself are not",
-	[REACH_STATIC] = "static: no call is reached; freeze-process and freeze-disk work",
-	[REACH_OWN] = "Go: it makes its own system calls; freeze-process and freeze-disk work",
+	[REACH_STATIC] =
+		"static: no call by the preload; ptrace, freeze-process and freeze-disk work",
+	[REACH_OWN] =
+		"Go: it makes its own system calls; ptrace, freeze-process and freeze-disk work",
 	[REACH_SCRIPT] = "a script: name its interpreter if that is meant",
 	[REACH_MISSING] = "there is no such program in the image",
 };

@@ -128,6 +128,25 @@ static void acknowledged_mail_survives_a_power_cut(void)
 	CHECK_INT(json_get_int(cell, "residue", -1), 0);
 }
 
+/* The policy service is static: no preload is in it. */
+static void a_call_that_the_preload_does_not_reach_fails_by_ptrace(void)
+{
+	const char *results = check_dir();
+	char *argv[] = {PROGRAM, "run", "policy-calls-fail", "--target", "postfix-dovecot",
+		"--json", "--results", (char *)results, NULL};
+	auto_buf struct buf out = {0};
+	auto_json json_t *json = NULL;
+	const json_t *cell;
+
+	CHECK_INT(run_cells(&out, argv, results), 0);
+	json = json_loads(buf_text(&out), 0, NULL);
+	cell = json_array_get(json_object_get(json, "cells"), 0);
+	CHECK_STR(json_get_text(cell, "verdict", ""), "PASS");
+	CHECK_INT(json_get_int(cell, "fired", 0), 2);
+	CHECK_INT(json_get_int(cell, "residue", -1), 0);
+	CHECK_HAS(json_get_text(cell, "fallback", ""), "ptrace for 'reset'");
+}
+
 static void wireshark_opens_the_capture_and_sees_the_mail(void)
 {
 	const char *results = check_dir();
@@ -332,6 +351,7 @@ static void an_unknown_scenario_names_the_nearest(void)
 CHECK_MAIN(CHECK_CASE(the_three_families_get_a_verdict_each),
 	CHECK_CASE(one_can_stand_inside_a_target),
 	CHECK_CASE(acknowledged_mail_survives_a_power_cut),
+	CHECK_CASE(a_call_that_the_preload_does_not_reach_fails_by_ptrace),
 	CHECK_CASE(wireshark_opens_the_capture_and_sees_the_mail),
 	CHECK_CASE(a_finished_cell_can_be_run_again), CHECK_CASE(no_machine_outlives_a_killed_rig),
 	CHECK_CASE(a_machine_that_dies_is_broken_and_the_other_cell_goes_on),

@@ -2,7 +2,7 @@
 # brings (rig/run/bed/bed_spec.c). No preload reaches a static program, so it has the free journal built in.
 ZOO_OBJ := $(patsubst %.c,$(BUILD)/static/%.o,\
 	$(filter-out tests/zoo/scan.c,$(wildcard tests/zoo/*.c)) $(wildcard tests/zoo/program/*.c) \
-	faults/guest/rig_frees.c faults/guest/rig_sys.c)
+	$(addprefix faults/guest/,rig_frees.c board_meet.c board_glob.c))
 ZOO_WRAP := malloc calloc realloc free
 
 GUEST_BIN += $(BUILD)/targets/zoo/zoo

@@ -80,12 +80,14 @@ static int command(const char *line)
 	return board_control_command(line, reply, sizeof(reply));
 }
 
-/* What a moment may wait for is done at once; the rest walks through /proc. */
+/* What a moment may wait for is done at once; the rest walks through /proc, or waits for the tracer. */
 bool board_is_quick(const struct request *request)
 {
 	static const char *const quick[] = {"arm ", "disarm ", "release "};
 	const char *line = request_text(request, "command");
 
+	if (board_control_may_wait(line))
+		return false;
 	for (size_t i = 0; i < sizeof(quick) / sizeof(quick[0]); i++)
 		if (!strncmp(line, quick[i], strlen(quick[i])))
 			return true;

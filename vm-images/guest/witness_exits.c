@@ -1,17 +1,15 @@
 /*
  * Who is ended by SIGKILL between two calls: a store that is stopped by force looks as if it had stopped by
- * itself, and only the kernel knows better. The process connector (Linux 2.6.15, Documentation/driver-api/
- * connector.rst) tells each exit with its code. The parent may have reaped the task by then, so the names of
- * those that run are noted when the watch begins.
+ * itself, and only the kernel knows better: it tells each exit with its code. The parent may have reaped the task by
+ * then, so the names of those that run are noted when the watch begins.
  */
 #include "witness.h"
+
+#include "faults/guest/board_connector.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/cn_proc.h>
-#include <linux/connector.h>
-#include <linux/netlink.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -20,13 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#define KILLED_MAX  256	      /* that are named; more are counted by `lost` */
-#define NAMES_MAX   4096      /* processes whose names are noted */
-#define BACKLOG	    (1 << 20) /* bytes of events that wait for us */
-#define MESSAGE_MAX 4096
+#define KILLED_MAX 256	/* that are named; more are counted by `lost` */
+#define NAMES_MAX  4096 /* processes whose names are noted */
 
 struct name {
 	int pid;
@@ -102,32 +97,7 @@ static void note_exit(const struct proc_event *event)
 
 static void read_events(void)
 {
-	union {
-		struct nlmsghdr head;
-		char bytes[MESSAGE_MAX];
-	} in;
-	ssize_t got;
-	struct nlmsghdr *head;
-
-	while ((got = recv(watch.fd, &in, sizeof(in), MSG_DONTWAIT)) != 0) {
-		size_t left = got > 0 ? (size_t)got : 0;
-
-		if (got < 0 && errno == ENOBUFS)
-			watch.lost = true;
-		else if (got < 0)
-			return;
-		for (head = &in.head; NLMSG_OK(head, left); head = NLMSG_NEXT(head, left)) {
-			const struct cn_msg *message = NLMSG_DATA(head);
-			struct proc_event event = {0};
-
-			if (NLMSG_PAYLOAD(head, 0) < sizeof(*message) ||
-				message->len < sizeof(event) ||
-				NLMSG_PAYLOAD(head, sizeof(*message)) < sizeof(event))
-				continue;
-			memcpy(&event, message->data, sizeof(event));
-			note_exit(&event);
-		}
-	}
+	board_connector_read(watch.fd, note_exit, &watch.lost);
 }
 
 static void *watch_thread(void *arg)
@@ -142,39 +112,19 @@ static void *watch_thread(void *arg)
 	return arg;
 }
 
-static int listen_exits(int fd)
-{
-	const enum proc_cn_mcast_op op = PROC_CN_MCAST_LISTEN;
-	const struct cn_msg message = {.id = {CN_IDX_PROC, CN_VAL_PROC}, .len = sizeof(op)};
-	union {
-		struct nlmsghdr head;
-		char bytes[NLMSG_LENGTH(sizeof(message) + sizeof(op))];
-	} ask = {.head = {.nlmsg_len = sizeof(ask.bytes), .nlmsg_type = NLMSG_DONE}};
-	struct sockaddr_nl addr = {.nl_family = AF_NETLINK, .nl_groups = CN_IDX_PROC};
-	int size = BACKLOG;
-
-	memcpy(NLMSG_DATA(&ask.head), &message, sizeof(message));
-	memcpy((char *)NLMSG_DATA(&ask.head) + sizeof(message), &op, sizeof(op));
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) ||
-		send(fd, &ask, sizeof(ask.bytes), 0) < 0)
-		return -errno;
-	return 0;
-}
-
 static int watch_begin(void)
 {
 	int rc;
 
 	note_names();
 	watch.lost = false;
-	watch.fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_CONNECTOR);
+	watch.fd = board_connector_open();
 	if (watch.fd < 0) {
 		free(watch.names);
-		return -errno;
+		return watch.fd;
 	}
 	watch.wake = eventfd(0, EFD_CLOEXEC);
-	rc = watch.wake < 0 ? -errno : listen_exits(watch.fd);
+	rc = watch.wake < 0 ? -errno : 0;
 	if (!rc)
 		rc = -pthread_create(&watch.thread, NULL, watch_thread, NULL);
 	watch.on = !rc;

@@ -145,6 +145,7 @@ int guest_arm(struct witness *witness, const struct call_rule *rule, struct err 
 	if (!strcmp(rule->action, "short"))
 		buf_addf(&line, " bytes=%d", CALL_SHORT_BYTES);
 	add_list(&line, "exe", rule->programs);
+	add_list(&line, "trace", rule->traced);
 	add_list(&line, "path", rule->globs);
 	buf_addf(&line, " hit=%u calls=%u", rule->hit ? rule->hit : 1,
 		rule->calls ? rule->calls : 1);
@@ -166,7 +167,7 @@ static bool runs(const json_t *task, const char *const *programs)
 {
 	const char *exe = json_get_text(task, "exe", "");
 
-	for (; *programs; programs++)
+	for (; programs && *programs; programs++)
 		if (!strcmp(exe, *programs))
 			return json_get_int(task, "pid", 0) == json_get_int(task, "tid", -1);
 	return false;
@@ -197,7 +198,8 @@ static bool maps_board_soon(struct witness *witness, json_int_t pid)
 
 /* The scan comes first: a process of the later list that has just begun is no matter, one of the earlier list that
  * has ended by then is asked for again before it is blamed. */
-int guest_check_board(struct witness *witness, const char *const *programs, struct err *err)
+int guest_check_board(struct witness *witness, const char *const *programs,
+	const char *const *traced, struct err *err)
 {
 	auto_json json_t *scan = NULL, *board = NULL;
 	json_t *task;
@@ -211,7 +213,8 @@ int guest_check_board(struct witness *witness, const char *const *programs, stru
 	json_array_foreach (json_object_get(scan, "tasks"), i, task) {
 		json_int_t pid = json_get_int(task, "pid", 0);
 
-		if (!runs(task, programs) || has_pid(json_object_get(board, "processes"), pid) ||
+		if (!runs(task, programs) || runs(task, traced) ||
+			has_pid(json_object_get(board, "processes"), pid) ||
 			maps_board_soon(witness, pid))
 			continue;
 		return err_set(err, -ENXIO,

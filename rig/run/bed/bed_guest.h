@@ -17,8 +17,9 @@ int guest_thaw(struct machine *machine, struct witness *witness, const struct ta
 int guest_blocked_tasks(struct witness *witness, uint32_t *ret, struct err *err);
 
 int guest_arm(struct witness *witness, const struct call_rule *rule, struct err *err);
-/* Each live process of these programs has the board mapped; -ENXIO names the first that has not. */
-int guest_check_board(struct witness *witness, const char *const *programs, struct err *err);
+/* Each live process of these programs but the `traced` has the board mapped; -ENXIO names the first that has not. */
+int guest_check_board(struct witness *witness, const char *const *programs,
+	const char *const *traced, struct err *err);
 int guest_disarm(struct witness *witness, unsigned int slot, struct err *err);
 int guest_call_status(
 	struct witness *witness, unsigned int slot, struct call_status *ret, struct err *err);

@@ -115,7 +115,7 @@ static int vm_arm(
 	*ret_at_ns = vm_clock(bed);
 	/* Afterwards, so that it costs the rule no time: a scan takes ten times as long as the arming. */
 	if (!rc && rule->programs)
-		rc = guest_check_board(of(bed)->witness, rule->programs, err);
+		rc = guest_check_board(of(bed)->witness, rule->programs, rule->traced, err);
 	return rc; /* the fault's heal disarms it, as always */
 }
 

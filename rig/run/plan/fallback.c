@@ -1,13 +1,13 @@
 #include "run/plan/fallback.h"
 
-#include "api/fault.h"
+#include "api/call_rule.h"
 #include "base/buf.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum place { NOWHERE, ON_ROLE, ON_DISK };
+enum place { NOWHERE, ON_ROLE, ON_DISK, ON_CALL };
 
 struct fallback {
 	const char *action, *point; /* all points that begin so */
@@ -37,12 +37,9 @@ static const struct fallback table[] = {
 	{"park", "posix/stdio/remove", "freeze-fs", ON_DISK, NULL},
 	{"park", "posix/", "freeze-process", ON_ROLE, NULL},
 	{"park", "", NULL, NOWHERE, "only the preload knows a point of the store's own"},
-	{"errno", "", NULL, NOWHERE,
-		"nothing else lets one call fail; disk-full, quota-full and descriptors-full let "
-		"all "
-		"fail"},
-	{"short", "", NULL, NOWHERE, "nothing else shortens a call"},
-	{"kill", "", NULL, NOWHERE, "nothing else ends a process just at a call"},
+	{"errno", "", "ptrace", ON_CALL, NULL},
+	{"short", "", "ptrace", ON_CALL, NULL},
+	{"kill", "", "ptrace", ON_CALL, NULL},
 	{"", "", NULL, NOWHERE, "nothing else acts at a call"},
 };
 
@@ -72,6 +69,20 @@ static const char *too_exact(const struct step *step, const struct scenario *sce
 	if (scenario->orders != ORDERS_AS_WRITTEN)
 		return "the sides of an order have to stand at their points";
 	return NULL;
+}
+
+/* Why the witness cannot do it at the very call, or NULL. */
+static const char *not_seen(const struct step *step)
+{
+	if (call_rule_traced(step))
+		return NULL;
+	if (!step->role)
+		return "no role says whose calls ptrace is to look at";
+	if (step->caller)
+		return "ptrace does not tell which function calls";
+	return strncmp(step->point, "posix/", 6)
+		       ? "only the preload knows a point of the store's own"
+		       : "ptrace sees system calls alone, and that is a function of libc";
 }
 
 static bool is_on(const char *glob, const struct disk *disk)
@@ -111,9 +122,14 @@ int fallback_take(struct step *step, const struct scenario *scenario, const stru
 {
 	const struct fallback *row = row_of(step);
 	const struct disk *disk = row->place == ON_DISK ? disk_of(step, target) : NULL;
-	const char *why = row->fault ? too_exact(step, scenario) : row->why;
+	const char *why = row->place == ON_CALL ? not_seen(step)
+			  : row->fault		? too_exact(step, scenario)
+						: row->why;
 	const char *name = disk || row->place != ON_DISK ? row->fault : "freeze-process";
 
+	*ret_name = row->fault;
+	if (row->place == ON_CALL)
+		return why ? err_set(err, -ENOTSUP, "%s", why) : 0;
 	if (!why && !disk && step->path)
 		why = "nothing else knows the file of a call, and these are on no disk of their "
 		      "own";
@@ -153,6 +169,11 @@ static const struct target_reach *out_of_reach(
 	return NULL;
 }
 
+bool fallback_is_traced(const struct target_reach *known, size_t count, const struct step *step)
+{
+	return call_rule_traced(step) && out_of_reach(known, count, step);
+}
+
 static void look_at_step(
 	struct plan *plan, const struct target_reach *known, size_t count, struct step *step)
 {
@@ -167,7 +188,10 @@ static void look_at_step(
 		return;
 	why = target_reach_why_not(known, count, step, fault);
 	asked = text_fmt("%s at %s", step->what, step->point);
-	if (!why && step->role)
+	if (!why && call_rule_traced(step))
+		add_text(&plan->fallback, text_fmt("ptrace for '%s' (%s) in '%s': %s", step->label,
+						  asked, far->program, reach_text(far->reach)));
+	else if (!why && step->role)
 		add_text(&plan->fallback, text_fmt("'%s' (%s) does not reach '%s': %s", step->label,
 						  asked, far->program, reach_text(far->reach)));
 	else if (why && !fallback_take(step, plan->scenario, plan->target, &now, &err))

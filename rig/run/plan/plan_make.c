@@ -201,7 +201,9 @@ static char *why_not(struct maker *m, const struct scenario *scenario, const str
 		}
 		if (rc)
 			return text_dup(err.text);
-		reach = fault ? target_reach_why_not(m->reach, m->reach_count, step, fault) : NULL;
+		reach = fault && !fallback_is_traced(m->reach, m->reach_count, step)
+				? target_reach_why_not(m->reach, m->reach_count, step, fault)
+				: NULL;
 		if (reach)
 			return reach;
 		if (mail_source_lacks(step))
