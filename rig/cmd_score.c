@@ -178,29 +178,20 @@ static void write_reports(void *arg, const struct campaign *campaign)
 
 static void tell_answers(const struct score *score)
 {
-	size_t right = 0;
+	auto_buf struct buf out = {0};
 
-	for (size_t i = 0; i < score->count; i++)
-		right += score->answers[i].count &&
-			 score->answers[i].hits == score->answers[i].count;
-	for (size_t i = 0; i < score->count; i++) {
-		const struct score_answer *a = &score->answers[i];
-
-		if (a->count > 1)
-			printf("  %s %-22s %zu of %zu as expected%s\n", a->row->id, a->row->variant,
-				a->hits, a->count, a->alike ? ", all alike" : ", NOT all alike");
-	}
+	score_summary(score, &out);
 	if (score->spoilt)
 		printf("\n%u times a repetition was run again: the host had no processor for it\n",
 			score->spoilt);
-	printf("\n%zu of %zu variants as expected   %lld s   %s\n", right, score->count,
-		(long long)(score->wall_ms / 1000), score->path);
+	printf("%s   %lld s   %s\n", buf_text(&out), (long long)(score->wall_ms / 1000),
+		score->path);
 }
 
 static bool all_right(const struct score *score)
 {
 	for (size_t i = 0; i < score->count; i++)
-		if (!score->answers[i].count || score->answers[i].hits < score->answers[i].count)
+		if (!score_is_right(&score->answers[i]))
 			return false;
 	return true;
 }

@@ -187,7 +187,63 @@ static void what_is_told_of_a_row_is_whole(void)
 	CHECK_STR(json_get_text(json_object_get(row, "found"), "verdict", ""), "PASS");
 }
 
-CHECK_MAIN(CHECK_CASE(every_row_can_be_run_on_the_reference_store),
+/* Interrupted in the midst of it: what never ran is neither right nor wrong. */
+static void what_was_not_run_is_said_to_be_so(void)
+{
+	static const struct {
+		const char *id, *variant;
+		enum verdict verdicts[3];
+		const char *line;
+		bool right;
+	} rows[] = {
+		{"F1", "hotfixed", {VERDICT_PASS, VERDICT_PASS, VERDICT_PASS},
+			"hotfixed               3 of 3 as expected, all alike\n", true},
+		{"F2", "hotfixed", {VERDICT_PASS, VERDICT_PASS, VERDICT_MISS},
+			"hotfixed               2 of 2 as expected, all alike, 1 not run\n", false},
+		{"F4", "hotfixed", {VERDICT_PASS, VERDICT_MISS, VERDICT_MISS},
+			"hotfixed               1 of 1 as expected, 2 not run\n", false},
+		{"F5", "hotfixed", {VERDICT_MISS, VERDICT_MISS, VERDICT_UNKNOWN},
+			"hotfixed               0 of 1 as expected, 2 not run\n", false},
+		{"F3", "hotfixed", {VERDICT_MISS, VERDICT_MISS, VERDICT_MISS},
+			"hotfixed               not run\n", false},
+	};
+	struct score_answer answers[ARRAY_SIZE(rows)] = {0};
+	struct score score = {.answers = answers, .count = ARRAY_SIZE(rows), .interrupted = true};
+	auto_buf struct buf out = {0};
+	auto_json json_t *json = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		answers[i].row = row_of(rows[i].id, rows[i].variant);
+		for (size_t k = 0; k < ARRAY_SIZE(rows[i].verdicts); k++) {
+			struct result result = {.verdict = rows[i].verdicts[k]};
+
+			CHECK_INT(score_take(&answers[i], &result, &nothing),
+				result.verdict != VERDICT_MISS);
+		}
+		answers[i].alike = true;
+	}
+	score_summary(&score, &out);
+	json = score_failures_json(&score);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const json_t *row = json_array_get(json, i);
+
+		CHECK_HAS(buf_text(&out), rows[i].line);
+		CHECK_INT(score_is_right(&answers[i]), rows[i].right);
+		CHECK_INT(json_get_bool(row, "as_expected", !rows[i].right), rows[i].right);
+		CHECK_INT(json_get_int(row, "missed", -1), answers[i].missed);
+	}
+	CHECK(json_is_null(json_object_get(json_array_get(json, 4), "found")));
+	CHECK_HAS(buf_text(&out),
+		"\ninterrupted: 1 of 5 variants as expected, 3 not run or not wholly");
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		for (size_t k = 0; k < answers[i].count; k++)
+			free(answers[i].found[k].reason);
+		free(answers[i].found);
+	}
+}
+
+CHECK_MAIN(CHECK_CASE(what_was_not_run_is_said_to_be_so),
+	CHECK_CASE(every_row_can_be_run_on_the_reference_store),
 	CHECK_CASE(every_class_of_the_table_is_one_the_rig_knows),
 	CHECK_CASE(every_failure_has_what_was_shipped_its_fix_and_a_way_around),
 	CHECK_CASE(a_pass_is_right_where_the_table_says_pass),

@@ -104,22 +104,71 @@ static struct score_answer *answer_of(struct score *score, const char *id)
 	return NULL;
 }
 
+bool score_take(struct score_answer *answer, const struct result *result,
+	const struct score_figures *figures)
+{
+	struct score_found *found;
+
+	if (result->verdict == VERDICT_MISS) {
+		answer->missed++;
+		return false;
+	}
+	answer->found = mem_grow(answer->found, answer->count + 1, sizeof(*answer->found));
+	found = &answer->found[answer->count++];
+	score_compare(answer->row, result, figures, found);
+	answer->hits += found->as_expected;
+	return true;
+}
+
+bool score_is_right(const struct score_answer *answer)
+{
+	return answer->count && answer->hits == answer->count && !answer->missed;
+}
+
+static void summarize(const struct score_answer *a, struct buf *out)
+{
+	if (a->count < 2 && !a->missed)
+		return;
+	buf_addf(out, "  %s %-22s ", a->row->id, a->row->variant);
+	if (a->count)
+		buf_addf(out, "%zu of %zu as expected", a->hits, a->count);
+	if (a->count > 1)
+		buf_add_str(out, a->alike ? ", all alike" : ", NOT all alike");
+	if (a->count && a->missed)
+		buf_addf(out, ", %zu not run", a->missed);
+	else if (a->missed)
+		buf_add_str(out, "not run");
+	buf_addc(out, '\n');
+}
+
+void score_summary(const struct score *score, struct buf *out)
+{
+	size_t right = 0, unknown = 0;
+
+	for (size_t i = 0; i < score->count; i++) {
+		const struct score_answer *a = &score->answers[i];
+
+		right += score_is_right(a);
+		unknown += a->missed && a->hits == a->count;
+		summarize(a, out);
+	}
+	buf_addf(out, "\n%s%zu of %zu variants as expected",
+		score->interrupted ? "interrupted: " : "", right, score->count);
+	if (unknown)
+		buf_addf(out, ", %zu not run or not wholly", unknown);
+}
+
 static void on_cell(void *arg, const struct result *result)
 {
 	struct scoring *s = arg;
 	struct score_answer *answer = answer_of(s->score, result->id);
 	struct score_figures figures;
-	struct score_found *found;
 
 	if (!answer) /* a baseline that did not pass: said by the cells that need it */
 		return;
-	answer->found = mem_grow(answer->found, answer->count + 1, sizeof(*answer->found));
-	found = &answer->found[answer->count++];
 	score_figures_read(result->path, result, &figures);
-	score_compare(answer->row, result, &figures, found);
-	answer->hits += found->as_expected;
-	if (s->request->say)
-		s->request->say(s->request->arg, answer->row, found);
+	if (score_take(answer, result, &figures) && s->request->say)
+		s->request->say(s->request->arg, answer->row, &answer->found[answer->count - 1]);
 }
 
 static bool same(const char *a, const char *b)
@@ -272,13 +321,13 @@ json_t *score_failures_json(const struct score *score)
 		const struct score_found *found = shown(answer);
 
 		json_array_append_new(
-			list, json_pack("{ss ss so so sb s[ii] sb}", "id", answer->row->id,
+			list, json_pack("{ss ss so so sb s[ii] sb si}", "id", answer->row->id,
 				      "variant", answer->row->variant, "expected",
 				      expected_json(&answer->row->expected), "found",
 				      found ? found_json(found) : json_null(), "as_expected",
-				      (int)(answer->count && answer->hits == answer->count), "hits",
-				      (int)answer->hits, (int)answer->count, "alike",
-				      (int)answer->alike));
+				      (int)score_is_right(answer), "hits", (int)answer->hits,
+				      (int)answer->count, "alike", (int)answer->alike, "missed",
+				      (int)answer->missed));
 	}
 	return list;
 }

@@ -59,6 +59,7 @@ struct score_answer { /* of a row */
 	const struct score_row *row;
 	struct score_found *found;
 	size_t count, hits;
+	size_t missed; /* repetitions that were not run, or not to their end: nothing is found of them */
 	bool alike; /* verdict, class and signature of all repetitions */
 };
 
@@ -85,6 +86,15 @@ struct score_request {
 int score_run(const struct score_request *request, struct score *ret, struct buf *complaints,
 	struct err *err);
 void score_free(struct score *score);
+
+/* One repetition more; false if it was not run. `figures` as in score_compare(). */
+bool score_take(struct score_answer *answer, const struct result *result,
+	const struct score_figures *figures);
+/* Was every repetition run, and as expected? */
+bool score_is_right(const struct score_answer *answer);
+/* The rows of which more is to be said than was when they were run, a line each; then, without its newline, how many
+ * are right. */
+void score_summary(const struct score *score, struct buf *out);
 
 /* What one result means for a row. Reads the cell's history for the figures. */
 void score_compare(const struct score_row *row, const struct result *result,
