@@ -189,7 +189,7 @@ uint32_t intern_id(struct intern *intern, const char *text, size_t len)
 
 	if (!len)
 		return 0;
-	if (intern->count * 2 >= intern->slot_count)
+	if (intern->count * 4 >= intern->slot_count * 3)
 		intern_grow(intern);
 	slot = text_slot(intern, text, len, hash);
 	if (intern->slots[slot].id)
