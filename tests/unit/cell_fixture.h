@@ -105,6 +105,37 @@ static inline void fixture_cell_free(struct fixture_cell *cell)
 	free(cell->dir);
 }
 
+static inline bool fixture_has(const json_t *line, json_t *members)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach (members, key, value)
+		if (!json_equal(json_object_get(line, key), value))
+			return false;
+	return true;
+}
+
+/* How many lines of a finished cell's history have all these members: `fmt` and the rest as of json_pack(). */
+static inline size_t fixture_lines(const char *dir, const char *fmt, ...)
+{
+	auto_free char *path = path_join(dir, "history.jsonl");
+	auto_json json_t *members = NULL;
+	struct history *history = NULL;
+	size_t count = 0;
+	va_list ap;
+
+	va_start(ap, fmt);
+	members = json_vpack_ex(NULL, 0, fmt, ap);
+	va_end(ap);
+	if (!CHECK(members) || !CHECK_INT(history_load(path, &history, NULL), 0))
+		return 0;
+	for (size_t i = 0; i < history->count; i++)
+		count += fixture_has(history->events[i].data, members);
+	history_free(history);
+	return count;
+}
+
 /* Baseline, cell, judgement: as a campaign does it. Frees the plan. */
 static inline void fixture_run_plan(
 	struct plan *plan, struct bed_fake_wish *wish, struct result *ret)

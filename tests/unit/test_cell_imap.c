@@ -119,16 +119,13 @@ static void a_step_begins_at_the_command_of_its_tag(void)
 {
 	auto_free char *yaml = text_fmt(tagged_yaml, "r5");
 	struct trial trial = {.yaml = yaml};
-	auto_buf struct buf history = {0};
-	auto_free char *path = NULL;
 
 	start(&trial);
 	pthread_join(trial.cell.thread, NULL);
-	path = path_join(trial.cell.dir, "history.jsonl");
-	CHECK_INT(fs_read(path, 16u << 20, &history, NULL), 0);
-	CHECK(strstr(buf_text(&history),
-		"\"ev\":\"moment\",\"name\":\"imap/append\",\"step\":\"still\","
-		"\"session\":1,\"source\":\"client\",\"tag\":\"r5\""));
+	CHECK_INT(fixture_lines(trial.cell.dir, "{ss ss ss si ss ss}", "ev", "moment", "name",
+			  "imap/append", "step", "still", "session", 1, "source", "client", "tag",
+			  "r5"),
+		1);
 	check_trial(&trial);
 }
 
