@@ -270,14 +270,14 @@ static bool any_to_stop(void)
 static void take_first_stops(void)
 {
 	int64_t until = board_ns(CLOCK_MONOTONIC) + STOP_MS * INT64_C(1000000), left;
+	bool more = false;
 
 	while (any_to_stop() && (left = until - board_ns(CLOCK_MONOTONIC)) > 0) {
 		struct pollfd fd = {.fd = stops_fd, .events = POLLIN};
 
-		if (poll(&fd, 1, (int)(left / 1000000) + 1) > 0)
+		if (poll(&fd, 1, more ? 0 : (int)(left / 1000000) + 1) > 0)
 			drain(stops_fd);
-		while (take_stops())
-			;
+		more = take_stops();
 	}
 }
 
@@ -292,7 +292,7 @@ static void let_all_go(void)
 		struct tracee *tracee = &tracer.tracees[i];
 
 		tracee->rules = 0;
-		tracee->fresh = tracee->shortened;
+		tracee->fresh |= tracee->shortened;
 		if (tracee->shortened)
 			ptrace(PTRACE_INTERRUPT, tracee->tid, NULL, NULL);
 	}

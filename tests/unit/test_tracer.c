@@ -314,9 +314,10 @@ static void signals_come_once_and_a_stopped_process_stays_stopped(void)
 
 static void who_is_traced_by_somebody_else_is_told_and_nothing_is_armed(void)
 {
-	struct victim victim;
+	struct victim other, victim;
 
 	fresh_board();
+	other = victim_start(); /* is seized first, and let go again */
 	victim = victim_start();
 	CHECK_INT(ptrace(PTRACE_SEIZE, victim.pid, NULL, NULL), 0);
 	CHECK_INT(say("arm slot=1 point=posix/io/sync/fsync errno=EIO trace=%s", program), -EBUSY);
@@ -324,6 +325,8 @@ static void who_is_traced_by_somebody_else_is_told_and_nothing_is_armed(void)
 	CHECK_INT(say("residue"), 0);
 	CHECK_STR(reply, "{\"residue\":[]}");
 	CHECK_STR(tell(&victim, "sync %s/a", work), "ok");
+	CHECK_STR(tell(&other, "counts"), "0 0");
+	CHECK_INT(victim_end(&other), 0);
 	kill(victim.pid, SIGKILL);
 	CHECK_INT(victim_end(&victim), SIGKILL);
 }
