@@ -140,6 +140,7 @@ struct command_result {
 enum bed_event {
 	BED_LOG,    /* {"path","line"} a line of the store's log */
 	BED_KERNEL, /* {"line"} */
+	BED_EXITED, /* {"comm","pid","status","ppid","parent","count","lived_ms"} */
 	BED_DIED,   /* {"program","pid","signal","text"} */
 	BED_CALL,  /* {"slot","what","pid","tid","path"} the fault board: hit parked released failed
 		    */

@@ -103,6 +103,8 @@
  *		 a stop, sent it. oom: the kernel's
  *	core	 {pid, frames[], address?}	what the core of that death says: functions, innermost first,
  *		 and the address that the signal was about
+ *	exited	 {comm, pid, status, ppid, parent, count, lived_ms}	a process ended with a status that is
+ *		 not 0, the count-th of its name that this parent began; from the third on
  *	log	 {path, line}	of the store's log
  *	kernel	 {line}		of the guest kernel's log
  *	waits	 {name, cycles[[{role, pid, tid, what}]], held[{role, pid, what, waiters[]}]}	what the scan

@@ -60,6 +60,10 @@ int reaped_percent(const struct diagnosing *d, const struct task *task);
 
 bool find_deadlock(struct diagnosing *d);
 bool find_crash(struct diagnosing *d);
+/* A program that gives up each time it is begun; a process that the kernel ended for want of memory. Where who is
+ * suspected explains more, they are told beside it, and the answer is false. */
+bool find_exit_loop(struct diagnosing *d, const struct suspect *suspect);
+bool find_oom(struct diagnosing *d, const struct suspect *suspect);
 /* Threads or processes of one program, all in the same wait. */
 bool find_exhaustion(struct diagnosing *d, const struct suspect *suspect);
 /* The best suspect; weight 0 if there is none. */

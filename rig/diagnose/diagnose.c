@@ -194,6 +194,8 @@ static void judge(struct diagnosing *d)
 	suspect = find_suspect(d);
 	if (d->in->before && !speaks_for_itself(&suspect))
 		return;
+	if (!d->in->before && (find_oom(d, &suspect) || find_exit_loop(d, &suspect)))
+		return;
 	if (!d->in->before && find_exhaustion(d, &suspect))
 		return;
 	if (suspect.weight && !suspect.hang_class)

@@ -34,6 +34,10 @@ struct diagnose_input {
 	size_t parked_count;
 	const json_t *
 		died; /* array of the witness's "died" events that the rig did not cause, or NULL */
+	const json_t *
+		exited; /* array of the history's "exited" events, each with age_s, and with line, where a log
+				* has one of it, or NULL */
+	const json_t *kernel;	 /* array of lines of the kernel's log, or NULL */
 	const json_t *dot_locks; /* as dot_locks_read() gives them, or NULL */
 	/* Of trouble that was told already and goes on: its culprits, and a scan of that moment (NULL: none).
 	 * What is sought beside it is a cycle of others, or a thread that has come to stand since, of which

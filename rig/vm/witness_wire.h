@@ -88,6 +88,9 @@
  *			behind writes. Lines longer than WITNESS_LINE_MAX are cut
  *	died		{"pid","comm","exe","signal","core","cut","took_ns"}	a process ended by a
  *			signal that dumps core; core "" if none could be stored; took_ns: the dump
+ *	exited		{"pid","comm","status","ppid","parent","count","lived_ms"}	a process that lived so
+ *			long ended with a status that is not 0, as `count` - 1 of that name before it, begun
+ *			by the same parent; from the third on, at most once a second each
  *	board		{"slot","what":"hit|parked|released|failed","pid","tid","exe","path","call",
  *			"count"}
  *	key		{"line"}	a secret of a TLS session of the store, as a key log line

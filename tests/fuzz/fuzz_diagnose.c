@@ -21,6 +21,8 @@ static void run(const json_t *json, struct diagnosis *ret)
 			 .healthy = json_object_get(json, "healthy"),
 			 .owed = json_object_get(json, "owed"),
 			 .died = json_object_get(json, "died"),
+			 .exited = json_object_get(json, "exited"),
+			 .kernel = json_object_get(json, "kernel"),
 			 .since = json_object_get(json, "since"),
 			 .dot_locks = json_object_get(json, "dot_locks"),
 			 .before = json_object_get(json, "before"),

@@ -28,7 +28,7 @@
 #define SEED_AGAIN 2
 #define NEIGHBOUR  "idle-accept-pool" /* by hand ZOO_BESIDE names another */
 /* What takes a machine of its own. */
-#define NEEDS_GUEST (ZOO_FROZEN | ZOO_THAWED | ZOO_DIES | ZOO_SLOW_DISK | ZOO_ALONE)
+#define NEEDS_GUEST (ZOO_FROZEN | ZOO_THAWED | ZOO_DIES | ZOO_SLOW_DISK | ZOO_ALONE | ZOO_EXITS)
 
 static struct {
 	int planted, found, culprit_first, class_right;

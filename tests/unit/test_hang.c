@@ -261,6 +261,37 @@ static void deaths_by_a_signal_are_a_crash_and_the_rigs_are_none(void)
 	close_folder(&f);
 }
 
+static void who_gives_up_again_and_again_is_named_with_its_last_line_and_who_was_ended_too(void)
+{
+	static const char exits[] =
+		"{\"t\":1.0,\"ev\":\"begin\",\"id\":1,\"op\":\"smtp-message\"}\n"
+		"{\"t\":1.1,\"ev\":\"log\",\"path\":\"/l\",\"line\":\"c[77]: no such table\"}\n"
+		"{\"t\":1.2,\"ev\":\"log\",\"path\":\"/l\",\"line\":\"c[770]: all is well\"}\n"
+		"{\"t\":1.5,\"ev\":\"exited\",\"comm\":\"c\",\"pid\":77,\"status\":1,\"ppid\":5,"
+		"\"parent\":\"m\",\"count\":9,\"lived_ms\":20}\n"
+		"{\"t\":2.6,\"ev\":\"evidence\",\"name\":\"hang-1\"}\n";
+	static const char memory[] =
+		"{\"t\":1.0,\"ev\":\"begin\",\"id\":1,\"op\":\"smtp-message\"}\n"
+		"{\"t\":1.5,\"ev\":\"kernel\",\"line\":\"Out of memory: Killed process 77 (c) "
+		"anon-rss:2048kB\"}\n"
+		"{\"t\":2.6,\"ev\":\"evidence\",\"name\":\"hang-1\"}\n";
+
+	for (int i = 0; i < 2; i++) {
+		struct folder f;
+		auto_free char *told = NULL;
+
+		open_folder(&f, i ? memory : exits);
+		add_law(&f, "H1", 1, 0);
+		save(&f, "hang-1", "scan.json", json_pack("{ss s[]}", "locks", "", "tasks"));
+		save(&f, "hang-1", "input.json", input(1, 5, false));
+		explain(&f);
+		CHECK_STR(f.result.findings[0].hang_class, i ? "crash" : "crash-loop");
+		told = json_dumps(f.result.findings[0].diagnosis, 0);
+		CHECK_HAS(told ? told : "", i ? "2 MiB" : "no such table");
+		close_folder(&f);
+	}
+}
+
 static void without_evidence_a_law_keeps_its_own_signature(void)
 {
 	struct folder f;
@@ -368,5 +399,6 @@ CHECK_MAIN(CHECK_CASE(a_copy_speaks_by_what_was_seen_when_it_was_kept),
 	CHECK_CASE(evidence_of_another_time_explains_nothing),
 	CHECK_CASE(what_stands_after_the_heal_explains_h1),
 	CHECK_CASE(deaths_by_a_signal_are_a_crash_and_the_rigs_are_none),
+	CHECK_CASE(who_gives_up_again_and_again_is_named_with_its_last_line_and_who_was_ended_too),
 	CHECK_CASE(without_evidence_a_law_keeps_its_own_signature),
 	CHECK_CASE(a_copy_speaks_for_the_hang_that_it_was_taken_of))

@@ -1,4 +1,4 @@
-/* More of those of afresh.c: pools, those who take their time or spin, and deaths. */
+/* More of those of afresh.c: pools, and those who take their time or spin. */
 #include "tests/zoo/parts_private.h"
 
 #include <fcntl.h>
@@ -6,9 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -17,7 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE   4096
 #define LONG_S 60
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -377,63 +374,6 @@ static void spins_holding_mutex(void)
 	zoo_idle();
 }
 
-/* ---- deaths ---- */
-
-static void die_in(void (*end)(long))
-{
-	zoo_stands(1);
-	zoo_fork_run(end, 0);
-	zoo_idle();
-}
-
-static void reads_what_was_cut(long i)
-{
-	int fd = zoo_open_file("cache");
-	volatile char *map;
-
-	zoo_must(!ftruncate(fd, PAGE));
-	map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	zoo_must(map != MAP_FAILED && !ftruncate(fd, 0));
-	zoo_stand();
-	map[0] = (char)i;
-}
-
-static void cut_while_mapped(void)
-{
-	die_in(reads_what_was_cut);
-}
-
-static void frees_twice(long i)
-{
-	void *volatile block = malloc(64);
-	void *volatile again = block;
-
-	(void)i;
-	zoo_stand();
-	free(block);
-	free(again);
-}
-
-static void freed_twice(void)
-{
-	die_in(frees_twice);
-}
-
-static void starts_and_gives_up(long i)
-{
-	(void)i;
-	zoo_stand();
-	abort();
-}
-
-static void restarted_and_aborts(void)
-{
-	zoo_stands(3);
-	for (int i = 0; i < 3; i++)
-		waitpid(zoo_fork_run(starts_and_gives_up, i), NULL, 0);
-	zoo_idle();
-}
-
 const struct zoo_case zoo_afresh_more[] = {
 	{"asks-own-pool", "exhaustion", "lookup", asks_own_pool, 0, 0},
 	{"tasks-behind-themselves", "lost-wakeup", "store", tasks_behind_themselves, 0, 0},
@@ -450,8 +390,5 @@ const struct zoo_case zoo_afresh_more[] = {
 	{"accept-without-descriptors", "livelock", "session", accept_without_descriptors, ZOO_SPINS,
 		0},
 	{"spins-holding-mutex", "livelock", "store", spins_holding_mutex, ZOO_SPINS, 0},
-	{"cut-while-mapped", "crash", "index", cut_while_mapped, ZOO_DIES, 1},
-	{"freed-twice", "crash", "store", freed_twice, ZOO_DIES, 1},
-	{"restarted-and-aborts", "crash-loop", "agent", restarted_and_aborts, ZOO_DIES, 3},
 	{0},
 };

@@ -255,6 +255,8 @@ static bool start(const struct options *o)
 	}
 	if (!o->no_core)
 		set_core_pattern(o->run_dir);
+	if (!o->no_core) /* whoever can do without goes without */
+		report("process events", failures_start());
 	return report(o->log_socket, log_start(o->log_socket)) &&
 	       (o->no_kmsg || report("/dev/kmsg", kmsg_start())) &&
 	       report("inotify", tail_start()) && report("core", core_start(o->run_dir)) &&

@@ -144,6 +144,7 @@ int pidfd_of(pid_t pid);
 
 int log_start(const char *path);		   /* witness_log.c; 0 or -errno */
 int kmsg_start(void);				   /* witness_log.c */
+int failures_start(void);			   /* witness_failures.c */
 int tail_start(void);				   /* witness_tail.c */
 int core_start(const char *run_dir);		   /* witness_core.c */
 int core_main(int argc, char **argv);		   /* witness_core.c: the kernel's core helper */

@@ -89,6 +89,8 @@ void vm_on_witness(void *arg, const char *name, const json_t *json, int64_t arri
 		b->fn(b->arg, BED_LOG, stamped);
 	} else if (!strcmp(name, "kernel")) {
 		b->fn(b->arg, BED_KERNEL, stamped);
+	} else if (!strcmp(name, "exited")) {
+		b->fn(b->arg, BED_EXITED, stamped);
 	} else if (!strcmp(name, "died")) {
 		json_object_set_new(stamped, "program",
 			json_text(json_get_text(json, "exe", json_get_text(json, "comm", "?"))));

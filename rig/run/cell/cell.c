@@ -142,6 +142,9 @@ static void on_bed_event(void *arg, enum bed_event event, const json_t *json)
 	case BED_KERNEL:
 		record_copy(cell, "kernel", json);
 		break;
+	case BED_EXITED:
+		record_copy(cell, "exited", json);
+		break;
 	case BED_DIED:
 		on_died(cell, json);
 		break;

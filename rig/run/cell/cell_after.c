@@ -26,7 +26,7 @@ static void tell(struct cell *cell, double t, const char *kind, const json_t *da
 static bool is_told(const struct event *event)
 {
 	static const char *const kinds[] = {"bed", "begin", "end", "attempt", "excused", "died",
-		"log", "kernel", "call", "moment", "note", NULL};
+		"exited", "log", "kernel", "call", "moment", "note", NULL};
 	const char *name = json_get_text(event->data, "name", "");
 
 	if (event_is(event, "phase"))

@@ -77,6 +77,7 @@ static bool read_case(const json_t *json, struct zoo_truth *ret)
 		.deaths = (int)json_get_int(json, "deaths", 0),
 		.spins = json_get_bool(json, "spins", false),
 		.progressed = json_get_bool(json, "progressed", false),
+		.exits = json_get_bool(json, "exits", false),
 		.overdue = json_get_bool(json, "overdue", false),
 		.frozen = json_get_bool(json, "frozen", false),
 		.thawed = json_get_bool(json, "thawed", false),
@@ -121,8 +122,9 @@ static bool is_chosen(const struct scoring *s, const struct zoo_truth *truth)
 /* One that is healthy, idle and nothing to do with a fault. */
 static bool may_be_beside(const struct zoo_truth *one, const struct zoo_truth *truth)
 {
-	return !one->hang_class && !one->spins && !one->progressed && !one->overdue &&
-	       !one->frozen && !one->slow_disk && strcmp(one->role, truth->role) != 0;
+	return !one->hang_class && !one->exits && !one->spins && !one->progressed &&
+	       !one->overdue && !one->frozen && !one->slow_disk &&
+	       strcmp(one->role, truth->role) != 0;
 }
 
 static const struct zoo_truth *neighbour_of(struct scoring *s, const struct zoo_truth *truth)

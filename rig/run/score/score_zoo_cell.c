@@ -33,9 +33,9 @@ struct running {
 	const struct zoo_cell *cell;
 	struct machine *machine;
 	struct witness *witness;
-	pthread_mutex_t lock; /* `died` */
+	pthread_mutex_t lock; /* `died`, `exited` */
 	pthread_cond_t more;
-	json_t *died;
+	json_t *died, *exited;
 	json_t *planted; /* what the program said */
 	json_t *healthy, *earlier, *now;
 };
@@ -43,12 +43,17 @@ struct running {
 static void on_event(void *arg, const char *name, const json_t *json, int64_t arrived_ns)
 {
 	struct running *r = arg;
+	bool exited = !strcmp(name, "exited");
+	json_t *copy;
 
 	(void)arrived_ns;
-	if (strcmp(name, "died") != 0)
+	if (!exited && strcmp(name, "died") != 0)
 		return;
+	copy = json_deep_copy(json);
+	if (exited)
+		json_object_set_new(copy, "age_s", json_real(0));
 	pthread_mutex_lock(&r->lock);
-	json_array_append_new(r->died, json_deep_copy(json));
+	json_array_append_new(exited ? r->exited : r->died, copy);
 	pthread_cond_signal(&r->more);
 	pthread_mutex_unlock(&r->lock);
 }
@@ -103,17 +108,19 @@ static int slow_disk(struct running *r, struct err *err)
 		deadline_in_ms(ASK_MS), NULL, err);
 }
 
-static int wait_for_deaths(struct running *r, struct err *err)
+static int wait_for_ends(struct running *r, struct err *err)
 {
-	const int want = r->cell->truth->deaths;
+	const bool exits = r->cell->truth->exits;
+	const json_t *told = exits ? r->exited : r->died;
+	const int want = exits ? 1 : r->cell->truth->deaths;
 	const int64_t deadline_ns = deadline_in_ms(DEATH_MS);
 	int have, rc = 0;
 
 	pthread_mutex_lock(&r->lock);
-	while ((have = (int)json_array_size(r->died)) < want && !rc)
+	while ((have = (int)json_array_size(told)) < want && !rc)
 		rc = cond_wait(&r->more, &r->lock, deadline_ns);
 	pthread_mutex_unlock(&r->lock);
-	return have >= want ? 0 : err_set(err, -ETIMEDOUT, "%d of %d deaths were told", have, want);
+	return have >= want ? 0 : err_set(err, -ETIMEDOUT, "%d of %d ends were told", have, want);
 }
 
 /* ---- the evidence ---- */
@@ -144,8 +151,8 @@ static int gather(struct running *r, struct err *err)
 		rc = hurt_disk(r, err);
 	if (!rc)
 		rc = plant(r, truth, &r->planted, err);
-	if (!rc && truth->deaths)
-		rc = wait_for_deaths(r, err);
+	if (!rc && (truth->deaths || truth->exits))
+		rc = wait_for_ends(r, err);
 	if (!rc)
 		rc = scan(r, &r->earlier, err);
 	if (!rc)
@@ -184,6 +191,7 @@ static void ask(const struct running *r, struct diagnosis *ret)
 		.parked = &parked,
 		.parked_count = parked != 0,
 		.died = truth->deaths ? r->died : NULL,
+		.exited = r->exited,
 		.ours = ours,
 	};
 
@@ -248,11 +256,11 @@ static bool is_to_blame(const struct running *r, int tid)
 static void save(const struct running *r, const struct diagnosis *diagnosis)
 {
 	auto_free char *path = path_join(r->cell->dir, "cell.json");
-	auto_json json_t *json =
-		json_pack("{ss ss* so sO* sO* sO* sO* sO*}", "case", r->cell->truth->name,
-			"neighbour", r->cell->neighbour ? r->cell->neighbour->name : NULL,
-			"diagnosis", diagnosis_to_json(diagnosis), "planted", r->planted, "died",
-			r->died, "healthy", r->healthy, "earlier", r->earlier, "scan", r->now);
+	auto_json json_t *json = json_pack("{ss ss* so sO* sO* sO* sO* sO*}", "case",
+		r->cell->truth->name, "neighbour",
+		r->cell->neighbour ? r->cell->neighbour->name : NULL, "diagnosis",
+		diagnosis_to_json(diagnosis), "planted", r->planted, "died", r->died, "exited",
+		r->exited, "healthy", r->healthy, "earlier", r->earlier, "scan", r->now);
 
 	json_dump_file(json, path, JSON_INDENT(1));
 }
@@ -278,7 +286,7 @@ static void judge(const struct running *r, struct zoo_outcome *ret)
 
 static void init(struct running *r, const struct zoo_cell *cell)
 {
-	*r = (struct running){.cell = cell, .died = json_array()};
+	*r = (struct running){.cell = cell, .died = json_array(), .exited = json_array()};
 	cond_init(&r->more);
 	pthread_mutex_init(&r->lock, NULL);
 }
@@ -299,6 +307,7 @@ int zoo_cell_run(const struct zoo_cell *cell, struct zoo_outcome *ret, struct er
 	witness_close(r.witness);
 	machine_close(r.machine);
 	json_decref(r.died);
+	json_decref(r.exited);
 	json_decref(r.planted);
 	json_decref(r.healthy);
 	json_decref(r.earlier);

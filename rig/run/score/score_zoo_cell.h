@@ -13,7 +13,8 @@ struct zoo_truth {
 	char name[ZOO_NAME_MAX], role[ZOO_NAME_MAX];
 	const char *hang_class; /* NULL: healthy */
 	int deaths;
-	bool spins, progressed, overdue, frozen, thawed, starved, slow_disk, stopping, held_out;
+	bool spins, progressed, overdue, frozen, thawed, starved, slow_disk, stopping, held_out,
+		exits;
 };
 
 struct zoo_cell {

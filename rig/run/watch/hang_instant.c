@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "run/rig_programs.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <signal.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #define STARVED_BEFORE_S 1.0
 #define STARVED_TOLD_S \
 	2.0 /* the line that tells of it comes so long after it at most (rig/run/cell/pulse.c) */
+#define EXITS_MAX   64	/* the last ones */
 #define LOST_COUNTS 2.0 /* a second that was lost makes others later too */
 
 json_t *hang_load(const struct explaining *x, const char *name, const char *file)
@@ -75,6 +77,74 @@ json_t *hang_deaths(const struct history *history, double until)
 			json_array_append_new(died, with_core(history, event->data));
 	}
 	return died;
+}
+
+static bool has_word(const char *line, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = line; len && (at = strstr(at, word)); at++)
+		if ((at == line || !isalnum((unsigned char)at[-1])) &&
+			!isalnum((unsigned char)at[len]))
+			return true;
+	return false;
+}
+
+/* The last line of a log until then that names the process or, where there is none, the program. */
+static const char *line_of(const struct history *history, const json_t *exited, double until)
+{
+	auto_free char *pid = text_fmt("%d", (int)json_get_int(exited, "pid", 0));
+	const char *name = json_get_text(exited, "comm", "?"), *best = NULL;
+	bool of_pid = false;
+
+	for (size_t i = 0; i < history->count && history->events[i].t <= until; i++) {
+		const char *line = event_is(&history->events[i], "log")
+					   ? json_get_text(history->events[i].data, "line", "")
+					   : "";
+		bool now = has_word(line, pid);
+
+		if (!now && (of_pid || !has_word(line, name)))
+			continue;
+		of_pid |= now;
+		best = line;
+	}
+	return best;
+}
+
+static json_t *exits_until(const struct history *history, double t)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; history && i < history->count && history->events[i].t <= t; i++) {
+		const struct event *event = &history->events[i];
+		json_t *copy;
+
+		if (!event_is(event, "exited"))
+			continue;
+		copy = json_copy(event->data);
+		json_object_set_new(copy, "age_s", json_real(t - event->t));
+		json_array_append_new(all, copy);
+		if (json_array_size(all) > EXITS_MAX)
+			json_array_remove(all, 0);
+	}
+	for (size_t i = 0; i < json_array_size(all); i++) {
+		json_t *one = json_array_get(all, i);
+		const char *line = line_of(history, one, t);
+
+		if (line)
+			json_object_set_new(one, "line", json_text(line));
+	}
+	return all;
+}
+
+static json_t *kernel_until(const struct history *history, double t)
+{
+	json_t *lines = json_array();
+
+	for (size_t i = 0; history && i < history->count && history->events[i].t <= t; i++)
+		if (event_is(&history->events[i], "kernel"))
+			json_array_append(lines, json_object_get(history->events[i].data, "line"));
+	return lines;
 }
 
 /* What is owed on the wire, and what the rig's clients wait for; a wait for work is neither. */
@@ -159,6 +229,8 @@ void hang_diagnose_instant(struct explaining *x, struct instant *at)
 	auto_json json_t *before = load_before(x, beside);
 	auto_json json_t *owed = all_owed(wire, json_object_get(input, "ops"));
 	auto_json json_t *died = hang_deaths(x->history, at->t);
+	auto_json json_t *exited = exits_until(x->history, at->t);
+	auto_json json_t *kernel = kernel_until(x->history, at->t);
 	int parked[PARKED_MAX], known[KNOWN_MAX];
 
 	at->second = before != NULL;
@@ -183,6 +255,8 @@ void hang_diagnose_instant(struct explaining *x, struct instant *at)
 			.died = json_array_size(died) ? died : NULL,
 			.starved = was_starved(x->history, at->t, oldest_of(owed),
 				OWED_LIMIT * json_get_real(input, "owed_limit_s", 0)),
+			.exited = exited,
+			.kernel = kernel,
 			.dot_locks = json_object_get(around, "dot_locks"),
 			.known = known,
 			.known_count =

@@ -50,6 +50,7 @@ static const struct {
 	{ZOO_SLOW_DISK, "slow_disk"},
 	{ZOO_STOPPING, "stopping"},
 	{ZOO_HELD_OUT, "held_out"},
+	{ZOO_EXITS, "exits"},
 };
 
 static void list_case(const struct zoo_case *zoo, bool first)
