@@ -4,6 +4,26 @@
  */
 #include "diagnose/case.h"
 
+#include <sys/syscall.h>
+
+/* What a word in memory is may be known of one instant alone: its words could not be read in time at the other. */
+static bool same_word(const struct task *then, const struct task *now)
+{
+	return then->has_words != now->has_words && then->wait.number == SYS_futex &&
+	       now->wait.number == SYS_futex && then->wait.addr == now->wait.addr &&
+	       then->wait.value == now->wait.value;
+}
+
+bool same_wait(const struct task *then, const struct task *now)
+{
+	if (same_word(then, now))
+		return true;
+	return then->wait.kind == now->wait.kind && then->wait.number == now->wait.number &&
+	       then->wait.fd == now->wait.fd &&
+	       wait_object(&then->wait) == wait_object(&now->wait) &&
+	       then->wait.target == now->wait.target;
+}
+
 /* Of the processor: who had less has not shown what it does with it. */
 #define TURN_MIN_NS  INT64_C(10000000)
 #define REAPED_MAX   120.0	       /* percent of a processor */

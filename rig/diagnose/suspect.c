@@ -91,14 +91,6 @@ const struct task *same_thread(const struct evidence *then, const struct task *t
 	return NULL;
 }
 
-bool same_wait(const struct task *then, const struct task *now)
-{
-	return then->wait.kind == now->wait.kind && then->wait.number == now->wait.number &&
-	       then->wait.fd == now->wait.fd &&
-	       wait_object(&then->wait) == wait_object(&now->wait) &&
-	       then->wait.target == now->wait.target;
-}
-
 bool is_known(const struct diagnosing *d, const struct task *task)
 {
 	for (size_t i = 0; i < d->in->known_count; i++)

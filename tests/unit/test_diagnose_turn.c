@@ -212,8 +212,36 @@ static void two_who_wait_for_readers_without_names_are_the_readers_where_all_oth
 	check(of_processes, NULL, "lost-wakeup", 11);
 }
 
+/* ---- words of one instant ---- */
+
+/* 10 waits at a semaphore, 20 for an event; only now the words at the semaphore were read. */
+static json_t *with_semaphore(const char *call, bool read)
+{
+	json_t *one = task(10, 10, "", call);
+
+	if (read)
+		with(one, "futex", json_pack("[iiiii]", 0, 1, 128, 0, 0));
+	return scan_of("", json_pack("[oo]", one,
+				   task(20, 20, "", "202 0x9f00 0x80 0x0 0x0 0x0 0x0 0x1 0x2")));
+}
+
+static void a_wait_whose_words_were_not_read_in_time_is_the_same_wait(void)
+{
+	static const char here[] = "202 0x7f00 0x109 0x0 0x0 0x0 0xffffffff 0x1 0x2";
+	static const char there[] = "202 0x8f00 0x109 0x0 0x0 0x0 0xffffffff 0x1 0x2";
+	auto_json json_t *now = with_semaphore(here, true);
+	auto_json json_t *unread = with_semaphore(here, false);
+	auto_json json_t *elsewhere = with_semaphore(there, false);
+
+	json_array_remove(json_object_get(unread, "tasks"), 1);
+	json_array_remove(json_object_get(elsewhere, "tasks"), 1);
+	check(now, unread, "lost-wakeup", 20); /* as when all was well */
+	check(now, elsewhere, "lost-wakeup", 10);
+}
+
 CHECK_MAIN(CHECK_CASE(who_does_not_give_a_lease_back_keeps_the_opener_waiting),
 	CHECK_CASE(a_lease_is_no_part_of_a_deadlock),
+	CHECK_CASE(a_wait_whose_words_were_not_read_in_time_is_the_same_wait),
 	CHECK_CASE(who_polls_and_leaves_unread_what_was_sent_has_not_asked_for_it),
 	CHECK_CASE(of_several_who_have_an_end_the_one_that_is_at_something_is_waited_for),
 	CHECK_CASE(who_sleeps_while_others_wait_for_what_he_sends_is_slow),
