@@ -16,6 +16,7 @@ struct idler {
 	size_t changes;	  /* of its mailbox, judged so far */
 	uint32_t arrival; /* of the user's mail by SMTP, judged so far */
 	double last_t;	  /* of anything that its client sent */
+	bool bereft; /* its mailbox was taken away, perhaps: the store may say BYE (RFC 2180, 3.3) */
 };
 
 struct pass {
@@ -119,6 +120,29 @@ static void judge_idle(struct pass *pass, struct view *view, const struct trace_
 
 /* ---- DONE, and the end ---- */
 
+/* Somebody deletes or renames `mailbox` of `user`, or the rig took mail away in another way (`mailbox` 0; user 0:
+ * anybody's). */
+static void bereave(struct pass *pass, uint32_t user, uint32_t mailbox)
+{
+	for (size_t i = 0; i < pass->walk.trace->session_count; i++) {
+		const struct view *view = &pass->walk.views[i];
+
+		if (view->open && view->mailbox && (!user || view->session->user == user) &&
+			(!mailbox || view->mailbox == mailbox))
+			pass->idlers[i].bereft = true;
+	}
+}
+
+static void note_command(struct pass *pass, const struct view *view, const struct trace_item *item)
+{
+	const struct trace_command *command = walk_command(&pass->walk, item);
+
+	if (command->verb == VERB_SELECT || command->verb == VERB_EXAMINE)
+		pass->idlers[item->session].bereft = false;
+	if (command->verb == VERB_DELETE || command->verb == VERB_RENAME)
+		bereave(pass, view->session->user, command->mailbox);
+}
+
 static bool in_idle(const struct view *view, bool *ret_done)
 {
 	for (size_t i = 0; i < view->pending_count; i++)
@@ -150,7 +174,7 @@ static void judge_end(struct pass *pass, struct view *view, const struct trace_i
 			"DONE got no answer");
 	if (strcmp(why, "store") != 0 || (view->pending_count && !idle) || done)
 		return;
-	if (!(item->t < pass->stop_t) || item->t - idler->last_t >= AUTOLOGOUT_S ||
+	if (!(item->t < pass->stop_t) || item->t - idler->last_t >= AUTOLOGOUT_S || idler->bereft ||
 		fault_in_force(pass->ledger, idler->last_t, item->t))
 		return;
 	if (oracle_breach(pass->context, "I16", pass->judgement, "imap autologout", item->line,
@@ -173,6 +197,7 @@ static void judge_item(struct pass *pass, struct view *view, const struct trace_
 		break;
 	case TRACE_SENT:
 		idler->last_t = item->t;
+		note_command(pass, view, item);
 		if (walk_command(&pass->walk, item)->verb == VERB_IDLE && view->mailbox) {
 			idler->since = item->t;
 			idler->exists_t = -INFINITY;
@@ -227,7 +252,9 @@ static void judge(
 	imap_walk_begin(&pass.walk, history);
 	pass.idlers = mem_zero(pass.walk.trace->session_count, sizeof(*pass.idlers));
 	for (const struct trace_item *item; (item = imap_walk_next(&pass.walk));)
-		if (walk_view(&pass.walk, item))
+		if (item->kind == TRACE_WIPED)
+			bereave(&pass, item->user, 0);
+		else if (walk_view(&pass.walk, item))
 			judge_item(&pass, walk_view(&pass.walk, item), item);
 	free(pass.idlers);
 	imap_walk_end(&pass.walk);

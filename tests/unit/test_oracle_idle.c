@@ -56,6 +56,23 @@ static void done_is_answered_and_nobody_is_logged_out_early(void)
 		{"a fault was in force",
 			ONE FAULT(600, "jump-clock", "in-force") CLOSED(610, 2, "store"),
 			RULING_NOT_APPLICABLE},
+		{"its mailbox was deleted",
+			ONE SAY(600, 1, "r9", "DELETE INBOX") CLOSED(610, 2, "store"),
+			RULING_NOT_APPLICABLE},
+		{"its mailbox was renamed, while it was in IDLE",
+			ONE IDLES SAY(600, 1, "r9", "RENAME INBOX Old") CLOSED(610, 2, "store"),
+			RULING_NOT_APPLICABLE},
+		{"another mailbox was deleted",
+			ONE SAY(600, 1, "r9", "DELETE Other") CLOSED(610, 2, "store"),
+			RULING_BROKEN},
+		{"it was deleted, and made and selected anew",
+			ONE SAY(600, 1, "r9", "DELETE INBOX") SAY(601, 2, "r9", "SELECT INBOX")
+				GOT(602, 2, "r9", "OK") CLOSED(610, 2, "store"),
+			RULING_BROKEN},
+		{"the rig deleted it by the target's tool",
+			ONE "{\"t\":600,\"ev\":\"excused\",\"user\":\"u1\",\"count\":9,\"why\":"
+			    "\"mailbox-delete\"}\n" CLOSED(610, 2, "store"),
+			RULING_NOT_APPLICABLE},
 		{"its process died",
 			ONE
 			"{\"t\":600,\"ev\":\"died\",\"program\":\"imap\",\"signal\":9}\n" CLOSED(
