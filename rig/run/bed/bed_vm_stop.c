@@ -70,11 +70,21 @@ static bool is_stopped(const json_t *task)
 	return !strcmp(json_get_text(task, "state", ""), "T");
 }
 
+/* A wait in the kernel that no signal ends, as on a frozen file system. */
+static bool is_uninterruptible(const json_t *task)
+{
+	return !strcmp(json_get_text(task, "state", ""), "D");
+}
+
 /* ---- processes ---- */
 
-/* One round; `*ret_hit`: how many were signalled. One that is gone meanwhile needs no signal. */
-static int signal_all(struct vm_bed *b, const char *const *programs, bool stop, uint32_t *ret_hit,
-	struct err *err)
+/*
+ * One round; `*ret_hit`: how many were signalled and have to be looked at again. One that is gone meanwhile needs no
+ * signal. One that waits uninterruptibly stops when that wait is over, before it does anything else: signalled in
+ * the `first` round it counts as stopped, and to go on it needs a signal too, which takes the other back.
+ */
+static int signal_all(struct vm_bed *b, const char *const *programs, bool stop, bool first,
+	uint32_t *ret_hit, struct err *err)
 {
 	auto_json json_t *scan = NULL;
 	json_t *task;
@@ -85,13 +95,16 @@ static int signal_all(struct vm_bed *b, const char *const *programs, bool stop, 
 	if (rc)
 		return rc;
 	json_array_foreach (json_object_get(scan, "tasks"), i, task) {
-		if (!is_process(task) || !runs_one_of(task, programs) || is_stopped(task) == stop)
+		bool later = is_uninterruptible(task);
+
+		if (!is_process(task) || !runs_one_of(task, programs) ||
+			(is_stopped(task) == stop && !later))
 			continue;
 		rc = witness_signal(b->witness, (int)json_get_int(task, "pid", 0),
 			json_get_int(task, "start", 0), stop ? SIGSTOP : SIGCONT, soon(), err);
 		if (rc && rc != -EREMOTEIO)
 			return rc;
-		++*ret_hit;
+		*ret_hit += first || !later;
 	}
 	return 0;
 }
@@ -102,7 +115,7 @@ static int stop_all(struct vm_bed *b, const char *const *programs, bool stopped,
 	int rc = 0;
 
 	for (int round = 0; round < STOP_ROUNDS_MAX && hit && !rc; round++)
-		rc = signal_all(b, programs, stopped, &hit, err);
+		rc = signal_all(b, programs, stopped, !round, &hit, err);
 	if (!rc && hit)
 		rc = err_set(err, -EBUSY, "%" PRIu32 " processes are %s after %d rounds", hit,
 			stopped ? "not stopped" : "still stopped", STOP_ROUNDS_MAX);
