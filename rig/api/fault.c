@@ -44,6 +44,13 @@ static const struct {
 	{FAULT_QUOTA, "quota"},
 };
 
+unsigned int fault_is_in(const struct fault *fault, const struct step *step)
+{
+	bool quota = step->errno_name && !strcmp(step->errno_name, "EDQUOT");
+
+	return fault->is | (quota ? FAULT_QUOTA : 0);
+}
+
 void fault_is_say(unsigned int is, json_t *line)
 {
 	json_t *list = json_array();

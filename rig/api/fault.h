@@ -124,6 +124,9 @@ struct fault {
 extern const struct fault *const faults[]; /* NULL-terminated, made from faults/ */
 const struct fault *fault_find(const char *name);
 
+/* What it is as `step` has it: whoever is told EDQUOT is told that a quota is used up. */
+unsigned int fault_is_in(const struct fault *fault, const struct step *step);
+
 /* Into the `fault` line of a history, as "is": ["silent"], and back. A line of before that had the key is read by the
  * name of its fault. What is not known is left out. */
 void fault_is_say(unsigned int is, json_t *line);

@@ -326,6 +326,15 @@ static void it_takes_each_point_that_it_names(void)
 	each_fault(check_points);
 }
 
+static void an_errno_of_a_quota_is_a_quota_used_up(void)
+{
+	const struct fault *fault = fault_find("errno");
+
+	CHECK_INT(fault_is_in(fault, &(struct step){.errno_name = (char *)"EDQUOT"}), FAULT_QUOTA);
+	CHECK_INT(fault_is_in(fault, &(struct step){.errno_name = (char *)"EIO"}), 0);
+	CHECK_INT(fault_is_in(fault_find("kill"), &(struct step){0}), FAULT_KILLS);
+}
+
 /* A fault that must be told a part of the target cannot do without that part. */
 static bool needs_a_part(const struct fault *fault)
 {
@@ -530,6 +539,7 @@ static void healed_after_the_store_died_it_leaves_nothing(void)
 CHECK_MAIN(CHECK_CASE(a_fault_is_whole), CHECK_CASE(a_target_that_has_all_can_take_it),
 	CHECK_CASE(a_next_hop_says_how_late_it_is), CHECK_CASE(a_limit_says_what_it_cannot_be),
 	CHECK_CASE(it_takes_each_point_that_it_names),
+	CHECK_CASE(an_errno_of_a_quota_is_a_quota_used_up),
 	CHECK_CASE(an_empty_target_is_a_skip_with_a_reason),
 	CHECK_CASE(what_it_is_comes_back_from_the_history),
 	CHECK_CASE(entries_of_the_queue_are_counted_by_their_state),

@@ -46,7 +46,7 @@ void fault_record(struct step_run *step, const char *state, const char *text)
 	json_t *line = json_pack("{ss ss ss}", "step", step->step->label, "fault",
 		step->fault->name, "state", state);
 
-	fault_is_say(step->fault->is, line);
+	fault_is_say(fault_is_in(step->fault, step->step), line);
 	if (!strcmp(state, "healed") || !strcmp(state, "in-force"))
 		json_object_set_new(line, "count",
 			json_integer(step->too_late ? 0 : (json_int_t)step->run.fired));
