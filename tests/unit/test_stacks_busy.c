@@ -82,6 +82,25 @@ static void a_busy_thread_is_seen_at_moments_at_which_it_runs(void)
 	bench_close(&b);
 }
 
+/* In a guest no address is random, so there is less of it over a program's first stack than is asked for. */
+static void a_stack_at_the_end_of_the_address_space_is_read_as_far_as_it_goes(void)
+{
+	char *const command[] = {(char *)"setarch", (char *)"-R", (char *)"sh", (char *)"-c",
+		(char *)"while :; do :; done", NULL};
+	auto_child pid = fork();
+	struct bench b;
+
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		execve("/usr/bin/setarch", command, (char *[]){NULL});
+		_exit(127);
+	}
+	if (!bench_open(&b))
+		return;
+	json_decref(moments_of(&b, pid));
+	bench_close(&b);
+}
+
 static void who_does_not_run_has_no_moments_and_who_is_not_there_is_an_error(void)
 {
 	json_t *samples = NULL;
@@ -242,6 +261,7 @@ static void a_thread_began_where_the_c_library_called_the_program(void)
 
 CHECK_MAIN(CHECK_CASE(a_thread_began_where_the_c_library_called_the_program),
 	CHECK_CASE(a_busy_thread_is_seen_at_moments_at_which_it_runs),
+	CHECK_CASE(a_stack_at_the_end_of_the_address_space_is_read_as_far_as_it_goes),
 	CHECK_CASE(who_does_not_run_has_no_moments_and_who_is_not_there_is_an_error),
 	CHECK_CASE(a_busy_thread_has_the_functions_that_it_does_not_leave),
 	CHECK_CASE(what_all_moments_have_is_the_loop_and_its_callers),

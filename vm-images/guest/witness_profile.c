@@ -10,6 +10,7 @@
 #include <linux/perf_event.h>
 #include <poll.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -21,13 +22,14 @@
 #define RING_BYTES  (512u << 10) /* a power of two, and more than all samples */
 #define WAIT_MS	    500
 
-/* Registers come in the order of their bits. */
+/* Registers come in the order of their bits. Of the stack there are `stack_size` bytes, which is less than was asked
+ * for where the address space ends before, as over the first stack of a program whose addresses are not random; behind
+ * them comes how many were read. */
 struct sample {
 	struct perf_event_header head;
 	uint64_t abi, bp, sp, pc;
 	uint64_t stack_size;
-	unsigned char stack[STACK_BYTES];
-	uint64_t stack_read;
+	unsigned char stack[STACK_BYTES + sizeof(uint64_t)];
 };
 
 static int open_profile(pid_t tid)
@@ -55,14 +57,22 @@ static int open_profile(pid_t tid)
 /* A kernel thread has no registers of a user. */
 static void tell(struct out *out, const struct sample *sample)
 {
-	if (sample->head.type != PERF_RECORD_SAMPLE || sample->head.size != sizeof(*sample) ||
-		sample->abi == PERF_SAMPLE_REGS_ABI_NONE || sample->stack_read > STACK_BYTES)
+	const size_t stack_at = offsetof(struct sample, stack);
+	uint64_t stack_read;
+
+	if (sample->head.type != PERF_RECORD_SAMPLE || sample->head.size < stack_at ||
+		sample->abi == PERF_SAMPLE_REGS_ABI_NONE || !sample->stack_size ||
+		sample->stack_size > STACK_BYTES ||
+		sample->head.size != stack_at + sample->stack_size + sizeof(stack_read))
+		return;
+	memcpy(&stack_read, sample->stack + sample->stack_size, sizeof(stack_read));
+	if (stack_read > sample->stack_size)
 		return;
 	out_open(out, NULL, '{');
 	out_int(out, "pc", (int64_t)sample->pc);
 	out_int(out, "sp", (int64_t)sample->sp);
 	out_int(out, "bp", (int64_t)sample->bp);
-	out_hex(out, "stack", sample->stack, (size_t)sample->stack_read);
+	out_hex(out, "stack", sample->stack, (size_t)stack_read);
 	out_close(out, '}');
 }
 
