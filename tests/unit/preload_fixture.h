@@ -5,6 +5,7 @@
 #pragma once
 
 #include "tests/check/check.h"
+#include "tests/unit/victim.h"
 
 #include "faults/guest/board_control.h"
 
@@ -19,18 +20,12 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define WAIT_MS	     20000
 #define VICTIM_OK    0
 #define VICTIM_WRONG 1
 
 struct victim_kind {
 	const char *name;
 	int (*run)(const char *arg); /* exit code */
-};
-
-struct victim {
-	pid_t pid;
-	int out;
 };
 
 static char board_reply_text[BOARD_REPLY_MAX];
@@ -89,7 +84,7 @@ static inline struct victim victim_start_with(
 		.stdin_fd = -1,
 		.stdout_fd = ends[1],
 		.stderr_fd = STDERR_FILENO};
-	struct victim victim = {proc_spawn(&spec, &err), ends[0]};
+	struct victim victim = {.pid = proc_spawn(&spec, &err), .out = ends[0], .in = -1};
 	CHECK(victim.pid > 0);
 	close(ends[1]);
 	return victim;
@@ -112,20 +107,6 @@ static inline int victim_end(struct victim *victim)
 	if (rc)
 		return rc;
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-}
-
-/* One line the victim printed; "" at its end. */
-static inline const char *victim_line(struct victim *victim)
-{
-	static char line[256];
-	size_t len = 0;
-
-	while (len + 1 < sizeof(line) &&
-		io_read(victim->out, line + len, 1, deadline_in_ms(WAIT_MS)) == 1 &&
-		line[len] != '\n')
-		len++;
-	line[len] = '\0';
-	return line;
 }
 
 static inline bool await_event(uint32_t what, unsigned int slot, struct board_event *ret)

@@ -3,6 +3,7 @@
  * as the witness does. Needs ptrace(2) of a child's child, which root has; else SKIP.
  */
 #include "tests/check/check.h"
+#include "tests/unit/victim.h"
 
 #include "faults/guest/board_connector.h"
 #include "faults/guest/board_control.h"
@@ -25,17 +26,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define WAIT_MS 20000
-#define ROUNDS	20
+#define ROUNDS 20
 
 static char reply[BOARD_REPLY_MAX];
 static char program[4096]; /* of the victim */
 static const char *work;
-
-struct victim {
-	pid_t pid;
-	int in, out;
-};
 
 static void fresh_board(void)
 {
@@ -79,19 +74,6 @@ static int64_t count_of(const char *key)
 	return json_get_int(json, key, -1);
 }
 
-static const char *line_of(const struct victim *victim)
-{
-	static char line[256];
-	size_t len = 0;
-
-	while (len + 1 < sizeof(line) &&
-		io_read(victim->out, line + len, 1, deadline_in_ms(WAIT_MS)) == 1 &&
-		line[len] != '\n')
-		len++;
-	line[len] = '\0';
-	return line;
-}
-
 static struct victim victim_start(void)
 {
 	char *argv[] = {program, NULL};
@@ -103,11 +85,11 @@ static struct victim victim_start(void)
 	CHECK_INT(pipe2(out, O_CLOEXEC), 0);
 	struct proc_spec spec = {
 		.argv = argv, .stdin_fd = in[0], .stdout_fd = out[1], .stderr_fd = STDERR_FILENO};
-	victim = (struct victim){proc_spawn(&spec, &err), in[1], out[0]};
+	victim = (struct victim){.pid = proc_spawn(&spec, &err), .out = out[0], .in = in[1]};
 	close(in[0]);
 	close(out[1]);
 	CHECK(victim.pid > 0);
-	CHECK_STR(line_of(&victim), "ready");
+	CHECK_STR(victim_line(&victim), "ready");
 	return victim;
 }
 
@@ -123,7 +105,7 @@ static __attribute__((format(printf, 2, 3))) const char *tell(
 	buf_addc(&line, '\n');
 	if (write(victim->in, line.data, line.len) != (ssize_t)line.len)
 		return "gone";
-	return line_of(victim);
+	return victim_line(victim);
 }
 
 /* 0: it ended by itself; else the signal, or -ETIMEDOUT. */
