@@ -68,6 +68,17 @@ bool json_get_bool(const json_t *object, const char *key, bool otherwise)
 	return json_is_boolean(value) ? json_is_true(value) : otherwise;
 }
 
+bool json_has_text(const json_t *array, const char *text)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach ((json_t *)array, i, one)
+		if (json_is_string(one) && !strcmp(json_string_value(one), text))
+			return true;
+	return false;
+}
+
 json_t *json_text(const char *text)
 {
 	return json_text_n(text, strlen(text));

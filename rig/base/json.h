@@ -25,6 +25,8 @@ const char *json_get_text(const json_t *object, const char *key, const char *oth
 int64_t json_get_int(const json_t *object, const char *key, int64_t otherwise);
 double json_get_real(const json_t *object, const char *key, double otherwise);
 bool json_get_bool(const json_t *object, const char *key, bool otherwise);
+/* True if one of an array's elements is that text. */
+bool json_has_text(const json_t *array, const char *text);
 
 /* Text that need not be UTF-8 (it came from a guest): invalid bytes become \xNN. Never NULL. */
 json_t *json_text(const char *text);

@@ -87,6 +87,7 @@ static bool read_task(
 		.stack = json_get_text(json, "stack", ""),
 		.object = json_get_text(json, "object", ""),
 		.began = json_get_text(json, "began", ""),
+		.loop = json_get_text(json, "loop", ""),
 		.door = json_get_text(json, "door", ""),
 		.frames = json_object_get(json, "frames"),
 		.own = json_object_get(json, "own"),

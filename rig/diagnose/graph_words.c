@@ -118,7 +118,9 @@ static void what_of_object(const struct task *t, char out[WHAT_MAX])
 {
 	const char *kind = wait_kind_name(t->wait.kind);
 
-	if (t->object[0])
+	if (t->wait.number == SYS_semop || t->wait.number == SYS_semtimedop)
+		snprintf(out, WHAT_MAX, "System V %s", kind);
+	else if (t->object[0])
 		snprintf(out, WHAT_MAX, "%s '%.96s'", kind, t->object);
 	else
 		snprintf(out, WHAT_MAX, "%s", kind);

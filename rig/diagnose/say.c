@@ -83,9 +83,12 @@ static void add_frames(struct buf *out, const json_t *frames, size_t most, const
 
 static void add_busy(struct buf *out, const struct task *t)
 {
-	if (json_array_size(t->busy))
-		buf_addf(out, "; at each of %d moments", t->moments);
+	if (!json_array_size(t->busy))
+		return;
+	buf_addf(out, "; at each of %d moments", t->moments);
 	add_frames(out, t->busy, FRAMES_TOLD, " in ");
+	if (*t->loop && !json_has_text(t->busy, t->loop))
+		buf_addf(out, ", at most of them in %.64s", t->loop);
 }
 
 /* A stripped program's own frames are its file's name alone; with their places there is something to look up. */
@@ -199,7 +202,7 @@ static void add_actor(struct buf *part, const struct task *t)
 	}
 }
 
-/* Where in its loop it is met is chance; the function that its thread began in is not. */
+/* Where in its loop it is met is chance; the loop, and the function that its thread began in, are not. */
 char *part_of_busy(const struct diagnosing *d, size_t task)
 {
 	const struct task *t = &d->now.tasks[task];
@@ -207,7 +210,9 @@ char *part_of_busy(const struct diagnosing *d, size_t task)
 
 	add_actor(&part, t);
 	buf_add_str(&part, ": burns the processor");
-	if (*t->began)
+	if (*t->loop)
+		buf_addf(&part, " in %.64s", t->loop);
+	if (*t->began && strcmp(t->began, t->loop) != 0)
 		buf_addf(&part, " in %.64s", t->began);
 	return buf_steal(&part);
 }

@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "vm/frame_pointer.h"
 
 #include <dwarf.h>
 #include <elfutils/libdwfl.h>
@@ -16,7 +17,7 @@ struct walk {
 	const struct unwind *u;
 	json_t *frames, *own;
 	const char *last_file; /* of a frame without a name */
-	Dwarf_Addr start;      /* of the last frame's function, 0: it has no symbol */
+	struct frame_place last;
 	int count;
 };
 
@@ -88,13 +89,29 @@ static bool is_c_library(const char *file)
 	       !strncmp(file, "ld-linux", strlen("ld-linux"));
 }
 
-static void append(struct walk *walk, const char *file, const char *name, size_t len)
+/* For the implementation (C17 7.1.3); mangled names, which C++, Rust and D begin alike, are the program's. */
+static bool is_reserved(const char *name)
 {
-	auto_free char *text = strndup(name, len);
+	return name[0] == '_' &&
+	       (name[1] == '_' || (name[1] >= 'A' && name[1] <= 'Z' && !strchr("ZRD", name[1])));
+}
 
-	json_array_append_new(walk->frames, json_text(text));
-	if (!is_c_library(file))
-		json_array_append_new(walk->own, json_text(text));
+/* In a static program the C library's functions are told by their names: nearly each has a reserved one as well. */
+static bool has_reserved_name(Dwfl_Module *module, Dwarf_Addr start)
+{
+	int count = dwfl_module_getsymtab(module);
+
+	for (int i = 1; i < count; i++) {
+		GElf_Sym symbol;
+		GElf_Addr at;
+		const char *name =
+			dwfl_module_getsym_info(module, i, &symbol, &at, NULL, NULL, NULL);
+
+		if (name && at == start && GELF_ST_TYPE(symbol.st_info) == STT_FUNC &&
+			is_reserved(name))
+			return true;
+	}
+	return false;
 }
 
 /* Where in the file a function without a name begins, by its call frame information; 0: not known. */
@@ -132,6 +149,7 @@ static void add_frame(struct walk *walk, Dwfl_Module *module, Dwarf_Addr pc)
 {
 	GElf_Off offset = 0;
 	GElf_Sym symbol;
+	auto_free char *text = NULL;
 	const char *name =
 		module ? dwfl_module_addrinfo(module, pc, &offset, &symbol, NULL, NULL, NULL)
 		       : NULL;
@@ -142,11 +160,14 @@ static void add_frame(struct walk *walk, Dwfl_Module *module, Dwarf_Addr pc)
 	/* libdwfl gives the nearest symbol before it, which may be another function's. */
 	if (name && *name && offset < symbol.st_size) {
 		walk->last_file = NULL;
-		walk->start = pc - offset;
-		append(walk, file, name, 1 + strcspn(name + 1, "."));
+		walk->last.start = pc - offset;
+		text = strndup(name, 1 + strcspn(name + 1, "."));
+		json_array_append_new(walk->frames, json_text(text));
+		if (!is_c_library(file) && !has_reserved_name(module, pc - offset))
+			json_array_append_new(walk->own, json_text(text));
 		return;
 	}
-	walk->start = 0;
+	walk->last.start = 0;
 	append_nameless(walk, module, file, pc);
 }
 
@@ -160,73 +181,11 @@ static int on_frame(Dwfl_Frame *frame, void *arg)
 		return DWARF_CB_ABORT;
 	if (!activation)
 		pc--; /* the call, not what follows it */
+	walk->last.pc = pc;
+	if (dwfl_frame_reg(frame, UNWIND_SP, &walk->last.sp))
+		walk->last.sp = 0;
 	add_frame(walk, dwfl_addrmodule(dwfl_thread_dwfl(dwfl_frame_thread(frame)), pc), pc);
 	return DWARF_CB_OK;
-}
-
-/* ---- the frame pointer ---- */
-
-/* Bytes of code, out of the file that is mapped there. */
-static bool read_code(Dwfl *dwfl, Dwarf_Addr address, unsigned char *to, size_t size)
-{
-	Dwfl_Module *module = dwfl_addrmodule(dwfl, address);
-	GElf_Addr bias = 0;
-	Elf *elf = module ? dwfl_module_getelf(module, &bias) : NULL;
-	size_t file_size = 0, count = 0;
-	const char *bytes = elf ? elf_rawfile(elf, &file_size) : NULL;
-
-	if (!bytes || elf_getphdrnum(elf, &count))
-		return false;
-	for (size_t i = 0; i < count; i++) {
-		GElf_Phdr load;
-		GElf_Addr in;
-
-		if (!gelf_getphdr(elf, (int)i, &load) || load.p_type != PT_LOAD)
-			continue;
-		in = address - bias - load.p_vaddr;
-		if (address - bias < load.p_vaddr || in > load.p_filesz ||
-			size > load.p_filesz - in || load.p_offset > file_size ||
-			in + size > file_size - load.p_offset)
-			continue;
-		memcpy(to, bytes + load.p_offset + in, size);
-		return true;
-	}
-	return false;
-}
-
-/* True if the instruction before `address` is a direct call of the function at `start`. */
-static bool returns_from(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Addr start)
-{
-	unsigned char call[5];
-	int32_t distance;
-
-	if (address < sizeof(call) ||
-		!read_code(dwfl, address - sizeof(call), call, sizeof(call)) || call[0] != 0xe8)
-		return false;
-	memcpy(&distance, call + 1, sizeof(distance));
-	return address + (Dwarf_Addr)(int64_t)distance == start;
-}
-
-/*
- * A thread in a system call does not tell its frame pointer, and code that is built with one needs it. The calls
- * above the last frame have left it alone, so it points to that function's own frame: to a saved frame pointer,
- * with the return address beside it. That place is known by the call in front of the return address.
- */
-static bool find_frame_pointer(Dwfl *dwfl, const struct walk *walk, uint64_t *ret)
-{
-	const struct unwind *u = walk->u;
-	uint64_t pair[2];
-
-	if (u->known >> UNWIND_BP & 1 || !walk->start || u->stack_size < sizeof(pair))
-		return false;
-	for (size_t at = 0; at <= u->stack_size - sizeof(pair); at += sizeof(uint64_t)) {
-		memcpy(pair, u->stack + at, sizeof(pair));
-		if (!returns_from(dwfl, pair[1], walk->start))
-			continue;
-		*ret = u->stack_base + at;
-		return true;
-	}
-	return false;
 }
 
 static void report_files(Dwfl *dwfl, const struct unwind *u)
@@ -255,7 +214,7 @@ static struct walk walk_once(const struct unwind *u, bool *ret_again, uint64_t *
 	report_files(dwfl, u);
 	if (dwfl_attach_state(dwfl, NULL, THREAD_ID, &thread, (void *)(uintptr_t)u))
 		dwfl_getthread_frames(dwfl, THREAD_ID, on_frame, &walk);
-	*ret_again = find_frame_pointer(dwfl, &walk, ret_bp);
+	*ret_again = frame_pointer_find(dwfl, u, &walk.last, ret_bp);
 	dwfl_end(dwfl);
 	return walk;
 }

@@ -2,7 +2,7 @@
  * User stacks without touching the process: from registers, a copy of the stack and the ELF files that were
  * mapped, frame by frame by their call frame information (elfutils libdwfl 0.188, x86-64). Of a thread that
  * waits in a system call only the program counter and the stack pointer are known; the frame pointer, where the
- * code has one, is found by the call whose return address lies beside the place it points to.
+ * code has one, is found (vm/frame_pointer.h).
  *
  * A function is named only where a symbol of the file covers the address. Code without a name is called by its
  * file and, outside of the C library, by where in it the function begins ("smtpd+0x5a10"); among the frames that
@@ -43,7 +43,7 @@ struct unwind {
 
 /* Names, innermost first: an array, perhaps empty. New reference. What compilers add to the name of a
  * function that they made another of ("track.isra.0") is left out. `ret_own` (may be NULL): those
- * that are not the C library's. */
+ * that are not the C library's; in a static program such are known by a name that is reserved for it. */
 json_t *unwind_frames(const struct unwind *unwind, json_t **ret_own);
 
 /* What the variable at that address is called ("queue.lock", members by DWARF where the file has it,

@@ -239,7 +239,26 @@ static void a_wait_whose_words_were_not_read_in_time_is_the_same_wait(void)
 	check(now, elsewhere, "lost-wakeup", 10);
 }
 
-CHECK_MAIN(CHECK_CASE(who_does_not_give_a_lease_back_keeps_the_opener_waiting),
+static void a_semaphore_of_system_v_is_told_from_one_in_memory(void)
+{
+	auto_json json_t *posix =
+		with_semaphore("202 0x7f00 0x109 0x0 0x0 0x0 0xffffffff 0x1 0x2", true);
+	auto_json json_t *system_v = scan_of(
+		"", json_pack("[o]", task(10, 10, "", "65 0x1 0x7ffe 0x1 0x0 0x0 0x0 0x1 0x2")));
+	struct diagnosis one, other;
+
+	run(posix, NULL, &one);
+	run(system_v, NULL, &other);
+	CHECK_STR(one.hang_class, other.hang_class);
+	CHECK_HAS(one.title, "nobody posts (semaphore)");
+	CHECK_HAS(other.title, "(System V semaphore)");
+	CHECK(strcmp(one.signature, other.signature) != 0);
+	diagnosis_free(&one);
+	diagnosis_free(&other);
+}
+
+CHECK_MAIN(CHECK_CASE(a_semaphore_of_system_v_is_told_from_one_in_memory),
+	CHECK_CASE(who_does_not_give_a_lease_back_keeps_the_opener_waiting),
 	CHECK_CASE(a_lease_is_no_part_of_a_deadlock),
 	CHECK_CASE(a_wait_whose_words_were_not_read_in_time_is_the_same_wait),
 	CHECK_CASE(who_polls_and_leaves_unread_what_was_sent_has_not_asked_for_it),

@@ -162,6 +162,7 @@ static void a_busy_thread_has_the_functions_that_it_does_not_leave(void)
 		text = json_dumps(busy, JSON_COMPACT);
 		CHECK_HAS(text, "\"loops_for_ever\"");
 		CHECK_HAS(text, "\"check_main\"");
+		CHECK_STR(json_get_text(task, "loop", ""), "loops_for_ever");
 		stack_files_close(&files);
 	}
 	json_decref(samples);
@@ -192,6 +193,39 @@ static void what_all_moments_have_is_the_loop_and_its_callers(void)
 	}
 }
 
+static void most_moments_name_the_loop(void)
+{
+	static const struct {
+		const char *stacks, *want;
+	} rows[] = {
+		{"[[\"loop\",\"main\"],[\"a\",\"loop\",\"main\"],[\"b\",\"loop\",\"main\"],"
+		 "[\"loop\",\"main\"]]",
+			"loop"},
+		/* its helper is where it mostly is, and at three of four is enough */
+		{"[[\"a\",\"loop\"],[\"a\",\"loop\"],[\"a\",\"loop\"],[\"loop\"]]", "a"},
+		{"[[\"a\",\"loop\"],[\"a\",\"loop\"],[\"b\",\"loop\"],[\"loop\"]]", "loop"},
+		/* a stack that ends early, first of all */
+		{"[[\"a\"],[\"a\",\"loop\",\"main\"],[\"loop\",\"main\"],[\"b\",\"loop\",\"main\"]"
+		 "]",
+			"loop"},
+		/* one that goes down into itself */
+		{"[[\"f\",\"g\",\"f\"],[\"f\",\"g\",\"f\"],[\"g\",\"f\"],[\"f\",\"g\",\"f\"]]",
+			"f"},
+		{"[[\"a\"],[\"b\"],[\"c\"],[\"d\"]]", NULL},
+		{"[[],[],[],[\"a\"]]", NULL},
+		{"[[7],7,[{}],[\"a\"]]", NULL},
+		{"[]", NULL},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		auto_json json_t *stacks = json_loads(rows[i].stacks, 0, NULL);
+		auto_json json_t *loop = stacks_loop(stacks);
+
+		CHECK_STR(loop ? json_string_value(loop) : "none",
+			rows[i].want ? rows[i].want : "none");
+	}
+}
+
 /* Ticks are 10 ms, the instants 500 ms apart. */
 static json_t *busy_at(int64_t ns, int ticks)
 {
@@ -200,14 +234,14 @@ static json_t *busy_at(int64_t ns, int ticks)
 		"state", "R", "syscall", "running", "utime", ticks, "stime", 0);
 }
 
-/* Its signature is as if nobody had looked: another run may find it in one function more. */
+/* What all moments have is no part of its signature: another run may find it in one function more. */
 static void a_livelock_is_told_with_the_functions_of_its_loop(void)
 {
 	auto_json json_t *earlier = busy_at(0, 0), *now = busy_at(500000000, 48),
 			 *owed = json_pack("[{sf}]", "age_s", 5.0);
 	struct diagnose_input input = {.scan = now, .earlier = earlier, .owed = owed};
 	json_t *busy = json_array_get(json_object_get(now, "tasks"), 0);
-	struct diagnosis plain, got;
+	struct diagnosis plain, got, other;
 
 	diagnose(&input, &plain);
 	json_object_set_new(busy, "busy", json_pack("[ss]", "try_lock", "deliver_all"));
@@ -218,6 +252,15 @@ static void a_livelock_is_told_with_the_functions_of_its_loop(void)
 	CHECK_STR(got.signature, plain.signature);
 	diagnosis_free(&plain);
 	diagnosis_free(&got);
+	json_object_set_new(busy, "loop", json_string("deliver_all"));
+	diagnose(&input, &got);
+	CHECK(!strstr(got.culprits[0].says, "at most of them"));
+	json_object_set_new(busy, "loop", json_string("sweep"));
+	diagnose(&input, &other);
+	CHECK_HAS(other.culprits[0].says, "deliver_all, at most of them in sweep");
+	CHECK(strcmp(got.signature, other.signature) != 0);
+	diagnosis_free(&got);
+	diagnosis_free(&other);
 }
 
 /* Words, as an array. */
@@ -265,4 +308,5 @@ CHECK_MAIN(CHECK_CASE(a_thread_began_where_the_c_library_called_the_program),
 	CHECK_CASE(who_does_not_run_has_no_moments_and_who_is_not_there_is_an_error),
 	CHECK_CASE(a_busy_thread_has_the_functions_that_it_does_not_leave),
 	CHECK_CASE(what_all_moments_have_is_the_loop_and_its_callers),
+	CHECK_CASE(most_moments_name_the_loop),
 	CHECK_CASE(a_livelock_is_told_with_the_functions_of_its_loop))

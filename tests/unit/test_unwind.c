@@ -34,6 +34,19 @@ __attribute__((noinline)) static int outermost(int fd)
 	return innermost(fd) + 1;
 }
 
+/* Of two calls the last: it leaves no frame, and who called it did not call what stands. */
+__attribute__((noinline)) static int goes_on(int fd)
+{
+	return innermost(fd);
+}
+
+__attribute__((noinline)) static int outer_of_pointer(int fd)
+{
+	int (*volatile call)(int) = goes_on;
+
+	return call(fd) + 1;
+}
+
 struct child {
 	pid_t pid;
 	int ends[2];
@@ -44,12 +57,15 @@ struct child {
 	size_t file_count;
 };
 
-static bool read_syscall(struct child *c)
+static bool read_syscall(struct child *c, long number)
 {
 	auto_free char *path = text_fmt("/proc/%d/syscall", c->pid);
 	FILE *file = fopen(path, "re");
-	bool found = file && fscanf(file, "0 %*s %*s %*s %*s %*s %*s %" SCNx64 " %" SCNx64, &c->sp,
-				     &c->pc) == 2;
+	long got;
+	bool found = file &&
+		     fscanf(file, "%ld %*s %*s %*s %*s %*s %*s %" SCNx64 " %" SCNx64, &got, &c->sp,
+			     &c->pc) == 3 &&
+		     got == number;
 
 	if (file)
 		fclose(file);
@@ -76,8 +92,8 @@ static void read_files(struct child *c)
 		fclose(file);
 }
 
-/* `argv` NULL: this very program, forked. */
-static bool child_start(struct child *c, char *const *argv)
+/* A child that has come to stand in the system call `number`: another program, or this very one, forked. */
+static bool child_start(struct child *c, char *const *argv, int (*way)(int), long number)
 {
 	int64_t deadline = deadline_in_ms(10000);
 	struct iovec local = {c->stack, sizeof(c->stack)}, remote;
@@ -90,9 +106,9 @@ static bool child_start(struct child *c, char *const *argv)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (argv && dup2(c->ends[0], STDIN_FILENO) == STDIN_FILENO)
 			execv(argv[0], argv);
-		_exit(argv ? 1 : outermost(c->ends[0]));
+		_exit(argv ? 1 : way(c->ends[0]));
 	}
-	while (!read_syscall(c) && deadline_left_ms(deadline))
+	while (!read_syscall(c, number) && deadline_left_ms(deadline))
 		poll(NULL, 0, 1);
 	read_files(c);
 	remote = (struct iovec){(void *)(uintptr_t)c->sp, sizeof(c->stack)};
@@ -106,7 +122,7 @@ static bool child_start(struct child *c, char *const *argv)
 
 static bool child_open(struct child *c)
 {
-	return child_start(c, NULL);
+	return child_start(c, NULL, outermost, SYS_read);
 }
 
 static void child_close(struct child *c)
@@ -169,7 +185,7 @@ static void a_function_of_a_stripped_program_is_called_by_its_place(void)
 	json_t *one;
 	size_t i, places = 0;
 
-	if (child_start(&c, argv)) {
+	if (child_start(&c, argv, NULL, SYS_read)) {
 		struct unwind u = unwind_of(&c);
 
 		frames = unwind_frames(&u, &own);
@@ -249,7 +265,57 @@ static void what_is_the_c_librarys_is_not_its_own(void)
 	child_close(&c);
 }
 
-CHECK_MAIN(CHECK_CASE(a_variable_is_named_by_its_members),
+/* Built with a frame pointer, which the system call does not tell. */
+static void what_is_called_by_a_pointer_or_has_jumped_on_has_its_callers(void)
+{
+	static struct child c;
+	auto_json json_t *frames = NULL;
+
+	if (child_start(&c, NULL, outer_of_pointer, SYS_read)) {
+		struct unwind u = unwind_of(&c);
+
+		frames = unwind_frames(&u, NULL);
+		CHECK(place_of(frames, "innermost") > 0);
+		CHECK_INT(place_of(frames, "outer_of_pointer"), place_of(frames, "innermost") + 1);
+		CHECK(place_of(frames, "check_main") > 0);
+		/* A place that no call returns to is none. */
+		memset(c.stack, 0xff, sizeof(c.stack));
+		json_cleanup(&frames);
+		frames = unwind_frames(&u, NULL);
+		CHECK_INT(place_of(frames, "outer_of_pointer"), -1);
+	}
+	child_close(&c);
+}
+
+/* The zoo's program is static: the C library's functions lie in its own file. */
+static void the_c_library_in_a_static_program_is_not_its_own(void)
+{
+	static char program[4096];
+	static char verb[] = "pause", ms[] = "100000";
+	char *argv[] = {program, verb, ms, NULL};
+	ssize_t len = readlink("/proc/self/exe", program, sizeof(program) - 32);
+	static struct child c;
+	auto_json json_t *frames = NULL, *own = NULL;
+
+	if (!CHECK(len > 0))
+		return;
+	program[len] = '\0';
+	strcpy(strrchr(program, '/') + 1, "../targets/zoo/zoo");
+	if (child_start(&c, argv, NULL, SYS_poll)) {
+		struct unwind u = unwind_of(&c);
+
+		frames = unwind_frames(&u, &own);
+		CHECK(place_of(frames, "main") > 0);
+		CHECK(place_of(frames, "_start") > place_of(frames, "main") + 1);
+		CHECK_INT(place_of(own, "main"), 0);
+		CHECK_INT(place_of(own, "_start"), 1);
+	}
+	child_close(&c);
+}
+
+CHECK_MAIN(CHECK_CASE(what_is_called_by_a_pointer_or_has_jumped_on_has_its_callers),
+	CHECK_CASE(the_c_library_in_a_static_program_is_not_its_own),
+	CHECK_CASE(a_variable_is_named_by_its_members),
 	CHECK_CASE(what_is_the_c_librarys_is_not_its_own),
 	CHECK_CASE(the_functions_of_a_waiting_thread_are_named_innermost_first),
 	CHECK_CASE(a_function_of_a_stripped_program_is_called_by_its_place),

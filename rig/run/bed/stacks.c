@@ -171,17 +171,6 @@ static bool is_entry(const char *name)
 	return false;
 }
 
-bool stacks_have(const json_t *frames, const char *name)
-{
-	const json_t *one;
-	size_t i;
-
-	json_array_foreach ((json_t *)frames, i, one)
-		if (json_is_string(one) && !strcmp(json_string_value(one), name))
-			return true;
-	return false;
-}
-
 json_t *stacks_began(const json_t *frames, const json_t *own)
 {
 	size_t count = json_array_size(frames);
@@ -190,7 +179,7 @@ json_t *stacks_began(const json_t *frames, const json_t *own)
 		json_t *frame = json_array_get(frames, i);
 
 		if (json_is_string(frame) && !is_entry(json_string_value(frame)) &&
-			stacks_have(own, json_string_value(frame)))
+			json_has_text(own, json_string_value(frame)))
 			return i + 1 < count ? frame : NULL;
 	}
 	return NULL;

@@ -51,12 +51,14 @@ json_t *stacks_frames(const struct stack_files *files, uint64_t pc, uint64_t sp,
 json_t *stacks_began(const json_t *frames, const json_t *own);
 /* The same as "began" of a task; the first stack that says it is believed. */
 void stacks_add_began(json_t *task, const json_t *frames, const json_t *own);
-bool stacks_have(const json_t *frames, const char *name);
 /* Of a task that runs: "busy", the functions that it was in at every one of "moments" moments (diagnose/evidence.h),
- * and "began". False if it did not run enough for that. */
+ * "loop" and "began". False if it did not run enough for that. */
 bool stacks_add_busy(
 	const struct stack_source *source, json_t *task, const struct stack_files *files);
 /* Of arrays of names: the names of the first that all have, each once, in its order. New reference. */
 json_t *stacks_common(const json_t *stacks);
+/* Of arrays of names, innermost first: the innermost that at least three quarters of them have; NULL: none. New
+ * reference. */
+json_t *stacks_loop(const json_t *stacks);
 /* A path of a guest may end in an argument of debugfs: plain and absolute, or none. */
 bool stack_path_is_plain(const char *path);

@@ -1,6 +1,7 @@
 /*
  * Where a thread burns the processor. It is never found in the same place, so one stack of it says little; what it was
- * in at every one of some moments is the loop and whoever called it.
+ * in at every one of some moments is the loop and whoever called it. Which function of the program's own goes round is
+ * told by most of them: one moment may have met it on its way in or out, and its stack ends early then.
  */
 #include "run/bed/stacks.h"
 
@@ -22,7 +23,7 @@ static bool all_have(const json_t *stacks, const char *name)
 	size_t i;
 
 	json_array_foreach ((json_t *)stacks, i, frames)
-		if (!stacks_have(frames, name))
+		if (!json_has_text(frames, name))
 			return false;
 	return true;
 }
@@ -33,10 +34,53 @@ json_t *stacks_common(const json_t *stacks)
 	size_t i;
 
 	json_array_foreach (json_array_get(stacks, 0), i, one)
-		if (json_is_string(one) && !stacks_have(common, json_string_value(one)) &&
+		if (json_is_string(one) && !json_has_text(common, json_string_value(one)) &&
 			all_have(stacks, json_string_value(one)))
 			json_array_append(common, one);
 	return common;
+}
+
+static size_t moments_in(const json_t *stacks, const char *name)
+{
+	const json_t *frames;
+	size_t i, count = 0;
+
+	json_array_foreach ((json_t *)stacks, i, frames)
+		count += json_has_text(frames, name);
+	return count;
+}
+
+/* The first of these names that at least three quarters of the stacks have; borrowed, or NULL. */
+static json_t *first_of_most(const json_t *frames, const json_t *stacks)
+{
+	json_t *one;
+	size_t i;
+
+	json_array_foreach ((json_t *)frames, i, one)
+		if (json_is_string(one) && 4 * moments_in(stacks, json_string_value(one)) >=
+						   3 * json_array_size(stacks))
+			return one;
+	return NULL;
+}
+
+/* In whatever order a stack has them, most meet the same one first. */
+json_t *stacks_loop(const json_t *stacks)
+{
+	auto_json json_t *firsts = json_array();
+	json_t *frames, *one;
+	size_t i;
+
+	json_array_foreach ((json_t *)stacks, i, frames) {
+		one = first_of_most(frames, stacks);
+		if (one)
+			json_array_append_new(firsts, json_pack("[O]", one));
+	}
+	json_array_foreach (firsts, i, frames) {
+		one = json_array_get(frames, 0);
+		if (2 * moments_in(firsts, json_string_value(one)) > json_array_size(stacks))
+			return json_incref(one);
+	}
+	return NULL;
 }
 
 static json_t *frames_at(const json_t *sample, const struct stack_files *files, json_t **ret_own)
@@ -57,8 +101,8 @@ static json_t *frames_at(const json_t *sample, const struct stack_files *files, 
 bool stacks_add_busy(
 	const struct stack_source *source, json_t *task, const struct stack_files *files)
 {
-	auto_json json_t *samples = NULL, *stacks = json_array();
-	json_t *common;
+	auto_json json_t *samples = NULL, *stacks = json_array(), *owns = json_array();
+	json_t *common, *loop;
 	struct err err = {0};
 	const json_t *sample;
 	size_t i;
@@ -74,11 +118,17 @@ bool stacks_add_busy(
 		if (i == PROFILE_SAMPLES_MAX)
 			break;
 		frames = frames_at(sample, files, &own);
+		if (!json_array_size(frames))
+			continue;
 		stacks_add_began(task, frames, own);
 		json_array_append(stacks, frames);
+		json_array_append(owns, own);
 	}
 	if (json_array_size(stacks) < MOMENTS_MIN)
 		return false;
+	loop = stacks_loop(owns);
+	if (loop)
+		json_object_set_new(task, "loop", loop);
 	common = stacks_common(stacks);
 	if (json_array_size(common)) {
 		json_object_set(task, "busy", common);
