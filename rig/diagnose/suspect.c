@@ -212,14 +212,22 @@ static bool has_ended(const struct evidence *e, const struct task *t)
 	return t->pid == t->tid && threads == 1 && t->wait.kind == WAIT_ENDED;
 }
 
+static bool had_ended(const struct evidence *then, const struct task *task)
+{
+	const struct task *t = same_thread(then, task);
+
+	return t && t->wait.kind == WAIT_ENDED;
+}
+
+/* One that it left so when all was well is its habit: many look after their children when they are next at work. */
 static bool has_zombie(const struct diagnosing *d, const struct task *parent)
 {
 	for (size_t i = 0; i < d->now.task_count; i++) {
 		const struct task *t = &d->now.tasks[i];
-		const struct task *then = same_thread(&d->earlier, t);
 
 		if (t->ppid == parent->pid && has_ended(&d->now, t) &&
-			(!d->in->earlier || (then && then->wait.kind == WAIT_ENDED)))
+			(!d->in->earlier || had_ended(&d->earlier, t)) &&
+			!had_ended(&d->healthy, t))
 			return true;
 	}
 	return false;

@@ -10,6 +10,7 @@
 
 #define IDLE	    "7 0x7f00 0x2 0xffffffff 0x0 0x0 0x0 0x1 0x2"
 #define EPOLL	    "232 0x3 0x7f00 0x8 0xffffffff 0x0 0x0 0x1 0x2"
+#define ACCEPT	    "43 0x3 0x0 0x0 0x0 0x0 0x0 0x1 0x2"
 #define OPEN	    "257 0xffffff9c 0x7f00 0x2 0x0 0x0 0x0 0x1 0x2"
 #define RECV(fd)    "45 0x" #fd " 0x0 0x0 0x0 0x0 0x0 0x1 0x2"
 #define WAIT_FOR_11 "61 0xb 0x0 0x0 0x0 0x0 0x0 0x1 0x2"
@@ -257,7 +258,30 @@ static void a_semaphore_of_system_v_is_told_from_one_in_memory(void)
 	diagnosis_free(&other);
 }
 
-CHECK_MAIN(CHECK_CASE(a_semaphore_of_system_v_is_told_from_one_in_memory),
+/* ---- children ---- */
+
+/* 10 takes clients in and has a child that has ended; 20 sleeps or, when all was well, waits for clients. */
+static json_t *with_child(char state, const char *call)
+{
+	json_t *child = with(task(11, 11, "", ""), "ppid", json_integer(10));
+
+	return scan_of("",
+		json_pack("[ooo]", task(10, 10, "", ACCEPT),
+			with(child, "state", json_sprintf("%c", state)), task(20, 20, "", call)));
+}
+
+static void a_child_that_was_left_when_all_was_well_is_a_habit(void)
+{
+	auto_json json_t *now = with_child('Z', SLEEP), *left = with_child('Z', EPOLL),
+			 *lived = with_child('S', EPOLL);
+
+	check(now, left, "slow", 20);
+	check(now, lived, "lost-wakeup", 10);
+	check(now, NULL, "lost-wakeup", 10);
+}
+
+CHECK_MAIN(CHECK_CASE(a_child_that_was_left_when_all_was_well_is_a_habit),
+	CHECK_CASE(a_semaphore_of_system_v_is_told_from_one_in_memory),
 	CHECK_CASE(who_does_not_give_a_lease_back_keeps_the_opener_waiting),
 	CHECK_CASE(a_lease_is_no_part_of_a_deadlock),
 	CHECK_CASE(a_wait_whose_words_were_not_read_in_time_is_the_same_wait),
