@@ -8,7 +8,7 @@
  *		"own":[those of "frames" that are not the C library's]
  *		"began":"function" of the program's own that the thread began in
  *		"busy":["function", ...] in which it was at each of "moments" moments at which it ran, innermost first
- *		"loop":"function" of the program's own, the innermost in which it was at three quarters of those or more
+ *		"loop":"function" of the program's own, the innermost in which it was at nearly all of those
  *		"futex":[5 words at the address it waits on]	left out where they could not be read
  *		"object":"name of the variable that it waits at"
  *		"door":"name of the unix socket that it connects to"

@@ -89,16 +89,13 @@ static bool is_c_library(const char *file)
 	       !strncmp(file, "ld-linux", strlen("ld-linux"));
 }
 
-/* For the implementation (C17 7.1.3); mangled names, which C++, Rust and D begin alike, are the program's. */
-static bool is_reserved(const char *name)
+/*
+ * In a static program the C library lies behind what calls it, as linkers put libraries behind what needs them, and the
+ * first of it is what calls main(): that is asked for before all else.
+ */
+static bool is_in_static_c_library(Dwfl_Module *module, Dwarf_Addr start)
 {
-	return name[0] == '_' &&
-	       (name[1] == '_' || (name[1] >= 'A' && name[1] <= 'Z' && !strchr("ZRD", name[1])));
-}
-
-/* In a static program the C library's functions are told by their names: nearly each has a reserved one as well. */
-static bool has_reserved_name(Dwfl_Module *module, Dwarf_Addr start)
-{
+	static const char prefix[] = "__libc_start_";
 	int count = dwfl_module_getsymtab(module);
 
 	for (int i = 1; i < count; i++) {
@@ -107,8 +104,8 @@ static bool has_reserved_name(Dwfl_Module *module, Dwarf_Addr start)
 		const char *name =
 			dwfl_module_getsym_info(module, i, &symbol, &at, NULL, NULL, NULL);
 
-		if (name && at == start && GELF_ST_TYPE(symbol.st_info) == STT_FUNC &&
-			is_reserved(name))
+		if (name && symbol.st_shndx != SHN_UNDEF && at <= start &&
+			!strncmp(name, prefix, strlen(prefix)))
 			return true;
 	}
 	return false;
@@ -163,7 +160,7 @@ static void add_frame(struct walk *walk, Dwfl_Module *module, Dwarf_Addr pc)
 		walk->last.start = pc - offset;
 		text = strndup(name, 1 + strcspn(name + 1, "."));
 		json_array_append_new(walk->frames, json_text(text));
-		if (!is_c_library(file) && !has_reserved_name(module, pc - offset))
+		if (!is_c_library(file) && !is_in_static_c_library(module, pc - offset))
 			json_array_append_new(walk->own, json_text(text));
 		return;
 	}

@@ -43,7 +43,7 @@ struct unwind {
 
 /* Names, innermost first: an array, perhaps empty. New reference. What compilers add to the name of a
  * function that they made another of ("track.isra.0") is left out. `ret_own` (may be NULL): those
- * that are not the C library's; in a static program such are known by a name that is reserved for it. */
+ * that are not the C library's; in a static program those are known by their place. */
 json_t *unwind_frames(const struct unwind *unwind, json_t **ret_own);
 
 /* What the variable at that address is called ("queue.lock", members by DWARF where the file has it,

@@ -55,7 +55,7 @@
  *			disposable worker with a deadline; at most WITNESS_READ_MAX bytes. With an offset
  *			(also an address in /proc/PID/mem) as much as there is from it on
  *	profile		{"tid"} -> {"samples":[{"pc","sp","bp","stack":hex}]}	registers and stack of a
- *			thread at moments at which it ran, at most PROFILE_SAMPLES_MAX, each 5 ms of its
+ *			thread at moments at which it ran, at most PROFILE_SAMPLES_MAX, each 3 ms of its
  *			processor time apart; fewer if it does not run that much in half a second
  *	exits		{"watch":bool} -> {"killed":[{"pid","comm"}],"lost":bool}	begin or end to
  *			watch who is ended by SIGKILL; the answer is what the watch that it ends has
@@ -118,7 +118,7 @@
 #define WITNESS_FILES_MAX   4096u	 /* open files in one scan */
 #define WITNESS_TAILS_MAX   16u
 #define WITNESS_RUNS_MAX    16u /* commands at the same time */
-#define PROFILE_SAMPLES_MAX 16
+#define PROFILE_SAMPLES_MAX 48
 #define WATCH_TASKS_MAX	    256u
 #define WATCH_SENT_MAX	    16u /* of one connection */
 #define WATCH_CONNS_MAX	    256u

@@ -17,7 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define PERIOD_NS   (5 * NS_PER_MS) /* of the thread's time */
+#define PERIOD_NS   (3 * NS_PER_MS) /* of the thread's time */
 #define STACK_BYTES (8u << 10)
 #define RING_BYTES  (512u << 10) /* a power of two, and more than all samples */
 #define WAIT_MS	    500

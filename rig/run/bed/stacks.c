@@ -7,6 +7,7 @@
 #include "vm/disk_file.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -14,7 +15,8 @@
 #define TRIES	     2	  /* a guest that the host starves may be late once */
 #define STACK_BYTES  (32u << 10)
 #define MAPS_BYTES   (256u << 10)
-#define BUSY_MAX     3 /* threads whose time is waited for */
+#define BUSY_MAX     3	/* threads whose time is waited for */
+#define RAN_MAX	     64 /* bytes of a schedstat */
 #define PROGRAMS_DIR "/run/rig/target/"
 
 static int64_t soon(void)
@@ -199,7 +201,7 @@ struct looked_at {
 	bool stuck; /* its memory cannot be read: asked once, not for each of its threads */
 	struct stack_files files;
 	struct buf maps;
-	int busy; /* threads whose time may still be waited for */
+	int busy; /* how often the time of a thread may still be waited for */
 };
 
 /* A stack ends where its mapping does: behind it the kernel gives a guard page, and whatever comes next. */
@@ -270,6 +272,20 @@ static void open_process(const struct stack_source *source, int pid, struct look
 	mapped_files_free(&mapped);
 }
 
+/* One that was met in a wait between two turns of its loop has run on since. */
+static bool has_run(const struct stack_source *source, const json_t *task)
+{
+	auto_free char *path = text_fmt("/proc/%d/task/%d/schedstat",
+		(int)json_get_int(task, "pid", 0), (int)json_get_int(task, "tid", 0));
+	auto_buf struct buf text = {0};
+	int64_t ran_ns = json_get_int(task, "ran_ns", -1);
+
+	if (!strcmp(json_get_text(task, "state", ""), "R"))
+		return true;
+	return ran_ns >= 0 && !witness_read(source->witness, path, RAN_MAX, soon(), &text, NULL) &&
+	       strtoll(buf_text(&text), NULL, 10) > ran_ns;
+}
+
 static void add_frames(const struct stack_source *source, json_t *task, struct looked_at *at)
 {
 	int pid = (int)json_get_int(task, "pid", 0);
@@ -280,13 +296,16 @@ static void add_frames(const struct stack_source *source, json_t *task, struct l
 		open_process(source, pid, at);
 	if (at->stuck)
 		return;
+	if (at->busy > 0 && has_run(source, task)) {
+		at->busy--;
+		stacks_add_busy(source, task, &at->files);
+	}
 	frames = frames_of(source, at, syscall, &own);
 	if (json_array_size(frames)) {
 		json_object_set(task, "frames", frames);
 		json_object_set(task, "own", own);
 		stacks_add_began(task, frames, own);
-	} else if (!strcmp(json_get_text(task, "state", ""), "R") && at->busy)
-		at->busy -= stacks_add_busy(source, task, &at->files) ? 1 : 0;
+	}
 	add_object(task, syscall, &at->files);
 	json_decref(frames);
 	json_decref(own);
@@ -332,8 +351,8 @@ void stacks_add(const struct stack_source *source, json_t *scan, const int *tids
 	json_t *task;
 	size_t i;
 
-	json_array_foreach (json_object_get(scan, "tasks"), i, task)
-		for (size_t k = 0; k < count && k < BED_STACKS_MAX; k++)
+	for (size_t k = 0; k < count && k < BED_STACKS_MAX; k++)
+		json_array_foreach (json_object_get(scan, "tasks"), i, task)
 			if (json_get_int(task, "tid", 0) == tids[k])
 				add_frames(source, task, &at);
 	looked_at_close(&at);

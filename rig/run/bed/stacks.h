@@ -25,7 +25,8 @@ struct stack_source {
 size_t stacks_wanted(
 	const struct diagnosis *diagnosis, const json_t *scan, int tids[BED_STACKS_MAX]);
 
-/* Gives the tasks of a scan that are among `tids` their "frames", where they can be had. */
+/* Gives the tasks of a scan that are among `tids`, the most important first, their "frames", where they can be had,
+ * and a few of those that run what stacks_add_busy() says. */
 void stacks_add(const struct stack_source *source, json_t *scan, const int *tids, size_t count);
 
 /* Of a core that a "died" event names: as `core` of api/bed.h says. */
@@ -57,8 +58,7 @@ bool stacks_add_busy(
 	const struct stack_source *source, json_t *task, const struct stack_files *files);
 /* Of arrays of names: the names of the first that all have, each once, in its order. New reference. */
 json_t *stacks_common(const json_t *stacks);
-/* Of arrays of names, innermost first: the innermost that at least three quarters of them have; NULL: none. New
- * reference. */
+/* Of arrays of names, innermost first: the innermost that nearly all of them have; NULL: none. New reference. */
 json_t *stacks_loop(const json_t *stacks);
 /* A path of a guest may end in an argument of debugfs: plain and absolute, or none. */
 bool stack_path_is_plain(const char *path);

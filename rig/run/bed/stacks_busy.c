@@ -16,6 +16,10 @@
 #define ASK_MS	    3000
 #define STACK_BYTES (64u << 10)
 #define MOMENTS_MIN 4 /* of one that did not run there is nothing to tell */
+/* In how many of them the loop is met. What it calls has less, or does all of its work and has nearly all: where the
+ * line lies between the two, another run finds the same. */
+#define MOST	9
+#define MOST_OF 10
 
 static bool all_have(const json_t *stacks, const char *name)
 {
@@ -50,15 +54,15 @@ static size_t moments_in(const json_t *stacks, const char *name)
 	return count;
 }
 
-/* The first of these names that at least three quarters of the stacks have; borrowed, or NULL. */
+/* The first of these names that nearly all stacks have; borrowed, or NULL. */
 static json_t *first_of_most(const json_t *frames, const json_t *stacks)
 {
 	json_t *one;
 	size_t i;
 
 	json_array_foreach ((json_t *)frames, i, one)
-		if (json_is_string(one) && 4 * moments_in(stacks, json_string_value(one)) >=
-						   3 * json_array_size(stacks))
+		if (json_is_string(one) && MOST_OF * moments_in(stacks, json_string_value(one)) >=
+						   MOST * json_array_size(stacks))
 			return one;
 	return NULL;
 }
