@@ -307,7 +307,7 @@ static void sessions_counted(void)
 static void *indexes(void *arg)
 {
 	store_called("worker");
-	zoo_must(zoo_posix_lock(zoo_open_file("fts"), F_WRLCK));
+	zoo_must(zoo_posix_lock(zoo_open_file("fts.index"), F_WRLCK));
 	store_step(0);
 	zoo_ready();
 	for (;;)
@@ -326,7 +326,7 @@ static void searches(long i)
 {
 	(void)i;
 	store_after(0, 1);
-	store_wants_range("fts");
+	store_wants_range("fts.index");
 }
 
 static void indexer_catches_up(void)

@@ -468,7 +468,7 @@ static void loop_turns_on_hangup(void)
 static void *parses(void *arg)
 {
 	store_called("worker");
-	zoo_must(zoo_posix_lock(zoo_open_file("fts"), F_WRLCK));
+	zoo_must(zoo_posix_lock(zoo_open_file("fts.index"), F_WRLCK));
 	store_step(0);
 	zoo_stand();
 	for (;;)
@@ -498,7 +498,7 @@ static void searches(long i)
 {
 	(void)i;
 	store_after(0, 1);
-	store_wants_range("fts");
+	store_wants_range("fts.index");
 }
 
 static void fts_parser_turns(void)

@@ -130,7 +130,7 @@ void store_loop(const int *fds, int count)
 	const struct itimerspec hourly = {.it_value.tv_sec = HOUR_S, .it_interval.tv_sec = HOUR_S};
 	int set = epoll_create1(EPOLL_CLOEXEC), timer;
 	struct epoll_event event = {.events = EPOLLIN};
-	uint64_t ticks;
+	char news[256]; /* of a timer or a signal */
 
 	timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
 	zoo_must(set >= 0 && !timerfd_settime(timer, 0, &hourly, NULL));
@@ -140,8 +140,8 @@ void store_loop(const int *fds, int count)
 	}
 	zoo_ready();
 	for (;;)
-		if (epoll_wait(set, &event, 1, -1) == 1 && event.data.fd == timer)
-			zoo_must(read(timer, &ticks, sizeof(ticks)) > 0);
+		if (epoll_wait(set, &event, 1, -1) == 1)
+			zoo_must(read(event.data.fd, news, sizeof(news)) > 0);
 }
 
 void store_serve(int listener, int count)
