@@ -342,11 +342,18 @@ static void log_left_its_pipe(void)
 
 static int message[2];
 
+/* As a program that is executed has it: everything else closes then. */
+static int keep_only(int fd)
+{
+	zoo_must(dup2(fd, STDERR_FILENO + 1) >= 0 && !close_range(STDERR_FILENO + 2, ~0U, 0));
+	return STDERR_FILENO + 1;
+}
+
 static void keeps_write_end(long i)
 {
 	(void)i;
 	store_called("vacation");
-	close(message[0]);
+	keep_only(message[1]);
 	zoo_blame();
 	store_loop(NULL, 0);
 }
@@ -354,12 +361,13 @@ static void keeps_write_end(long i)
 static void reads_message(long i)
 {
 	char text[512];
+	int fd;
 
 	(void)i;
 	store_called("sieve");
-	close(message[1]);
+	fd = keep_only(message[0]);
 	zoo_stand();
-	while (read(message[0], text, sizeof(text)) > 0)
+	while (read(fd, text, sizeof(text)) > 0)
 		;
 	_exit(0);
 }
