@@ -46,6 +46,12 @@ bool names_no_owner(const struct task *task);
 /* Somebody else of its process stands in a call that it did not stand in when all was well, for nobody outside: the
  * holder that the lock does not name is he rather than nobody. */
 bool has_likely_holder(const struct diagnosing *d, const struct task *waiter);
+/* The names of two threads are the same, or of one series: "worker-7" and "worker-12". */
+bool same_name(const char *a, const char *b);
+/* Processes of one program and one parent with such names. */
+bool is_pool_of(const struct task *a, const struct task *b);
+/* Somebody who is none of its pool waits for it, and not for its end. */
+bool is_missed(const struct diagnosing *d, size_t task);
 bool waited_so_when_healthy(const struct diagnosing *d, const struct task *task);
 /* Share of the processor between `earlier` and now, in percent; -1: not known. */
 int cpu_percent(const struct diagnosing *d, const struct task *task);
@@ -72,8 +78,8 @@ struct suspect find_suspect(struct diagnosing *d);
 struct suspect find_unread(const struct diagnosing *d);
 /* The same of one that waits for the very socket; false: it is not so. */
 bool judge_ignored(const struct diagnosing *d, size_t task, struct suspect *ret);
-/* The same of the idle `peer` of one that reads; weight 0 where nothing lies there. */
-struct suspect judge_silent_peer(const struct diagnosing *d, size_t reader, size_t peer);
+/* The same of the idle `peer` of one that reads or writes; weight 0 where nothing lies there. */
+struct suspect judge_silent_peer(const struct diagnosing *d, size_t waiter, size_t peer);
 /* Beside trouble that was told already: nothing but what it does or lacks itself speaks against it. */
 bool speaks_for_itself(const struct suspect *suspect);
 

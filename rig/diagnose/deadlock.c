@@ -158,10 +158,23 @@ static bool find_cycle(struct diagnosing *d)
 	return false;
 }
 
+/* Those who wait for work hold nothing of what their process holds. */
+static bool suppose_idle(struct diagnosing *d, bool events)
+{
+	bool *idle = mem_zero(d->now.task_count, sizeof(bool)), found;
+
+	for (size_t i = 0; i < d->now.task_count; i++)
+		idle[i] = waits_for_work(d, i) ||
+			  (events && wait_is_event(d->now.tasks[i].wait.kind));
+	graph_suppose(&d->graph, idle);
+	found = find_cycle(d);
+	graph_suppose(&d->graph, NULL);
+	free(idle);
+	return found;
+}
+
 bool find_deadlock(struct diagnosing *d)
 {
-	bool *idle, found;
-
 	if (find_cycle(d) || !d->work)
 		return d->out->hang_class != NULL;
 	graph_suppose_all(&d->graph, true);
@@ -171,15 +184,17 @@ bool find_deadlock(struct diagnosing *d)
 		return true;
 	}
 	graph_suppose_all(&d->graph, false);
-	idle = mem_zero(d->now.task_count, sizeof(bool));
-	for (size_t i = 0; i < d->now.task_count; i++)
-		idle[i] = waits_for_work(d, i);
-	graph_suppose(&d->graph, idle);
-	found = find_cycle(d);
-	graph_suppose(&d->graph, NULL);
-	if (found)
+	if (suppose_idle(d, false)) {
 		say_unknown(d, "owner unknown: a process with several threads holds it; those that "
 			       "wait for work are taken not to");
-	free(idle);
-	return found;
+		return true;
+	}
+	/* One alone at an event may be a worker that waits for work: more often than one that hangs with the lock while
+	 * others of its process happen to close a cycle. */
+	if (suppose_idle(d, true)) {
+		say_unknown(d, "owner unknown: a process with several threads holds it; those that "
+			       "wait for an event are taken not to");
+		return true;
+	}
+	return false;
 }

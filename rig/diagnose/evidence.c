@@ -200,9 +200,10 @@ static void read_fds(struct evidence *e, const json_t *scan)
 			.writes = strchr(mode, 'w'),
 			.of = get_id(json, "of"),
 			.socket = !strcmp(json_get_text(json, "kind", ""), "socket"),
-			.queue = !strcmp(json_get_text(json, "kind", ""), "mqueue")};
+			.queue = !strcmp(json_get_text(json, "kind", ""), "mqueue"),
+			.rings = json_get_bool(json, "rings", false)};
 
-		if (fd.pid > 0 && fd.fd >= 0 && (fd.ino || fd.of > 0))
+		if (fd.pid > 0 && fd.fd >= 0 && (fd.ino || fd.of > 0 || fd.rings))
 			e->fds[e->fd_count++] = fd;
 		else if (fd.ino) /* an eventfd or its like has no number of its own */
 			e->unread++;
@@ -262,6 +263,18 @@ static const struct socket_end *socket_of(const struct evidence *e, int pid, int
 	return open && open->socket ? evidence_socket(e, open->ino) : NULL;
 }
 
+/* It waits for nothing but a timer. */
+static bool is_asleep(const struct evidence *e, const struct task *t)
+{
+	const struct open_fd *fd = NULL;
+
+	if (t->wait.kind == WAIT_POLL && t->only_fd >= 0)
+		fd = evidence_fd(e, t->pid, t->only_fd);
+	else if (t->wait.kind == WAIT_READ)
+		fd = evidence_fd(e, t->pid, t->wait.fd);
+	return fd && fd->rings;
+}
+
 /* Polling the one socket that listens is waiting for work; one whose other end is outside has a client. */
 static void look_at_waits(struct evidence *e)
 {
@@ -271,6 +284,8 @@ static void look_at_waits(struct evidence *e)
 		const struct socket_end *end =
 			socket_of(e, t->pid, polls ? t->only_fd : t->wait.fd);
 
+		if (is_asleep(e, t))
+			t->wait.kind = WAIT_SLEEP;
 		t->outside = end && end->outside;
 		if (!end || !end->listens || !polls)
 			continue;

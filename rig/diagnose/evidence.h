@@ -75,6 +75,7 @@ struct open_fd {
 	int pid, fd;
 	uint64_t ino;
 	bool reads, writes, socket, queue;
+	bool rings; /* a timer that is set */
 	int of; /* the process that a pidfd is of; 0: it is none, or not known */
 };
 

@@ -47,8 +47,7 @@ static const struct task *idle_place(const struct diagnosing *d, const struct ta
 	return same > 1 ? then : NULL;
 }
 
-/* The same name, or both of one series: "worker-7" and "worker-12". */
-static bool same_name(const char *a, const char *b)
+bool same_name(const char *a, const char *b)
 {
 	static const char digits[] = "0123456789";
 
@@ -63,6 +62,11 @@ static bool same_name(const char *a, const char *b)
 	return !*a && !*b;
 }
 
+bool is_pool_of(const struct task *a, const struct task *b)
+{
+	return !strcmp(a->exe, b->exe) && a->ppid == b->ppid && same_name(a->comm, b->comm);
+}
+
 static bool is_member(const struct diagnosing *d, size_t example, size_t task)
 {
 	const struct evidence *e = &d->now;
@@ -75,7 +79,7 @@ static bool is_member(const struct diagnosing *d, size_t example, size_t task)
 		return place && other && a->pid == b->pid && same_wait(place, other);
 	if (threads_of(e, example))
 		return a->pid == b->pid && b->tid != b->pid && same_name(a->comm, b->comm);
-	return !threads_of(e, task) && a->ppid == b->ppid && !strcmp(a->exe, b->exe);
+	return !threads_of(e, task) && is_pool_of(a, b);
 }
 
 static char *wait_of(const struct diagnosing *d, size_t task)
@@ -97,11 +101,24 @@ static bool alike(const struct pool *pool, size_t a, size_t b)
 	return !strcmp(pool->waits[a], pool->waits[b]);
 }
 
-/* Each waits for somebody else of its own: sessions, which only a connection at the door makes scarce. */
+/* Each is a process that somebody of its own waits for. */
+static bool have_clients(const struct diagnosing *d, const struct pool *pool)
+{
+	for (size_t i = 0; i < pool->count; i++)
+		if (alike(pool, pool->chosen, i) &&
+			(threads_of(&d->now, pool->members[i]) || !is_missed(d, pool->members[i])))
+			return false;
+	return true;
+}
+
+/* Each waits for somebody else of its own, or is waited for so: sessions, which only a connection at the door makes
+ * scarce. */
 static bool are_sessions(const struct diagnosing *d, const struct pool *pool)
 {
 	int pid = 0;
 
+	if (have_clients(d, pool))
+		return true;
 	for (size_t i = 0; i < pool->count; i++) {
 		size_t next = graph_next(&d->graph, pool->members[i]);
 

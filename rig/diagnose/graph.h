@@ -28,6 +28,7 @@ struct node {
 	size_t next;		       /* what graph_next() answers */
 	const struct file_lock *wants; /* line of /proc/locks this thread waits with, or NULL */
 	const char *unknown;	       /* why a holder is not known (static text), or NULL */
+	bool several;  /* processes have the other end of what it waits for */
 	bool inferred; /* the holder is the only other process that has the file open */
 	bool stuck;    /* on a cycle, or can only go on after one that is */
 };

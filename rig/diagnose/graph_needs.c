@@ -248,6 +248,7 @@ static void need_only_end(struct graph *g, size_t task, uint64_t ino, bool reads
 			add_pid(&has, fd->pid);
 	}
 	if (has.count > 1) {
+		g->nodes[task].several = true;
 		g->nodes[task].unknown = "several processes have the other end";
 		need_any(g, task, has.at, has.count);
 	} else if (has.count && has.at[0] == t->pid && t->wait.kind == WAIT_POLL)

@@ -60,6 +60,7 @@ static const struct judging table[] = {
 #define WEIGHT_AS_HEALTHY 12
 #define WEIGHT_ASLEEP	  14
 #define WEIGHT_MOVED	  13
+#define WEIGHT_COLLECTS	  13
 #define WEIGHT_ZOMBIE	  22
 #define WEIGHT_CLIENT	  8
 #define WEIGHT_SHARED	  28
@@ -332,20 +333,29 @@ static struct suspect judge_task(const struct diagnosing *d, size_t task)
 
 /* ---- chains ---- */
 
-static bool is_pool_of(const struct task *a, const struct task *b)
+
+bool is_missed(const struct diagnosing *d, size_t task)
 {
-	return !strcmp(a->exe, b->exe) && a->ppid == b->ppid;
+	for (size_t i = 0; i < d->now.task_count; i++) {
+		const struct task *t = &d->now.tasks[i];
+
+		if (graph_next(&d->graph, i) == task && !t->mine && t->wait.kind != WAIT_CHILD &&
+			!is_pool_of(t, &d->now.tasks[task]))
+			return true;
+	}
+	return false;
 }
 
 /* The chain ends at one who waits for work or for somebody outside, with a lock held that others wait
- * for. Among workers of one pool that is the lock around accept(), which is never a lease. */
+ * for. Among workers of one pool whom nobody misses that is the lock around accept(), which is never a lease. */
 static struct suspect judge_idle_holder(const struct diagnosing *d, size_t waiter, size_t holder)
 {
 	const struct task *w = &d->now.tasks[waiter], *h = &d->now.tasks[holder];
 	struct suspect s = {.task = holder};
 
 	if (h->mine || waited_so_when_healthy(d, w) || lock_went_round(d, w, h) ||
-		(is_pool_of(w, h) && h->wait.kind != WAIT_SLEEP && !w->wait.lease))
+		(is_pool_of(w, h) && h->wait.kind != WAIT_SLEEP && !w->wait.lease &&
+			!is_missed(d, waiter)))
 		return s;
 	if (!wait_is_lock(w->wait.kind))
 		return s;
@@ -458,6 +468,13 @@ static struct suspect judge_chain(
 	return waiter.weight > s.weight ? waiter : s;
 }
 
+/* It reads what several processes send, as a log does, and nobody waits for it: there may be nothing to tell. */
+static bool only_collects(const struct diagnosing *d, const struct suspect *s)
+{
+	return !s->behind && d->now.tasks[s->task].wait.kind == WAIT_READ &&
+	       d->graph.nodes[s->task].several;
+}
+
 struct suspect find_suspect(struct diagnosing *d)
 {
 	size_t count = d->now.task_count;
@@ -479,6 +496,8 @@ struct suspect find_suspect(struct diagnosing *d)
 	}
 	for (size_t i = 0; i < count; i++) {
 		ends[i].behind = behind[ends[i].task];
+		if (ends[i].weight > WEIGHT_COLLECTS && only_collects(d, &ends[i]))
+			ends[i].weight = WEIGHT_COLLECTS;
 		if (ends[i].weight && !is_known(d, &d->now.tasks[ends[i].task]) &&
 			!stood_before(d, &d->now.tasks[ends[i].task]) &&
 			(!best.weight || is_better(d, &ends[i], &best)))

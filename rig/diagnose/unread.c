@@ -25,13 +25,16 @@ static bool lies_unread(const struct diagnosing *d, uint64_t ino)
 	       (!d->in->earlier || evidence_has_unread(&d->earlier, ino));
 }
 
-struct suspect judge_silent_peer(const struct diagnosing *d, size_t reader, size_t peer)
+struct suspect judge_silent_peer(const struct diagnosing *d, size_t waiter, size_t peer)
 {
-	const struct task *t = &d->now.tasks[reader];
+	const struct task *t = &d->now.tasks[waiter];
 	const struct open_fd *fd =
 		evidence_fd(&d->now, t->pid, t->wait.kind == WAIT_POLL ? t->only_fd : t->wait.fd);
 	const struct socket_end *end = fd && fd->socket ? evidence_socket(&d->now, fd->ino) : NULL;
 
+	/* Who waits to write to a pipe has filled it. */
+	if (fd && fd->writes && !fd->socket && t->wait.kind == WAIT_WRITE)
+		return forgot(d, peer);
 	return end && lies_unread(d, end->peer) ? forgot(d, peer) : (struct suspect){0};
 }
 

@@ -13,6 +13,8 @@
 #define ACCEPT	    "43 0x3 0x0 0x0 0x0 0x0 0x0 0x1 0x2"
 #define OPEN	    "257 0xffffff9c 0x7f00 0x2 0x0 0x0 0x0 0x1 0x2"
 #define RECV(fd)    "45 0x" #fd " 0x0 0x0 0x0 0x0 0x0 0x1 0x2"
+#define WRITE(fd)   "1 0x" #fd " 0x0 0x0 0x0 0x0 0x0 0x1 0x2"
+#define SIGNAL	    "34 0x0 0x0 0x0 0x0 0x0 0x0 0x1 0x2"
 #define WAIT_FOR_11 "61 0xb 0x0 0x0 0x0 0x0 0x0 0x1 0x2"
 #define SLEEP	    "230 0x0 0x0 0x7f00 0x0 0x0 0x0 0x1 0x2"
 #define RWLOCK	    "202 0x7f08 0x189 0x2 0x0 0x0 0xffffffff 0x1 0x2"
@@ -163,6 +165,73 @@ static void of_several_who_have_an_end_the_one_that_is_at_something_is_waited_fo
 	diagnosis_free(&got);
 }
 
+/* 20 reads what `writers` send; 30 waits for an event and weighs less than one who reads from one alone. */
+static json_t *log_of(int writers)
+{
+	json_t *tasks = json_pack("[oo]", task(20, 20, "", RECV(4)), task(30, 30, "", SIGNAL));
+	json_t *fds = json_pack(
+		"[{sisisissss}]", "pid", 20, "fd", 4, "ino", 100, "kind", "pipe", "mode", "r");
+
+	for (int i = 0; i < writers; i++) {
+		json_array_append_new(tasks, task(40 + i, 40 + i, "", IDLE));
+		json_array_append_new(fds, json_pack("{sisisissss}", "pid", 40 + i, "fd", 5, "ino",
+						   100, "kind", "pipe", "mode", "w"));
+	}
+	return json_pack("{ss so so}", "locks", "", "tasks", tasks, "fds", fds);
+}
+
+static void who_reads_what_several_send_and_whom_nobody_waits_for_may_have_nothing_to_do(void)
+{
+	auto_json json_t *one = log_of(1), *several = log_of(3), *many = log_of(40);
+
+	check(one, NULL, "lost-wakeup", 20);
+	check(several, NULL, "lost-wakeup", 30);
+	check(many, NULL, "lost-wakeup", 30);
+}
+
+/* 20 has filled a pipe that 10 reads. */
+static void who_leaves_a_full_pipe_unread_is_late(void)
+{
+	auto_json json_t *idle = json_pack("{ss s[oo] s[{sisisissss}{sisisissss}]}", "locks", "",
+		"tasks", task(10, 10, "", EPOLL), task(20, 20, "", WRITE(4)), "fds", "pid", 10,
+		"fd", 5, "ino", 100, "kind", "pipe", "mode", "r", "pid", 20, "fd", 4, "ino", 100,
+		"kind", "pipe", "mode", "w");
+	auto_json json_t *reads = json_deep_copy(idle);
+	struct diagnosis got;
+
+	run(idle, NULL, &got);
+	CHECK_INT(got.culprits[0].pid, 10);
+	CHECK_HAS(got.title, "lies unread");
+	diagnosis_free(&got);
+	with(json_array_get(json_object_get(reads, "tasks"), 0), "syscall", json_string(RECV(9)));
+	check(reads, NULL, "lost-wakeup", 10);
+}
+
+/* ---- timers ---- */
+
+static void who_waits_for_a_timer_alone_sleeps_if_it_will_ring(void)
+{
+	static const struct {
+		const char *call;
+		bool rings;
+		const char *class;
+	} rows[] = {
+		{RECV(5), true, "slow"},
+		{RECV(5), false, "lost-wakeup"},
+		{EPOLL, true, "slow"},
+		{EPOLL, false, "lost-wakeup"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		json_t *one = with(task(10, 10, "", rows[i].call), "wait_fds", json_pack("[i]", 5));
+		auto_json json_t *scan = json_pack("{ss s[o] s[{sisisisssb}]}", "locks", "",
+			"tasks", one, "fds", "pid", 10, "fd", 5, "ino", 0, "kind", "timerfd",
+			"rings", (int)rows[i].rings);
+
+		check(scan, NULL, rows[i].class, 10);
+	}
+}
+
 /* ---- who sleeps ---- */
 
 static json_t *filter(const char *at_other_end)
@@ -280,7 +349,10 @@ static void a_child_that_was_left_when_all_was_well_is_a_habit(void)
 	check(now, NULL, "lost-wakeup", 10);
 }
 
-CHECK_MAIN(CHECK_CASE(a_child_that_was_left_when_all_was_well_is_a_habit),
+CHECK_MAIN(CHECK_CASE(who_reads_what_several_send_and_whom_nobody_waits_for_may_have_nothing_to_do),
+	CHECK_CASE(who_leaves_a_full_pipe_unread_is_late),
+	CHECK_CASE(who_waits_for_a_timer_alone_sleeps_if_it_will_ring),
+	CHECK_CASE(a_child_that_was_left_when_all_was_well_is_a_habit),
 	CHECK_CASE(a_semaphore_of_system_v_is_told_from_one_in_memory),
 	CHECK_CASE(who_does_not_give_a_lease_back_keeps_the_opener_waiting),
 	CHECK_CASE(a_lease_is_no_part_of_a_deadlock),

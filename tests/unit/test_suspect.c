@@ -59,6 +59,84 @@ static void idle_threads_of_a_holder_are_supposed_to_hold_nothing_once_work_is_o
 	diagnosis_free(&got);
 }
 
+static bool says_unknown(const struct diagnosis *got, const char *what)
+{
+	for (size_t i = 0; i < got->unknown_count; i++)
+		if (strstr(got->unknown[i], what))
+			return true;
+	return false;
+}
+
+/* One thread at an event may hold what its process holds, and several who share one are a pool: told alike. */
+static void how_many_wait_for_an_event_beside_a_cycle_does_not_matter(void)
+{
+	for (int events = 0; events < 3; events++) {
+		json_t *tasks = json_pack(
+			"[oo]", task(10, 10, "/x/a", FLOCK(4)), task(20, 20, "/x/b", FLOCK(5)));
+		auto_json json_t *scan = scan_of(crossed, tasks);
+		struct diagnosis got;
+
+		for (int i = 0; i < events; i++)
+			json_array_append_new(tasks, task(10, 11 + i, "/x/a", EVENT));
+		run(scan, NULL, true, &got);
+		CHECK_STR(got.hang_class, "deadlock");
+		CHECK_INT(got.culprit_count, 2);
+		CHECK_INT(says_unknown(&got, "taken not to"), events > 0);
+		diagnosis_free(&got);
+	}
+}
+
+/* All of them at an event: one of those has it. */
+static void who_waits_for_an_event_may_hold_a_lock_where_nobody_else_does(void)
+{
+	static const char held[] = "1: FLOCK ADVISORY WRITE 10 a 0 EOF\n"
+				   "1: -> FLOCK ADVISORY WRITE 20 a 0 EOF\n";
+	auto_json json_t *scan = scan_of(held,
+		json_pack("[oo]", task(10, 10, "/x/a", EVENT), task(20, 20, "/x/b", FLOCK(4))));
+	struct diagnosis got;
+
+	run(scan, NULL, true, &got);
+	CHECK_STR(got.hang_class, "lost-wakeup");
+	CHECK_INT(got.culprits[0].pid, 10);
+	diagnosis_free(&got);
+}
+
+/* 10 stands at the door with the lock around it, as its like 20 would; 30 waits for 20 or for its parent. */
+static void a_worker_whom_somebody_waits_for_does_not_queue_at_the_door(void)
+{
+	static const char held[] = "1: FLOCK ADVISORY WRITE 10 a 0 EOF\n"
+				   "1: -> FLOCK ADVISORY WRITE 20 a 0 EOF\n";
+
+	static const struct {
+		const char *second; /* program */
+		bool missed;
+		const char *class;
+		int pid;
+	} rows[] = {
+		{"/x/a", false, "lost-wakeup", 30},
+		{"/x/a", true, "lost-wakeup", 10},
+		{"/x/b", false, "lost-wakeup", 10},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		auto_json json_t *scan =
+			scan_of(held, json_pack("[ooo]", task(10, 10, "/x/a", IDLE),
+					      task(20, 20, rows[i].second, FLOCK(4)),
+					      task(30, 30, "/x/client", RECV(4))));
+		struct diagnosis got;
+
+		json_object_set_new(scan, "fds",
+			json_pack("[{sisisissss}{sisisissss}]", "pid", 30, "fd", 4, "ino", 100,
+				"kind", "pipe", "mode", "r", "pid", rows[i].missed ? 20 : 99, "fd",
+				6, "ino", 100, "kind", "pipe", "mode", "w"));
+		run(scan, NULL, true, &got);
+		CHECK_STR(got.hang_class, rows[i].class);
+		if (!CHECK_INT(got.culprits[0].pid, rows[i].pid))
+			printf("in row %zu\n", i);
+		diagnosis_free(&got);
+	}
+}
+
 static void what_others_stand_behind_weighs_more_than_a_lone_event(void)
 {
 	static const char locks[] = "1: FLOCK ADVISORY WRITE 10 a 0 EOF\n"
@@ -266,7 +344,10 @@ static void names_that_chance_made_do_not_make_another_culprit(void)
 	}
 }
 
-CHECK_MAIN(CHECK_CASE(who_stands_in_the_queue_for_the_processor_does_not_sleep),
+CHECK_MAIN(CHECK_CASE(how_many_wait_for_an_event_beside_a_cycle_does_not_matter),
+	CHECK_CASE(who_waits_for_an_event_may_hold_a_lock_where_nobody_else_does),
+	CHECK_CASE(a_worker_whom_somebody_waits_for_does_not_queue_at_the_door),
+	CHECK_CASE(who_stands_in_the_queue_for_the_processor_does_not_sleep),
 	CHECK_CASE(idle_threads_of_a_holder_are_supposed_to_hold_nothing_once_work_is_owed),
 	CHECK_CASE(what_others_stand_behind_weighs_more_than_a_lone_event),
 	CHECK_CASE(sessions_are_a_spent_pool_only_with_somebody_at_the_door),

@@ -57,9 +57,10 @@ static void store_of_log(long listener)
 	store_serve((int)listener, workers);
 }
 
+/* Several: of one alone it cannot be told from outside whether it or the flusher waits for work. */
 static void commit_never_flushed(void)
 {
-	workers = zoo_vary(1, 2);
+	workers = zoo_vary(2, 4);
 	store_open();
 	store_log(store_reads_log, 1);
 	store_service("store", store_of_log, workers + 5);

@@ -159,6 +159,20 @@ static void tell_process(struct out *out, int dir, const char *fd)
 		out_int(out, "of", atoi(at + strlen("\nPid:")));
 }
 
+/* Of a timer, whether it will ring: "it_value: (3599, 99)", which is zero where it is not set (proc(5)). */
+static void tell_timer(struct out *out, int dir, const char *fd)
+{
+	long long s = 0, ns = 0;
+	char path[64], info[INFO_MAX];
+	const char *at;
+
+	snprintf(path, sizeof(path), "../fdinfo/%.16s", fd);
+	read_small(dir, path, info, sizeof(info));
+	at = strstr(info, "\nit_value:");
+	if (at && sscanf(at, "\nit_value: (%lld, %lld)", &s, &ns) == 2)
+		out_bool(out, "rings", s || ns);
+}
+
 static void tell(struct ends *ends, int dir, int pid, const char *fd, const struct end *end)
 {
 	struct out *out = &ends->scan->fds;
@@ -175,6 +189,8 @@ static void tell(struct ends *ends, int dir, int pid, const char *fd, const stru
 	out_text(out, "mode", mode_of(dir, fd, end));
 	if (!strcmp(end->kind, "pidfd"))
 		tell_process(out, dir, fd);
+	else if (!strcmp(end->kind, "timerfd"))
+		tell_timer(out, dir, fd);
 	out_close(out, '}');
 }
 
