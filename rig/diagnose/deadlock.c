@@ -158,18 +158,42 @@ static bool find_cycle(struct diagnosing *d)
 	return false;
 }
 
-/* Those who wait for work hold nothing of what their process holds. */
-static bool suppose_idle(struct diagnosing *d, bool events)
-{
-	bool *idle = mem_zero(d->now.task_count, sizeof(bool)), found;
+/* Where the evidence closes no cycle: what is supposed beyond it, the likeliest first, and how that is told. */
+static const struct supposition {
+	bool all;     /* of several processes that have an end none will do what is waited for */
+	bool idle;    /* who waits for work holds nothing of what its process holds */
+	bool events;  /* nor who waits for an event */
+	bool patient; /* no time limit of a lock comes */
+	const char *told;
+} suppositions[] = {
+	{.all = true,
+		.told = "several processes have the other end of what is waited for: all of them "
+			"stand, any of them would do"},
+	{.idle = true,
+		.told = "owner unknown: a process with several threads holds it; those that wait "
+			"for work are taken not to"},
+	{.patient = true, .told = "how long it lasts: a wait of it has a time limit of its own"},
+	/* One alone at an event may be a worker that waits for work: more often than one that hangs with the lock while
+	 * others of its process happen to close a cycle. */
+	{.idle = true,
+		.events = true,
+		.told = "owner unknown: a process with several threads holds it; those that wait "
+			"for an event are taken not to"},
+};
 
-	for (size_t i = 0; i < d->now.task_count; i++)
+static bool find_supposed(struct diagnosing *d, const struct supposition *s)
+{
+	bool *idle = s->idle ? mem_zero(d->now.task_count, sizeof(bool)) : NULL, found;
+
+	for (size_t i = 0; s->idle && i < d->now.task_count; i++)
 		idle[i] = waits_for_work(d, i) ||
-			  (events && wait_is_event(d->now.tasks[i].wait.kind));
-	graph_suppose(&d->graph, idle);
+			  (s->events && wait_is_event(d->now.tasks[i].wait.kind));
+	graph_suppose(&d->graph, &(struct supposed){s->all, s->patient, idle});
 	found = find_cycle(d);
 	graph_suppose(&d->graph, NULL);
 	free(idle);
+	if (found)
+		say_unknown(d, "%s", s->told);
 	return found;
 }
 
@@ -177,24 +201,8 @@ bool find_deadlock(struct diagnosing *d)
 {
 	if (find_cycle(d) || !d->work)
 		return d->out->hang_class != NULL;
-	graph_suppose_all(&d->graph, true);
-	if (find_cycle(d)) {
-		say_unknown(d, "several processes have the other end of what is waited for: all of "
-			       "them stand, any of them would do");
-		return true;
-	}
-	graph_suppose_all(&d->graph, false);
-	if (suppose_idle(d, false)) {
-		say_unknown(d, "owner unknown: a process with several threads holds it; those that "
-			       "wait for work are taken not to");
-		return true;
-	}
-	/* One alone at an event may be a worker that waits for work: more often than one that hangs with the lock while
-	 * others of its process happen to close a cycle. */
-	if (suppose_idle(d, true)) {
-		say_unknown(d, "owner unknown: a process with several threads holds it; those that "
-			       "wait for an event are taken not to");
-		return true;
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(suppositions); i++)
+		if (find_supposed(d, &suppositions[i]))
+			return true;
 	return false;
 }

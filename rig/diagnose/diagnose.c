@@ -131,6 +131,17 @@ static void title_suspect(struct diagnosing *d, const struct suspect *s)
 	d->out->title = buf_steal(&escaped);
 }
 
+/* Who has the other end of what it waits for, though it may have nothing to send. */
+static void tell_other_end(struct diagnosing *d, size_t task)
+{
+	size_t next = graph_next(&d->graph, task);
+
+	if (next == SIZE_MAX || d->now.tasks[next].mine)
+		return;
+	say_task_as(d, next, "it waits for what this one has: ");
+	add_culprit(d, next);
+}
+
 /* Those whose chain leads to the suspect. */
 static void add_waiting(struct diagnosing *d, const struct suspect *s)
 {
@@ -149,6 +160,7 @@ static void tell_suspect(struct diagnosing *d, const struct suspect *s)
 	add_culprit(d, s->task);
 	say_evidence(d, "no cycle in the wait-for graph; the chains end here: %s", s->why);
 	say_task(d, s->task);
+	tell_other_end(d, s->task);
 	add_waiting(d, s);
 	tell_around(d, s->task);
 	if (d->graph.nodes[s->task].unknown)

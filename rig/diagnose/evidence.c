@@ -99,6 +99,8 @@ static bool read_task(
 		return false;
 	read_words(json, ret);
 	ret->wait = wait_decode(ret->state, ret->wchan, ret->syscall, ret->stack);
+	if (ret->wait.kind == WAIT_POLL)
+		ret->polled = fds;
 	if (ret->wait.kind == WAIT_POLL && json_array_size(fds) == 1)
 		ret->only_fd = json_integer_value(json_array_get(fds, 0));
 	/* A kernel thread and a process that has ended have no program. */
@@ -201,9 +203,10 @@ static void read_fds(struct evidence *e, const json_t *scan)
 			.of = get_id(json, "of"),
 			.socket = !strcmp(json_get_text(json, "kind", ""), "socket"),
 			.queue = !strcmp(json_get_text(json, "kind", ""), "mqueue"),
-			.rings = json_get_bool(json, "rings", false)};
+			.rings = json_get_bool(json, "rings", false),
+			.permits = !strcmp(json_get_text(json, "kind", ""), "fanotify")};
 
-		if (fd.pid > 0 && fd.fd >= 0 && (fd.ino || fd.of > 0 || fd.rings))
+		if (fd.pid > 0 && fd.fd >= 0 && (fd.ino || fd.of > 0 || fd.rings || fd.permits))
 			e->fds[e->fd_count++] = fd;
 		else if (fd.ino) /* an eventfd or its like has no number of its own */
 			e->unread++;
@@ -263,16 +266,20 @@ static const struct socket_end *socket_of(const struct evidence *e, int pid, int
 	return open && open->socket ? evidence_socket(e, open->ino) : NULL;
 }
 
-/* It waits for nothing but a timer. */
-static bool is_asleep(const struct evidence *e, const struct task *t)
+static bool rings(const struct evidence *e, const struct task *t, int64_t fd)
 {
-	const struct open_fd *fd = NULL;
+	const struct open_fd *timer = fd >= 0 ? evidence_fd(e, t->pid, fd) : NULL;
 
-	if (t->wait.kind == WAIT_POLL && t->only_fd >= 0)
-		fd = evidence_fd(e, t->pid, t->only_fd);
-	else if (t->wait.kind == WAIT_READ)
-		fd = evidence_fd(e, t->pid, t->wait.fd);
-	return fd && fd->rings;
+	return timer && timer->rings;
+}
+
+/* A loop whose every other descriptor has gone waits for what its timer tells it to do; who reads one sleeps. */
+static void look_at_timer(const struct evidence *e, struct task *t)
+{
+	if (t->wait.kind == WAIT_POLL && rings(e, t, t->only_fd))
+		t->only_fd = -1;
+	else if (t->wait.kind == WAIT_READ && rings(e, t, t->wait.fd))
+		t->wait.kind = WAIT_SLEEP;
 }
 
 /* Polling the one socket that listens is waiting for work; one whose other end is outside has a client. */
@@ -281,11 +288,10 @@ static void look_at_waits(struct evidence *e)
 	for (size_t i = 0; i < e->task_count; i++) {
 		struct task *t = &e->tasks[i];
 		bool polls = t->wait.kind == WAIT_POLL;
-		const struct socket_end *end =
-			socket_of(e, t->pid, polls ? t->only_fd : t->wait.fd);
+		const struct socket_end *end;
 
-		if (is_asleep(e, t))
-			t->wait.kind = WAIT_SLEEP;
+		look_at_timer(e, t);
+		end = socket_of(e, t->pid, polls ? t->only_fd : t->wait.fd);
 		t->outside = end && end->outside;
 		if (!end || !end->listens || !polls)
 			continue;

@@ -60,9 +60,10 @@ struct task {
 	char role[ROLE_MAX];
 	bool has_words;
 	uint32_t words[FUTEX_WORDS];
-	int64_t only_fd;    /* the one descriptor that is polled, -1: several or not known */
-	bool named_by_word; /* its lock is of no known make: the owner is what its word says */
-	bool outside;	    /* waits for somebody who is not in the guest: a client, another host */
+	const json_t *polled; /* descriptors, or NULL */
+	int64_t only_fd;      /* the one descriptor that is polled, -1: several or not known */
+	bool named_by_word;   /* its lock is of no known make: the owner is what its word says */
+	bool outside; /* waits for somebody who is not in the guest: a client, another host */
 	struct wait wait;
 };
 
@@ -75,8 +76,9 @@ struct open_fd {
 	int pid, fd;
 	uint64_t ino;
 	bool reads, writes, socket, queue;
-	bool rings; /* a timer that is set */
-	int of; /* the process that a pidfd is of; 0: it is none, or not known */
+	bool rings;   /* a timer that is set */
+	bool permits; /* who has it says whether a file may be opened (fanotify) */
+	int of;	      /* the process that a pidfd is of; 0: it is none, or not known */
 };
 
 struct held_lock {

@@ -32,12 +32,19 @@ static bool is_tid(uint32_t word)
 	return word && word <= TID_MAX;
 }
 
-static bool is_mutex(const uint32_t *w, const struct wait *wait)
+static bool is_mutex(const uint32_t *w)
 {
 	uint32_t kind = w[4] & ~(uint32_t)(MUTEX_ELISION | MUTEX_PSHARED);
 
-	return wait->kind == WAIT_MUTEX && w[0] == MUTEX_LOCKED_AND_WAITED && w[3] &&
+	return w[0] == MUTEX_LOCKED_AND_WAITED && w[3] &&
 	       (kind & MUTEX_KIND_MASK) <= MUTEX_KIND_PLAIN && is_tid(w[2]);
+}
+
+/* pthread_mutex_timedlock() waits as for any event (nptl/lowlevellock.c, glibc 2.36: __lll_clocklock_wait()). */
+static bool is_timed_lock(const uint32_t *w, const struct wait *wait)
+{
+	return wait->kind == WAIT_FUTEX && wait->timed && wait->value == MUTEX_LOCKED_AND_WAITED &&
+	       is_mutex(w);
 }
 
 /* A reader, or the first writer, waits at wrphase_futex; other writers at writers_futex. */
@@ -74,7 +81,9 @@ static bool is_semaphore(const uint32_t *w, const struct wait *wait)
 
 void futex_refine(const uint32_t words[FUTEX_WORDS], struct wait *wait)
 {
-	if (wait->kind == WAIT_MUTEX && is_mutex(words, wait))
+	if (is_timed_lock(words, wait))
+		wait->kind = WAIT_MUTEX;
+	if (wait->kind == WAIT_MUTEX && is_mutex(words))
 		wait->target = words[2];
 	else if (wait->kind == WAIT_MUTEX && wait->pi)
 		wait->target = words[0] & FUTEX_TID_MASK;

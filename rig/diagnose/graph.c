@@ -23,21 +23,21 @@ struct reach {
 /* Somebody of the process who may hold what is wanted; everybody, unless idle ones are left out. */
 static bool may_hold(const struct graph *g, const struct need *need, size_t task)
 {
-	if (!g->idle || !g->idle[task])
+	if (!g->supposed.idle || !g->supposed.idle[task])
 		return true;
 	for (size_t i = need->first; i < need->first + need->count; i++)
-		if (!g->idle[i] && g->e->tasks[i].wait.kind != WAIT_ENDED)
+		if (!g->supposed.idle[i] && g->e->tasks[i].wait.kind != WAIT_ENDED)
 			return false;
 	return true;
 }
 
 static bool need_is_met(const struct graph *g, const struct reach *r, const struct need *need)
 {
-	if (need->supposed && !g->idle)
+	if (need->supposed && !g->supposed.idle)
 		return true;
 	if (need->count == 1)
 		return r->free[need->first];
-	if (!g->idle)
+	if (!g->supposed.idle)
 		return r->living[r->leader[need->first]] > 0;
 	for (size_t i = need->first; i < need->first + need->count; i++)
 		if (r->free[i] && may_hold(g, need, i))
@@ -50,7 +50,7 @@ static bool one_is_met(
 	const struct graph *g, const struct reach *r, const struct node *node, size_t *i)
 {
 	size_t others = g->needs[node->first_need + *i].others;
-	bool met = others && !g->any_of;
+	bool met = others && !g->supposed.all;
 
 	for (size_t k = 0; k <= others; k++)
 		met |= need_is_met(g, r, &g->needs[node->first_need + *i + k]);
@@ -62,7 +62,9 @@ static bool can_go_on(const struct graph *g, const struct reach *r, size_t task)
 {
 	const struct node *node = &g->nodes[task];
 
-	if (g->e->tasks[task].wait.timed)
+	if (g->e->tasks[task].wait.timed &&
+		!(g->supposed.patient && wait_is_lock(g->e->tasks[task].wait.kind) &&
+			!g->e->tasks[task].wait.lease && node->need_count))
 		return true;
 	for (size_t i = 0; i < node->need_count; i++)
 		if (!one_is_met(g, r, node, &i))
@@ -105,15 +107,9 @@ static void find_stuck(struct graph *g)
 	free(r.leader);
 }
 
-void graph_suppose(struct graph *graph, const bool *idle)
+void graph_suppose(struct graph *graph, const struct supposed *supposed)
 {
-	graph->idle = idle;
-	find_stuck(graph);
-}
-
-void graph_suppose_all(struct graph *graph, bool all)
-{
-	graph->any_of = all;
+	graph->supposed = supposed ? *supposed : (struct supposed){0};
 	find_stuck(graph);
 }
 
@@ -206,7 +202,7 @@ static size_t next_stuck(const struct graph *g, size_t task)
 		const struct need *need = &g->needs[node->first_need + i];
 
 		if (need->others) {
-			if (g->any_of && all_are_stuck(g, need))
+			if (g->supposed.all && all_are_stuck(g, need))
 				return likely_of(g, need, task);
 			i += need->others;
 		} else if (need_is_stuck(g, need)) {

@@ -20,7 +20,7 @@
 struct need {
 	size_t first, count;
 	size_t others; /* how many of the needs that follow would do as well */
-	bool supposed; /* counts only in graph_suppose() */
+	bool supposed; /* counts only where idle ones are supposed to hold nothing */
 };
 
 struct node {
@@ -28,9 +28,22 @@ struct node {
 	size_t next;		       /* what graph_next() answers */
 	const struct file_lock *wants; /* line of /proc/locks this thread waits with, or NULL */
 	const char *unknown;	       /* why a holder is not known (static text), or NULL */
-	bool several;  /* processes have the other end of what it waits for */
+	bool several;		       /* processes have the other end of what it waits for */
 	bool inferred; /* the holder is the only other process that has the file open */
 	bool stuck;    /* on a cycle, or can only go on after one that is */
+};
+
+/* Beyond the evidence. */
+struct supposed {
+	/* Of several processes that have the other end of a pipe, or a locked open file since a fork(), none will do
+	 * what is waited for that cannot go on itself. */
+	bool all;
+	/* No time limit of those who wait for locks comes. */
+	bool patient;
+	/* Per task, borrowed, or NULL: such a thread holds nothing that is known to be held by its process. A process
+	 * with a lock, one thread that waits for its turn and one that waits for work, is not free to give it back.
+	 * Processes all of whose threads are such stay as they are. */
+	const bool *idle;
 };
 
 struct graph {
@@ -38,24 +51,15 @@ struct graph {
 	struct node *nodes; /* one per task */
 	struct need *needs;
 	size_t need_count;
-	bool cut;	  /* more needs than are kept */
-	bool any_of;	  /* needs with others count: graph_suppose_all() */
-	const bool *idle; /* per task, of graph_suppose(), borrowed; NULL: nothing is supposed */
+	bool cut; /* more needs than are kept */
+	struct supposed supposed;
 };
 
 void graph_build(const struct evidence *e, struct graph *ret);
 void graph_free(struct graph *graph);
 
-/*
- * Who is stuck if a thread that is `idle` holds nothing that is known to be held by its process: a process
- * with a lock, one thread that waits for its turn and one that waits for work, is not free to give it
- * back. Processes all of whose threads are idle stay as they are. A supposition, to be told as one.
- */
-void graph_suppose(struct graph *graph, const bool *idle);
-
-/* Who is stuck if, of several processes that have the other end of a pipe or a locked open file since a fork(), none
- * will do what is waited for that cannot go on itself. */
-void graph_suppose_all(struct graph *graph, bool all);
+/* Who is stuck under what is supposed, to be told as such; NULL: under nothing. */
+void graph_suppose(struct graph *graph, const struct supposed *supposed);
 
 /* Threads of one cycle, each waiting for the next and the last for the first, from a node that is stuck.
  * Returns how many (0: there is no stuck node; 1: it waits for itself). */

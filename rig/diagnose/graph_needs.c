@@ -122,6 +122,9 @@ static bool need_who_has(struct graph *g, size_t task, const struct file_lock *l
 
 		if (!lock_is_same(&held->lock, lock))
 			continue;
+		/* What it has as a reader is not what it waits for as a writer. */
+		if (held->pid == t->pid && held->fd == t->wait.fd && !lock->write)
+			continue;
 		if (held->pid == t->pid && held->fd == t->wait.fd) {
 			g->nodes[task].unknown = "it got it while it was looked at";
 			return true;
@@ -279,6 +282,8 @@ static void need_peer(struct graph *g, size_t task, int64_t fd_number)
 		g->nodes[task].unknown = "the scan does not tell what its descriptor is";
 	else if (fd->of > 0)
 		need_process(g, task, fd->of);
+	else if (!fd->ino)
+		g->nodes[task].unknown = "what it waits for has no other end";
 	else if (!fd->socket)
 		need_only_end(
 			g, task, fd->ino, t->wait.kind == WAIT_WRITE, t->wait.kind != WAIT_WRITE);
@@ -288,6 +293,21 @@ static void need_peer(struct graph *g, size_t task, int64_t fd_number)
 		need_only_end(g, task, end->accept, true, true);
 	else
 		g->nodes[task].unknown = "the other end is outside, or gone";
+}
+
+/* Which of several that watch files was asked is not known. */
+static void need_permission(struct graph *g, size_t task)
+{
+	struct pids has = {.count = 0};
+
+	for (size_t i = 0; i < g->e->fd_count; i++)
+		if (g->e->fds[i].permits)
+			add_pid(&has, g->e->fds[i].pid);
+	if (has.count == 1 && need_process(g, task, has.at[0]))
+		return;
+	g->nodes[task].unknown = has.count ? "several processes watch what is opened"
+					   : "nobody of the scan watches what is opened";
+	need_any(g, task, has.at, has.count);
 }
 
 /* ---- children ---- */
@@ -373,6 +393,9 @@ void graph_add_needs(struct graph *g, size_t task)
 		break;
 	case WAIT_CHILD:
 		need_child(g, task);
+		break;
+	case WAIT_PERMISSION:
+		need_permission(g, task);
 		break;
 	case WAIT_OPEN:
 		g->nodes[task].unknown = "nobody has the other end open";

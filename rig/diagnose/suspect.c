@@ -1,18 +1,15 @@
 /*
  * Without a cycle the end of a chain is the suspect. Every thread's wait gets a weight: how much it looks
- * like a cause and how little like waiting for work. The order of weights is the whole of the
- * judgement; how many wait behind decides among equals.
+ * like a cause and how little like waiting for work; how many wait behind decides among equals.
  */
-#include "diagnose/case.h"
+#include "diagnose/suspect.h"
 
 #include "base/buf.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define LIVELOCK_PERCENT 20 /* of the processor; several that spin share one */
 #define STORM_PERCENT	 2  /* that beginning them costs whoever does */
-#define CHAIN_MAX	 64
 
 struct judging {
 	enum wait_kind kind;
@@ -45,32 +42,12 @@ static const struct judging table[] = {
 	{WAIT_CONNECT, 50, "lost-wakeup", "it connects, and nobody accepts"},
 	{WAIT_PAGE, 58, "lost-wakeup",
 		"it touched a page of memory that another shall bring, and nobody does"},
+	{WAIT_PERMISSION, 52, "lost-wakeup",
+		"it opens a file that somebody watches, who does not say that it may"},
 	{WAIT_DISK, 40, "slow", "it waits for a device (state D)"},
 	{WAIT_SIGNAL, 25, "lost-wakeup", "it waits for a signal that nobody sends"},
 	{WAIT_OTHER, 25, "lost-wakeup", "it is blocked in a call of no known kind"},
 };
-
-#define WEIGHT_THAW_LOST  75
-#define WEIGHT_LIVELOCK	  85
-#define WEIGHT_RUNS_TWICE 52
-#define WEIGHT_STORM	  72
-#define WEIGHT_HABIT	  24 /* less than any wait without a time limit */
-#define WEIGHT_RUNS	  15
-#define WEIGHT_TIMED	  20
-#define WEIGHT_AS_HEALTHY 12
-#define WEIGHT_ASLEEP	  14
-#define WEIGHT_MOVED	  13
-#define WEIGHT_COLLECTS	  13
-#define WEIGHT_ZOMBIE	  22
-#define WEIGHT_CLIENT	  8
-#define WEIGHT_SHARED	  28
-#define WEIGHT_ASLEEP_PEER \
-	31 /* others wait for what it alone can send: more than they themselves */
-#define WEIGHT_PARENT	     31 /* the same, and the child it waits for will not end */
-#define WEIGHT_BEHIND_HOLDER 29 /* less than one whose other end is idle */
-#define WEIGHT_IDLE_HOLDER   35
-#define WEIGHT_OF_ITSELF     70
-#define WEIGHT_HOLDER	     62 /* what it has, others are known to wait for: more than a lone event */
 
 /* ---- other instants ---- */
 
@@ -98,14 +75,6 @@ bool is_known(const struct diagnosing *d, const struct task *task)
 		if (d->in->known[i] == task->tid)
 			return true;
 	return false;
-}
-
-/* It stood so when the other trouble was told. */
-static bool stood_before(const struct diagnosing *d, const struct task *task)
-{
-	const struct task *then = d->in->before ? same_thread(&d->before, task) : NULL;
-
-	return then && same_wait(then, task);
 }
 
 bool speaks_for_itself(const struct suspect *suspect)
@@ -193,7 +162,7 @@ static void judge_spinning(const struct diagnosing *d, const struct task *t, str
 	}
 }
 
-static void judge_by_table(const struct task *t, struct suspect *s)
+void judge_by_kind(const struct task *t, struct suspect *s)
 {
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		if (table[i].kind != t->wait.kind)
@@ -303,7 +272,7 @@ static void judge_sleeper(const struct diagnosing *d, const struct task *t, stru
 	s->why = "it sleeps, as it did not when all was well, and looks again when it wakes";
 }
 
-static struct suspect judge_task(const struct diagnosing *d, size_t task)
+struct suspect judge_task(const struct diagnosing *d, size_t task)
 {
 	const struct task *t = &d->now.tasks[task];
 	struct suspect s = {.task = task};
@@ -315,7 +284,7 @@ static struct suspect judge_task(const struct diagnosing *d, size_t task)
 	if (t->wait.kind == WAIT_UNKNOWN)
 		return s;
 	if (!s.weight && !graph_is_idle(t))
-		judge_by_table(t, &s);
+		judge_by_kind(t, &s);
 	if (!s.weight && t->wait.kind == WAIT_SLEEP)
 		judge_sleeper(d, t, &s);
 	soften(d, t, &s);
@@ -329,182 +298,4 @@ static struct suspect judge_task(const struct diagnosing *d, size_t task)
 		s.why = "its child has ended and it does not wait for it";
 	}
 	return s;
-}
-
-/* ---- chains ---- */
-
-
-bool is_missed(const struct diagnosing *d, size_t task)
-{
-	for (size_t i = 0; i < d->now.task_count; i++) {
-		const struct task *t = &d->now.tasks[i];
-
-		if (graph_next(&d->graph, i) == task && !t->mine && t->wait.kind != WAIT_CHILD &&
-			!is_pool_of(t, &d->now.tasks[task]))
-			return true;
-	}
-	return false;
-}
-
-/* The chain ends at one who waits for work or for somebody outside, with a lock held that others wait
- * for. Among workers of one pool whom nobody misses that is the lock around accept(), which is never a lease. */
-static struct suspect judge_idle_holder(const struct diagnosing *d, size_t waiter, size_t holder)
-{
-	const struct task *w = &d->now.tasks[waiter], *h = &d->now.tasks[holder];
-	struct suspect s = {.task = holder};
-
-	if (h->mine || waited_so_when_healthy(d, w) || lock_went_round(d, w, h) ||
-		(is_pool_of(w, h) && h->wait.kind != WAIT_SLEEP && !w->wait.lease &&
-			!is_missed(d, waiter)))
-		return s;
-	if (!wait_is_lock(w->wait.kind))
-		return s;
-	s.weight = WEIGHT_IDLE_HOLDER;
-	s.hang_class = h->wait.timed || h->outside ? "slow" : "lost-wakeup";
-	s.why = w->wait.lease ? "it has a lease that others asked back, and does not give it back"
-		: h->outside
-			? "it holds a lock that others wait for, and itself waits for somebody "
-			  "outside"
-		: h->wait.timed
-			? "it holds a lock that others wait for, and itself waits for a time"
-			: "it holds a lock that others wait for, and itself waits for work";
-	return s;
-}
-
-/* Where the chain that begins at `task` ends. `ret_last` is the last before an idle end. */
-static size_t chain_end(const struct diagnosing *d, size_t task, size_t *ret_last)
-{
-	size_t next;
-
-	*ret_last = task;
-	for (int step = 0; step < CHAIN_MAX; step++) {
-		next = graph_next(&d->graph, task);
-		if (next == SIZE_MAX || next == task)
-			break;
-		*ret_last = task;
-		task = next;
-	}
-	return task;
-}
-
-static bool is_better(const struct diagnosing *d, const struct suspect *a, const struct suspect *b)
-{
-	const struct task *one = &d->now.tasks[a->task], *two = &d->now.tasks[b->task];
-
-	if (a->weight != b->weight)
-		return a->weight > b->weight;
-	if (a->behind != b->behind)
-		return a->behind > b->behind;
-	if (strcmp(one->role, two->role) != 0)
-		return strcmp(one->role, two->role) < 0;
-	return one->tid < two->tid;
-}
-
-/* Whatever it does: somebody stands behind its lock, and stood not there when all was well. */
-static struct suspect weigh_holder(
-	const struct diagnosing *d, const struct task *waiter, struct suspect s)
-{
-	if (s.weight && s.weight < WEIGHT_HOLDER && !waited_so_when_healthy(d, waiter) &&
-		!lock_went_round(d, waiter, &d->now.tasks[s.task]))
-		s.weight = WEIGHT_HOLDER;
-	return s;
-}
-
-/* The chain ends at one who sleeps, as it did not when all was well, and `last` waits for what it shall send; or at a
- * child that is at work as daemons are, whose parent waits for its end, and others for the parent. */
-static struct suspect judge_idle_end(
-	const struct diagnosing *d, const struct suspect *own, size_t last, size_t end, bool missed)
-{
-	const struct task *t = &d->now.tasks[last], *e = &d->now.tasks[end];
-	struct suspect s = {0};
-
-	if (t->mine || waited_so_when_healthy(d, t) || !graph_is_idle(e))
-		return s;
-	if (t->wait.kind == WAIT_READ && e->wait.kind == WAIT_SLEEP && own[end].weight) {
-		s = own[end];
-		s.weight = WEIGHT_ASLEEP_PEER;
-		s.why = "it sleeps, as it did not when all was well, and others wait for what it "
-			"shall send";
-	} else if (t->wait.kind == WAIT_CHILD && t->wait.target > 0 && missed) {
-		s = (struct suspect){.task = last,
-			.weight = WEIGHT_PARENT,
-			.hang_class = "lost-wakeup",
-			.why = "it waits for the end of a child that waits for work, and others "
-			       "wait for it"};
-	}
-	return s;
-}
-
-static struct suspect judge_chain(
-	const struct diagnosing *d, const struct suspect *own, size_t task)
-{
-	size_t last, end = chain_end(d, task, &last);
-	const struct task *before = &d->now.tasks[last];
-	struct suspect s = own[end], waiter;
-
-	if (d->now.tasks[end].wait.kind == WAIT_ENDED && end != last)
-		return own[last];
-	if (end == task)
-		return s;
-	/* Stopped before: nobody missed it until then. */
-	if (d->now.tasks[end].wait.kind == WAIT_STOPPED && !waited_so_when_healthy(d, before))
-		judge_by_table(&d->now.tasks[end], &s);
-	if (s.weight <= WEIGHT_TIMED && graph_is_idle(&d->now.tasks[end]))
-		s = judge_idle_holder(d, last, end);
-	if (wait_is_lock(before->wait.kind))
-		return weigh_holder(d, before, s);
-	if (s.weight > WEIGHT_TIMED)
-		return s;
-	waiter = judge_idle_end(d, own, last, end, last != task);
-	if (waiter.weight > s.weight)
-		return waiter;
-	waiter = judge_silent_peer(d, last, end);
-	if (waiter.weight > s.weight && graph_is_idle(&d->now.tasks[end]))
-		return waiter;
-	/* The reader of a pipe or socket whose other end is idle: it may have missed its answer. */
-	waiter = own[last];
-	if (waiter.weight > WEIGHT_IDLE_HOLDER - 5)
-		waiter.weight = WEIGHT_IDLE_HOLDER - 5;
-	return waiter.weight > s.weight ? waiter : s;
-}
-
-/* It reads what several processes send, as a log does, and nobody waits for it: there may be nothing to tell. */
-static bool only_collects(const struct diagnosing *d, const struct suspect *s)
-{
-	return !s->behind && d->now.tasks[s->task].wait.kind == WAIT_READ &&
-	       d->graph.nodes[s->task].several;
-}
-
-struct suspect find_suspect(struct diagnosing *d)
-{
-	size_t count = d->now.task_count;
-	struct suspect *own = mem_zero(count, sizeof(*own));
-	struct suspect *ends = mem_zero(count, sizeof(*ends)), best = find_unread(d);
-	size_t *behind = mem_zero(count, sizeof(size_t));
-
-	for (size_t i = 0; i < count; i++)
-		own[i] = judge_task(d, i);
-	for (size_t i = 0; i < count; i++) {
-		if (d->now.tasks[i].mine)
-			continue;
-		ends[i] = judge_chain(d, own, i);
-		/* What it burned is its own doing, whoever it waits for at this instant. */
-		if (own[i].weight >= WEIGHT_STORM && own[i].weight > ends[i].weight)
-			ends[i] = own[i];
-		if (ends[i].weight && ends[i].task != i)
-			behind[ends[i].task]++;
-	}
-	for (size_t i = 0; i < count; i++) {
-		ends[i].behind = behind[ends[i].task];
-		if (ends[i].weight > WEIGHT_COLLECTS && only_collects(d, &ends[i]))
-			ends[i].weight = WEIGHT_COLLECTS;
-		if (ends[i].weight && !is_known(d, &d->now.tasks[ends[i].task]) &&
-			!stood_before(d, &d->now.tasks[ends[i].task]) &&
-			(!best.weight || is_better(d, &ends[i], &best)))
-			best = ends[i];
-	}
-	free(own);
-	free(ends);
-	free(behind);
-	return best;
 }

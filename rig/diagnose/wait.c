@@ -51,6 +51,7 @@ static const char *const names[WAIT_KINDS] = {
 	[WAIT_STOPPED] = "stopped",
 	[WAIT_ENDED] = "ended",
 	[WAIT_PAGE] = "page of memory",
+	[WAIT_PERMISSION] = "permission to open a file",
 	[WAIT_OTHER] = "other call",
 };
 
@@ -244,6 +245,9 @@ static const struct row rows[] = {
 	{SYS_sendmsg, NULL, WAIT_WRITE, 0},
 	{SYS_sendmmsg, NULL, WAIT_WRITE, 0},
 	{SYS_sendfile, NULL, WAIT_WRITE, 0},
+	{SYS_splice, NULL, WAIT_READ, 0},
+	{SYS_tee, NULL, WAIT_READ, 0},
+	{SYS_vmsplice, NULL, WAIT_WRITE, 0},
 	{SYS_open, NULL, WAIT_OPEN, -1},
 	{SYS_openat, NULL, WAIT_OPEN, -1},
 	{SYS_accept, NULL, WAIT_ACCEPT, 0},
@@ -293,8 +297,16 @@ static bool waits_for_lease(const char *wchan)
 	return !strcmp(wchan, "__break_lease");
 }
 
+/* fs/notify/fanotify/fanotify.c: fanotify_get_response(), a part of fanotify_handle_event(). */
+static bool waits_for_permission(const char *wchan)
+{
+	return !strcmp(wchan, "fanotify_handle_event") || !strcmp(wchan, "fanotify_get_response");
+}
+
 static enum wait_kind kind_of_disk(int number, const char *wchan, const char *stack)
 {
+	if (waits_for_permission(wchan))
+		return WAIT_PERMISSION;
 	return waits_for_thaw(number, wchan, stack) ? WAIT_FREEZE : WAIT_DISK;
 }
 
@@ -312,6 +324,16 @@ static void decode_call(const struct call *call, struct wait *wait)
 			rows[i].decode(call, wait);
 		return;
 	}
+}
+
+/* From one descriptor to another: for a pipe to be filled, or for room (fs/splice.c, Linux 6.1). */
+static void decide_end(const struct call *call, const char *wchan, struct wait *wait)
+{
+	if ((call->number != SYS_splice && call->number != SYS_tee) || !wchan[0] ||
+		!strcmp(wchan, "0") || !strcmp(wchan, "pipe_wait_readable"))
+		return;
+	wait->kind = WAIT_WRITE;
+	wait->fd = (int32_t)call->arg[call->number == SYS_tee ? 1 : 2];
 }
 
 static bool state_decides(char state, struct wait *wait)
@@ -356,6 +378,7 @@ struct wait wait_decode(char state, const char *wchan, const char *syscall, cons
 		return wait;
 	}
 	decode_call(&call, &wait);
+	decide_end(&call, wchan, &wait);
 	if (waits_for_lease(wchan)) {
 		wait.kind = WAIT_FILE_LOCK;
 		wait.lease = wait.timed = true;

@@ -33,8 +33,9 @@ enum wait_kind {
 	WAIT_FREEZE, /* for a frozen filesystem */
 	WAIT_PARKED, /* held by the rig */
 	WAIT_STOPPED,
-	WAIT_ENDED, /* a zombie */
-	WAIT_PAGE,  /* of memory that another thread or process shall bring: userfaultfd(2) */
+	WAIT_ENDED,	 /* a zombie */
+	WAIT_PAGE,	 /* of memory that another thread or process shall bring: userfaultfd(2) */
+	WAIT_PERMISSION, /* to open a file, of whoever watches it: fanotify(7) */
 	WAIT_OTHER,
 	WAIT_KINDS
 };

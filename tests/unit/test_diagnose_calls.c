@@ -15,6 +15,8 @@
 #define MUTEX	  "202 0x7f00 0x80 0x2 0x0 0x0 0x0 0x1 0x2"
 #define SLEEP	  "230 0x0 0x0 0x7f00 0x0 0x0 0x0 0x1 0x2"
 #define VFORK	  "58 0x0 0x0 0x0 0x0 0x0 0x0 0x1 0x2"
+#define OPEN	  "257 0xffffff9c 0x7f00 0x0 0x0 0x0 0x0 0x1 0x2"
+#define SPLICE	  "275 0x4 0x0 0x5 0x0 0x1000 0x0 0x1 0x2"
 #define EVENT	  "202 0x7f00 0x189 0x0 0x0 0x0 0xffffffff 0x1 0x2"
 
 static void where_it_stands_in_the_kernel_tells_what_its_call_does_not(void)
@@ -39,6 +41,14 @@ static void where_it_stands_in_the_kernel_tells_what_its_call_does_not(void)
 		{'D', "folio_wait_bit_common", "-1 0x7f00 0x4000", WAIT_DISK, false},
 		{'S', "handle_userfault", "-1 0x7f00 0x4000", WAIT_PAGE, false},
 		{'S', "somewhere_else", "-1 0x7f00 0x4000", WAIT_UNKNOWN, false},
+		/* who watches what is opened has not answered; a disk that has not */
+		{'D', "fanotify_handle_event", OPEN, WAIT_PERMISSION, false},
+		{'D', "folio_wait_bit_common", OPEN, WAIT_DISK, false},
+		/* from one descriptor to another */
+		{'S', "pipe_wait_readable", SPLICE, WAIT_READ, false},
+		{'S', "pipe_wait_writable", SPLICE, WAIT_WRITE, false},
+		{'S', "sk_stream_wait_memory", SPLICE, WAIT_WRITE, false},
+		{'S', "0", SPLICE, WAIT_READ, false},
 		/* its control group is frozen, whatever it did before */
 		{'S', "do_freezer_trap", RECV(4), WAIT_STOPPED, false},
 		{'S', "get_signal", RECV(4), WAIT_STOPPED, false},

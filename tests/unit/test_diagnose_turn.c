@@ -215,11 +215,12 @@ static void who_waits_for_a_timer_alone_sleeps_if_it_will_ring(void)
 		const char *call;
 		bool rings;
 		const char *class;
+		int tid;
 	} rows[] = {
-		{RECV(5), true, "slow"},
-		{RECV(5), false, "lost-wakeup"},
-		{EPOLL, true, "slow"},
-		{EPOLL, false, "lost-wakeup"},
+		{RECV(5), true, "slow", 10},
+		{RECV(5), false, "lost-wakeup", 10},
+		{EPOLL, true, "slow", 0}, /* waits for work */
+		{EPOLL, false, "lost-wakeup", 10},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -228,7 +229,7 @@ static void who_waits_for_a_timer_alone_sleeps_if_it_will_ring(void)
 			"tasks", one, "fds", "pid", 10, "fd", 5, "ino", 0, "kind", "timerfd",
 			"rings", (int)rows[i].rings);
 
-		check(scan, NULL, rows[i].class, 10);
+		check(scan, NULL, rows[i].class, rows[i].tid);
 	}
 }
 

@@ -191,7 +191,7 @@ static void awaits_helper(long i)
 	waitpid(helper, NULL, 0);
 }
 
-/* Each worker awaits a helper of its own, and all helpers one server. */
+/* Each worker awaits a helper of its own, and all helpers one server: used up, but by a server that hangs itself. */
 static void helpers_at_mute_server(void)
 {
 	int listener;
@@ -228,6 +228,7 @@ static void *logs(void *arg)
 	return arg;
 }
 
+/* The same: what all workers wait for hangs itself. */
 static void workers_at_full_log(void)
 {
 	static const char line[LIMIT];
@@ -284,8 +285,8 @@ const struct zoo_case zoo_odd_busy[] = {
 	{"rescans-for-ever", "livelock", "session", rescans_for_ever, ZOO_SPINS, 0},
 	{"timer-storm", "livelock", "timer", timer_storm, ZOO_SPINS, 0},
 	{"sequence-left-odd", "livelock", "index", sequence_left_odd, ZOO_SPINS, 0},
-	{"helpers-at-mute-server", "exhaustion", "session", helpers_at_mute_server, 0, 0},
-	{"workers-at-full-log", "exhaustion", "session", workers_at_full_log, 0, 0},
+	{"helpers-at-mute-server", "lost-wakeup", "session", helpers_at_mute_server, 0, 0},
+	{"workers-at-full-log", "lost-wakeup", "session", workers_at_full_log, 0, 0},
 	{"mailbox-too-big", "crash", "mbox", mailbox_too_big, ZOO_DIES, 1},
 	{"mailbox-too-big-again", "crash-loop", "mbox", mailbox_too_big_again, ZOO_DIES,
 		DELIVERIES},

@@ -200,7 +200,8 @@ static int fd_of_call(int number, const uint64_t arg[CALL_ARGS])
 {
 	static const int calls[] = {SYS_read, SYS_readv, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg,
 		SYS_write, SYS_writev, SYS_sendto, SYS_sendmsg, SYS_sendmmsg, SYS_sendfile,
-		SYS_accept, SYS_accept4, SYS_connect, SYS_mq_timedsend, SYS_mq_timedreceive};
+		SYS_accept, SYS_accept4, SYS_connect, SYS_mq_timedsend, SYS_mq_timedreceive,
+		SYS_splice, SYS_tee, SYS_vmsplice};
 
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
 		if (calls[i] == number)
@@ -250,6 +251,8 @@ static void want_of_row(struct ends *ends, struct row *row)
 		return;
 	if (number == SYS_waitid && arg[0] == P_PIDFD)
 		want_fd(ends, row, (int)arg[1]);
+	if (number == SYS_splice || number == SYS_tee)
+		want_fd(ends, row, (int)arg[number == SYS_tee ? 1 : 2]);
 	if (number == SYS_epoll_wait || number == SYS_epoll_pwait)
 		read_epoll(row, (int)arg[0]);
 	fd = fd_of_call(number, arg);
@@ -296,7 +299,7 @@ static void tell_holders(struct ends *ends, int pid, int via)
 			continue;
 		if (!look_at(dirfd(dir), entry->d_name, ends->fifos, &end))
 			held_look(ends->scan, &ends->orphans, dirfd(dir), pid, entry->d_name);
-		else if (is_wanted(ends, end.ino))
+		else if (is_wanted(ends, end.ino) || !strcmp(end.kind, "fanotify"))
 			tell(ends, dirfd(dir), pid, entry->d_name, &end);
 	}
 	if (dir)

@@ -1,0 +1,213 @@
+/*
+ * Where the chains of those who wait end: at a wait of its own, or at one who seems idle and has what others want.
+ */
+#include "diagnose/suspect.h"
+
+#include "base/buf.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CHAIN_MAX   64
+#define POLLED_TOLD 32 /* descriptors that the witness tells of one set */
+
+bool is_missed(const struct diagnosing *d, size_t task)
+{
+	for (size_t i = 0; i < d->now.task_count; i++) {
+		const struct task *t = &d->now.tasks[i];
+
+		if (graph_next(&d->graph, i) == task && !t->mine && t->wait.kind != WAIT_CHILD &&
+			!is_pool_of(t, &d->now.tasks[task]))
+			return true;
+	}
+	return false;
+}
+
+/* A descriptor that is not told may be a socket that listens. */
+static bool may_be_at_door(const struct diagnosing *d, const struct task *t)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach ((json_t *)t->polled, i, one) {
+		const struct open_fd *fd = evidence_fd(&d->now, t->pid, json_integer_value(one));
+		const struct socket_end *end =
+			fd && fd->socket ? evidence_socket(&d->now, fd->ino) : NULL;
+
+		if (!fd || (fd->socket && !end) || (end && end->listens))
+			return true;
+	}
+	return !json_array_size(t->polled) || json_array_size(t->polled) >= POLLED_TOLD;
+}
+
+/* The chain ends at one who waits for work or for somebody outside, with a lock held that others wait
+ * for. Among workers of one pool whom nobody misses that is the lock around accept(), which is never a lease. */
+static struct suspect judge_idle_holder(const struct diagnosing *d, size_t waiter, size_t holder)
+{
+	const struct task *w = &d->now.tasks[waiter], *h = &d->now.tasks[holder];
+	struct suspect s = {.task = holder};
+
+	if (h->mine || waited_so_when_healthy(d, w) || lock_went_round(d, w, h) ||
+		!wait_is_lock(w->wait.kind))
+		return s;
+	s.weight = WEIGHT_IDLE_HOLDER;
+	if (is_pool_of(w, h) && h->wait.kind != WAIT_SLEEP && !w->wait.lease &&
+		!is_missed(d, waiter))
+		s.weight = may_be_at_door(d, h) ? 0 : WEIGHT_OF_KIND;
+	s.hang_class = h->wait.timed || h->outside ? "slow" : "lost-wakeup";
+	s.why = w->wait.lease ? "it has a lease that others asked back, and does not give it back"
+		: h->outside
+			? "it holds a lock that others wait for, and itself waits for somebody "
+			  "outside"
+		: h->wait.timed
+			? "it holds a lock that others wait for, and itself waits for a time"
+			: "it holds a lock that others wait for, and itself waits for work";
+	return s;
+}
+
+/* Where the chain that begins at `task` ends. `ret_last` is the last before an idle end. */
+static size_t chain_end(const struct diagnosing *d, size_t task, size_t *ret_last)
+{
+	size_t next;
+
+	*ret_last = task;
+	for (int step = 0; step < CHAIN_MAX; step++) {
+		next = graph_next(&d->graph, task);
+		if (next == SIZE_MAX || next == task)
+			break;
+		*ret_last = task;
+		task = next;
+	}
+	return task;
+}
+
+static bool is_better(const struct diagnosing *d, const struct suspect *a, const struct suspect *b)
+{
+	const struct task *one = &d->now.tasks[a->task], *two = &d->now.tasks[b->task];
+
+	if (a->weight != b->weight)
+		return a->weight > b->weight;
+	if (a->behind != b->behind)
+		return a->behind > b->behind;
+	if (strcmp(one->role, two->role) != 0)
+		return strcmp(one->role, two->role) < 0;
+	return one->tid < two->tid;
+}
+
+/* Whatever it does: somebody stands behind its lock, and stood not there when all was well. */
+static struct suspect weigh_holder(
+	const struct diagnosing *d, const struct task *waiter, struct suspect s)
+{
+	if (s.weight > WEIGHT_OF_KIND && s.weight < WEIGHT_HOLDER &&
+		!waited_so_when_healthy(d, waiter) &&
+		!lock_went_round(d, waiter, &d->now.tasks[s.task]))
+		s.weight = WEIGHT_HOLDER;
+	return s;
+}
+
+/* The chain ends at one who sleeps, as it did not when all was well, and `last` waits for what it shall send; or at a
+ * child that is at work as daemons are, whose parent waits for its end, and others for the parent. */
+static struct suspect judge_idle_end(
+	const struct diagnosing *d, const struct suspect *own, size_t last, size_t end, bool missed)
+{
+	const struct task *t = &d->now.tasks[last], *e = &d->now.tasks[end];
+	struct suspect s = {0};
+
+	if (t->mine || waited_so_when_healthy(d, t) || !graph_is_idle(e))
+		return s;
+	if (t->wait.kind == WAIT_READ && e->wait.kind == WAIT_SLEEP && own[end].weight) {
+		s = own[end];
+		s.weight = WEIGHT_ASLEEP_PEER;
+		s.why = "it sleeps, as it did not when all was well, and others wait for what it "
+			"shall send";
+	} else if (t->wait.kind == WAIT_CHILD && t->wait.target > 0 && missed) {
+		s = (struct suspect){.task = last,
+			.weight = WEIGHT_PARENT,
+			.hang_class = "lost-wakeup",
+			.why = "it waits for the end of a child that waits for work, and others "
+			       "wait for it"};
+	}
+	return s;
+}
+
+static struct suspect judge_chain(
+	const struct diagnosing *d, const struct suspect *own, size_t task)
+{
+	size_t last, end = chain_end(d, task, &last);
+	const struct task *before = &d->now.tasks[last];
+	struct suspect s = own[end], waiter;
+
+	if (d->now.tasks[end].wait.kind == WAIT_ENDED && end != last)
+		return own[last];
+	if (end == task)
+		return s;
+	/* Stopped before: nobody missed it until then. */
+	if (d->now.tasks[end].wait.kind == WAIT_STOPPED && !waited_so_when_healthy(d, before))
+		judge_by_kind(&d->now.tasks[end], &s);
+	if (s.weight <= WEIGHT_TIMED && graph_is_idle(&d->now.tasks[end]))
+		s = judge_idle_holder(d, last, end);
+	if (wait_is_lock(before->wait.kind))
+		return weigh_holder(d, before, s);
+	if (s.weight > WEIGHT_TIMED)
+		return s;
+	waiter = judge_idle_end(d, own, last, end, last != task);
+	if (waiter.weight > s.weight)
+		return waiter;
+	waiter = judge_silent_peer(d, last, end);
+	if (waiter.weight > s.weight && graph_is_idle(&d->now.tasks[end]))
+		return waiter;
+	/* The reader of a pipe or socket whose other end is idle: it may have missed its answer. */
+	waiter = own[last];
+	if (waiter.weight > WEIGHT_IDLE_HOLDER - 5)
+		waiter.weight = WEIGHT_IDLE_HOLDER - 5;
+	return waiter.weight > s.weight ? waiter : s;
+}
+
+/* It stood so when the other trouble was told. */
+static bool stood_before(const struct diagnosing *d, const struct task *task)
+{
+	const struct task *then = d->in->before ? same_thread(&d->before, task) : NULL;
+
+	return then && same_wait(then, task);
+}
+
+/* It reads what several processes send, as a log does, and nobody waits for it: there may be nothing to tell. */
+static bool only_collects(const struct diagnosing *d, const struct suspect *s)
+{
+	return !s->behind && d->now.tasks[s->task].wait.kind == WAIT_READ &&
+	       d->graph.nodes[s->task].several;
+}
+
+struct suspect find_suspect(struct diagnosing *d)
+{
+	size_t count = d->now.task_count;
+	struct suspect *own = mem_zero(count, sizeof(*own));
+	struct suspect *ends = mem_zero(count, sizeof(*ends)), best = find_unread(d);
+	size_t *behind = mem_zero(count, sizeof(size_t));
+
+	for (size_t i = 0; i < count; i++)
+		own[i] = judge_task(d, i);
+	for (size_t i = 0; i < count; i++) {
+		if (d->now.tasks[i].mine)
+			continue;
+		ends[i] = judge_chain(d, own, i);
+		/* What it burned is its own doing, whoever it waits for at this instant. */
+		if (own[i].weight >= WEIGHT_STORM && own[i].weight > ends[i].weight)
+			ends[i] = own[i];
+		if (ends[i].weight && ends[i].task != i)
+			behind[ends[i].task]++;
+	}
+	for (size_t i = 0; i < count; i++) {
+		ends[i].behind = behind[ends[i].task];
+		if (ends[i].weight > WEIGHT_COLLECTS && only_collects(d, &ends[i]))
+			ends[i].weight = WEIGHT_COLLECTS;
+		if (ends[i].weight && !is_known(d, &d->now.tasks[ends[i].task]) &&
+			!stood_before(d, &d->now.tasks[ends[i].task]) &&
+			(!best.weight || is_better(d, &ends[i], &best)))
+			best = ends[i];
+	}
+	free(own);
+	free(ends);
+	free(behind);
+	return best;
+}
