@@ -331,6 +331,30 @@ static bool find_variable(Dwfl_Module *module, Dwarf_Addr address, Dwarf_Die *re
 	return false;
 }
 
+/* Of a name that several variables of the file have, each in a source file of its own: the one that has this one.
+ * NULL: none has another. In a symbol table those of a source file come behind its name (System V ABI 4). */
+static const char *source_of(Dwfl_Module *module, const char *name, Dwarf_Addr start)
+{
+	int count = dwfl_module_getsymtab(module), same = 0;
+	const char *source = NULL, *found = NULL;
+
+	for (int i = 1; i < count; i++) {
+		GElf_Sym symbol;
+		GElf_Addr at;
+		const char *one =
+			dwfl_module_getsym_info(module, i, &symbol, &at, NULL, NULL, NULL);
+
+		if (one && GELF_ST_TYPE(symbol.st_info) == STT_FILE)
+			source = one;
+		if (!one || GELF_ST_TYPE(symbol.st_info) != STT_OBJECT || strcmp(one, name) != 0)
+			continue;
+		same++;
+		if (at == start && GELF_ST_BIND(symbol.st_info) == STB_LOCAL)
+			found = source;
+	}
+	return same > 1 ? found : NULL;
+}
+
 static char *name_object(Dwfl *dwfl, uint64_t address)
 {
 	Dwfl_Module *module = dwfl_addrmodule(dwfl, address);
@@ -338,6 +362,7 @@ static char *name_object(Dwfl *dwfl, uint64_t address)
 	GElf_Off offset = 0;
 	GElf_Sym symbol;
 	Dwarf_Die variable;
+	const char *source;
 	const char *name =
 		module ? dwfl_module_addrinfo(module, address, &offset, &symbol, NULL, NULL, NULL)
 		       : NULL;
@@ -349,6 +374,9 @@ static char *name_object(Dwfl *dwfl, uint64_t address)
 		add_members(&variable, offset, &text);
 	else if (offset)
 		buf_addf(&text, "+0x%llx", (unsigned long long)offset);
+	source = source_of(module, name, address - offset);
+	if (source)
+		buf_addf(&text, " of %s", base_name(source));
 	return buf_steal(&text);
 }
 

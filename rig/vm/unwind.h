@@ -46,6 +46,7 @@ struct unwind {
  * that are not the C library's; in a static program those are known by their place. */
 json_t *unwind_frames(const struct unwind *unwind, json_t **ret_own);
 
-/* What the variable at that address is called ("queue.lock", members by DWARF where the file has it,
- * else "queue+0x8"), or NULL: none that a symbol covers. Caller frees. */
+/* What the variable at that address is called ("queue.lock", members by DWARF where the file has it, else
+ * "queue+0x8"; "lock of db.c" where other source files have one of that name), or NULL: none that a symbol covers.
+ * Caller frees. */
 char *unwind_object(const struct unwind *unwind, uint64_t address);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define STACK_BYTES 32768
+#define STATIC_BASE 0x400000 /* where ld puts a program that is not position-independent */
 
 /* The child's way down; nothing here may be folded into its caller. A sanitizer's own read() would stand between, and
  * its frames are found by a register that is not given. */
@@ -45,6 +46,18 @@ __attribute__((noinline)) static int outer_of_pointer(int fd)
 	int (*volatile call)(int) = goes_on;
 
 	return call(fd) + 1;
+}
+
+/* The path of another program of this build, seen from the tests' folder. */
+static bool beside_this_program(char path[4096], const char *name)
+{
+	ssize_t len = readlink("/proc/self/exe", path, 4096 - 64);
+
+	if (len <= 0)
+		return false;
+	path[len] = '\0';
+	strcpy(strrchr(path, '/') + 1, name);
+	return true;
 }
 
 struct child {
@@ -250,6 +263,37 @@ static void a_variable_is_named_by_its_members(void)
 	child_close(&c);
 }
 
+/* The zoo has a mutex called lock in many of its files. */
+static void a_name_that_several_source_files_have_is_told_with_its_file(void)
+{
+	static char program[4096];
+	struct unwind_file file = {
+		.base = STATIC_BASE, .host_path = program, .guest_path = program};
+	struct unwind u = {.files = &file, .file_count = 1};
+	auto_free char *command = NULL, *line = NULL;
+	FILE *symbols;
+	size_t size = 0, seen = 0;
+
+	if (!CHECK(beside_this_program(program, "../targets/zoo/zoo")))
+		return;
+	command = text_fmt("nm '%s'", program);
+	symbols = popen(command, "re");
+	while (symbols && getline(&line, &size, symbols) > 0) {
+		uint64_t at;
+		char kind, name[16], end;
+
+		if (sscanf(line, "%" SCNx64 " %c %15s%c", &at, &kind, name, &end) != 4 ||
+			strcmp(name, "lock") != 0)
+			continue;
+		auto_free char *told = unwind_object(&u, at);
+
+		CHECK(told && !strncmp(told, "lock of ", strlen("lock of ")));
+		seen++;
+	}
+	CHECK(symbols && !pclose(symbols));
+	CHECK(seen > 1);
+}
+
 static void what_is_the_c_librarys_is_not_its_own(void)
 {
 	static struct child c;
@@ -293,14 +337,11 @@ static void the_c_library_in_a_static_program_is_not_its_own(void)
 	static char program[4096];
 	static char verb[] = "pause", ms[] = "100000";
 	char *argv[] = {program, verb, ms, NULL};
-	ssize_t len = readlink("/proc/self/exe", program, sizeof(program) - 32);
 	static struct child c;
 	auto_json json_t *frames = NULL, *own = NULL;
 
-	if (!CHECK(len > 0))
+	if (!CHECK(beside_this_program(program, "../targets/zoo/zoo")))
 		return;
-	program[len] = '\0';
-	strcpy(strrchr(program, '/') + 1, "../targets/zoo/zoo");
 	if (child_start(&c, argv, NULL, SYS_poll)) {
 		struct unwind u = unwind_of(&c);
 
@@ -313,7 +354,8 @@ static void the_c_library_in_a_static_program_is_not_its_own(void)
 	child_close(&c);
 }
 
-CHECK_MAIN(CHECK_CASE(what_is_called_by_a_pointer_or_has_jumped_on_has_its_callers),
+CHECK_MAIN(CHECK_CASE(a_name_that_several_source_files_have_is_told_with_its_file),
+	CHECK_CASE(what_is_called_by_a_pointer_or_has_jumped_on_has_its_callers),
 	CHECK_CASE(the_c_library_in_a_static_program_is_not_its_own),
 	CHECK_CASE(a_variable_is_named_by_its_members),
 	CHECK_CASE(what_is_the_c_librarys_is_not_its_own),

@@ -284,7 +284,8 @@ static void script_reads_fifo(void)
 {
 	zoo_must(!mkfifo(zoo_path("orders"), 0600));
 	zoo_must(!chdir(zoo_dir));
-	zoo_must(!system(":")); /* it need not come from a disk any more, which would be a wait of its own */
+	zoo_must(!system(
+		":")); /* it need not come from a disk any more, which would be a wait of its own */
 	zoo_stands(1);
 	zoo_stand();
 	execl("/bin/sh", "sh", "-c", "read order <orders", NULL);
