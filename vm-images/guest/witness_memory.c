@@ -1,5 +1,6 @@
 /*
- * The memory that a thread waits with: the words of its futex, the descriptors it polls. process_vm_readv()
+ * The memory that a thread waits with: the words of its futex, the descriptors it polls, what it asks of semaphores.
+ * process_vm_readv()
  * takes the other process's mmap lock (mm/process_vm_access.c, Linux 6.1), and its holder may wait for a
  * thaw. So one thread reads; when it does not come back, it is left behind, its process is not read again
  * until it returns, and another thread goes on with the next process.
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/select.h>
+#include <sys/sem.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -22,6 +24,7 @@
 #define READERS_MAX	   8 /* that are left behind, of all scans */
 #define READER_PATIENCE_MS 100
 #define POLL_MAX	   256 /* entries that are read */
+#define SEM_OPS_MAX	   8   /* likewise */
 
 /* One reader's errand. */
 struct errand {
@@ -74,6 +77,7 @@ struct found {
 	int fd_count;
 	bool has_words;
 	char door[DOOR_MAX];
+	struct sem_wait sem;
 };
 
 static void found_fd(struct found *found, int fd)
@@ -124,7 +128,24 @@ static void read_door(int pid, const uint64_t arg[CALL_ARGS], struct found *foun
 		addr.sun_path, addr.sun_path[0] ? strnlen(addr.sun_path, len) : len, found->door);
 }
 
-static void read_row(const struct row *row, struct found *found)
+static void read_semaphore(const struct row *row, const uint64_t arg[CALL_ARGS], struct ipc_of *ipc,
+	struct found *found)
+{
+	struct sembuf ops[SEM_OPS_MAX];
+	size_t count = arg[2] < SEM_OPS_MAX ? (size_t)arg[2] : SEM_OPS_MAX;
+	size_t size = count * sizeof(ops[0]);
+
+	found->sem.set = (int)arg[0];
+	if (count && read_memory(row->via, arg[1], ops, size) == (ssize_t)size)
+		sem_wait_find(ops, count, arg[2] == count, ipc_is_own(ipc, row->via), &found->sem);
+}
+
+static bool is_semop(int number)
+{
+	return number == SYS_semop || number == SYS_semtimedop;
+}
+
+static void read_row(const struct row *row, struct ipc_of *ipc, struct found *found)
 {
 	uint64_t arg[CALL_ARGS];
 	int number;
@@ -141,6 +162,8 @@ static void read_row(const struct row *row, struct found *found)
 		read_select(row->via, arg, found);
 	else if (number == SYS_connect)
 		read_door(row->via, arg, found);
+	else if (is_semop(number))
+		read_semaphore(row, arg, ipc, found);
 }
 
 static bool has_run(const struct row *row)
@@ -159,7 +182,8 @@ static bool wants_memory(const struct row *row)
 	if (!row_call(row, &number, arg))
 		return false;
 	return number == SYS_futex || number == SYS_poll || number == SYS_ppoll ||
-	       number == SYS_select || number == SYS_pselect6 || number == SYS_connect;
+	       number == SYS_select || number == SYS_pselect6 || number == SYS_connect ||
+	       is_semop(number);
 }
 
 static void put_found(struct row *row, const struct found *found)
@@ -169,6 +193,7 @@ static void put_found(struct row *row, const struct found *found)
 	row->fd_count = found->fd_count;
 	row->has_words = found->has_words;
 	memcpy(row->door, found->door, sizeof(row->door));
+	row->sem = found->sem;
 	atomic_store(&row->read, true);
 }
 
@@ -202,6 +227,7 @@ static void *reader(void *arg)
 {
 	struct errand *errand = arg;
 	struct scan *scan = errand->scan;
+	struct ipc_of ipc = {0};
 	struct found found;
 
 	for (size_t i = errand->from; i < scan->count; i++) {
@@ -210,7 +236,7 @@ static void *reader(void *arg)
 		if (!wants_memory(row) || is_stuck(row->pid))
 			continue;
 		atomic_store(&errand->at, i);
-		read_row(row, &found);
+		read_row(row, &ipc, &found);
 		if (scan->tears && has_run(row))
 			found = (struct found){0};
 		if (atomic_load(&errand->abandoned)) {

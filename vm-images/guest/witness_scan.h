@@ -17,6 +17,13 @@
 #define RAN_MAX	     64
 #define DOOR_MAX     112 /* as names of sockets are told */
 
+/* What a thread in semop() waits for. */
+struct sem_wait {
+	int set, number, op;
+	int value, last; /* last: process that operated on it, 0: not known */
+	bool there, has_value;
+};
+
 struct row {
 	int pid, tid;
 	int via; /* a living thread: of one that has ended /proc tells no descriptors and no memory */
@@ -34,7 +41,8 @@ struct row {
 	int fd_count;
 	bool has_words;
 	char door[DOOR_MAX]; /* the unix socket that it connects to */
-	atomic_bool read;    /* the five above are final */
+	struct sem_wait sem;
+	atomic_bool read; /* the six above are final */
 };
 
 struct scan {
@@ -86,6 +94,20 @@ void scan_files(struct scan *scan); /* witness_files.c: by the scanner */
 /* Both return by the deadline. What they could not read is left out and said. */
 void scan_memory(struct scan *scan, int64_t deadline_ns); /* witness_memory.c */
 void scan_ends(struct scan *scan, int64_t deadline_ns);	  /* witness_ends.c */
+
+/* ---- witness_semaphore.c ---- */
+
+struct sembuf;
+
+/* Whether a process is in the witness's own IPC namespace; of the one that was asked for last. Starts as {0}. */
+struct ipc_of {
+	int via;
+	bool own;
+};
+bool ipc_is_own(struct ipc_of *ipc, int via);
+/* `ret` has the set. `ops`: the operations of the call, or the first of them if not `whole`. */
+void sem_wait_find(
+	const struct sembuf *ops, size_t count, bool whole, bool own_ipc, struct sem_wait *ret);
 
 /* ---- witness_held.c ---- */
 

@@ -7,6 +7,19 @@
 
 #define TEXT_BUDGET (7u << 20) /* of WITNESS_FRAME_MAX */
 
+static void add_semaphore(struct out *out, const struct sem_wait *sem)
+{
+	out_open(out, "sem", '{');
+	out_int(out, "id", sem->set);
+	out_int(out, "num", sem->number);
+	out_int(out, "op", sem->op);
+	if (sem->has_value)
+		out_int(out, "value", sem->value);
+	if (sem->last)
+		out_int(out, "last", sem->last);
+	out_close(out, '}');
+}
+
 static void add_memory(struct out *out, const struct row *row)
 {
 	if (row->has_words) {
@@ -17,6 +30,8 @@ static void add_memory(struct out *out, const struct row *row)
 	}
 	if (row->door[0])
 		out_text(out, "door", row->door);
+	if (row->sem.there)
+		add_semaphore(out, &row->sem);
 	if (row->fd_count) {
 		out_open(out, "wait_fds", '[');
 		for (int i = 0; i < row->fd_count; i++)
