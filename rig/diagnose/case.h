@@ -95,6 +95,8 @@ void say(char **lines, size_t *count, const char *fmt, ...) __attribute__((forma
 void say_task(struct diagnosing *d, size_t task); /* an evidence line: wait, call, stack */
 /* The same behind a clause that says what it is in this. */
 void say_task_as(struct diagnosing *d, size_t task, const char *as);
+/* That nobody is known to own what it waits for, and what is known instead. */
+void say_no_owner(struct diagnosing *d, size_t task);
 void add_culprit(struct diagnosing *d, size_t task);
 /* The class, and the signature from it and the parts, equal neighbours once; sorted first if `sort`. */
 void conclude(struct diagnosing *d, const char *hang_class, char **parts, size_t count, bool sort);

@@ -62,6 +62,8 @@ static void add_link(struct buf *text, const struct diagnosing *d, size_t from, 
 	else if (has_unnamed_readers(&d->now.tasks[from]))
 		buf_addf(text, "%s waits for the %s, which %s is taken to have as a reader", name,
 			what, next);
+	else if (graph_is_supposed(&d->graph, from))
+		buf_addf(text, "%s waits for the %s, which %s took last", name, what, next);
 	else if (wait_is_lock(d->now.tasks[from].wait.kind))
 		buf_addf(text, "%s waits for the %s, which %s holds", name, what, next);
 	else
@@ -123,6 +125,8 @@ static void tell(struct diagnosing *d, const size_t *cycle, size_t count)
 			say_unknown(d,
 				"owner unknown: the lock counts its readers and names none; "
 				"that a thread which has ended was none of them is supposed");
+		else if (graph_is_supposed(&d->graph, cycle[i]))
+			say_no_owner(d, cycle[i]);
 		else if (is_of_several(d, cycle[i]))
 			say_unknown(d, "owner unknown: a process with several threads holds it, "
 				       "which of them is not known");
@@ -164,11 +168,13 @@ static const struct supposition {
 	bool idle;    /* who waits for work holds nothing of what its process holds */
 	bool events;  /* nor who waits for an event */
 	bool patient; /* no time limit of a lock comes */
+	bool last;    /* who was the last to take a semaphore has it: told of each */
 	const char *told;
 } suppositions[] = {
 	{.all = true,
 		.told = "several processes have the other end of what is waited for: all of them "
 			"stand, any of them would do"},
+	{.last = true},
 	{.idle = true,
 		.told = "owner unknown: a process with several threads holds it; those that wait "
 			"for work are taken not to"},
@@ -188,11 +194,11 @@ static bool find_supposed(struct diagnosing *d, const struct supposition *s)
 	for (size_t i = 0; s->idle && i < d->now.task_count; i++)
 		idle[i] = waits_for_work(d, i) ||
 			  (s->events && wait_is_event(d->now.tasks[i].wait.kind));
-	graph_suppose(&d->graph, &(struct supposed){s->all, s->patient, idle});
+	graph_suppose(&d->graph, &(struct supposed){s->all, s->patient, s->last, idle});
 	found = find_cycle(d);
 	graph_suppose(&d->graph, NULL);
 	free(idle);
-	if (found)
+	if (found && s->told)
 		say_unknown(d, "%s", s->told);
 	return found;
 }

@@ -97,6 +97,15 @@ static void read_evidence(const struct diagnosing *d, const json_t *scan, struct
 	futex_refine_all(ret);
 }
 
+/* Who waits for a semaphore as it did when all was well waits for work, not for who is at the work that it took. */
+static void drop_idle(struct diagnosing *d)
+{
+	for (size_t i = 0; i < d->now.task_count; i++)
+		if (wait_is_of_set(&d->now.tasks[i].wait) &&
+			waited_so_when_healthy(d, &d->now.tasks[i]))
+			graph_drop_supposed(&d->graph, i);
+}
+
 static void set_parked(struct diagnosing *d)
 {
 	for (size_t i = 0; i < d->now.task_count; i++)
@@ -142,12 +151,19 @@ static void tell_other_end(struct diagnosing *d, size_t task)
 	add_culprit(d, next);
 }
 
-/* Those whose chain leads to the suspect. */
+/* Those whose chain leads to the suspect; that one does is said once where it is supposed. */
 static void add_waiting(struct diagnosing *d, const struct suspect *s)
 {
-	for (size_t i = 0; i < d->now.task_count; i++)
-		if (i != s->task && graph_next(&d->graph, i) == s->task)
-			add_culprit(d, i);
+	bool said = false;
+
+	for (size_t i = 0; i < d->now.task_count; i++) {
+		if (i == s->task || graph_next(&d->graph, i) != s->task)
+			continue;
+		add_culprit(d, i);
+		if (!said && graph_is_supposed(&d->graph, i))
+			say_no_owner(d, i);
+		said |= graph_is_supposed(&d->graph, i);
+	}
 }
 
 static void tell_suspect(struct diagnosing *d, const struct suspect *s)
@@ -163,8 +179,7 @@ static void tell_suspect(struct diagnosing *d, const struct suspect *s)
 	tell_other_end(d, s->task);
 	add_waiting(d, s);
 	tell_around(d, s->task);
-	if (d->graph.nodes[s->task].unknown)
-		say_unknown(d, "owner unknown: %s", d->graph.nodes[s->task].unknown);
+	say_no_owner(d, s->task);
 	conclude(d, s->hang_class, &part, 1, false);
 	if (s->on_fault)
 		d->out->finding = s->behind > 0;
@@ -230,6 +245,7 @@ void diagnose(const struct diagnose_input *input, struct diagnosis *ret)
 	set_parked(&d);
 	graph_build(&d.now, &d.graph);
 	graph_build(&d.earlier, &d.then);
+	drop_idle(&d);
 	weigh_work(&d);
 	judge(&d);
 	if (!d.in->died)

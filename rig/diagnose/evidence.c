@@ -56,6 +56,21 @@ static void read_words(const json_t *json, struct task *task)
 		task->words[i] = (uint32_t)json_integer_value(json_array_get(words, i));
 }
 
+/* It may be of another call than the one that it stands in. */
+static void read_semaphore(const json_t *json, struct task *task)
+{
+	const json_t *sem = json_object_get(json, "sem");
+	int64_t value = json_get_int(sem, "value", -1);
+	int number = get_id(sem, "num");
+
+	task->sem.value = -1;
+	if (!wait_set_semaphore(&task->wait, json_get_int(sem, "id", -1), number))
+		return;
+	task->sem.op = (int16_t)json_get_int(sem, "op", 0);
+	task->sem.value = value >= 0 && value <= INT16_MAX ? (int)value : -1;
+	task->sem.last = get_id(sem, "last");
+}
+
 static int64_t read_ticks(const json_t *json)
 {
 	int64_t user = json_get_int(json, "utime", -1), kernel = json_get_int(json, "stime", -1);
@@ -99,6 +114,7 @@ static bool read_task(
 		return false;
 	read_words(json, ret);
 	ret->wait = wait_decode(ret->state, ret->wchan, ret->syscall, ret->stack);
+	read_semaphore(json, ret);
 	if (ret->wait.kind == WAIT_POLL)
 		ret->polled = fds;
 	if (ret->wait.kind == WAIT_POLL && json_array_size(fds) == 1)
@@ -352,6 +368,16 @@ size_t evidence_process(const struct evidence *e, int pid, size_t *ret_count)
 		;
 	*ret_count = end - low;
 	return low;
+}
+
+bool evidence_has_ended(const struct evidence *e, int pid)
+{
+	size_t count, first = evidence_process(e, pid, &count);
+
+	for (size_t i = first; i < first + count; i++)
+		if (e->tasks[i].wait.kind != WAIT_ENDED)
+			return false;
+	return !e->truncated && !e->unread;
 }
 
 const struct task *evidence_task(const struct evidence *e, int tid)

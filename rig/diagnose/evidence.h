@@ -13,6 +13,9 @@
  *		"object":"name of the variable that it waits at"
  *		"door":"name of the unix socket that it connects to"
  *		"wait_fds":[fds it polls, selects or has in the epoll set it waits for]
+ *		"sem":{"id":set,"num":number in the set,"op":what is asked of it,"value"?,"last"?:process that
+ *		operated on it last}	the System V semaphore that it waits for; value and last are left out where
+ *		its IPC namespace is not the witness's
  *	scan	"fds":[{"pid","fd","ino":inode,"kind":"pipe|mqueue|socket|eventfd|...","mode":"r|w|rw"}] every holder
  *		of what a thread waits for, and of its other end; of a "pidfd" also "of":the process that it is of
  *		"held":[{"pid","fd","lock":"line of fdinfo"}] who has an open file with a lock that others wait for and
@@ -42,6 +45,12 @@
 #define ROLE_MAX    64
 #define FRAMES_MAX  16
 
+struct semaphore {
+	int op;
+	int value; /* -1: not known */
+	int last;  /* process that operated on it, 0: not known */
+};
+
 struct task {
 	int pid, tid, ppid;
 	char state;
@@ -61,6 +70,7 @@ struct task {
 	bool has_words;
 	uint32_t words[FUTEX_WORDS];
 	const json_t *polled; /* descriptors, or NULL */
+	struct semaphore sem; /* that it waits for, of a set (wait_is_of_set()) */
 	int64_t only_fd;      /* the one descriptor that is polled, -1: several or not known */
 	bool named_by_word;   /* its lock is of no known make: the owner is what its word says */
 	bool outside; /* waits for somebody who is not in the guest: a client, another host */
@@ -124,6 +134,8 @@ const char *evidence_role(const struct target *target, const char *exe, const ch
 
 /* The threads of a process are neighbours: index of the first, `ret_count` how many (0: no such). */
 size_t evidence_process(const struct evidence *e, int pid, size_t *ret_count);
+/* No thread of it lives, and the scan has all that do. */
+bool evidence_has_ended(const struct evidence *e, int pid);
 const struct task *evidence_task(const struct evidence *e, int tid); /* or NULL */
 const struct open_fd *evidence_fd(const struct evidence *e, int pid, int64_t fd);
 const struct socket_end *evidence_socket(const struct evidence *e, uint64_t ino);

@@ -254,8 +254,7 @@ static void tell(struct diagnosing *d, const struct pool *pool)
 	d->out->title = buf_steal(&escaped);
 	say_evidence(d, "%zu of %zu workers of `%s` in one wait: %s", pool->same, pool->same,
 		t->role, what);
-	if (d->graph.nodes[pool->example].unknown)
-		say_unknown(d, "owner unknown: %s", d->graph.nodes[pool->example].unknown);
+	say_no_owner(d, pool->example);
 	for (size_t i = 0; i < pool->count; i++)
 		if (alike(pool, pool->chosen, i))
 			add_culprit(d, pool->members[i]);

@@ -33,7 +33,7 @@ static bool may_hold(const struct graph *g, const struct need *need, size_t task
 
 static bool need_is_met(const struct graph *g, const struct reach *r, const struct need *need)
 {
-	if (need->supposed && !g->supposed.idle)
+	if (need->supposed && !g->supposed.idle && !g->supposed.last)
 		return true;
 	if (need->count == 1)
 		return r->free[need->first];
@@ -118,6 +118,31 @@ void graph_free(struct graph *graph)
 	free(graph->nodes);
 	free(graph->needs);
 	*graph = (struct graph){0};
+}
+
+/* ---- suppositions ---- */
+
+int graph_last_taker(const struct task *t)
+{
+	return wait_is_of_set(&t->wait) && t->sem.op == -1 && !t->sem.value && t->sem.last > 0 &&
+			       t->sem.last != t->pid
+		       ? t->sem.last
+		       : 0;
+}
+
+bool graph_is_supposed(const struct graph *g, size_t task)
+{
+	const struct node *node = &g->nodes[task];
+
+	return node->need_count && g->needs[node->first_need].supposed;
+}
+
+void graph_drop_supposed(struct graph *g, size_t task)
+{
+	if (!graph_is_supposed(g, task))
+		return;
+	g->nodes[task].need_count = 0;
+	g->nodes[task].next = SIZE_MAX;
 }
 
 /* ---- walking ---- */
@@ -269,7 +294,9 @@ static size_t find_next(const struct graph *g, size_t task)
 		n += need->others;
 		if (need->others)
 			need = only_busy(g, need, task);
-		if (!need || need->supposed) /* which of them is not known */
+		/* Which thread of its own is not known. */
+		if (!need ||
+			(need->supposed && g->e->tasks[need->first].pid == g->e->tasks[task].pid))
 			continue;
 		count = need->count < THREADS_LOOKED_AT ? need->count : THREADS_LOOKED_AT;
 		for (size_t i = need->first; i < need->first + count; i++)

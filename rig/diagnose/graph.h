@@ -20,7 +20,7 @@
 struct need {
 	size_t first, count;
 	size_t others; /* how many of the needs that follow would do as well */
-	bool supposed; /* counts only where idle ones are supposed to hold nothing */
+	bool supposed; /* counts only under a supposition: of idle ones, or of who was the last */
 };
 
 struct node {
@@ -40,6 +40,8 @@ struct supposed {
 	bool all;
 	/* No time limit of those who wait for locks comes. */
 	bool patient;
+	/* Who was the last to take a System V semaphore that is used as a lock has it. */
+	bool last;
 	/* Per task, borrowed, or NULL: such a thread holds nothing that is known to be held by its process. A process
 	 * with a lock, one thread that waits for its turn and one that waits for work, is not free to give it back.
 	 * Processes all of whose threads are such stay as they are. */
@@ -68,6 +70,14 @@ size_t graph_cycle(const struct graph *graph, size_t from, size_t cycle[CYCLE_MA
 /* The thread that `task` waits for next (SIZE_MAX: none is known): of a process with several threads the
  * one that waits for something itself rather than one that waits for work. */
 size_t graph_next(const struct graph *graph, size_t task);
+/* The process that took the System V semaphore last that `task` waits for as for a lock: another than its own, 0: none
+ * is known. */
+int graph_last_taker(const struct task *task);
+/* Whom it waits for is supposed alone. */
+bool graph_is_supposed(const struct graph *graph, size_t task);
+/* Nobody is supposed: it waits for work. */
+void graph_drop_supposed(struct graph *graph, size_t task);
+
 /* Waits for work, or for somebody outside: accept, poll of several descriptors, sleep, any child. */
 bool graph_is_idle(const struct task *task);
 

@@ -236,6 +236,38 @@ static void need_joined(struct graph *g, size_t task)
 		g->nodes[task].unknown = "it may be a semaphore or a thread that has ended";
 }
 
+/* ---- System V semaphores ---- */
+
+/* It stands in a wait of its own, and does not want the same. */
+static bool may_have_it(const struct task *holder, const struct task *waiter)
+{
+	bool same = wait_same_set(&holder->wait, &waiter->wait) &&
+		    wait_object(&holder->wait) == wait_object(&waiter->wait);
+
+	return holder->wait.kind != WAIT_NONE && holder->wait.kind != WAIT_UNKNOWN &&
+	       holder->wait.kind != WAIT_ENDED && !graph_is_idle(holder) && !same;
+}
+
+/* A semaphore that is used as a lock has the value 0 while somebody has it. Who took it last may have given it back
+ * since, for another to take it; or it counts jobs, and he is at the one that he took. */
+static void need_last_taker(struct graph *g, size_t task)
+{
+	const struct task *waiter = &g->e->tasks[task];
+	size_t had = g->need_count, count, first;
+
+	g->nodes[task].unknown = "a System V semaphore names no owner";
+	if (!graph_last_taker(waiter))
+		return;
+	first = evidence_process(g->e, waiter->sem.last, &count);
+	for (size_t i = first; i < first + count; i++)
+		if (may_have_it(&g->e->tasks[i], waiter)) {
+			need_process(g, task, waiter->sem.last);
+			break;
+		}
+	for (size_t i = had; i < g->need_count; i++)
+		g->needs[i].supposed = true;
+}
+
 /* ---- pipes and sockets ---- */
 
 /* The one process that has the other end; `opposite` tells which descriptors are the other end. */
@@ -376,8 +408,13 @@ void graph_add_needs(struct graph *g, size_t task)
 	case WAIT_JOIN:
 		need_joined(g, task);
 		break;
-	case WAIT_FUTEX:
 	case WAIT_SEMAPHORE:
+		if (wait_is_of_set(&t->wait)) {
+			need_last_taker(g, task);
+			break;
+		}
+		/* fall through */
+	case WAIT_FUTEX:
 		g->nodes[task].unknown = "this kind of wait names no owner";
 		break;
 	case WAIT_READ:

@@ -118,7 +118,10 @@ static void what_of_object(const struct task *t, char out[WHAT_MAX])
 {
 	const char *kind = wait_kind_name(t->wait.kind);
 
-	if (t->wait.number == SYS_semop || t->wait.number == SYS_semtimedop)
+	if (wait_semaphore(&t->wait) >= 0)
+		snprintf(
+			out, WHAT_MAX, "System V %s %d of its set", kind, wait_semaphore(&t->wait));
+	else if (wait_is_of_set(&t->wait))
 		snprintf(out, WHAT_MAX, "System V %s", kind);
 	else if (t->object[0])
 		snprintf(out, WHAT_MAX, "%s '%.96s'", kind, t->object);

@@ -14,9 +14,17 @@ static bool same_word(const struct task *then, const struct task *now)
 	       then->wait.value == now->wait.value;
 }
 
+/* Likewise: which semaphore of a set it is, of those of one call. */
+static bool same_set(const struct task *then, const struct task *now)
+{
+	return wait_same_set(&then->wait, &now->wait) &&
+	       (wait_semaphore(&then->wait) < 0) != (wait_semaphore(&now->wait) < 0) &&
+	       then->wait.number == now->wait.number;
+}
+
 bool same_wait(const struct task *then, const struct task *now)
 {
-	if (same_word(then, now))
+	if (same_word(then, now) || same_set(then, now))
 		return true;
 	return then->wait.kind == now->wait.kind && then->wait.number == now->wait.number &&
 	       then->wait.fd == now->wait.fd &&

@@ -153,6 +153,22 @@ void say_task_as(struct diagnosing *d, size_t task, const char *as)
 	say_evidence(d, "%s", buf_text(&line));
 }
 
+void say_no_owner(struct diagnosing *d, size_t task)
+{
+	int last = graph_last_taker(&d->now.tasks[task]);
+	const char *unknown = d->graph.nodes[task].unknown;
+
+	if (!unknown)
+		return;
+	if (!last) {
+		say_unknown(d, "owner unknown: %s", unknown);
+		return;
+	}
+	say_unknown(d, "owner unknown: %s; process %d was the last to take it", unknown, last);
+	if (evidence_has_ended(&d->now, last))
+		say_evidence(d, "the process that took it last (%d) has ended", last);
+}
+
 void add_culprit(struct diagnosing *d, size_t task)
 {
 	const struct task *t = &d->now.tasks[task];

@@ -13,7 +13,9 @@
 #include <sys/wait.h>
 
 #define ARGS		6
-#define LOCKED_AND_WAIT 2 /* glibc nptl/lowlevellock.h: locked, with waiters */
+#define LOCKED_AND_WAIT 2  /* glibc nptl/lowlevellock.h: locked, with waiters */
+#define SET_SHIFT	16 /* the number in a set is an unsigned short (semop(2)) */
+#define NUMBER_UNKNOWN	UINT64_C(0xffff)
 
 struct call {
 	int number;
@@ -73,6 +75,34 @@ bool wait_is_event(enum wait_kind kind)
 uint64_t wait_object(const struct wait *wait)
 {
 	return wait->kind == WAIT_FUTEX ? wait->addr & ~UINT64_C(7) : wait->addr;
+}
+
+bool wait_is_of_set(const struct wait *wait)
+{
+	return wait->kind == WAIT_SEMAPHORE &&
+	       (wait->number == SYS_semop || wait->number == SYS_semtimedop);
+}
+
+bool wait_set_semaphore(struct wait *wait, int64_t set, int number)
+{
+	if (!wait_is_of_set(wait) || set != (int64_t)(wait->addr >> SET_SHIFT) || number < 0 ||
+		number >= (int)NUMBER_UNKNOWN)
+		return false;
+	wait->addr = (uint64_t)set << SET_SHIFT | (uint64_t)number;
+	return true;
+}
+
+int wait_semaphore(const struct wait *wait)
+{
+	uint64_t number = wait->addr & NUMBER_UNKNOWN;
+
+	return wait_is_of_set(wait) && number != NUMBER_UNKNOWN ? (int)number : -1;
+}
+
+bool wait_same_set(const struct wait *a, const struct wait *b)
+{
+	return wait_is_of_set(a) && wait_is_of_set(b) &&
+	       a->addr >> SET_SHIFT == b->addr >> SET_SHIFT;
 }
 
 static bool read_call(const char *text, struct call *ret)
@@ -201,8 +231,14 @@ static void decode_vfork(const struct call *call, struct wait *wait)
 	wait->newest = true;
 }
 
+static void decode_semop(const struct call *call, struct wait *wait)
+{
+	wait->addr = (call->arg[0] & UINT32_MAX) << SET_SHIFT | NUMBER_UNKNOWN;
+}
+
 static void decode_semtimedop(const struct call *call, struct wait *wait)
 {
+	decode_semop(call, wait);
 	wait->timed = call->arg[3] != 0;
 }
 
@@ -225,7 +261,7 @@ static const struct row rows[] = {
 	{SYS_vfork, decode_vfork, WAIT_CHILD, -1},
 	{SYS_clone, decode_clone, WAIT_CHILD, -1},
 	{SYS_clone3, decode_vfork, WAIT_CHILD, -1},
-	{SYS_semop, NULL, WAIT_SEMAPHORE, -1},
+	{SYS_semop, decode_semop, WAIT_SEMAPHORE, -1},
 	{SYS_semtimedop, decode_semtimedop, WAIT_SEMAPHORE, -1},
 	{SYS_pause, NULL, WAIT_SIGNAL, -1},
 	{SYS_rt_sigsuspend, NULL, WAIT_SIGNAL, -1},

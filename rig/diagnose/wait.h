@@ -49,7 +49,7 @@ struct wait {
 	int64_t limit_ms; /* that is, where the call itself says it; 0: not known */
 	int64_t fd;	  /* -1: none, or not known */
 	int64_t target;	  /* pid or tid that is waited for, 0: not known; -1 (CHILD): any child */
-	uint64_t addr;	  /* futex */
+	uint64_t addr;	  /* futex; or a set of System V semaphores and the number in it */
 	bool newest;	  /* CHILD: the one that was made last (vfork) */
 	bool read;	  /* a file lock: shared is wanted */
 	bool lease; /* a file lock: one that another process has and shall give back (open, truncate) */
@@ -68,3 +68,10 @@ struct wait wait_decode(char state, const char *wchan, const char *syscall, cons
  * words that lie side by side at a multiple of eight (glibc 2.36, bits/thread-shared-types.h: __g_signals).
  */
 uint64_t wait_object(const struct wait *wait);
+
+/* For a System V semaphore, which is one of a set. The number of a set is its own in one boot of one machine. */
+bool wait_is_of_set(const struct wait *wait);
+/* Which of the set `set` it is; false: it does not wait for one of that set. */
+bool wait_set_semaphore(struct wait *wait, int64_t set, int number);
+int wait_semaphore(const struct wait *wait); /* that number, -1: it is not known */
+bool wait_same_set(const struct wait *a, const struct wait *b);

@@ -110,7 +110,7 @@ static void mark(const struct zoo_case *zoo, const struct zoo_board *board, bool
 static json_t *plain_scan(const json_t *scan)
 {
 	static const char *const extra[] = {
-		"futex", "wait_fds", "utime", "stime", "ran_ns", "queued_ns", "frames"};
+		"futex", "wait_fds", "sem", "utime", "stime", "ran_ns", "queued_ns", "frames"};
 	json_t *copy = json_deep_copy(scan), *task;
 	size_t i;
 
