@@ -38,9 +38,9 @@
  *			"inode"}],"unreadable":[tid,..],"truncated":bool}	one instant. `files` are
  *			the open files of the processes in /proc/locks. An unreadable task has no
  *			syscall and no stack; exe and stack are left out where there is none.
- *			deep: also ran_ns, queued_ns, futex, wait_fds, sem, fds, sockets and parts, as
- *			diagnose/evidence.h says; their threads may be left behind at an mmap lock, the
- *			answer never is
+ *			deep: also ran_ns, queued_ns, pidns, nstid, futex, wait_fds, sem, fds, sockets and
+ *			parts, as diagnose/evidence.h says; their threads may be left behind at an mmap lock,
+ *			the answer never is
  *	freeze,thaw	{"mount","thaw_after_ms"} -> {"changed":bool}	FIFREEZE / FITHAW by the witness
  *			itself; changed is false if it was so already. thaw_after_ms (of freeze; 0 or
  *			absent: never): the witness then thaws what this freeze froze, if nobody has

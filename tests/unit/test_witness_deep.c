@@ -145,6 +145,81 @@ static void a_mutex_names_the_thread_that_holds_it(void)
 	munmap((void *)tid, sizeof(*tid));
 }
 
+/* In a PID namespace of its own, where it is the first and the other thread the second. */
+static void crosses_inside(void *tid)
+{
+	pthread_t thread;
+
+	pthread_mutex_lock(&held);
+	pthread_create(&thread, NULL, want_mutex, tid);
+	for (;;)
+		pause();
+}
+
+static pid_t namespace_begin(void *tid)
+{
+	pid_t pid = child_begin(), inside;
+
+	if (pid)
+		return pid;
+	if (unshare(CLONE_NEWPID) && unshare(CLONE_NEWUSER | CLONE_NEWPID))
+		_exit(1);
+	inside = child_begin();
+	if (!inside)
+		crosses_inside(tid);
+	for (;;)
+		pause();
+}
+
+static const json_t *inside_of(const json_t *scan, int parent, int64_t number)
+{
+	json_t *task;
+	size_t i;
+
+	json_array_foreach (json_object_get(scan, "tasks"), i, task)
+		if (json_get_int(task, "ppid", 0) == parent &&
+			json_get_int(task, "nstid", 0) == number)
+			return task;
+	return NULL;
+}
+
+static void a_thread_of_another_pid_namespace_tells_how_it_calls_itself(void)
+{
+	_Atomic int *tid =
+		mmap(NULL, sizeof(*tid), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	auto_bench struct bench b = {0};
+	auto_json json_t *scan = NULL;
+	auto_child pid_t pid = -1;
+	int64_t deadline = soon(), first;
+	const json_t *task = NULL;
+
+	if (!bench_open(&b))
+		return;
+	pid = namespace_begin((void *)tid);
+	while (!*tid && deadline_left_ms(deadline) && !waitpid(pid, NULL, WNOHANG))
+		sched_yield();
+	if (!*tid) {
+		pid = -1;
+		check_skip("no PID namespace can be made");
+		return;
+	}
+	while (!json_object_get(task, "futex") && deadline_left_ms(deadline)) {
+		json_cleanup(&scan);
+		if (!CHECK_INT(witness_scan_deep(b.w, soon(), &scan, NULL), 0))
+			return;
+		task = inside_of(scan, pid, *tid);
+	}
+	first = json_integer_value(json_array_get(json_object_get(task, "futex"), 2));
+	CHECK_INT(*tid, 2);
+	CHECK_INT(first, 1);
+	CHECK(json_get_int(task, "pidns", 0) > 0);
+	task = task_of(scan, (int)json_get_int(task, "pid", 0));
+	CHECK_INT(json_get_int(task, "nstid", 0), first);
+	CHECK(!json_object_get(task_of(scan, pid), "pidns"));
+	CHECK(!json_object_get(task_of(scan, getpid()), "nstid"));
+	munmap((void *)tid, sizeof(*tid));
+}
+
 static void wait_by_poll(const int fds[2])
 {
 	struct pollfd all[] = {
@@ -463,6 +538,7 @@ static void a_plain_scan_has_nothing_of_this(void)
 }
 
 CHECK_MAIN(CHECK_CASE(a_mutex_names_the_thread_that_holds_it),
+	CHECK_CASE(a_thread_of_another_pid_namespace_tells_how_it_calls_itself),
 	CHECK_CASE(whoever_polls_tells_all_that_it_polls), CHECK_CASE(both_ends_of_a_pipe_are_told),
 	CHECK_CASE(both_ends_of_a_fifo_are_told),
 	CHECK_CASE(the_other_end_of_a_unix_socket_is_told),

@@ -329,7 +329,7 @@ static void innermost(const char *stack, char *out, size_t size)
 }
 
 /* `dir` is /proc/PID/task. */
-static void read_waits(const struct scan *scan, int dir, struct row *row)
+static void read_waits(const struct scan *scan, int dir, struct namespaces *ns, struct row *row)
 {
 	char path[64], stack[STACK_MAX] = "";
 
@@ -339,6 +339,8 @@ static void read_waits(const struct scan *scan, int dir, struct row *row)
 	if (scan->deep) {
 		snprintf(path, sizeof(path), "%d/schedstat", row->tid);
 		read_once(dir, path, row->ran, sizeof(row->ran));
+		if (!(row->stat.flags & PF_KTHREAD))
+			namespaces_look(ns, dir, row);
 	}
 	if (scan->stacks) {
 		snprintf(path, sizeof(path), "%d/stack", row->tid);
@@ -367,7 +369,9 @@ int proc_dir_of(struct proc_dir *dir, int pid, const char *name)
 static void read_all_waits(struct scan *scan)
 {
 	struct proc_dir dir = {.fd = -1};
+	struct namespaces ns;
 
+	namespaces_begin(&ns);
 	for (size_t i = 0; i < scan->count; i++) {
 		struct row *row = scan->rows[i];
 
@@ -377,7 +381,7 @@ static void read_all_waits(struct scan *scan)
 		if (scan_is_idle_kthread(&row->stat))
 			atomic_store(&row->done, true);
 		else
-			read_waits(scan, proc_dir_of(&dir, row->pid, "task"), row);
+			read_waits(scan, proc_dir_of(&dir, row->pid, "task"), &ns, row);
 	}
 	atomic_store(&scan->at, 0);
 	if (dir.fd >= 0)

@@ -33,7 +33,9 @@ struct row {
 	char syscall[192];
 	char ran[RAN_MAX]; /* of a deep scan: how much and how often it has run, as the scanner saw it */
 	char *stack;
-	atomic_bool done; /* syscall and stack are final */
+	uint64_t pid_ns;  /* of a deep scan: its PID namespace, 0: the witness's own */
+	int ns_tid;	  /* its number in there, 0: not known */
+	atomic_bool done; /* syscall and stack are final, and the two above */
 
 	/* by the memory part */
 	uint32_t words[FUTEX_WORDS];
@@ -108,6 +110,18 @@ bool ipc_is_own(struct ipc_of *ipc, int via);
 /* `ret` has the set. `ops`: the operations of the call, or the first of them if not `whole`. */
 void sem_wait_find(
 	const struct sembuf *ops, size_t count, bool whole, bool own_ipc, struct sem_wait *ret);
+
+/* ---- witness_namespace.c ---- */
+
+/* Of the process that was looked at last. Nothing is to be freed. */
+struct namespaces {
+	uint64_t own, at; /* inodes, 0: not known */
+	int pid;
+};
+
+void namespaces_begin(struct namespaces *ns);
+/* `dir` is /proc/PID/task: one look at a process, and one at a thread of it where it is in another namespace. */
+void namespaces_look(struct namespaces *ns, int dir, struct row *row);
 
 /* ---- witness_held.c ---- */
 

@@ -63,6 +63,14 @@ static void add_ran(struct out *out, const struct row *row)
 	out_int(out, "queued_ns", queued);
 }
 
+static void add_namespace(struct out *out, const struct row *row)
+{
+	if (row->pid_ns)
+		out_int(out, "pidns", (int64_t)row->pid_ns);
+	if (row->ns_tid)
+		out_int(out, "nstid", row->ns_tid);
+}
+
 static void add_row(struct out *out, struct row *row)
 {
 	char state[2] = {row->stat.state, '\0'};
@@ -87,6 +95,7 @@ static void add_row(struct out *out, struct row *row)
 		if (row->stack)
 			out_text(out, "stack", row->stack);
 		add_ran(out, row);
+		add_namespace(out, row);
 	} else {
 		add_wchan(out, row);
 	}
