@@ -108,10 +108,14 @@ static bool read_task(
 		.own = json_object_get(json, "own"),
 		.busy = json_object_get(json, "busy"),
 		.moments = get_id(json, "moments"),
+		.pid_ns = (uint64_t)json_get_int(json, "pidns", 0),
 		.only_fd = -1,
 	};
 	if (ret->pid <= 0 || ret->tid <= 0)
 		return false;
+	ret->ns_tid = ret->pid_ns ? get_id(json, "nstid") : ret->tid;
+	if (ret->ns_tid < 0)
+		ret->ns_tid = 0;
 	read_words(json, ret);
 	ret->wait = wait_decode(ret->state, ret->wchan, ret->syscall, ret->stack);
 	read_semaphore(json, ret);
@@ -145,6 +149,23 @@ static size_t bounded(struct evidence *e, const json_t *array, size_t max)
 	return max;
 }
 
+/* All threads of a process are in one, also those of whom it is not told because they could not be read. */
+static void spread_namespaces(struct evidence *e)
+{
+	for (size_t first = 0, end; first < e->task_count; first = end) {
+		uint64_t pid_ns = 0;
+
+		for (end = first; end < e->task_count && e->tasks[end].pid == e->tasks[first].pid;
+			end++)
+			pid_ns = pid_ns ? pid_ns : e->tasks[end].pid_ns;
+		for (size_t i = first; i < end; i++)
+			if (e->tasks[i].pid_ns != pid_ns) {
+				e->tasks[i].pid_ns = pid_ns;
+				e->tasks[i].ns_tid = 0;
+			}
+	}
+}
+
 static void read_tasks(struct evidence *e, const json_t *scan, const struct target *target,
 	const char *const *ours)
 {
@@ -164,6 +185,7 @@ static void read_tasks(struct evidence *e, const json_t *scan, const struct targ
 			e->tasks[kept++] = e->tasks[i];
 	e->unread += e->task_count - kept;
 	e->task_count = kept;
+	spread_namespaces(e);
 }
 
 static void read_files(struct evidence *e, const json_t *scan)
@@ -380,10 +402,10 @@ bool evidence_has_ended(const struct evidence *e, int pid)
 	return !e->truncated && !e->unread;
 }
 
-const struct task *evidence_task(const struct evidence *e, int tid)
+const struct task *evidence_task(const struct evidence *e, const struct task *by, int64_t number)
 {
-	for (size_t i = 0; i < e->task_count; i++)
-		if (e->tasks[i].tid == tid)
+	for (size_t i = 0; i < e->task_count && number > 0; i++)
+		if (e->tasks[i].pid_ns == by->pid_ns && e->tasks[i].ns_tid == number)
 			return &e->tasks[i];
 	return NULL;
 }

@@ -11,6 +11,8 @@
  *		"loop":"function" of the program's own, the innermost in which it was at nearly all of those
  *		"futex":[5 words at the address it waits on]	left out where they could not be read
  *		"object":"name of the variable that it waits at"
+ *		"pidns":inode of its PID namespace, left out where that is the witness's own
+ *		"nstid":the number that it has in there, which locks in memory and files name it by
  *		"door":"name of the unix socket that it connects to"
  *		"wait_fds":[fds it polls, selects or has in the epoll set it waits for]
  *		"sem":{"id":set,"num":number in the set,"op":what is asked of it,"value"?,"last"?:process that
@@ -58,6 +60,8 @@ struct task {
 	int64_t start, ticks; /* ticks: processor time, -1 where the scan has none */
 	int64_t reaped;	      /* of children that it has waited for */
 	int64_t ran_ns, queued_ns; /* -1 where the scan has none */
+	uint64_t pid_ns;	   /* 0: the witness's own, whose numbers pid, tid and ppid are */
+	int ns_tid;		   /* as it calls itself, 0: not known */
 	const char *comm, *exe, *wchan, *syscall, *stack;
 	const char *object;	    /* "": not known */
 	const char *began;	    /* likewise */
@@ -136,7 +140,8 @@ const char *evidence_role(const struct target *target, const char *exe, const ch
 size_t evidence_process(const struct evidence *e, int pid, size_t *ret_count);
 /* No thread of it lives, and the scan has all that do. */
 bool evidence_has_ended(const struct evidence *e, int pid);
-const struct task *evidence_task(const struct evidence *e, int tid); /* or NULL */
+/* The thread that `by` calls by that number: one of its own PID namespace; or NULL. */
+const struct task *evidence_task(const struct evidence *e, const struct task *by, int64_t number);
 const struct open_fd *evidence_fd(const struct evidence *e, int pid, int64_t fd);
 const struct socket_end *evidence_socket(const struct evidence *e, uint64_t ino);
 /* The socket of that name that listens, or NULL. */

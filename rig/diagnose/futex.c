@@ -26,6 +26,8 @@
 
 #define TID_MAX (4u << 20) /* PID_MAX_LIMIT, include/linux/threads.h */
 
+#define JOINED_MIN 2 /* the lowest number of a thread that is not its process's first */
+
 /* A lock of a stream has half an address where a mutex has its owner. */
 static bool is_tid(uint32_t word)
 {
@@ -93,8 +95,10 @@ void futex_refine(const uint32_t words[FUTEX_WORDS], struct wait *wait)
 		wait->kind = WAIT_SEMAPHORE;
 }
 
-/* Small numbers are what counters and states are made of. */
-#define OWNER_MIN 16
+/* Small numbers are what counters and states are made of. In another PID namespace threads have such numbers too:
+ * there those are small that the kernel does not give a second time (RESERVED_PIDS, kernel/pid.c, Linux 6.1). */
+#define OWNER_MIN	 16
+#define OWNER_MIN_INSIDE 300
 
 /* It slept while the word was that, and the word is still that. The waiters' bit may stand beside it. */
 static bool names_thread(const struct evidence *e, const struct task *t)
@@ -102,10 +106,25 @@ static bool names_thread(const struct evidence *e, const struct task *t)
 	uint32_t tid = t->words[0] & FUTEX_TID_MASK;
 	const struct task *owner;
 
-	if (t->wait.kind != WAIT_FUTEX || t->words[0] != t->wait.value || tid < OWNER_MIN)
+	if (t->wait.kind != WAIT_FUTEX || t->words[0] != t->wait.value ||
+		tid < (t->pid_ns ? OWNER_MIN_INSIDE : OWNER_MIN))
 		return false;
-	owner = evidence_task(e, (int)tid);
+	owner = evidence_task(e, t, tid);
 	return owner && owner->pid == t->pid;
+}
+
+/* In the first process of a PID namespace one may join a thread whose number other futexes count with. From the number
+ * on (glibc 2.36, nptl/descr.h): it, nothing, an address. */
+static bool joins_second(const struct evidence *e, const struct task *t)
+{
+	const struct task *second;
+
+	if (!t->pid_ns || t->wait.kind != WAIT_FUTEX || !t->wait.shared || t->wait.taken ||
+		t->wait.value != JOINED_MIN || t->words[0] != JOINED_MIN || t->words[1] ||
+		!t->words[3])
+		return false;
+	second = evidence_task(e, t, JOINED_MIN);
+	return second && second->pid == t->pid && second != t;
 }
 
 void futex_refine_all(struct evidence *e)
@@ -120,6 +139,9 @@ void futex_refine_all(struct evidence *e)
 			t->wait.kind = WAIT_MUTEX;
 			t->wait.target = t->words[0] & FUTEX_TID_MASK;
 			t->named_by_word = true;
+		} else if (joins_second(e, t)) {
+			t->wait.kind = WAIT_JOIN;
+			t->wait.target = JOINED_MIN;
 		}
 	}
 }

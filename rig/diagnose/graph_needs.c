@@ -206,16 +206,33 @@ static void need_readers(struct graph *g, size_t task)
 		drop_needs(g, task, had);
 }
 
+/* No thread of the namespace has that number: it has ended, unless a number is missing, or processes of several
+ * namespaces may use the lock. */
+static const char *why_none_owns(const struct evidence *e, const struct task *waiter)
+{
+	for (size_t i = 0; i < e->task_count; i++) {
+		const struct task *t = &e->tasks[i];
+
+		if (t->pid != waiter->pid && !waiter->wait.shared)
+			continue;
+		if (!t->ns_tid)
+			return "the scan does not tell by which number each thread calls itself";
+		if (t->pid_ns != waiter->pid_ns && t->ns_tid == waiter->wait.target)
+			return "the lock has a number that a thread of another PID namespace has";
+	}
+	return "the thread that locked it has ended";
+}
+
 static void need_owner(struct graph *g, size_t task)
 {
 	const struct task *waiter = &g->e->tasks[task];
 	int64_t tid = waiter->wait.target;
-	const struct task *owner = tid > 0 ? evidence_task(g->e, (int)tid) : NULL;
+	const struct task *owner = evidence_task(g->e, waiter, tid);
 
 	if (owner && (owner->pid == waiter->pid || waiter->wait.shared))
 		need_thread(g, task, owner);
 	else if (tid > 0)
-		g->nodes[task].unknown = "the thread that locked it has ended";
+		g->nodes[task].unknown = why_none_owns(g->e, waiter);
 	else if (waiter->wait.kind == WAIT_RWLOCK) {
 		g->nodes[task].unknown = "readers have it, and the lock does not name them";
 		need_readers(g, task);
@@ -228,7 +245,7 @@ static void need_owner(struct graph *g, size_t task)
 static void need_joined(struct graph *g, size_t task)
 {
 	const struct task *waiter = &g->e->tasks[task];
-	const struct task *thread = evidence_task(g->e, (int)waiter->wait.target);
+	const struct task *thread = evidence_task(g->e, waiter, waiter->wait.target);
 
 	if (thread && thread->pid == waiter->pid && thread != waiter)
 		need_thread(g, task, thread);
@@ -365,6 +382,17 @@ static int newest_child(const struct graph *g, const struct task *parent)
 	return newest ? newest->pid : 0;
 }
 
+/* By the number that the parent has of it. Where the parent is in another PID namespace, and the child in one still
+ * deeper, that is not told. */
+static int numbered_child(const struct graph *g, const struct task *parent)
+{
+	const struct task *child = evidence_task(g->e, parent, parent->wait.target);
+
+	if (!parent->pid_ns)
+		return (int)parent->wait.target;
+	return child ? child->pid : 0;
+}
+
 static void need_child(struct graph *g, size_t task)
 {
 	const struct task *parent = &g->e->tasks[task];
@@ -377,7 +405,8 @@ static void need_child(struct graph *g, size_t task)
 		return;
 	}
 	if (parent->wait.target > 0) {
-		need_process(g, task, (int)parent->wait.target);
+		if (!need_process(g, task, numbered_child(g, parent)) && parent->pid_ns)
+			g->nodes[task].unknown = "which child it waits for is not known";
 		return;
 	}
 	for (size_t i = 0; i < g->e->task_count; i++) {
