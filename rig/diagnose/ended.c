@@ -4,6 +4,7 @@
  * work waits and no thread stands in a way that would explain it better: a helper may fail because of a hang.
  */
 #include "diagnose/case.h"
+#include "diagnose/oom.h"
 
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -14,7 +15,6 @@
 #include <string.h>
 
 #define LINES_MAX    4096
-#define COMM_MAX     16 /* of the kernel, with its NUL */
 #define LINE_SAID    200
 #define LIVED_MAX_MS 10000 /* who lived longer had begun its work */
 #define FRESH_S	     60	   /* a loop goes on: its last turn was not longer ago */
@@ -118,48 +118,20 @@ bool find_exit_loop(struct diagnosing *d, const struct suspect *suspect)
 /* ---- memory ran out ---- */
 
 struct killed {
-	int pid;
-	char name[COMM_MAX];
-	long long rss_kib; /* 0: not told */
-	bool in_group;	   /* the limit was that of a control group */
+	struct oom_killed by_kernel;
 	struct {
 		int pid;
-		char name[COMM_MAX];
+		char name[OOM_NAME_SIZE];
 		long long rss_kib;
 	} most; /* of the table in front of it; pid 0: there is none */
 };
-
-/* "Out of memory: Killed process 812 (imap) total-vm:20kB, anon-rss:10kB, file-rss:0kB, shmem-rss:0kB, ..." */
-static bool read_killed(const char *line, struct killed *killed)
-{
-	static const char *const keys[] = {"anon-rss:", "file-rss:", "shmem-rss:"};
-	const char *at = strstr(line, "Killed process ");
-	int pid;
-	char name[COMM_MAX];
-
-	if (!at || !strstr(line, "ut of memory") ||
-		sscanf(at, "Killed process %9d (%15[^)])", &pid, name) != 2 || pid <= 0)
-		return false;
-	killed->pid = pid;
-	snprintf(killed->name, sizeof(killed->name), "%s", name);
-	killed->in_group = strstr(line, "Memory cgroup") != NULL;
-	killed->rss_kib = 0;
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		const char *value = strstr(at, keys[i]);
-		long long kib = value ? strtoll(value + strlen(keys[i]), NULL, 10) : 0;
-
-		if (kib > 0 && kib < INT64_C(1) << 40)
-			killed->rss_kib += kib;
-	}
-	return true;
-}
 
 /* "[    812]     0   812    12345     678    90112        0             0 imap": rss is the fifth number, in pages. */
 static void read_user(const char *line, struct killed *killed)
 {
 	int pid;
 	long long rss;
-	char name[COMM_MAX];
+	char name[OOM_NAME_SIZE];
 
 	if (line[0] != '[' ||
 		sscanf(line, "[%9d] %*d %*d %*d %18lld %*d %*d %*d %15s", &pid, &rss, name) != 3 ||
@@ -177,7 +149,7 @@ static bool first_killed(const json_t *kernel, struct killed *ret)
 	for (size_t i = 0; i < json_array_size(kernel) && i < LINES_MAX; i++) {
 		const char *line = json_string_value(json_array_get(kernel, i));
 
-		if (line && read_killed(line, ret))
+		if (line && oom_read_killed(line, &ret->by_kernel))
 			return true;
 		if (line && strstr(line, "invoked oom-killer"))
 			ret->most.pid = 0, ret->most.rss_kib = 0;
@@ -189,14 +161,16 @@ static bool first_killed(const json_t *kernel, struct killed *ret)
 
 static void say_killed(struct diagnosing *d, const struct killed *k)
 {
-	const char *where = k->in_group ? "the limit of its control group was reached"
-					: "the machine had no memory left";
+	const char *where = k->by_kernel.in_group ? "the limit of its control group was reached"
+						  : "the machine had no memory left";
 
-	if (k->rss_kib)
+	if (k->by_kernel.rss_kib)
 		say_evidence(d, "the kernel ended `%s` (process %d), which used %lld MiB: %s",
-			k->name, k->pid, k->rss_kib / KIB_PER_MIB, where);
+			k->by_kernel.name, k->by_kernel.pid, k->by_kernel.rss_kib / KIB_PER_MIB,
+			where);
 	else
-		say_evidence(d, "the kernel ended `%s` (process %d): %s", k->name, k->pid, where);
+		say_evidence(d, "the kernel ended `%s` (process %d): %s", k->by_kernel.name,
+			k->by_kernel.pid, where);
 	if (k->most.pid)
 		say_evidence(d, "`%s` (process %d) used the most: %lld MiB", k->most.name,
 			k->most.pid, k->most.rss_kib / KIB_PER_MIB);
@@ -213,18 +187,20 @@ bool find_oom(struct diagnosing *d, const struct suspect *suspect)
 	if (!first_killed(d->in->kernel, &k))
 		return false;
 	say_killed(d, &k);
-	other = k.most.pid && k.most.pid != k.pid;
+	other = k.most.pid && k.most.pid != k.by_kernel.pid;
 	/* Whose limit a group's is, is not known: the rig sets some. */
-	if (!k.in_group && !speaks_for_itself(suspect)) {
-		set_title(d, text_fmt("`%s` (process %d) was ended by the kernel because memory "
-				      "ran out%s%s%s.",
-				     k.name, k.pid, other ? "; `" : "", other ? k.most.name : "",
-				     other ? "` used the most of it" : ""));
+	if (!k.by_kernel.in_group && !speaks_for_itself(suspect)) {
+		set_title(
+			d, text_fmt("`%s` (process %d) was ended by the kernel because memory "
+				    "ran out%s%s%s.",
+				   k.by_kernel.name, k.by_kernel.pid, other ? "; `" : "",
+				   other ? k.most.name : "", other ? "` used the most of it" : ""));
 		if (other)
 			blame(d, k.most.pid, k.most.name, text_dup("used the most of the memory"));
-		blame(d, k.pid, k.name, text_dup("was ended by the kernel for want of memory"));
+		blame(d, k.by_kernel.pid, k.by_kernel.name,
+			text_dup("was ended by the kernel for want of memory"));
 		say_unknown(d, "whether it used more than it should, or the machine is too small");
-		part = text_fmt("%s: out of memory", k.name);
+		part = text_fmt("%s: out of memory", k.by_kernel.name);
 		conclude(d, "crash", &part, 1, false);
 	}
 	return d->out->hang_class != NULL;

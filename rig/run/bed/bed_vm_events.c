@@ -3,7 +3,9 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "diagnose/oom.h"
 
+#include <signal.h>
 #include <string.h>
 
 #define WAIT_TOLD_NS NS_PER_SEC /* shorter waits are nothing to tell */
@@ -66,6 +68,22 @@ static void keep_log(struct vm_bed *b, const json_t *json)
 		fprintf(file, "%s\n", json_get_text(json, "line", ""));
 }
 
+/* Nobody hears of a SIGKILL but by the log. Of a control group that the rig made too small the fault tells. */
+static void tell_out_of_memory(struct vm_bed *b, const json_t *stamped)
+{
+	struct oom_killed killed;
+	auto_json json_t *died = NULL;
+
+	if (!oom_read_killed(json_get_text(stamped, "line", ""), &killed) || killed.in_group)
+		return;
+	died = json_pack("{sO* sO* si so so si ss sb}", "guest_ns",
+		json_object_get(stamped, "guest_ns"), "cell_ns",
+		json_object_get(stamped, "cell_ns"), "pid", killed.pid, "comm",
+		json_text(killed.name), "program", json_text(killed.name), "signal", SIGKILL,
+		"text", "for want of memory", "oom", 1);
+	b->fn(b->arg, BED_DIED, died);
+}
+
 /* The witness's line breaks before the machine's own end is known, which says more. */
 static void tell_gone(struct vm_bed *b, const char *why)
 {
@@ -89,6 +107,7 @@ void vm_on_witness(void *arg, const char *name, const json_t *json, int64_t arri
 		b->fn(b->arg, BED_LOG, stamped);
 	} else if (!strcmp(name, "kernel")) {
 		b->fn(b->arg, BED_KERNEL, stamped);
+		tell_out_of_memory(b, stamped);
 	} else if (!strcmp(name, "exited")) {
 		b->fn(b->arg, BED_EXITED, stamped);
 	} else if (!strcmp(name, "died")) {
