@@ -94,11 +94,11 @@ static bool is_better(const struct diagnosing *d, const struct suspect *a, const
 	return one->tid < two->tid;
 }
 
-/* Whatever it does: somebody stands behind its lock, and stood not there when all was well. */
+/* Whatever it does: somebody stands behind its lock, who is not of its kind, and stood not there when all was well. */
 static struct suspect weigh_holder(
 	const struct diagnosing *d, const struct task *waiter, struct suspect s)
 {
-	if (s.weight > WEIGHT_OF_KIND && s.weight < WEIGHT_HOLDER &&
+	if (s.weight && s.weight != WEIGHT_OF_KIND && s.weight < WEIGHT_HOLDER &&
 		!waited_so_when_healthy(d, waiter) &&
 		!lock_went_round(d, waiter, &d->now.tasks[s.task]))
 		s.weight = WEIGHT_HOLDER;

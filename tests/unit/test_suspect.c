@@ -137,25 +137,6 @@ static void a_worker_whom_somebody_waits_for_does_not_queue_at_the_door(void)
 	}
 }
 
-static void what_others_stand_behind_weighs_more_than_a_lone_event(void)
-{
-	static const char locks[] = "1: FLOCK ADVISORY WRITE 10 a 0 EOF\n"
-				    "1: -> FLOCK ADVISORY WRITE 20 a 0 EOF\n";
-	auto_json json_t *scan = scan_of(
-		locks, json_pack("[ooo]", task(10, 10, "/x/a", SLEEP),
-			       task(20, 20, "/x/b", FLOCK(4)), task(30, 30, "/x/c", EVENT)));
-	auto_json json_t *healthy = scan_of(locks,
-		json_pack("[oo]", task(10, 10, "/x/a", SLEEP), task(20, 20, "/x/b", FLOCK(4))));
-	struct diagnosis got;
-
-	run(scan, NULL, true, &got);
-	CHECK_INT(got.culprits[0].pid, 10);
-	diagnosis_free(&got);
-	run(scan, healthy, true, &got); /* they stood so when all was well */
-	CHECK_INT(got.culprits[0].pid, 30);
-	diagnosis_free(&got);
-}
-
 /* Three processes, each with a client outside at `port`; port 25 listens, with a queue of `backlog`. */
 static json_t *sessions(const char *port, int backlog)
 {
@@ -174,6 +155,45 @@ static json_t *sessions(const char *port, int backlog)
 	}
 	return json_pack(
 		"{ss so so so}", "locks", "", "tasks", tasks, "fds", fds, "sockets", sockets);
+}
+
+/* 10 has the lock and waits for its client, which weighs little; 20 stands behind it, 30 waits with a time limit. */
+static void who_waits_for_a_client_with_a_lock_is_its_holder(void)
+{
+	auto_json json_t *scan = sessions("25", 0);
+	json_t *tasks = json_object_get(scan, "tasks");
+
+	json_object_set_new(scan, "locks",
+		json_string("1: FLOCK ADVISORY WRITE 10 a 0 EOF\n"
+			    "1: -> FLOCK ADVISORY WRITE 40 a 0 EOF\n"));
+	json_array_append_new(tasks, task(40, 40, "/x/b", FLOCK(4)));
+	json_array_append_new(
+		tasks, task(50, 50, "/x/c", "202 0x9f00 0x189 0x0 0x7f10 0x0 0xffffffff 0x1 0x2"));
+	struct diagnosis got;
+
+	run(scan, NULL, true, &got);
+	CHECK_INT(got.culprits[0].pid, 10);
+	CHECK_INT(got.behind, 1);
+	diagnosis_free(&got);
+}
+
+static void what_others_stand_behind_weighs_more_than_a_lone_event(void)
+{
+	static const char locks[] = "1: FLOCK ADVISORY WRITE 10 a 0 EOF\n"
+				    "1: -> FLOCK ADVISORY WRITE 20 a 0 EOF\n";
+	auto_json json_t *scan = scan_of(
+		locks, json_pack("[ooo]", task(10, 10, "/x/a", SLEEP),
+			       task(20, 20, "/x/b", FLOCK(4)), task(30, 30, "/x/c", EVENT)));
+	auto_json json_t *healthy = scan_of(locks,
+		json_pack("[oo]", task(10, 10, "/x/a", SLEEP), task(20, 20, "/x/b", FLOCK(4))));
+	struct diagnosis got;
+
+	run(scan, NULL, true, &got);
+	CHECK_INT(got.culprits[0].pid, 10);
+	diagnosis_free(&got);
+	run(scan, healthy, true, &got); /* they stood so when all was well */
+	CHECK_INT(got.culprits[0].pid, 30);
+	diagnosis_free(&got);
 }
 
 static void sessions_are_a_spent_pool_only_with_somebody_at_the_door(void)
@@ -345,6 +365,7 @@ static void names_that_chance_made_do_not_make_another_culprit(void)
 }
 
 CHECK_MAIN(CHECK_CASE(how_many_wait_for_an_event_beside_a_cycle_does_not_matter),
+	CHECK_CASE(who_waits_for_a_client_with_a_lock_is_its_holder),
 	CHECK_CASE(who_waits_for_an_event_may_hold_a_lock_where_nobody_else_does),
 	CHECK_CASE(a_worker_whom_somebody_waits_for_does_not_queue_at_the_door),
 	CHECK_CASE(who_stands_in_the_queue_for_the_processor_does_not_sleep),
