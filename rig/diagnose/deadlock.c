@@ -194,7 +194,9 @@ static bool find_supposed(struct diagnosing *d, const struct supposition *s)
 	for (size_t i = 0; s->idle && i < d->now.task_count; i++)
 		idle[i] = waits_for_work(d, i) ||
 			  (s->events && wait_is_event(d->now.tasks[i].wait.kind));
-	graph_suppose(&d->graph, &(struct supposed){s->all, s->patient, s->last, idle});
+	graph_suppose(&d->graph,
+		&(struct supposed){
+			.all = s->all, .patient = s->patient, .last = s->last, .idle = idle});
 	found = find_cycle(d);
 	graph_suppose(&d->graph, NULL);
 	free(idle);

@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #define PAGE	 4096
-#define SPACER	 (64 * PAGE)
 #define RETRY_NS 200000000
 #define HOUR_S	 3600
 #define RANGE	 10
@@ -36,22 +35,9 @@ static void init_shared_mutex(pthread_mutex_t *mutex)
 
 static atomic_uintptr_t *mapped_at;
 
-/* The `number`-th of several addresses: room is asked for first, and the file put where it begins. */
-static pthread_mutex_t *map_mutexes(long number)
-{
-	int fd = zoo_open_file("shm");
-	void *p = mmap(
-		NULL, (size_t)(number + 1) * SPACER, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	zoo_must(p != MAP_FAILED && !ftruncate(fd, PAGE));
-	zoo_must(mmap(p, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == p);
-	close(fd);
-	return p;
-}
-
 static void crosses_elsewhere(long me)
 {
-	pthread_mutex_t *mutexes = map_mutexes(me);
+	pthread_mutex_t *mutexes = zoo_map_apart(me);
 
 	atomic_store(&mapped_at[me], (uintptr_t)mutexes);
 	pthread_mutex_lock(&mutexes[me]);
@@ -63,7 +49,7 @@ static void crosses_elsewhere(long me)
 
 static void wants_mapped(long i)
 {
-	pthread_mutex_t *mutexes = map_mutexes(2 + i);
+	pthread_mutex_t *mutexes = zoo_map_apart(2 + i);
 
 	zoo_await(&zoo_board->go, 2);
 	zoo_ready();
@@ -72,13 +58,13 @@ static void wants_mapped(long i)
 
 static void mapped_elsewhere(void)
 {
-	pthread_mutex_t *mutexes = map_mutexes(0);
+	pthread_mutex_t *mutexes = zoo_map_apart(0);
 
 	victims = zoo_vary(0, 3);
 	mapped_at = zoo_shared(2 * sizeof(*mapped_at));
 	for (int i = 0; i < 2; i++)
 		init_shared_mutex(&mutexes[i]);
-	munmap(mutexes, SPACER);
+	munmap(mutexes, ZOO_MAP_SIZE);
 	zoo_stands(2 + victims);
 	for (int i = 0; i < victims; i++)
 		zoo_fork_run(wants_mapped, i);

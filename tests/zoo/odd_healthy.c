@@ -23,8 +23,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE	    4096
-#define SPACER	    (64 * PAGE)
 #define DAY_S	    86400
 #define HOUR_S	    3600
 #define MS_IN_NS    1000000
@@ -52,22 +50,10 @@ static void several(void (*run)(long), int low, int high)
 
 /* ---- accept locks ---- */
 
-static pthread_mutex_t *map_accept_mutex(long number)
-{
-	int fd = zoo_open_file("shm");
-	void *p = mmap(
-		NULL, (size_t)(number + 1) * SPACER, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	zoo_must(p != MAP_FAILED && !ftruncate(fd, PAGE));
-	zoo_must(mmap(p, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == p);
-	close(fd);
-	return p;
-}
-
 /* Each has the mutex at another address. */
 static void accepts_in_turn(long i)
 {
-	pthread_mutex_t *accepting = map_accept_mutex(i);
+	pthread_mutex_t *accepting = zoo_map_apart(i);
 
 	zoo_ready();
 	pthread_mutex_lock(accepting);
@@ -76,13 +62,13 @@ static void accepts_in_turn(long i)
 
 static void accept_mutex_elsewhere(void)
 {
-	pthread_mutex_t *accepting = map_accept_mutex(0);
+	pthread_mutex_t *accepting = zoo_map_apart(0);
 	pthread_mutexattr_t attr;
 
 	pthread_mutexattr_init(&attr);
 	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
 	zoo_must(!pthread_mutex_init(accepting, &attr));
-	munmap(accepting, SPACER);
+	munmap(accepting, ZOO_MAP_SIZE);
 	door = zoo_listen_unix("imap", 8);
 	several(accepts_in_turn, 3, 6);
 }
@@ -223,11 +209,8 @@ static void pushes_to_idle_clients(void)
 	epoll_wait(set, &event, 1, -1);
 }
 
-static void reads_terminal(const char *terminal)
+static void reads_terminal(int fd)
 {
-	int fd = open(terminal, O_RDWR | O_NOCTTY | O_CLOEXEC);
-
-	zoo_must(fd >= 0);
 	zoo_ready();
 	zoo_read(fd);
 }
@@ -236,20 +219,9 @@ static void reads_terminal(const char *terminal)
 static void console_of_nobody(void)
 {
 	struct pollfd fds[2] = {{.events = POLLIN}, {.events = POLLIN}};
-	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-	pid_t child;
 
-	zoo_must(master >= 0 && !grantpt(master) && !unlockpt(master));
 	zoo_stands(2);
-	child = fork();
-	zoo_must(child >= 0);
-	if (!child) {
-		const char *terminal = ptsname(master);
-
-		close(master);
-		reads_terminal(terminal);
-	}
-	fds[0].fd = master;
+	fds[0].fd = zoo_on_terminal(reads_terminal);
 	fds[1].fd = zoo_listen_unix("console", 8);
 	zoo_ready();
 	poll(fds, 2, -1);

@@ -181,12 +181,10 @@ static void datagrams_both_full(void)
 	zoo_idle();
 }
 
-static void writes_to_terminal(const char *terminal)
+static void writes_to_terminal(int fd)
 {
 	static const char much[MUCH];
-	int fd = open(terminal, O_RDWR | O_NOCTTY | O_CLOEXEC);
 
-	zoo_must(fd >= 0);
 	zoo_stand();
 	zoo_must(write(fd, much, sizeof(much)) < 0);
 }
@@ -194,21 +192,10 @@ static void writes_to_terminal(const char *terminal)
 /* As expect does, but it does not read. A scan does not tell who has a terminal's other end. */
 static void terminal_not_read(void)
 {
-	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-	pid_t child;
-
-	zoo_must(master >= 0 && !grantpt(master) && !unlockpt(master));
 	zoo_stands(2);
-	child = fork();
-	zoo_must(child >= 0);
-	if (!child) {
-		const char *terminal = ptsname(master);
-
-		close(master);
-		writes_to_terminal(terminal);
-	}
+	zoo_on_terminal(writes_to_terminal);
 	zoo_stand();
-	waitpid(child, NULL, 0);
+	wait(NULL);
 }
 
 static atomic_int *listener_number;

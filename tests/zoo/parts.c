@@ -283,6 +283,37 @@ int zoo_quiet_peer(void)
 	return pair[0];
 }
 
+int zoo_on_terminal(void (*run)(int fd))
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), fd;
+	pid_t pid;
+
+	zoo_must(master >= 0 && !grantpt(master) && !unlockpt(master));
+	pid = fork();
+	zoo_must(pid >= 0);
+	if (pid)
+		return master;
+	fd = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	zoo_must(fd >= 0);
+	close(master);
+	run(fd);
+	zoo_stand_for_ever();
+}
+
+/* Room for all of them is asked for first, and the file put where it begins. */
+void *zoo_map_apart(long number)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	int fd = zoo_open_file("shm");
+	void *p = mmap(NULL, (size_t)(number + 1) * ZOO_MAP_SIZE, PROT_NONE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	zoo_must(p != MAP_FAILED && !ftruncate(fd, (off_t)page));
+	zoo_must(mmap(p, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == p);
+	close(fd);
+	return p;
+}
+
 /* ---- a queue behind a lock ---- */
 
 static int meeting;

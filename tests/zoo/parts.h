@@ -42,6 +42,11 @@ sem_t *zoo_never(void); /* a semaphore that nobody posts */
 void zoo_idle(void) __attribute__((noreturn));
 /* A socket whose other end a process of another parent has, which is idle and never writes. */
 int zoo_quiet_peer(void);
+/* A child with a new terminal, which has its other end: that is returned. */
+int zoo_on_terminal(void (*run)(int fd));
+/* A page of a file that several map, each `number` at an address of its own, and room behind it. */
+#define ZOO_MAP_SIZE (256u << 10)
+void *zoo_map_apart(long number);
 void zoo_receive(int fd); /* one byte, by recv() */
 void zoo_read(int fd);
 
