@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static bool is_steady(const struct diagnosing *d, const size_t *cycle, size_t count)
 {
@@ -166,7 +167,7 @@ static bool find_cycle(struct diagnosing *d)
 static const struct supposition {
 	bool all;     /* of several processes that have an end none will do what is waited for */
 	bool idle;    /* who waits for work holds nothing of what its process holds */
-	bool events;  /* nor who waits for an event */
+	bool events;  /* nor who waits for an event, of locks whose process is known */
 	bool patient; /* no time limit of a lock comes */
 	bool last;    /* who was the last to take a semaphore has it: told of each */
 	const char *told;
@@ -187,16 +188,27 @@ static const struct supposition {
 			"for an event are taken not to"},
 };
 
+/* It waits where its thread began, as workers do, and not on the way of an operation; or its stack is not known. */
+static bool may_be_idle_worker(const struct task *t)
+{
+	const char *innermost = json_string_value(json_array_get(t->own, 0));
+
+	return wait_is_event(t->wait.kind) &&
+	       (!innermost || (*t->began && !strcmp(innermost, t->began)));
+}
+
 static bool find_supposed(struct diagnosing *d, const struct supposition *s)
 {
 	bool *idle = s->idle ? mem_zero(d->now.task_count, sizeof(bool)) : NULL, found;
 
 	for (size_t i = 0; s->idle && i < d->now.task_count; i++)
-		idle[i] = waits_for_work(d, i) ||
-			  (s->events && wait_is_event(d->now.tasks[i].wait.kind));
-	graph_suppose(&d->graph,
-		&(struct supposed){
-			.all = s->all, .patient = s->patient, .last = s->last, .idle = idle});
+		idle[i] =
+			waits_for_work(d, i) || (s->events && may_be_idle_worker(&d->now.tasks[i]));
+	graph_suppose(&d->graph, &(struct supposed){.all = s->all,
+					 .patient = s->patient,
+					 .last = s->last,
+					 .events = s->events,
+					 .idle = idle});
 	found = find_cycle(d);
 	graph_suppose(&d->graph, NULL);
 	free(idle);

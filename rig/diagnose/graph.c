@@ -31,9 +31,15 @@ static bool may_hold(const struct graph *g, const struct need *need, size_t task
 	return true;
 }
 
+/* Needs that are supposed count. */
+static bool counts(const struct graph *g)
+{
+	return (g->supposed.idle && !g->supposed.events) || g->supposed.last;
+}
+
 static bool need_is_met(const struct graph *g, const struct reach *r, const struct need *need)
 {
-	if (need->supposed && !g->supposed.idle && !g->supposed.last)
+	if (need->supposed && !counts(g))
 		return true;
 	if (need->count == 1)
 		return r->free[need->first];
@@ -172,6 +178,8 @@ static int busyness(const struct task *task)
 
 static bool need_is_stuck(const struct graph *g, const struct need *need)
 {
+	if (need->supposed && !counts(g))
+		return false;
 	for (size_t i = need->first; i < need->first + need->count; i++)
 		if (!g->nodes[i].stuck && may_hold(g, need, i))
 			return false;

@@ -42,6 +42,8 @@ struct supposed {
 	bool patient;
 	/* Who was the last to take a System V semaphore that is used as a lock has it. */
 	bool last;
+	/* Who reads under a lock that does not name its readers is not supposed, whoever is idle. */
+	bool events;
 	/* Per task, borrowed, or NULL: such a thread holds nothing that is known to be held by its process. A process
 	 * with a lock, one thread that waits for its turn and one that waits for work, is not free to give it back.
 	 * Processes all of whose threads are such stay as they are. */

@@ -271,6 +271,8 @@ static void two_who_wait_for_readers_without_names_are_the_readers_where_all_oth
 	static const char shared[] = "202 0x7f08 0x109 0x2 0x0 0x0 0xffffffff 0x1 0x2";
 	auto_json json_t *idle = rwlock(IDLE, RWLOCK);
 	auto_json json_t *reads = rwlock(RECV(4), RWLOCK);
+	/* It may be the reader, and nobody wakes it. */
+	auto_json json_t *event = rwlock("202 0x9f00 0x80 0x0 0x0 0x0 0x0 0x1 0x2", RWLOCK);
 	auto_json json_t *of_processes = rwlock(IDLE, shared); /* readers may be elsewhere */
 	struct diagnosis got;
 
@@ -280,6 +282,7 @@ static void two_who_wait_for_readers_without_names_are_the_readers_where_all_oth
 	CHECK(got.unknown_count > 0); /* and that it is a supposition is said */
 	diagnosis_free(&got);
 	check(reads, NULL, "lost-wakeup", 10);
+	check(event, NULL, "lost-wakeup", 10);
 	check(of_processes, NULL, "lost-wakeup", 11);
 }
 

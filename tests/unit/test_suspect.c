@@ -86,6 +86,25 @@ static void how_many_wait_for_an_event_beside_a_cycle_does_not_matter(void)
 	}
 }
 
+/* On the way of an operation it may hold the lock, and where its thread began it waits for work. */
+static void who_waits_for_an_event_in_an_operation_may_hold_what_closes_a_cycle(void)
+{
+	for (int deep = 0; deep < 2; deep++) {
+		json_t *waits = task(10, 11, "/x/a", EVENT);
+		auto_json json_t *scan =
+			scan_of(crossed, json_pack("[ooo]", task(10, 10, "/x/a", FLOCK(4)),
+						 task(20, 20, "/x/b", FLOCK(5)), waits));
+		struct diagnosis got;
+
+		json_object_set_new(waits, "began", json_string("worker"));
+		json_object_set_new(waits, "own",
+			deep ? json_pack("[ss]", "commit", "worker") : json_pack("[s]", "worker"));
+		run(scan, NULL, true, &got);
+		CHECK_INT(!strcmp(got.hang_class, "deadlock"), !deep);
+		diagnosis_free(&got);
+	}
+}
+
 /* All of them at an event: one of those has it. */
 static void who_waits_for_an_event_may_hold_a_lock_where_nobody_else_does(void)
 {
@@ -366,6 +385,7 @@ static void names_that_chance_made_do_not_make_another_culprit(void)
 
 CHECK_MAIN(CHECK_CASE(how_many_wait_for_an_event_beside_a_cycle_does_not_matter),
 	CHECK_CASE(who_waits_for_a_client_with_a_lock_is_its_holder),
+	CHECK_CASE(who_waits_for_an_event_in_an_operation_may_hold_what_closes_a_cycle),
 	CHECK_CASE(who_waits_for_an_event_may_hold_a_lock_where_nobody_else_does),
 	CHECK_CASE(a_worker_whom_somebody_waits_for_does_not_queue_at_the_door),
 	CHECK_CASE(who_stands_in_the_queue_for_the_processor_does_not_sleep),

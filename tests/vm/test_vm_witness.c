@@ -307,18 +307,25 @@ static void who_was_killed_is_told_and_who_ended_otherwise_is_not(void)
 	CHECK_INT(json_array_size(second), 0);
 }
 
+/* It asks for a time of the processor that a starved guest may not have had: asked again until there was enough. */
 static void a_thread_that_burns_the_processor_of_a_guest_has_moments(void)
 {
 	auto_store struct store s;
 	auto_free char *said = NULL;
 	auto_json json_t *samples = NULL;
 	struct err err = {0};
+	int64_t deadline = PATIENCE;
 
 	if (!open_store(&s))
 		return;
 	said = run(&s, "sh -c 'while :; do :; done' & echo $!", true);
-	if (!CHECK_INT(witness_profile(s.w, atoi(said), PATIENCE, &samples, &err), 0))
-		fprintf(stderr, "%s\n", err.text);
+	while (json_array_size(samples) < PROFILE_SAMPLES_MAX && deadline_left_ms(deadline)) {
+		json_cleanup(&samples);
+		if (!CHECK_INT(witness_profile(s.w, atoi(said), PATIENCE, &samples, &err), 0)) {
+			fprintf(stderr, "%s\n", err.text);
+			return;
+		}
+	}
 	CHECK_INT(json_array_size(samples), PROFILE_SAMPLES_MAX);
 }
 

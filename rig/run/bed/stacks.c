@@ -342,7 +342,9 @@ size_t stacks_wanted(
 
 	for (size_t i = 0; i < diagnosis->culprit_count; i++)
 		count = add_tid(diagnosis->culprits[i].tid, tids, count);
-	return count ? add_process(scan, diagnosis->culprits[0].pid, tids, count) : 0;
+	for (size_t i = 0; i < diagnosis->culprit_count; i++)
+		count = add_process(scan, diagnosis->culprits[i].pid, tids, count);
+	return count;
 }
 
 void stacks_add(const struct stack_source *source, json_t *scan, const int *tids, size_t count)
