@@ -57,7 +57,7 @@
  *			(also an address in /proc/PID/mem) as much as there is from it on
  *	profile		{"tid"} -> {"samples":[{"pc","sp","bp","stack":hex}]}	registers and stack of a
  *			thread at moments at which it ran, at most PROFILE_SAMPLES_MAX, each 3 ms of its
- *			processor time apart; fewer if it does not run that much in a second
+ *			processor time apart; fewer if it does not run that much in half a second
  *	exits		{"watch":bool} -> {"killed":[{"pid","comm"}],"lost":bool}	begin or end to
  *			watch who is ended by SIGKILL; the answer is what the watch that it ends has
  *			seen. lost: there were more

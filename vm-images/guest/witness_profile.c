@@ -22,7 +22,7 @@
 /* A power of two. Whoever waits is woken once it is half full (kernel/events/ring_buffer.c, Linux 6.1: rb->watermark),
  * so half of it is more than all samples. */
 #define RING_BYTES (1u << 20)
-#define WAIT_MS	   1000
+#define WAIT_MS	   500
 
 /* Registers come in the order of their bits. Of the stack there are `stack_size` bytes, which is less than was asked
  * for where the address space ends before, as over the first stack of a program whose addresses are not random; behind

@@ -338,11 +338,13 @@ static size_t add_process(const json_t *scan, int pid, int tids[BED_STACKS_MAX],
 size_t stacks_wanted(
 	const struct diagnosis *diagnosis, const json_t *scan, int tids[BED_STACKS_MAX])
 {
-	size_t count = 0;
+	bool cycle = diagnosis->hang_class && !strcmp(diagnosis->hang_class, "deadlock");
+	size_t count = 0,
+	       processes = cycle ? diagnosis->culprit_count : diagnosis->culprit_count > 0;
 
 	for (size_t i = 0; i < diagnosis->culprit_count; i++)
 		count = add_tid(diagnosis->culprits[i].tid, tids, count);
-	for (size_t i = 0; i < diagnosis->culprit_count; i++)
+	for (size_t i = 0; i < processes; i++)
 		count = add_process(scan, diagnosis->culprits[i].pid, tids, count);
 	return count;
 }

@@ -21,7 +21,7 @@ struct stack_source {
 };
 
 /* The threads of a scan whose stacks are worth the time, by what is said of it without them: its culprits, and who
- * else runs in their processes. Returns how many. */
+ * else runs in the first one's process, of a cycle in all of theirs. Returns how many. */
 size_t stacks_wanted(
 	const struct diagnosis *diagnosis, const json_t *scan, int tids[BED_STACKS_MAX]);
 
