@@ -3,18 +3,15 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/fanotify.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -202,24 +199,14 @@ static atomic_int *listener_number;
 
 static void is_sandboxed(long i)
 {
-	struct sock_filter rules[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_renameat2, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = {sizeof(rules) / sizeof(rules[0]), rules};
-	long fd;
+	int fd;
 
 	(void)i;
 	zoo_locked_file("spool", LOCK_EX);
-	zoo_must(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-	fd = syscall(
-		SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
-	zoo_must(fd >= 0);
-	atomic_store(listener_number, (int)fd);
+	fd = zoo_sandbox();
+	atomic_store(listener_number, fd);
 	zoo_await(&zoo_board->go, 1);
-	close((int)fd);
+	close(fd);
 	zoo_stand();
 	syscall(SYS_renameat2, AT_FDCWD, "tmp", AT_FDCWD, "new", 0);
 }

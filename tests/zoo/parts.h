@@ -42,6 +42,8 @@ sem_t *zoo_never(void); /* a semaphore that nobody posts */
 void zoo_idle(void) __attribute__((noreturn));
 /* A socket whose other end a process of another parent has, which is idle and never writes. */
 int zoo_quiet_peer(void);
+/* From now on somebody else decides about this process's renameat2(): who has what is returned (seccomp(2)). */
+int zoo_sandbox(void);
 /* A child with a new terminal, which has its other end: that is returned. */
 int zoo_on_terminal(void (*run)(int fd));
 /* A page of a file that several map, each `number` at an address of its own, and room behind it. */

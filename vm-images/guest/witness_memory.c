@@ -1,8 +1,7 @@
 /*
  * The memory that a thread waits with: the words of its futex, the descriptors it polls, what it asks of semaphores.
- * process_vm_readv()
- * takes the other process's mmap lock (mm/process_vm_access.c, Linux 6.1), and its holder may wait for a
- * thaw. So one thread reads; when it does not come back, it is left behind, its process is not read again
+ * process_vm_readv() takes the other process's mmap lock (mm/process_vm_access.c, Linux 6.1), and its holder may wait
+ * for a thaw. So one thread reads; when it does not come back, it is left behind, its process is not read again
  * until it returns, and another thread goes on with the next process.
  */
 #include "witness_scan.h"

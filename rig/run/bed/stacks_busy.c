@@ -21,15 +21,14 @@
 #define MOST	9
 #define MOST_OF 10
 
-static bool all_have(const json_t *stacks, const char *name)
+static size_t moments_in(const json_t *stacks, const char *name)
 {
 	const json_t *frames;
-	size_t i;
+	size_t i, count = 0;
 
 	json_array_foreach ((json_t *)stacks, i, frames)
-		if (!json_has_text(frames, name))
-			return false;
-	return true;
+		count += json_has_text(frames, name);
+	return count;
 }
 
 json_t *stacks_common(const json_t *stacks)
@@ -39,19 +38,9 @@ json_t *stacks_common(const json_t *stacks)
 
 	json_array_foreach (json_array_get(stacks, 0), i, one)
 		if (json_is_string(one) && !json_has_text(common, json_string_value(one)) &&
-			all_have(stacks, json_string_value(one)))
+			moments_in(stacks, json_string_value(one)) == json_array_size(stacks))
 			json_array_append(common, one);
 	return common;
-}
-
-static size_t moments_in(const json_t *stacks, const char *name)
-{
-	const json_t *frames;
-	size_t i, count = 0;
-
-	json_array_foreach ((json_t *)stacks, i, frames)
-		count += json_has_text(frames, name);
-	return count;
 }
 
 /* The first of these names that nearly all stacks have; borrowed, or NULL. */
