@@ -92,7 +92,9 @@ static void print_lines(char *const *lines, size_t count, const char *before)
 static void look(const struct visit_place *place, json_t *scan, struct diagnosis *ret)
 {
 	auto_json json_t *owed = load(place, "owed.json");
+	auto_json json_t *saved = load(place, "scan.json");
 	const struct diagnose_input input = {.scan = scan,
+		.earlier = saved,
 		.owed = owed,
 		.frozen = json_get_bool(scan, "frozen", false),
 		.target = place->spec->target,
@@ -107,7 +109,7 @@ static void tell_who(const struct visit_place *place)
 	const struct stack_source source = {.witness = place->witness, .spec = place->spec};
 	auto_json json_t *scan = NULL;
 	struct diagnosis diagnosis;
-	int tids[BED_STACKS_MAX];
+	struct bed_stacks wanted;
 	struct err err = {0};
 
 	if (witness_scan_deep(place->witness, deadline_in_ms(ASK_MS), &scan, &err)) {
@@ -115,7 +117,8 @@ static void tell_who(const struct visit_place *place)
 		return;
 	}
 	look(place, scan, &diagnosis);
-	stacks_add(&source, scan, tids, stacks_wanted(&diagnosis, scan, tids));
+	stacks_wanted(&diagnosis, scan, &wanted);
+	stacks_add(&source, scan, &wanted);
 	diagnosis_free(&diagnosis);
 	look(place, scan, &diagnosis);
 	printf("%s\n", diagnosis.title);

@@ -22,6 +22,13 @@
 
 struct bed;
 
+/* Threads of a scan whose user stacks are wanted, the most important first. */
+struct bed_stacks {
+	int tids[BED_STACKS_MAX];
+	size_t count;
+	size_t busy; /* the first of them burn the processor: looked at for a while, not at once */
+};
+
 /*
  * What the rig's forwarder does in front of a service that is `seen: relay`. Up to not-accepting it is done to
  * connections; the next are done to a dialogue that otherwise passes, so the service takes the mail and its client
@@ -287,10 +294,11 @@ struct bed_ops {
 	 * holds a file system frozen. deep: also memory, descriptors, sockets. New reference. */
 	int (*scan)(struct bed *bed, bool deep, json_t **ret, struct err *err);
 
-	/* Gives those of the scan's threads that still stand as it says, BED_STACKS_MAX at most, "frames", "own" and
-	 * "object" (diagnose/evidence.h). What cannot be had is left out. */
-	int (*stacks)(
-		struct bed *bed, json_t *scan, const int *tids, size_t count, struct err *err);
+	/* Gives those of the scan's threads that still stand as it says "frames", "own" and "object"
+	 * (diagnose/evidence.h), and those that burn the processor "busy" and "loop". What cannot be had is left
+	 * out. */
+	int (*stacks)(struct bed *bed, json_t *scan, const struct bed_stacks *wanted,
+		struct err *err);
 
 	/* Of a core that a "died" event names: {"tid","frames":[..],"own":[..],"address"?:that the signal was about,
 	 * "journal"?:how many blocks it is known to have freed,"freed"?:{"address","size","tid","age_s",

@@ -262,11 +262,12 @@ static void check_evidence(const char *dir)
 			 *around = saved(dir, "around.json");
 	auto_free char *blocked = path_join(dir, "blocked.txt");
 	const json_t *stuck = task_in(scan, "D", "percpu_rwsem_wait"), *part;
-	int tid = (int)json_get_int(stuck, "tid", 0);
+	const struct bed_stacks wanted = {
+		.tids = {(int)json_get_int(stuck, "tid", 0)}, .count = 1};
 	struct err err = {0};
 	const char *name;
 
-	CHECK(tid > 0);
+	CHECK(wanted.tids[0] > 0);
 	CHECK(json_object_size(json_object_get(scan, "parts")) > 0);
 	json_object_foreach (json_object_get(scan, "parts"), name, part)
 		if (!CHECK(json_is_true(part)))
@@ -276,7 +277,7 @@ static void check_evidence(const char *dir)
 	CHECK(json_is_array(json_object_get(around, "dot_locks")));
 	CHECK_INT(json_array_size(json_object_get(around, "unknown")), 0);
 	CHECK(fs_exists(blocked));
-	CHECK_INT(bed->ops->stacks(bed, scan, &tid, 1, &err), 0);
+	CHECK_INT(bed->ops->stacks(bed, scan, &wanted, &err), 0);
 	CHECK(json_array_size(json_object_get(stuck, "frames")) > 0);
 }
 

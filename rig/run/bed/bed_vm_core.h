@@ -132,5 +132,5 @@ int vm_evidence(struct bed *bed, const char *dir, struct err *err);
 int vm_processor_wait(struct bed *bed, uint64_t *ret_ns, struct err *err); /* bed_vm_processors.c */
 
 /* bed_vm_stacks.c */
-int vm_stacks(struct bed *bed, json_t *scan, const int *tids, size_t count, struct err *err);
+int vm_stacks(struct bed *bed, json_t *scan, const struct bed_stacks *wanted, struct err *err);
 int vm_core(struct bed *bed, const char *path, json_t **ret, struct err *err);

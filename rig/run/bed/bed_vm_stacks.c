@@ -4,14 +4,14 @@
 
 #include <errno.h>
 
-int vm_stacks(struct bed *bed, json_t *scan, const int *tids, size_t count, struct err *err)
+int vm_stacks(struct bed *bed, json_t *scan, const struct bed_stacks *wanted, struct err *err)
 {
 	struct vm_bed *b = (struct vm_bed *)bed;
 	const struct stack_source source = {.witness = b->witness, .spec = b->spec};
 
 	if (b->halted)
 		return err_set(err, -EBUSY, "the machine is halted and no stack can be read");
-	stacks_add(&source, scan, tids, count);
+	stacks_add(&source, scan, wanted);
 	return 0;
 }
 

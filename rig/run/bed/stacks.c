@@ -7,7 +7,6 @@
 #include "vm/disk_file.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -15,8 +14,7 @@
 #define TRIES	     2	  /* a guest that the host starves may be late once */
 #define STACK_BYTES  (32u << 10)
 #define MAPS_BYTES   (256u << 10)
-#define BUSY_MAX     3	/* threads whose time is waited for */
-#define RAN_MAX	     64 /* bytes of a schedstat */
+#define BUSY_MAX     3	/* threads that are looked at for a while */
 #define PROGRAMS_DIR "/run/rig/target/"
 
 static int64_t soon(void)
@@ -201,7 +199,6 @@ struct looked_at {
 	bool stuck; /* its memory cannot be read: asked once, not for each of its threads */
 	struct stack_files files;
 	struct buf maps;
-	int busy; /* how often the time of a thread may still be waited for */
 };
 
 /* A stack ends where its mapping does: behind it the kernel gives a guard page, and whatever comes next. */
@@ -272,21 +269,8 @@ static void open_process(const struct stack_source *source, int pid, struct look
 	mapped_files_free(&mapped);
 }
 
-/* One that was met in a wait between two turns of its loop has run on since. */
-static bool has_run(const struct stack_source *source, const json_t *task)
-{
-	auto_free char *path = text_fmt("/proc/%d/task/%d/schedstat",
-		(int)json_get_int(task, "pid", 0), (int)json_get_int(task, "tid", 0));
-	auto_buf struct buf text = {0};
-	int64_t ran_ns = json_get_int(task, "ran_ns", -1);
-
-	if (!strcmp(json_get_text(task, "state", ""), "R"))
-		return true;
-	return ran_ns >= 0 && !witness_read(source->witness, path, RAN_MAX, soon(), &text, NULL) &&
-	       strtoll(buf_text(&text), NULL, 10) > ran_ns;
-}
-
-static void add_frames(const struct stack_source *source, json_t *task, struct looked_at *at)
+static void add_frames(
+	const struct stack_source *source, json_t *task, bool busy, struct looked_at *at)
 {
 	int pid = (int)json_get_int(task, "pid", 0);
 	const char *syscall = json_get_text(task, "syscall", "");
@@ -296,10 +280,8 @@ static void add_frames(const struct stack_source *source, json_t *task, struct l
 		open_process(source, pid, at);
 	if (at->stuck)
 		return;
-	if (at->busy > 0 && has_run(source, task)) {
-		at->busy--;
+	if (busy)
 		stacks_add_busy(source, task, &at->files);
-	}
 	frames = frames_of(source, at, syscall, &own);
 	if (json_array_size(frames)) {
 		json_object_set(task, "frames", frames);
@@ -313,51 +295,54 @@ static void add_frames(const struct stack_source *source, json_t *task, struct l
 
 /* ---- whose ---- */
 
-static size_t add_tid(int tid, int tids[BED_STACKS_MAX], size_t count)
+static void add_tid(int tid, struct bed_stacks *ret)
 {
-	for (size_t i = 0; i < count; i++)
-		if (tids[i] == tid)
-			return count;
-	if (count < BED_STACKS_MAX)
-		tids[count++] = tid;
-	return count;
+	for (size_t i = 0; i < ret->count; i++)
+		if (ret->tids[i] == tid)
+			return;
+	if (ret->count < BED_STACKS_MAX)
+		ret->tids[ret->count++] = tid;
 }
 
 /* What else runs in that process: who should have woken the culprit is told by its stack. */
-static size_t add_process(const json_t *scan, int pid, int tids[BED_STACKS_MAX], size_t count)
+static void add_process(const json_t *scan, int pid, struct bed_stacks *ret)
 {
 	json_t *task;
 	size_t i;
 
 	json_array_foreach (json_object_get(scan, "tasks"), i, task)
 		if (json_get_int(task, "pid", 0) == pid)
-			count = add_tid((int)json_get_int(task, "tid", 0), tids, count);
-	return count;
+			add_tid((int)json_get_int(task, "tid", 0), ret);
 }
 
-size_t stacks_wanted(
-	const struct diagnosis *diagnosis, const json_t *scan, int tids[BED_STACKS_MAX])
+static bool is_class(const struct diagnosis *diagnosis, const char *name)
 {
-	bool cycle = diagnosis->hang_class && !strcmp(diagnosis->hang_class, "deadlock");
-	size_t count = 0,
-	       processes = cycle ? diagnosis->culprit_count : diagnosis->culprit_count > 0;
+	return diagnosis->hang_class && !strcmp(diagnosis->hang_class, name);
+}
 
-	for (size_t i = 0; i < diagnosis->culprit_count; i++)
-		count = add_tid(diagnosis->culprits[i].tid, tids, count);
+void stacks_wanted(const struct diagnosis *diagnosis, const json_t *scan, struct bed_stacks *ret)
+{
+	size_t count = diagnosis->culprit_count,
+	       processes = is_class(diagnosis, "deadlock") ? count : count > 0;
+
+	*ret = (struct bed_stacks){0};
+	for (size_t i = 0; i < count; i++)
+		add_tid(diagnosis->culprits[i].tid, ret);
+	if (is_class(diagnosis, "livelock"))
+		ret->busy = ret->count < BUSY_MAX ? ret->count : BUSY_MAX;
 	for (size_t i = 0; i < processes; i++)
-		count = add_process(scan, diagnosis->culprits[i].pid, tids, count);
-	return count;
+		add_process(scan, diagnosis->culprits[i].pid, ret);
 }
 
-void stacks_add(const struct stack_source *source, json_t *scan, const int *tids, size_t count)
+void stacks_add(const struct stack_source *source, json_t *scan, const struct bed_stacks *wanted)
 {
-	struct looked_at at = {.busy = BUSY_MAX};
+	struct looked_at at = {0};
 	json_t *task;
 	size_t i;
 
-	for (size_t k = 0; k < count && k < BED_STACKS_MAX; k++)
+	for (size_t k = 0; k < wanted->count && k < BED_STACKS_MAX; k++)
 		json_array_foreach (json_object_get(scan, "tasks"), i, task)
-			if (json_get_int(task, "tid", 0) == tids[k])
-				add_frames(source, task, &at);
+			if (json_get_int(task, "tid", 0) == wanted->tids[k])
+				add_frames(source, task, k < wanted->busy, &at);
 	looked_at_close(&at);
 }

@@ -204,10 +204,11 @@ static void ask(const struct running *r, struct diagnosis *ret)
 static void add_stacks(const struct running *r, const struct stack_source *source)
 {
 	struct diagnosis diagnosis;
-	int tids[BED_STACKS_MAX];
+	struct bed_stacks wanted;
 
 	ask(r, &diagnosis);
-	stacks_add(source, r->now, tids, stacks_wanted(&diagnosis, r->now, tids));
+	stacks_wanted(&diagnosis, r->now, &wanted);
+	stacks_add(source, r->now, &wanted);
 	diagnosis_free(&diagnosis);
 }
 

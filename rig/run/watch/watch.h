@@ -47,11 +47,6 @@ void watch_adjudicate(struct cell *cell);
 /* Saves what the cell looks like now as evidence/NAME; `twice`: two instants. */
 void watch_evidence(struct cell *cell, const char *name, const char *why, bool twice);
 
-/* Whose user stacks are worth reading: those that a diagnosis of this scan names, and the other threads of the first
- * one's process. `healthy` may be NULL. Returns how many. */
-size_t watch_suspects(const struct cell *cell, const json_t *healthy, const json_t *scan,
-	int tids[BED_STACKS_MAX]);
-
 /* A call fault has parked a thread, or let it go. */
 void watch_call(struct cell *cell, const json_t *event);
 

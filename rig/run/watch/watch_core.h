@@ -68,6 +68,11 @@ json_t *watch_scan(struct watch *watch, bool deep);
 /* What was told and goes on, as hang.c reads it, or NULL where nothing was; and evidence/NAME/known.json of it. */
 json_t *watch_known_json(const struct watch *watch);
 bool watch_save_beside(struct cell *cell, const char *name, const json_t *known);
+
+/* ---- watch_stacks.c ---- */
+/* Whose user stacks are worth reading, by a diagnosis of what was seen: its scans and `progressed`. */
+void watch_suspects(
+	const struct cell *cell, const struct diagnose_input *seen, struct bed_stacks *ret);
 /* evidence/NAME; `first` is an instant before it, or NULL. False, and noted: it could not be had. */
 bool watch_save(struct cell *cell, const char *name, const char *why, json_t *first, bool twice);
 

@@ -127,9 +127,8 @@ static json_t *since_json(struct watch *w)
 	return all;
 }
 
-/* `ended`: operations that had ended at the first of the two instants. */
-static int save_input(struct cell *cell, const char *dir, const char *why, uint64_t ended,
-	bool twice, struct err *err)
+static int save_input(
+	struct cell *cell, const char *dir, const char *why, bool progressed, struct err *err)
 {
 	auto_free char *path = path_join(dir, "input.json");
 	auto_json json_t *input = NULL;
@@ -140,7 +139,7 @@ static int save_input(struct cell *cell, const char *dir, const char *why, uint6
 				     : cell->objectives.recover_ms;
 	input = json_pack("{sf so sf sb sb so so so}", "t", watch_seconds(now), "why",
 		json_text(why), "owed_limit_s", (double)limit / 1000, "progressed",
-		(int)(twice && cell->ops_ended != ended), "stopping", (int)cell->stopping,
+		(int)progressed, "stopping", (int)cell->stopping,
 		"in_force", in_force_json(cell), "parked", parked_json(cell), "ops",
 		ops_json(cell, now));
 	pthread_mutex_unlock(&cell->lock);
@@ -160,21 +159,27 @@ static void wait_apart(struct cell *cell)
 }
 
 /* What is saved is looked at once more: since when, and with which functions on their stacks. */
-static void look_at_saved(struct watch *w, const char *dir)
+static void look_at_saved(
+	struct watch *w, const char *dir, const json_t *earlier, bool progressed)
 {
 	auto_free char *path = path_join(dir, "scan.json");
 	auto_json json_t *scan = fs_exists(path) ? json_load_path(path, SCAN_MAX, NULL) : NULL;
 	struct bed *bed = w->cell->bed;
 	struct err err = {0};
-	int tids[BED_STACKS_MAX];
-	size_t count;
+	struct bed_stacks wanted = {0};
 
 	if (!scan)
 		return;
 	watch_note_calls(w, scan, cell_now(w->cell));
-	count = bed_has(bed, stacks) ? watch_suspects(w->cell, w->healthy, scan, tids) : 0;
-	if (count && (bed->ops->stacks(bed, scan, tids, count, &err) ||
-			     json_save_path(path, scan, &err)))
+	if (bed_has(bed, stacks))
+		watch_suspects(w->cell,
+			&(struct diagnose_input){.scan = scan,
+				.earlier = earlier,
+				.healthy = w->healthy,
+				.progressed = progressed},
+			&wanted);
+	if (wanted.count && (bed->ops->stacks(bed, scan, &wanted, &err) ||
+				    json_save_path(path, scan, &err)))
 		log_line("watch: %s", err.text);
 }
 
@@ -184,6 +189,7 @@ static int save_instants(struct cell *cell, const char *dir, const char *why, js
 {
 	auto_free char *path = path_join(dir, "earlier.json");
 	uint64_t ended = cell->ops_ended;
+	bool progressed = false;
 	int rc = fs_mkdir_p(dir, err);
 
 	if (!rc && first)
@@ -192,10 +198,13 @@ static int save_instants(struct cell *cell, const char *dir, const char *why, js
 		wait_apart(cell);
 	if (!rc)
 		rc = cell->bed->ops->evidence(cell->bed, dir, err);
+	pthread_mutex_lock(&cell->lock);
+	progressed = twice && cell->ops_ended != ended;
+	pthread_mutex_unlock(&cell->lock);
 	if (!rc)
-		rc = save_input(cell, dir, why, ended, twice, err);
+		rc = save_input(cell, dir, why, progressed, err);
 	if (!rc && cell->watch)
-		look_at_saved(cell->watch, dir);
+		look_at_saved(cell->watch, dir, first, progressed);
 	return rc;
 }
 
