@@ -236,18 +236,6 @@ static void what_a_start_leaves_behind_stays_and_its_output_is_heard(void)
 	CHECK(bench_wait(&b, "log", "line", "daemon says hello") != NULL);
 }
 
-static const json_t *task_of(const json_t *scan, int pid)
-{
-	const json_t *tasks = json_object_get(scan, "tasks");
-	json_t *task;
-	size_t i;
-
-	json_array_foreach ((json_t *)tasks, i, task)
-		if (json_get_int(task, "tid", 0) == pid)
-			return task;
-	return NULL;
-}
-
 /* A child that waits for the flock on `path`, which the test holds: seen from the wait itself. */
 static pid_t wait_in_flock(const char *path)
 {

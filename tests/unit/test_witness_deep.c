@@ -34,17 +34,6 @@ static void child_end(pid_t *pid)
 
 #define auto_child cleanup(child_end)
 
-static const json_t *task_of(const json_t *scan, int tid)
-{
-	json_t *task;
-	size_t i;
-
-	json_array_foreach (json_object_get(scan, "tasks"), i, task)
-		if (json_get_int(task, "tid", 0) == tid)
-			return task;
-	return NULL;
-}
-
 static bool part(const json_t *scan, const char *name)
 {
 	return json_get_bool(json_object_get(scan, "parts"), name, false);

@@ -28,17 +28,6 @@ static void set_remove(int *set)
 #define auto_child cleanup(child_end)
 #define auto_set   cleanup(set_remove)
 
-static json_t *task_of(const json_t *scan, int tid)
-{
-	json_t *task;
-	size_t i;
-
-	json_array_foreach (json_object_get(scan, "tasks"), i, task)
-		if (json_get_int(task, "tid", 0) == tid)
-			return task;
-	return NULL;
-}
-
 /* The C library may make the one by the other. */
 static bool is_in_semop(const json_t *task)
 {

@@ -164,6 +164,18 @@ static inline void bench_close(struct bench *b)
 
 #define auto_bench cleanup(bench_close)
 
+/* That thread in a scan; NULL: it is not there. Borrowed. */
+static inline json_t *task_of(const json_t *scan, int tid)
+{
+	json_t *task;
+	size_t i;
+
+	json_array_foreach (json_object_get(scan, "tasks"), i, task)
+		if (json_get_int(task, "tid", 0) == tid)
+			return task;
+	return NULL;
+}
+
 /* A datagram to the witness's log socket: 0 or -errno. */
 static inline int bench_log(const struct bench *b, const char *text, size_t len, int flags)
 {

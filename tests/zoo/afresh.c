@@ -122,13 +122,6 @@ static void forked_with_mutex(void)
 
 /* ---- locks of files ---- */
 
-static void idles(long i)
-{
-	(void)i;
-	zoo_ready();
-	zoo_idle();
-}
-
 static void tries_lock_file(long i)
 {
 	const struct timespec pause = {.tv_sec = RETRY_S};
@@ -146,7 +139,7 @@ static void lock_file_of_another(void)
 	struct timeval times[2];
 
 	zoo_stands(2);
-	dprintf(fd, "%d\n", zoo_fork_run(idles, 0));
+	dprintf(fd, "%d\n", zoo_fork_run(zoo_idles, 0));
 	gettimeofday(&times[0], NULL);
 	times[0].tv_sec -= AGES_AGO_S;
 	times[1] = times[0];

@@ -60,21 +60,11 @@ static void pool_accepts_in_turn(void)
 	zoo_wait_for_children();
 }
 
-static void idles(long i)
-{
-	(void)i;
-	zoo_ready();
-	zoo_idle();
-}
-
 static void master_of_idle_children(void)
 {
 	int children = zoo_vary(2, 6);
 
-	zoo_stands(children);
-	for (int i = 0; i < children; i++)
-		zoo_fork_run(idles, i);
-	zoo_wait_for_children();
+	zoo_several(zoo_idles, children);
 }
 
 static void hourly_housekeeper(void)
@@ -142,7 +132,7 @@ static void supervises(void)
 	struct pollfd pfd = {.events = POLLIN};
 
 	zoo_stands(2);
-	pfd.fd = (int)syscall(SYS_pidfd_open, zoo_fork_run(idles, 0), 0);
+	pfd.fd = (int)syscall(SYS_pidfd_open, zoo_fork_run(zoo_idles, 0), 0);
 	zoo_ready();
 	poll(&pfd, 1, -1);
 }
@@ -203,7 +193,7 @@ static void indexer_works(void)
 {
 	zoo_stands(2);
 	zoo_fork_run(indexes, 0);
-	zoo_fork_run(idles, 0);
+	zoo_fork_run(zoo_idles, 0);
 	zoo_wait_for_children();
 }
 
@@ -221,7 +211,7 @@ static void reads_child_signals(void)
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	zoo_stands(2);
-	zoo_fork_run(idles, 0);
+	zoo_fork_run(zoo_idles, 0);
 	zoo_ready();
 	zoo_read(signalfd(-1, &set, SFD_CLOEXEC));
 }

@@ -36,10 +36,7 @@ static void asks_own_pool(void)
 	int workers = zoo_vary(3, 6);
 
 	zoo_listen_unix("pool", 8);
-	zoo_stands(workers);
-	for (int i = 0; i < workers; i++)
-		zoo_fork_run(asks_own_kind, i);
-	zoo_wait_for_children();
+	zoo_several(asks_own_kind, workers);
 }
 
 static void *waits_for_its_subtask(void *arg)

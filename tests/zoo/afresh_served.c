@@ -18,13 +18,6 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static void idles(long i)
-{
-	(void)i;
-	zoo_ready();
-	zoo_idle();
-}
-
 static void (*serve)(int client);
 static int asked[2];
 
@@ -150,7 +143,7 @@ static void waits_for_a_daemon(int fd)
 	pid_t pid;
 
 	(void)fd;
-	pid = zoo_fork_run(idles, 0);
+	pid = zoo_fork_run(zoo_idles, 0);
 	zoo_stand();
 	waitpid(pid, NULL, 0);
 }

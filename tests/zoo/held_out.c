@@ -243,10 +243,7 @@ static void pool_on_fifo(void)
 	int count = zoo_vary(3, 6);
 
 	zoo_must(!mkfifo(zoo_path("to-filter"), 0600));
-	zoo_stands(count);
-	for (int i = 0; i < count; i++)
-		zoo_fork_run(opens_pipe, i);
-	zoo_wait_for_children();
+	zoo_several(opens_pipe, count);
 }
 
 /* It connects again and again to where nobody listens. */

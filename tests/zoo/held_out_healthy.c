@@ -13,15 +13,6 @@
 
 static int members, fds[2][2];
 
-static void several(void (*run)(long), int low, int high)
-{
-	members = zoo_vary(low, high);
-	zoo_stands(members);
-	for (int i = 0; i < members; i++)
-		zoo_fork_run(run, i);
-	zoo_wait_for_children();
-}
-
 static pthread_mutex_t *accept_mutex;
 static int listener;
 
@@ -49,7 +40,8 @@ static void accept_mutex_pool(void)
 	accept_mutex = zoo_shared(sizeof(*accept_mutex));
 	pthread_mutex_init(accept_mutex, &attr);
 	listener = zoo_listen_tcp(8, &port);
-	several(mutex_worker, 3, 6);
+	members = zoo_vary(3, 6);
+	zoo_several(mutex_worker, members);
 }
 
 static int queue_id;
@@ -66,7 +58,7 @@ static void takes_message(long i)
 static void message_workers(void)
 {
 	queue_id = msgget(IPC_PRIVATE, 0600);
-	several(takes_message, 2, 4);
+	zoo_several(takes_message, zoo_vary(2, 4));
 }
 
 static void takes_semaphore(long i)
@@ -81,7 +73,7 @@ static void takes_semaphore(long i)
 static void semop_workers(void)
 {
 	queue_id = semget(IPC_PRIVATE, 1, 0600);
-	several(takes_semaphore, 2, 4);
+	zoo_several(takes_semaphore, zoo_vary(2, 4));
 }
 
 static void *timed_worker(void *arg)
@@ -119,7 +111,7 @@ static void polls_its_client(long i)
 
 static void polling_sessions(void)
 {
-	several(polls_its_client, 2, 6);
+	zoo_several(polls_its_client, zoo_vary(2, 6));
 }
 
 static void idle_one(long i)
@@ -240,7 +232,7 @@ static void locks_and_gives_back(long i)
 
 static void busy_records(void)
 {
-	several(locks_and_gives_back, 2, 4);
+	zoo_several(locks_and_gives_back, zoo_vary(2, 4));
 }
 
 const struct zoo_case zoo_held_out_healthy[] = {

@@ -51,10 +51,7 @@ static void accept_pool(void)
 
 	listener = zoo_listen_tcp(8, &port);
 	count = zoo_vary(3, 7);
-	zoo_stands(count);
-	for (int i = 0; i < count; i++)
-		zoo_fork_run(accept_worker, i);
-	zoo_wait_for_children();
+	zoo_several(accept_worker, count);
 }
 
 static void of_threads(void *(*run)(void *), void *arg, int low, int high)
@@ -70,10 +67,7 @@ static void of_threads(void *(*run)(void *), void *arg, int low, int high)
 static void of_processes(void (*run)(long), int low, int high)
 {
 	count = zoo_vary(low, high);
-	zoo_stands(count);
-	for (int i = 0; i < count; i++)
-		zoo_fork_run(run, i);
-	zoo_wait_for_children();
+	zoo_several(run, count);
 }
 
 static void *cond_worker(void *arg)

@@ -29,22 +29,6 @@
 
 static int door, members;
 
-static void idles(long i)
-{
-	(void)i;
-	zoo_ready();
-	zoo_idle();
-}
-
-static void several(void (*run)(long), int low, int high)
-{
-	members = zoo_vary(low, high);
-	zoo_stands(members);
-	for (int i = 0; i < members; i++)
-		zoo_fork_run(run, i);
-	zoo_wait_for_children();
-}
-
 /* ---- accept locks ---- */
 
 /* Each has the mutex at another address. */
@@ -67,7 +51,7 @@ static void accept_mutex_elsewhere(void)
 	zoo_must(!pthread_mutex_init(accepting, &attr));
 	munmap(accepting, ZOO_MAP_SIZE);
 	door = zoo_listen_unix("imap", 8);
-	several(accepts_in_turn, 3, 6);
+	zoo_several(accepts_in_turn, zoo_vary(3, 6));
 }
 
 static int sem_set;
@@ -89,7 +73,7 @@ static void accept_lock_of_set(void)
 	sem_set = semget(IPC_PRIVATE, 1, 0600);
 	zoo_must(sem_set >= 0 && !semop(sem_set, &give, 1));
 	door = zoo_listen_unix("web", 8);
-	several(accepts_in_turn_of_set, 3, 6);
+	zoo_several(accepts_in_turn_of_set, zoo_vary(3, 6));
 }
 
 static pthread_mutex_t inner = PTHREAD_MUTEX_INITIALIZER;
@@ -172,7 +156,7 @@ static void has_own_range(long i)
 
 static void slots_of_sessions(void)
 {
-	several(has_own_range, 3, 6);
+	zoo_several(has_own_range, zoo_vary(3, 6));
 }
 
 static void awaits_push(long fd)
@@ -268,7 +252,7 @@ static void scanner_without_work(void)
 {
 	zoo_stands(2);
 	zoo_fork_run(awaits_files, 0);
-	zoo_fork_run(idles, 0);
+	zoo_fork_run(zoo_idles, 0);
 	zoo_wait_for_children();
 }
 
@@ -332,7 +316,7 @@ static void shared_queue_empty(void)
 	pthread_condattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
 	zoo_must(!pthread_mutex_init(&queue->mutex, &mutex_attr) &&
 		 !pthread_cond_init(&queue->not_empty, &attr));
-	several(takes_jobs, 2, 5);
+	zoo_several(takes_jobs, zoo_vary(2, 5));
 }
 
 static void answers_by_datagram(long i)
@@ -349,7 +333,7 @@ static void answers_by_datagram(long i)
 
 static void datagram_services(void)
 {
-	several(answers_by_datagram, 1, 3);
+	zoo_several(answers_by_datagram, zoo_vary(1, 3));
 }
 
 /* ---- who is busy and gets on ---- */
@@ -387,7 +371,7 @@ static void looks_every_10_ms(void)
 	members = zoo_vary(2, 5);
 	zoo_stands(1 + members);
 	for (int i = 0; i < members; i++)
-		children[i] = zoo_fork_run(idles, i);
+		children[i] = zoo_fork_run(zoo_idles, i);
 	zoo_ready();
 	for (;;) {
 		for (int i = 0; i < members; i++)

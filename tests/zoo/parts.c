@@ -154,6 +154,14 @@ void zoo_wait_for_children(void)
 	zoo_stand_for_ever();
 }
 
+void zoo_several(void (*run)(long), int count)
+{
+	zoo_stands(count);
+	for (int i = 0; i < count; i++)
+		zoo_fork_run(run, i);
+	zoo_wait_for_children();
+}
+
 pthread_t zoo_thread_run(void *(*run)(void *), void *arg)
 {
 	pthread_t thread;
@@ -266,6 +274,13 @@ void zoo_idle(void)
 
 	poll(fds, 2, -1);
 	zoo_stand_for_ever();
+}
+
+void zoo_idles(long any)
+{
+	(void)any;
+	zoo_ready();
+	zoo_idle();
 }
 
 int zoo_quiet_peer(void)

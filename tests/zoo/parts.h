@@ -34,12 +34,15 @@ bool zoo_posix_lock(int fd, short type); /* waits; false with errno */
 
 pid_t zoo_fork_run(void (*run)(long), long arg);
 void zoo_wait_for_children(void);
+/* All of a case: so many children that stand, each told its number. */
+void zoo_several(void (*run)(long), int count);
 pthread_t zoo_thread_run(void *(*run)(void *), void *arg);
 void *zoo_shared(size_t size);
 void zoo_pair(int pair[2]);
 sem_t *zoo_never(void); /* a semaphore that nobody posts */
 /* Waits for work as a daemon does: poll() of two sockets that listen. */
 void zoo_idle(void) __attribute__((noreturn));
+void zoo_idles(long any) __attribute__((noreturn)); /* a child that does, and stands */
 /* A socket whose other end a process of another parent has, which is idle and never writes. */
 int zoo_quiet_peer(void);
 /* From now on somebody else decides about this process's renameat2(): who has what is returned (seccomp(2)). */

@@ -96,10 +96,7 @@ static void pool_of_processes(void)
 	int count = zoo_vary(3, 6);
 
 	quiet = zoo_quiet_peer();
-	zoo_stands(count);
-	for (int i = 0; i < count; i++)
-		zoo_fork_run(process_worker, i);
-	zoo_wait_for_children();
+	zoo_several(process_worker, count);
 }
 
 /* ---- connections ---- */

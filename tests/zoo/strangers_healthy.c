@@ -18,15 +18,6 @@
 
 static int members, door, ends[2];
 
-static void several(void (*run)(long), int low, int high)
-{
-	members = zoo_vary(low, high);
-	zoo_stands(members);
-	for (int i = 0; i < members; i++)
-		zoo_fork_run(run, i);
-	zoo_wait_for_children();
-}
-
 static int epoll_of(const int *fds, int count)
 {
 	struct epoll_event event = {.events = EPOLLIN};
@@ -56,7 +47,8 @@ static void prefork_worker(long i)
 static void prefork_records(void)
 {
 	door = zoo_listen_unix("door", 8);
-	several(prefork_worker, 3, 6);
+	members = zoo_vary(3, 6);
+	zoo_several(prefork_worker, members);
 }
 
 /* A thread a processor, each with its own set and its own way to be woken. */
@@ -163,7 +155,8 @@ static void tries_later(long i)
 
 static void mailbox_in_use(void)
 {
-	several(tries_later, 2, 4);
+	members = zoo_vary(2, 4);
+	zoo_several(tries_later, members);
 }
 
 /* Filters that wait for their next input, and a master that waits for whichever answers. */
@@ -217,7 +210,7 @@ static void request_queue(void)
 	snprintf(name, sizeof(name), "/zoo-%d", (int)getpgrp());
 	requests = mq_open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600, &attr);
 	zoo_must(requests >= 0 && !mq_unlink(name));
-	several(takes_request, 2, 5);
+	zoo_several(takes_request, zoo_vary(2, 5));
 }
 
 /* Who logs and who writes the log: both idle. */
@@ -234,7 +227,7 @@ static void reads_log(long i)
 static void quiet_log(void)
 {
 	zoo_must(!socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends));
-	several(reads_log, 2, 4);
+	zoo_several(reads_log, zoo_vary(2, 4));
 }
 
 /* Work that takes a lock of an open file and gives it back, in several processes, with a short sleep under it. */
@@ -255,7 +248,7 @@ static void locks_open_file(long i)
 
 static void busy_open_file(void)
 {
-	several(locks_open_file, 2, 4);
+	zoo_several(locks_open_file, zoo_vary(2, 4));
 }
 
 /* A child that works for its parent, and others that are asked by datagrams and are not. */

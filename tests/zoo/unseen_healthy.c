@@ -19,15 +19,6 @@
 
 static int members, door, ends[2];
 
-static void several(void (*run)(long), int count)
-{
-	members = count;
-	zoo_stands(members);
-	for (int i = 0; i < members; i++)
-		zoo_fork_run(run, i);
-	zoo_wait_for_children();
-}
-
 static void many_threads(void *(*run)(void *), int count)
 {
 	members = count;
@@ -51,7 +42,7 @@ static void asks_for_news(long i)
 static void long_poll(void)
 {
 	zoo_pair(ends);
-	several(asks_for_news, 2);
+	zoo_several(asks_for_news, 2);
 }
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -82,7 +73,7 @@ static void reads_two(long i)
 
 static void shared_within_shared(void)
 {
-	several(reads_two, zoo_vary(2, 5));
+	zoo_several(reads_two, zoo_vary(2, 5));
 }
 
 /* Only one of them is woken when somebody comes. */
@@ -100,7 +91,7 @@ static void waits_exclusively(long i)
 static void woken_alone(void)
 {
 	door = zoo_listen_unix("door", 8);
-	several(waits_exclusively, zoo_vary(3, 6));
+	zoo_several(waits_exclusively, zoo_vary(3, 6));
 }
 
 /* An administrator has stopped a report for a while. */
@@ -114,7 +105,7 @@ static void stopped_a_while(long i)
 
 static void job_stopped(void)
 {
-	several(stopped_a_while, 2);
+	zoo_several(stopped_a_while, 2);
 }
 
 /* Asks a name server that does not answer, and will ask the next in five seconds. */
@@ -130,7 +121,7 @@ static void asks_name(long i)
 
 static void name_not_found(void)
 {
-	several(asks_name, zoo_vary(1, 4));
+	zoo_several(asks_name, zoo_vary(1, 4));
 }
 
 /* A queue served one after the other, slowly; it gets on. */
@@ -150,7 +141,7 @@ static void one_after_other(long i)
 
 static void slow_queue(void)
 {
-	several(one_after_other, zoo_vary(2, 4));
+	zoo_several(one_after_other, zoo_vary(2, 4));
 }
 
 /* One collects garbage, and all others stand until it is done. */
@@ -188,7 +179,7 @@ static void downloads(long i)
 static void long_download(void)
 {
 	zoo_pair(ends);
-	several(downloads, 2);
+	zoo_several(downloads, 2);
 }
 
 /* Its children have ended, and it will look after them when the next client has come. */
@@ -247,7 +238,7 @@ static void compresses(long i)
 static void compressor(void)
 {
 	zoo_must(!pipe2(ends, O_CLOEXEC) && !pipe2(pressed, O_CLOEXEC));
-	several(compresses, 3);
+	zoo_several(compresses, 3);
 }
 
 /* Its first thread has ended; those that serve have not. */
@@ -333,7 +324,7 @@ static void follows(long i)
 
 static void log_followers(void)
 {
-	several(follows, zoo_vary(1, 3));
+	zoo_several(follows, zoo_vary(1, 3));
 }
 
 /* All but one are at the barrier; that one still works. */

@@ -165,10 +165,7 @@ static void long_waits(void)
 {
 	int n = zoo_vary(1, 3);
 
-	zoo_stands(n);
-	for (int i = 0; i < n; i++)
-		zoo_fork_run(waits_with_limit, i);
-	zoo_wait_for_children();
+	zoo_several(waits_with_limit, n);
 }
 
 /* ---- the disk ---- */

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -32,19 +33,19 @@ static void *wait_for_mutex(void *arg)
 	return arg;
 }
 
-/* The task's state out of /proc; no allocation, which might want the lock. */
-static char state_of(int tid)
+/* It waits for the thaw, and not for a page of the file, for which it would let go of the lock. No allocation, which
+ * might want the lock. */
+static bool waits_for_thaw(int tid)
 {
-	char path[64], text[256] = "", *after;
+	char path[64], text[64] = "";
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	snprintf(path, sizeof(path), "/proc/self/task/%d/wchan", tid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
 		text[0] = '\0';
 	close(fd);
-	after = strrchr(text, ')');
-	return after ? after[2] : '?';
+	return !strcmp(text, "percpu_rwsem_wait");
 }
 
 int main(int argc, char **argv)
@@ -57,7 +58,7 @@ int main(int argc, char **argv)
 	if (mapping == MAP_FAILED || pthread_create(&waiter, NULL, wait_for_mutex, NULL) ||
 		pthread_create(&writer, NULL, write_to_mapping, mapping))
 		return 1;
-	while (!writer_tid || state_of(writer_tid) != 'D')
+	while (!writer_tid || !waits_for_thaw(writer_tid))
 		poll(NULL, 0, 1);
 	if (mmap(NULL, SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
 		return 1;
