@@ -133,6 +133,37 @@ static bool are_sessions(const struct diagnosing *d, const struct pool *pool)
 	return false;
 }
 
+static bool has_open(const struct diagnosing *d, const struct pool *pool, uint64_t ino)
+{
+	for (size_t i = 0; i < d->now.fd_count; i++)
+		for (size_t k = 0; d->now.fds[i].ino == ino && k < pool->count; k++)
+			if (d->now.tasks[pool->members[k]].pid == d->now.fds[i].pid)
+				return true;
+	return false;
+}
+
+/* Connections that nobody has accepted, but for those of its own that stand at the door of somebody else. */
+static int64_t backlog_of(const struct diagnosing *d, const struct pool *pool)
+{
+	int64_t backlog = d->backlog;
+
+	for (size_t i = 0; i < pool->count; i++) {
+		const struct socket_end *door = graph_door(&d->graph, pool->members[i]);
+
+		backlog -= backlog > 0 && door && !has_open(d, pool, door->ino);
+	}
+	return backlog;
+}
+
+/* It is not the pool that is late, but an idle one who has left unread what they all sent. */
+static bool are_left(const struct diagnosing *d, const struct pool *pool)
+{
+	size_t next = graph_next(&d->graph, pool->example);
+
+	return next != SIZE_MAX && graph_is_idle(&d->now.tasks[next]) &&
+	       judge_silent_peer(d, pool->example, next).weight;
+}
+
 /* How much the shared wait of a pool looks like exhaustion. */
 static int weigh(const struct diagnosing *d, const struct pool *pool)
 {
@@ -143,7 +174,7 @@ static int weigh(const struct diagnosing *d, const struct pool *pool)
 
 	if (graph_is_idle(t) || waited_so_when_healthy(d, t))
 		return 0;
-	if (!d->backlog && are_sessions(d, pool))
+	if (are_left(d, pool) || (!backlog_of(d, pool) && are_sessions(d, pool)))
 		return 0;
 	switch (t->wait.kind) {
 	case WAIT_READ:

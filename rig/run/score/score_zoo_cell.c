@@ -257,7 +257,7 @@ static bool is_to_blame(const struct running *r, int tid)
 static void save(const struct running *r, const struct diagnosis *diagnosis)
 {
 	auto_free char *path = path_join(r->cell->dir, "cell.json");
-	auto_json json_t *json = json_pack("{ss ss* so sO* sO* sO* sO* sO*}", "case",
+	auto_json json_t *json = json_pack("{ss ss* so sO* sO* sO* sO* sO* sO*}", "case",
 		r->cell->truth->name, "neighbour",
 		r->cell->neighbour ? r->cell->neighbour->name : NULL, "diagnosis",
 		diagnosis_to_json(diagnosis), "planted", r->planted, "died", r->died, "exited",
