@@ -155,15 +155,6 @@ static int64_t backlog_of(const struct diagnosing *d, const struct pool *pool)
 	return backlog;
 }
 
-/* It is not the pool that is late, but an idle one who has left unread what they all sent. */
-static bool are_left(const struct diagnosing *d, const struct pool *pool)
-{
-	size_t next = graph_next(&d->graph, pool->example);
-
-	return next != SIZE_MAX && graph_is_idle(&d->now.tasks[next]) &&
-	       judge_silent_peer(d, pool->example, next).weight;
-}
-
 /* How much the shared wait of a pool looks like exhaustion. */
 static int weigh(const struct diagnosing *d, const struct pool *pool)
 {
@@ -174,7 +165,7 @@ static int weigh(const struct diagnosing *d, const struct pool *pool)
 
 	if (graph_is_idle(t) || waited_so_when_healthy(d, t))
 		return 0;
-	if (are_left(d, pool) || (!backlog_of(d, pool) && are_sessions(d, pool)))
+	if (!backlog_of(d, pool) && are_sessions(d, pool))
 		return 0;
 	switch (t->wait.kind) {
 	case WAIT_READ:
@@ -269,8 +260,20 @@ static void tell_other_side(struct diagnosing *d, size_t example)
 	add_culprit(d, next);
 }
 
+/* An idle one who has left unread what they sent: the one who is late. SIZE_MAX: nobody. */
+static size_t who_left_them(const struct diagnosing *d, const struct pool *pool)
+{
+	size_t next = graph_next(&d->graph, pool->example);
+
+	return next != SIZE_MAX && graph_is_idle(&d->now.tasks[next]) &&
+			       judge_silent_peer(d, pool->example, next).weight
+		       ? next
+		       : SIZE_MAX;
+}
+
 static void tell(struct diagnosing *d, const struct pool *pool)
 {
+	size_t late = who_left_them(d, pool);
 	const struct task *t = &d->now.tasks[pool->example];
 	auto_free char *part = part_of(d, pool->example);
 	auto_buf struct buf escaped = {0}, title = {0};
@@ -286,11 +289,16 @@ static void tell(struct diagnosing *d, const struct pool *pool)
 	say_evidence(d, "%zu of %zu workers of `%s` in one wait: %s", pool->same, pool->same,
 		t->role, what);
 	say_no_owner(d, pool->example);
+	if (late != SIZE_MAX)
+		add_culprit(d, late);
 	for (size_t i = 0; i < pool->count; i++)
 		if (alike(pool, pool->chosen, i))
 			add_culprit(d, pool->members[i]);
 	say_task(d, pool->example);
-	tell_other_side(d, pool->example);
+	if (late != SIZE_MAX)
+		say_task_as(d, late, "what they sent lies unread with ");
+	else
+		tell_other_side(d, pool->example);
 	conclude(d, "exhaustion", &part, 1, false);
 }
 
