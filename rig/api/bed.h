@@ -297,8 +297,8 @@ struct bed_ops {
 	/* Gives those of the scan's threads that still stand as it says "frames", "own" and "object"
 	 * (diagnose/evidence.h), and those that burn the processor "busy" and "loop". What cannot be had is left
 	 * out. */
-	int (*stacks)(struct bed *bed, json_t *scan, const struct bed_stacks *wanted,
-		struct err *err);
+	int (*stacks)(
+		struct bed *bed, json_t *scan, const struct bed_stacks *wanted, struct err *err);
 
 	/* Of a core that a "died" event names: {"tid","frames":[..],"own":[..],"address"?:that the signal was about,
 	 * "journal"?:how many blocks it is known to have freed,"freed"?:{"address","size","tid","age_s",

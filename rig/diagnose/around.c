@@ -57,7 +57,7 @@ bool has_likely_holder(const struct diagnosing *d, const struct task *waiter)
 	for (size_t i = first; i < first + count; i++) {
 		const struct task *t = &d->now.tasks[i];
 
-		if (stands_in_call(t) && !waits_for_client(d, t) && !waited_so_when_healthy(d, t))
+		if (stands_in_call(t) && !waits_for_client(d, i) && !waited_so_when_healthy(d, t))
 			return true;
 	}
 	return false;

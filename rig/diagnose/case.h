@@ -39,8 +39,8 @@ bool lock_went_round(
 bool is_known(const struct diagnosing *d, const struct task *task);
 /* It does nothing, and nothing says that it should: idle, or of a pool that waits for the same event. */
 bool waits_for_work(const struct diagnosing *d, size_t task);
-/* It waits for a client outside that came to a port of the guest: the client's turn. */
-bool waits_for_client(const struct diagnosing *d, const struct task *task);
+/* It waits for a client, outside or idle, who came to a door of the guest: the client's turn. */
+bool waits_for_client(const struct diagnosing *d, size_t task);
 /* A lock in memory that does not say who has it. */
 bool names_no_owner(const struct task *task);
 /* Somebody else of its process stands in a call that it did not stand in when all was well, for nobody outside: the
@@ -78,7 +78,7 @@ struct suspect find_suspect(struct diagnosing *d);
 struct suspect find_unread(const struct diagnosing *d);
 /* The same of one that waits for the very socket; false: it is not so. */
 bool judge_ignored(const struct diagnosing *d, size_t task, struct suspect *ret);
-/* The same of the idle `peer` of one that reads or writes; weight 0 where nothing lies there. */
+/* The same of the idle `peer` of one that reads, writes or stands at its door; weight 0 where nothing lies there. */
 struct suspect judge_silent_peer(const struct diagnosing *d, size_t waiter, size_t peer);
 /* Beside trouble that was told already: nothing but what it does or lacks itself speaks against it. */
 bool speaks_for_itself(const struct suspect *suspect);
@@ -104,6 +104,7 @@ void conclude(struct diagnosing *d, const char *hang_class, char **parts, size_t
 char *part_of(const struct diagnosing *d, size_t task);
 /* Of one that is never found in the same place: its role alone. */
 char *part_of_busy(const struct diagnosing *d, size_t task);
+char *part_of_work(const struct diagnosing *d, size_t task);
 /* "`role` (process 10)", or "`role` (thread 12 of process 10)"; caller frees. */
 char *name_thread(const char *role, int pid, int tid, bool alone);
 char *who(const struct diagnosing *d, size_t task); /* "`role` (pid/tid)"; caller frees */

@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHAIN_MAX   64
-#define POLLED_TOLD 32 /* descriptors that the witness tells of one set */
+#define CHAIN_MAX 64
 
 bool is_missed(const struct diagnosing *d, size_t task)
 {
@@ -37,7 +36,7 @@ static bool may_be_at_door(const struct diagnosing *d, const struct task *t)
 		if (!fd || (fd->socket && !end) || (end && end->listens))
 			return true;
 	}
-	return !json_array_size(t->polled) || json_array_size(t->polled) >= POLLED_TOLD;
+	return !evidence_all_polled(t);
 }
 
 /* The chain ends at one who waits for work or for somebody outside, with a lock held that others wait
@@ -130,6 +129,15 @@ static struct suspect judge_idle_end(
 	return s;
 }
 
+/* It called the idle `server`, who took the call and what was sent. */
+static bool is_served_by(const struct diagnosing *d, size_t client, size_t server)
+{
+	const struct socket_end *end = evidence_awaited(&d->now, &d->now.tasks[client]);
+	const struct socket_end *peer = end ? evidence_socket(&d->now, end->peer) : NULL;
+
+	return peer && peer->accepted && graph_is_idle(&d->now.tasks[server]);
+}
+
 static struct suspect judge_chain(
 	const struct diagnosing *d, const struct suspect *own, size_t task)
 {
@@ -156,10 +164,15 @@ static struct suspect judge_chain(
 	waiter = judge_silent_peer(d, last, end);
 	if (waiter.weight > s.weight && graph_is_idle(&d->now.tasks[end]))
 		return waiter;
+	/* It runs, and will answer. */
+	if (s.weight && d->now.tasks[end].wait.kind == WAIT_NONE)
+		return s;
 	/* The reader of a pipe or socket whose other end is idle: it may have missed its answer. */
 	waiter = own[last];
 	if (waiter.weight > WEIGHT_IDLE_HOLDER - 5)
 		waiter.weight = WEIGHT_IDLE_HOLDER - 5;
+	if (waiter.weight && is_served_by(d, last, end))
+		waiter.task = end;
 	return waiter.weight > s.weight ? waiter : s;
 }
 

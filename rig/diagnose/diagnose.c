@@ -169,7 +169,10 @@ static void add_waiting(struct diagnosing *d, const struct suspect *s)
 static void tell_suspect(struct diagnosing *d, const struct suspect *s)
 {
 	bool busy = !strcmp(s->hang_class, "livelock");
-	auto_free char *part = busy ? part_of_busy(d, s->task) : part_of(d, s->task);
+	bool works = !strcmp(s->hang_class, "slow") && has_moved(d, &d->now.tasks[s->task]);
+	auto_free char *part = busy    ? part_of_busy(d, s->task)
+			       : works ? part_of_work(d, s->task)
+				       : part_of(d, s->task);
 
 	d->out->behind = s->behind;
 	title_suspect(d, s);

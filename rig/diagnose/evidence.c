@@ -242,9 +242,11 @@ static void read_fds(struct evidence *e, const json_t *scan)
 			.socket = !strcmp(json_get_text(json, "kind", ""), "socket"),
 			.queue = !strcmp(json_get_text(json, "kind", ""), "mqueue"),
 			.rings = json_get_bool(json, "rings", false),
+			.set = !strcmp(json_get_text(json, "kind", ""), "eventpoll"),
 			.permits = !strcmp(json_get_text(json, "kind", ""), "fanotify")};
 
-		if (fd.pid > 0 && fd.fd >= 0 && (fd.ino || fd.of > 0 || fd.rings || fd.permits))
+		if (fd.pid > 0 && fd.fd >= 0 &&
+			(fd.ino || fd.of > 0 || fd.rings || fd.set || fd.permits))
 			e->fds[e->fd_count++] = fd;
 		else if (fd.ino) /* an eventfd or its like has no number of its own */
 			e->unread++;
@@ -297,47 +299,6 @@ static void read_sockets(struct evidence *e, const json_t *scan)
 		qsort(e->sockets, e->socket_count, sizeof(*e->sockets), compare_sockets);
 }
 
-static const struct socket_end *socket_of(const struct evidence *e, int pid, int64_t fd)
-{
-	const struct open_fd *open = fd >= 0 ? evidence_fd(e, pid, fd) : NULL;
-
-	return open && open->socket ? evidence_socket(e, open->ino) : NULL;
-}
-
-static bool rings(const struct evidence *e, const struct task *t, int64_t fd)
-{
-	const struct open_fd *timer = fd >= 0 ? evidence_fd(e, t->pid, fd) : NULL;
-
-	return timer && timer->rings;
-}
-
-/* A loop whose every other descriptor has gone waits for what its timer tells it to do; who reads one sleeps. */
-static void look_at_timer(const struct evidence *e, struct task *t)
-{
-	if (t->wait.kind == WAIT_POLL && rings(e, t, t->only_fd))
-		t->only_fd = -1;
-	else if (t->wait.kind == WAIT_READ && rings(e, t, t->wait.fd))
-		t->wait.kind = WAIT_SLEEP;
-}
-
-/* Polling the one socket that listens is waiting for work; one whose other end is outside has a client. */
-static void look_at_waits(struct evidence *e)
-{
-	for (size_t i = 0; i < e->task_count; i++) {
-		struct task *t = &e->tasks[i];
-		bool polls = t->wait.kind == WAIT_POLL;
-		const struct socket_end *end;
-
-		look_at_timer(e, t);
-		end = socket_of(e, t->pid, polls ? t->only_fd : t->wait.fd);
-		t->outside = end && end->outside;
-		if (!end || !end->listens || !polls)
-			continue;
-		t->wait.kind = WAIT_ACCEPT;
-		t->wait.fd = t->only_fd;
-	}
-}
-
 static bool is_missing(const json_t *scan, const char *part)
 {
 	return json_is_false(json_object_get(json_object_get(scan, "parts"), part));
@@ -360,7 +321,7 @@ void evidence_read(const json_t *scan, const struct target *target, const char *
 	read_fds(ret, scan);
 	read_sockets(ret, scan);
 	read_held(ret, scan);
-	look_at_waits(ret);
+	evidence_look_at_ends(ret);
 }
 
 void evidence_free(struct evidence *e)
@@ -456,22 +417,4 @@ bool evidence_is_open(
 		return !strcmp(e->files[i].inode, inode);
 	}
 	return false;
-}
-
-bool evidence_has_unread(const struct evidence *e, uint64_t ino)
-{
-	const struct socket_end *end = evidence_socket(e, ino);
-
-	return end && !end->listens && end->unread > 0;
-}
-
-bool evidence_ignores_unread(const struct evidence *e, const struct task *task)
-{
-	const struct open_fd *fd = evidence_fd(e, task->pid, task->only_fd);
-	const struct socket_end *end = fd && fd->socket ? evidence_socket(e, fd->ino) : NULL;
-
-	if (task->wait.kind != WAIT_POLL || !end || !evidence_has_unread(e, fd->ino))
-		return false;
-	return end->outside ||
-	       (evidence_socket(e, end->peer) && !evidence_has_unread(e, end->peer));
 }

@@ -43,6 +43,7 @@
 #define FILES_MAX   8192
 #define FDS_MAX	    32768
 #define SOCKETS_MAX 8192
+#define POLLED_TOLD 32 /* descriptors that the witness tells of one set */
 #define HELD_MAX    1024
 #define ROLE_MAX    64
 #define FRAMES_MAX  16
@@ -77,6 +78,7 @@ struct task {
 	struct semaphore sem; /* that it waits for, of a set (wait_is_of_set()) */
 	int64_t only_fd;      /* the one descriptor that is polled, -1: several or not known */
 	bool named_by_word;   /* its lock is of no known make: the owner is what its word says */
+	bool serves;	      /* waits for what one shall send whom it has accepted */
 	bool outside; /* waits for somebody who is not in the guest: a client, another host */
 	struct wait wait;
 };
@@ -91,6 +93,7 @@ struct open_fd {
 	uint64_t ino;
 	bool reads, writes, socket, queue;
 	bool rings;   /* a timer that is set */
+	bool set;     /* of others (epoll) */
 	bool permits; /* who has it says whether a file may be opened (fanotify) */
 	int of;	      /* the process that a pidfd is of; 0: it is none, or not known */
 };
@@ -104,6 +107,7 @@ struct socket_end {
 	uint64_t ino, peer;
 	uint64_t accept; /* the listening socket in whose queue it stands, 0: none */
 	bool listens, outside;
+	bool accepted; /* the end of who was called, not of who called */
 	int64_t backlog, unread;
 	const char *name; /* address or path, or NULL */
 };
@@ -152,6 +156,12 @@ const char *evidence_path(const struct evidence *e, const char *inode);
 bool evidence_is_open(
 	const struct evidence *e, int pid, int64_t fd, const char *inode, bool *ret_known);
 bool evidence_has_unread(const struct evidence *evidence, uint64_t ino);
+/* Once all is read: what its descriptors say of each wait. For evidence_read(). */
+void evidence_look_at_ends(struct evidence *evidence);
+/* The socket that it reads, writes or polls alone, or NULL. */
+const struct socket_end *evidence_awaited(const struct evidence *evidence, const struct task *task);
+/* What it polls is told, and all of it. */
+bool evidence_all_polled(const struct task *task);
 /* It sleeps until something happens to the one socket, and what was sent to it lies there, and nothing keeps it from
  * writing: it has not asked to be told of what comes, or was told once (EPOLLONESHOT, EPOLLET). */
 bool evidence_ignores_unread(const struct evidence *evidence, const struct task *task);

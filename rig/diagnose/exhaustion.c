@@ -122,7 +122,7 @@ static bool are_sessions(const struct diagnosing *d, const struct pool *pool)
 	for (size_t i = 0; i < pool->count; i++) {
 		size_t next = graph_next(&d->graph, pool->members[i]);
 
-		if (waits_for_client(d, &d->now.tasks[pool->members[i]]))
+		if (waits_for_client(d, pool->members[i]))
 			return true;
 		if (next == SIZE_MAX || !alike(pool, pool->chosen, i))
 			continue;

@@ -171,7 +171,7 @@ bool graph_is_idle(const struct task *task)
 /* How little a thread looks like one that waits for work. */
 static int busyness(const struct task *task)
 {
-	if (graph_is_idle(task))
+	if (graph_is_idle(task) || task->serves)
 		return 0;
 	return wait_is_event(task->wait.kind) ? 1 : 2;
 }
@@ -315,6 +315,53 @@ static size_t find_next(const struct graph *g, size_t task)
 	return best;
 }
 
+/* The end of the chain that begins at `at`, after so many steps; SIZE_MAX: it comes by `task`, or has no end. */
+static size_t end_without(const struct graph *g, size_t at, size_t task, size_t *ret_steps)
+{
+	for (*ret_steps = 0; *ret_steps < CYCLE_MAX && at != task; ++*ret_steps) {
+		size_t next = g->nodes[at].next;
+
+		if (next == SIZE_MAX || next == at)
+			return at;
+		at = next;
+	}
+	return SIZE_MAX;
+}
+
+/* Several processes that have what `task` waits for are at something: where all of them stand behind the same one, so
+ * does it, by way of the one who is furthest from there. */
+static size_t behind_the_same(const struct graph *g, const struct need *need, size_t task)
+{
+	size_t best = SIZE_MAX, furthest = 0, common = SIZE_MAX;
+
+	for (size_t k = 0; k <= need->others; k++) {
+		size_t holder = likely_holder(g, need + k, task), steps, end;
+
+		if (holder == SIZE_MAX || is_all_idle(g, need + k))
+			continue;
+		end = end_without(g, holder, task, &steps);
+		if (end == SIZE_MAX || (common != SIZE_MAX && end != common))
+			return SIZE_MAX;
+		common = end;
+		if (best == SIZE_MAX || steps > furthest) {
+			best = holder;
+			furthest = steps;
+		}
+	}
+	return best;
+}
+
+/* Once the others are known. */
+static size_t find_next_of_several(const struct graph *g, size_t task)
+{
+	const struct node *node = &g->nodes[task];
+	const struct need *need = &g->needs[node->first_need];
+
+	return node->next == SIZE_MAX && node->several && node->need_count && need->others
+		       ? behind_the_same(g, need, task)
+		       : node->next;
+}
+
 size_t graph_next(const struct graph *g, size_t task)
 {
 	return g->nodes[task].next;
@@ -332,5 +379,7 @@ void graph_build(const struct evidence *e, struct graph *ret)
 		graph_add_needs(ret, i);
 	for (size_t i = 0; i < e->task_count; i++)
 		ret->nodes[i].next = find_next(ret, i);
+	for (size_t i = 0; i < e->task_count; i++)
+		ret->nodes[i].next = find_next_of_several(ret, i);
 	find_stuck(ret);
 }

@@ -77,9 +77,7 @@ static void what_of_lock(const struct graph *g, size_t task, char out[WHAT_MAX])
 const struct socket_end *graph_door(const struct graph *g, size_t task)
 {
 	const struct task *t = &g->e->tasks[task];
-	const struct open_fd *fd =
-		evidence_fd(g->e, t->pid, t->wait.kind == WAIT_POLL ? t->only_fd : t->wait.fd);
-	const struct socket_end *end = fd && fd->socket ? evidence_socket(g->e, fd->ino) : NULL;
+	const struct socket_end *end = evidence_awaited(g->e, t);
 
 	if (t->wait.kind == WAIT_CONNECT && t->door[0])
 		return evidence_door(g->e, t->door);
@@ -90,7 +88,7 @@ static const char *kind_of_end(const struct task *t, const struct open_fd *fd)
 {
 	if (t->wait.number == SYS_msgrcv || t->wait.number == SYS_msgsnd || (fd && fd->queue))
 		return "a message queue";
-	if (!fd)
+	if (!fd || fd->set)
 		return "a descriptor";
 	return fd->socket ? "a socket" : "a pipe";
 }

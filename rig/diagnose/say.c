@@ -233,6 +233,27 @@ char *part_of_busy(const struct diagnosing *d, size_t task)
 	return buf_steal(&part);
 }
 
+/* The same: who works is known by what others wait for until it has done. */
+char *part_of_work(const struct diagnosing *d, size_t task)
+{
+	const struct task *t = &d->now.tasks[task];
+	struct buf part = {0};
+	char least[WHAT_MAX] = "", what[WHAT_MAX];
+
+	for (size_t i = 0; i < d->now.task_count; i++) {
+		if (i == task || graph_next(&d->graph, i) != task)
+			continue;
+		graph_what(&d->graph, i, what);
+		if (!*least || strcmp(what, least) < 0)
+			memcpy(least, what, sizeof(least));
+	}
+	add_actor(&part, t);
+	buf_addf(&part, ": at work before %s", least);
+	if (*t->began)
+		buf_addf(&part, " in %.64s", t->began);
+	return buf_steal(&part);
+}
+
 char *part_of(const struct diagnosing *d, size_t task)
 {
 	const struct task *t = &d->now.tasks[task];

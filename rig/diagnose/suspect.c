@@ -89,35 +89,13 @@ bool waited_so_when_healthy(const struct diagnosing *d, const struct task *task)
 	return then && same_wait(then, task);
 }
 
-/* "ADDRESS:PORT" or "ADDRESS:PORT-ADDRESS:PORT": the port that is this end's. */
-static size_t local_port(const char *name, const char **ret_port)
+bool waits_for_client(const struct diagnosing *d, size_t task)
 {
-	size_t local = strcspn(name, "-"), at = local;
+	const struct task *t = &d->now.tasks[task];
+	size_t client = graph_next(&d->graph, task);
 
-	while (at > 0 && name[at - 1] != ':')
-		at--;
-	*ret_port = name + at;
-	return at ? local - at : 0;
-}
-
-bool waits_for_client(const struct diagnosing *d, const struct task *task)
-{
-	const struct open_fd *fd = evidence_fd(
-		&d->now, task->pid, task->wait.kind == WAIT_POLL ? task->only_fd : task->wait.fd);
-	const struct socket_end *end = fd && fd->socket ? evidence_socket(&d->now, fd->ino) : NULL;
-	const char *port, *other;
-	size_t len = end && end->name ? local_port(end->name, &port) : 0;
-
-	if (!task->outside || !len)
-		return false;
-	for (size_t i = 0; i < d->now.socket_count; i++) {
-		const struct socket_end *door = &d->now.sockets[i];
-
-		if (door->listens && door->name && local_port(door->name, &other) == len &&
-			!strncmp(port, other, len))
-			return true;
-	}
-	return false;
+	return t->serves &&
+	       (t->outside || (client != SIZE_MAX && graph_is_idle(&d->now.tasks[client])));
 }
 
 /* ---- one thread ---- */
@@ -127,10 +105,14 @@ static void judge_spinning(const struct diagnosing *d, const struct task *t, str
 	const struct task *then = same_thread(&d->earlier, t);
 	int percent = cpu_percent(d, t);
 
-	if (d->in->progressed)
-		return;
 	if (t->wait.kind == WAIT_NONE && got_no_turn(d, t)) {
 		s->weight = WEIGHT_RUNS;
+		return;
+	}
+	if (d->in->progressed) {
+		s->weight = t->wait.kind == WAIT_NONE ? WEIGHT_RUNS : 0;
+		s->hang_class = "slow";
+		s->why = "it is at work, and others wait for it";
 		return;
 	}
 	/* One that always runs but gets little has a busy machine around it, where that is not known from its turns. */
@@ -244,10 +226,11 @@ static void soften(const struct diagnosing *d, const struct task *t, struct susp
 	}
 	if (judge_ignored(d, s->task, s))
 		return;
-	if (waits_for_client(d, t)) {
+	if (waits_for_client(d, s->task)) {
 		s->weight = WEIGHT_CLIENT;
 		s->hang_class = "slow";
-		s->why = "it waits for its client, who is outside";
+		s->why = t->outside ? "it waits for its client, who is outside"
+				    : "it waits for its client, who idles";
 	}
 	if (wait_is_event(t->wait.kind) && s->weight > WEIGHT_SHARED && shares_event(d, t))
 		s->weight = WEIGHT_SHARED;

@@ -25,17 +25,57 @@ static bool lies_unread(const struct diagnosing *d, uint64_t ino)
 	       (!d->in->earlier || evidence_has_unread(&d->earlier, ino));
 }
 
+/* Its connection stood there at both instants. */
+static bool stands_at_door(const struct diagnosing *d, size_t waiter)
+{
+	const struct task *then = same_thread(&d->earlier, &d->now.tasks[waiter]);
+
+	return graph_door(&d->graph, waiter) &&
+	       (!d->in->earlier ||
+		       (then && graph_door(&d->then, (size_t)(then - d->earlier.tasks))));
+}
+
+/* What it polls is known, and that socket is neither among it nor in a set that is. An eventfd or its like has no
+ * number, and is not told. */
+static bool asks_not_for(const struct diagnosing *d, const struct task *t, uint64_t ino)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach ((json_t *)t->polled, i, one) {
+		const struct open_fd *fd = evidence_fd(&d->now, t->pid, json_integer_value(one));
+
+		if (fd && (fd->set || fd->ino == ino))
+			return false;
+	}
+	return evidence_all_polled(t) && !d->now.no_fds;
+}
+
+/* A loop that no longer asks for connections, as it did when all was well, is late for all that stand at its door. */
+static bool left_its_door(const struct diagnosing *d, size_t waiter, size_t peer)
+{
+	const struct task *t = &d->now.tasks[peer];
+
+	return stands_at_door(d, waiter) && !waited_so_when_healthy(d, t) &&
+	       asks_not_for(d, t, graph_door(&d->graph, waiter)->ino);
+}
+
 struct suspect judge_silent_peer(const struct diagnosing *d, size_t waiter, size_t peer)
 {
 	const struct task *t = &d->now.tasks[waiter];
 	const struct open_fd *fd =
 		evidence_fd(&d->now, t->pid, t->wait.kind == WAIT_POLL ? t->only_fd : t->wait.fd);
-	const struct socket_end *end = fd && fd->socket ? evidence_socket(&d->now, fd->ino) : NULL;
+	const struct socket_end *end = evidence_awaited(&d->now, t);
+	struct suspect s = forgot(d, peer);
 
+	if (left_its_door(d, waiter, peer)) {
+		s.why = "connections stand at its door, and it does not ask for them";
+		return s;
+	}
 	/* Who waits to write to a pipe has filled it. */
 	if (fd && fd->writes && !fd->socket && t->wait.kind == WAIT_WRITE)
-		return forgot(d, peer);
-	return end && lies_unread(d, end->peer) ? forgot(d, peer) : (struct suspect){0};
+		return s;
+	return end && lies_unread(d, end->peer) ? s : (struct suspect){0};
 }
 
 bool judge_ignored(const struct diagnosing *d, size_t task, struct suspect *ret)

@@ -9,9 +9,10 @@
 /* Two culprits 10 and 20, and who else runs in their processes. */
 static void check_wanted(const char *hang_class, const char *tids, size_t busy)
 {
-	static const char scan_text[] = "{\"tasks\":[{\"pid\":10,\"tid\":10},{\"pid\":20,\"tid\":20},"
-					"{\"pid\":10,\"tid\":11},{\"pid\":20,\"tid\":21},"
-					"{\"pid\":30,\"tid\":30}]}";
+	static const char scan_text[] =
+		"{\"tasks\":[{\"pid\":10,\"tid\":10},{\"pid\":20,\"tid\":20},"
+		"{\"pid\":10,\"tid\":11},{\"pid\":20,\"tid\":21},"
+		"{\"pid\":30,\"tid\":30}]}";
 	auto_json json_t *scan = json_loads(scan_text, 0, NULL);
 	struct diagnosis diagnosis = {.hang_class = hang_class,
 		.culprits = {{.pid = 20, .tid = 20}, {.pid = 10, .tid = 10}},

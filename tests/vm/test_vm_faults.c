@@ -262,8 +262,7 @@ static void check_evidence(const char *dir)
 			 *around = saved(dir, "around.json");
 	auto_free char *blocked = path_join(dir, "blocked.txt");
 	const json_t *stuck = task_in(scan, "D", "percpu_rwsem_wait"), *part;
-	const struct bed_stacks wanted = {
-		.tids = {(int)json_get_int(stuck, "tid", 0)}, .count = 1};
+	const struct bed_stacks wanted = {.tids = {(int)json_get_int(stuck, "tid", 0)}, .count = 1};
 	struct err err = {0};
 	const char *name;
 

@@ -14,7 +14,7 @@
 #define TRIES	     2	  /* a guest that the host starves may be late once */
 #define STACK_BYTES  (32u << 10)
 #define MAPS_BYTES   (256u << 10)
-#define BUSY_MAX     3	/* threads that are looked at for a while */
+#define BUSY_MAX     3 /* threads that are looked at for a while */
 #define PROGRAMS_DIR "/run/rig/target/"
 
 static int64_t soon(void)

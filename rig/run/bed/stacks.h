@@ -23,13 +23,11 @@ struct stack_source {
 /* The threads of a scan whose stacks are worth the time, by what is said of it without them: its culprits, and who
  * else runs in the first one's process, of a cycle in all of theirs. Of a livelock a few culprits are looked at for
  * the time that it takes: nothing else is, lest a store that works be held up. */
-void stacks_wanted(
-	const struct diagnosis *diagnosis, const json_t *scan, struct bed_stacks *ret);
+void stacks_wanted(const struct diagnosis *diagnosis, const json_t *scan, struct bed_stacks *ret);
 
 /* Gives the wanted tasks of a scan their "frames", where they can be had, and the busy ones what stacks_add_busy()
  * says. */
-void stacks_add(
-	const struct stack_source *source, json_t *scan, const struct bed_stacks *wanted);
+void stacks_add(const struct stack_source *source, json_t *scan, const struct bed_stacks *wanted);
 
 /* Of a core that a "died" event names: as `core` of api/bed.h says. */
 int core_read(const struct stack_source *source, const char *path, json_t **ret, struct err *err);

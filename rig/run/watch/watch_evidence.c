@@ -138,10 +138,9 @@ static int save_input(
 	limit = fault_in_force(cell) ? cell->objectives.slowdown_floor_ms
 				     : cell->objectives.recover_ms;
 	input = json_pack("{sf so sf sb sb so so so}", "t", watch_seconds(now), "why",
-		json_text(why), "owed_limit_s", (double)limit / 1000, "progressed",
-		(int)progressed, "stopping", (int)cell->stopping,
-		"in_force", in_force_json(cell), "parked", parked_json(cell), "ops",
-		ops_json(cell, now));
+		json_text(why), "owed_limit_s", (double)limit / 1000, "progressed", (int)progressed,
+		"stopping", (int)cell->stopping, "in_force", in_force_json(cell), "parked",
+		parked_json(cell), "ops", ops_json(cell, now));
 	pthread_mutex_unlock(&cell->lock);
 	if (cell->watch)
 		json_object_set_new(input, "since", since_json(cell->watch));
@@ -159,8 +158,7 @@ static void wait_apart(struct cell *cell)
 }
 
 /* What is saved is looked at once more: since when, and with which functions on their stacks. */
-static void look_at_saved(
-	struct watch *w, const char *dir, const json_t *earlier, bool progressed)
+static void look_at_saved(struct watch *w, const char *dir, const json_t *earlier, bool progressed)
 {
 	auto_free char *path = path_join(dir, "scan.json");
 	auto_json json_t *scan = fs_exists(path) ? json_load_path(path, SCAN_MAX, NULL) : NULL;
@@ -178,8 +176,8 @@ static void look_at_saved(
 				.healthy = w->healthy,
 				.progressed = progressed},
 			&wanted);
-	if (wanted.count && (bed->ops->stacks(bed, scan, &wanted, &err) ||
-				    json_save_path(path, scan, &err)))
+	if (wanted.count &&
+		(bed->ops->stacks(bed, scan, &wanted, &err) || json_save_path(path, scan, &err)))
 		log_line("watch: %s", err.text);
 }
 

@@ -1,0 +1,113 @@
+/*
+ * What descriptors say of those who wait at them: whose turn it is at a connection, and what lies there unread.
+ */
+#include "diagnose/evidence.h"
+
+#include <string.h>
+
+const struct socket_end *evidence_awaited(const struct evidence *e, const struct task *t)
+{
+	int64_t number = t->wait.kind == WAIT_POLL ? t->only_fd : t->wait.fd;
+	const struct open_fd *fd = number >= 0 ? evidence_fd(e, t->pid, number) : NULL;
+
+	return fd && fd->socket ? evidence_socket(e, fd->ino) : NULL;
+}
+
+static bool rings(const struct evidence *e, const struct task *t, int64_t fd)
+{
+	const struct open_fd *timer = fd >= 0 ? evidence_fd(e, t->pid, fd) : NULL;
+
+	return timer && timer->rings;
+}
+
+/* A loop whose every other descriptor has gone waits for what its timer tells it to do; who reads one sleeps. */
+static void look_at_timer(const struct evidence *e, struct task *t)
+{
+	if (t->wait.kind == WAIT_POLL && rings(e, t, t->only_fd))
+		t->only_fd = -1;
+	else if (t->wait.kind == WAIT_READ && rings(e, t, t->wait.fd))
+		t->wait.kind = WAIT_SLEEP;
+}
+
+/* "ADDRESS:PORT" or "ADDRESS:PORT-ADDRESS:PORT": the port that is this end's. */
+static size_t local_port(const char *name, const char **ret_port)
+{
+	size_t local = strcspn(name, "-"), at = local;
+
+	while (at > 0 && name[at - 1] != ':')
+		at--;
+	*ret_port = name + at;
+	return at ? local - at : 0;
+}
+
+/* A unix socket that was accepted has the name of the one that listens, another its port. */
+static bool is_of_door(const struct socket_end *end, const struct socket_end *door)
+{
+	const char *one, *two;
+	size_t len;
+
+	if (!strcmp(end->name, door->name))
+		return true;
+	len = *end->name == '/' ? 0 : local_port(end->name, &one);
+	return len && local_port(door->name, &two) == len && !strncmp(one, two, len);
+}
+
+static void find_accepted(struct evidence *e)
+{
+	for (size_t i = 0; i < e->socket_count; i++) {
+		const struct socket_end *door = &e->sockets[i];
+
+		if (!door->listens || !door->name)
+			continue;
+		for (size_t k = 0; k < e->socket_count; k++) {
+			struct socket_end *end = &e->sockets[k];
+
+			if (!end->listens && !end->accepted && end->name)
+				end->accepted = is_of_door(end, door);
+		}
+	}
+}
+
+/* Polling the one socket that listens is waiting for work; one whose other end is outside has a client. */
+void evidence_look_at_ends(struct evidence *e)
+{
+	find_accepted(e);
+	for (size_t i = 0; i < e->task_count; i++) {
+		struct task *t = &e->tasks[i];
+		bool polls = t->wait.kind == WAIT_POLL;
+		const struct socket_end *end;
+
+		look_at_timer(e, t);
+		end = evidence_awaited(e, t);
+		t->outside = end && end->outside;
+		t->serves = end && end->accepted && t->wait.kind != WAIT_WRITE;
+		if (!end || !end->listens || !polls)
+			continue;
+		t->wait.kind = WAIT_ACCEPT;
+		t->wait.fd = t->only_fd;
+	}
+}
+
+bool evidence_has_unread(const struct evidence *e, uint64_t ino)
+{
+	const struct socket_end *end = evidence_socket(e, ino);
+
+	return end && !end->listens && end->unread > 0;
+}
+
+bool evidence_all_polled(const struct task *task)
+{
+	size_t told = json_array_size(task->polled);
+
+	return task->wait.kind == WAIT_POLL && told && told < POLLED_TOLD;
+}
+
+bool evidence_ignores_unread(const struct evidence *e, const struct task *task)
+{
+	const struct socket_end *end = evidence_awaited(e, task);
+
+	if (task->wait.kind != WAIT_POLL || !end || !evidence_has_unread(e, end->ino))
+		return false;
+	return end->outside ||
+	       (evidence_socket(e, end->peer) && !evidence_has_unread(e, end->peer));
+}

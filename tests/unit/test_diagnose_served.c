@@ -1,0 +1,174 @@
+/* Who called and who was called: of the two ends of a connection the one that is late, each rule both ways. */
+#include "tests/unit/scan_fixture.h"
+
+#define ASKS   10
+#define SERVER 20
+#define DOOR   90 /* a listening socket of the server's */
+#define NAME   "/run/door"
+
+/* One that waits for an answer of an idle server; `name` of the server's end. */
+static struct scan_parts asks_server(const char *name)
+{
+	struct scan_parts s = scan_begin();
+
+	add_process(&s, ASKS, "/x/asks", RECV(4));
+	add_fd(&s, ASKS, 4, "socket", 100);
+	add_process(&s, SERVER, "/x/server", LOOP);
+	add_fd(&s, SERVER, 3, "socket", DOOR);
+	add_fd(&s, SERVER, 5, "socket", 200);
+	add_door(&s, DOOR, name[0] == '/' ? NAME : "0.0.0.0:143", 0);
+	add_pair(&s, 100, 200, name);
+	return s;
+}
+
+/* Of a pair nobody knows who owes whom; a client that was idle would be no culprit. */
+static void an_idle_server_that_took_the_request_is_late(void)
+{
+	struct scan_parts unix_socket = asks_server(NAME),
+			  tcp = asks_server("127.0.0.1:143-1.1.1.1:9"),
+			  pair = asks_server("/run/other");
+
+	check_first(scan_end(&unix_socket, ""), "lost-wakeup", "server");
+	check_first(scan_end(&tcp, ""), "lost-wakeup", "server");
+	check_first(scan_end(&pair, ""), "lost-wakeup", "asks");
+}
+
+/* One at the door of a loop; `polls`: what that loop waits for. */
+static json_t *at_door(json_t *polls)
+{
+	struct scan_parts s = scan_begin();
+
+	add_process(&s, ASKS, "/x/asks", RECV(4));
+	add_fd(&s, ASKS, 4, "socket", 100);
+	json_object_set_new(add_process(&s, SERVER, "/x/server", LOOP), "wait_fds", polls);
+	add_fd(&s, SERVER, 3, "socket", DOOR);
+	add_fd(&s, SERVER, 6, "eventfd", 0);
+	add_fd(&s, SERVER, 7, "eventpoll", 0);
+	add_door(&s, DOOR, NAME, 1);
+	add_at_door(&s, 100, DOOR);
+	return scan_end(&s, "");
+}
+
+static void a_loop_that_does_not_ask_for_its_door_is_late(void)
+{
+	check_first(at_door(json_pack("[ii]", 6, 8)), "lost-wakeup", "server");
+	check_first(at_door(json_pack("[ii]", 3, 6)), "lost-wakeup", "asks");
+	check_first(
+		at_door(json_pack("[ii]", 6, 7)), "lost-wakeup", "asks"); /* perhaps in the set */
+	check_first(at_door(json_array()), "lost-wakeup", "asks");
+}
+
+/* A service of threads: one serves a client that idles, another is at work; who asked it waits for that one. */
+static void who_waits_for_an_idle_client_is_not_the_one_that_others_wait_for(void)
+{
+	for (int named = 0; named < 2; named++) {
+		struct scan_parts s = scan_begin();
+		auto_json json_t *scan = NULL;
+		struct diagnosis got;
+
+		add_thread(&s, SERVER, SERVER, "/x/server", RECV(5));
+		add_thread(&s, SERVER, SERVER + 1, "/x/server", "running");
+		add_process(&s, ASKS, "/x/asks", RECV(4));
+		add_process(&s, 30, "/x/idles", LOOP);
+		add_fd(&s, SERVER, 3, "socket", DOOR);
+		add_fd(&s, SERVER, 5, "socket", 200);
+		add_fd(&s, SERVER, 6, "socket", 201);
+		add_fd(&s, ASKS, 4, "socket", 101);
+		add_fd(&s, 30, 4, "socket", 100);
+		add_door(&s, DOOR, NAME, 0);
+		add_pair(&s, 100, 200, named ? NAME : NULL);
+		add_pair(&s, 101, 201, NULL);
+		scan = scan_end(&s, "");
+		diagnose_scan(scan, true, &got);
+		CHECK_STR(got.hang_class, named ? "slow" : "lost-wakeup");
+		CHECK_INT(got.culprits[0].tid, named ? SERVER + 1 : SERVER);
+		diagnosis_free(&got);
+	}
+}
+
+/* Two workers at a lock have the door that one stands at; `other`: what the second waits for. */
+static json_t *several_at_door(const char *other)
+{
+	struct scan_parts s = scan_begin();
+
+	add_process(&s, ASKS, "/x/asks", RECV(4));
+	add_fd(&s, ASKS, 4, "socket", 100);
+	add_at_door(&s, 100, DOOR);
+	add_door(&s, DOOR, NAME, 1);
+	add_process(&s, 21, "/x/one", FLOCK(4));
+	add_process(&s, 22, "/x/two", other);
+	add_process(&s, 23, "/x/keeps", LOOP);
+	add_fd(&s, 21, 3, "socket", DOOR);
+	add_fd(&s, 22, 3, "socket", DOOR);
+	add_fd(&s, 22, 8, "eventfd", 0);
+	return scan_end(&s, "1: FLOCK ADVISORY WRITE 23 a:0:1 0 EOF\n"
+			    "1: -> FLOCK ADVISORY WRITE 21 a:0:1 0 EOF\n"
+			    "1: -> FLOCK ADVISORY WRITE 22 a:0:1 0 EOF\n");
+}
+
+static void behind(json_t *taken, size_t want)
+{
+	auto_json json_t *scan = taken;
+	struct diagnosis got;
+
+	diagnose_scan(scan, false, &got);
+	CHECK_STR(got.culprits[0].role, "keeps");
+	CHECK_INT(got.behind, want);
+	diagnosis_free(&got);
+}
+
+/* Any of several would do: where all of them wait for the same one, so does who waits for them. */
+static void of_several_that_wait_for_the_same_one_it_waits_for_that_one(void)
+{
+	behind(several_at_door(FLOCK(4)), 3);
+	behind(several_at_door(READ(8)), 1);
+}
+
+/* It holds a lock that another wants, and works; whether it is met at a sleep or at work is chance. */
+static void signature_of_worker(const char *now, char out[SIGNATURE_SIZE])
+{
+	static const char locks[] = "1: FLOCK ADVISORY WRITE 20 a:0:1 0 EOF\n"
+				    "1: -> FLOCK ADVISORY WRITE 10 a:0:1 0 EOF\n";
+	auto_json json_t *owed = json_pack("[{sf}]", "age_s", 9.0);
+	json_t *scans[2];
+	struct diagnosis got;
+
+	for (int i = 0; i < 2; i++) {
+		struct scan_parts s = scan_begin();
+		json_t *task;
+
+		add_process(&s, ASKS, "/x/asks", FLOCK(4));
+		task = add_process(&s, SERVER, "/x/works", now);
+		json_object_set_new(task, "ran_ns", json_integer(1000000 * (1 + i)));
+		json_object_set_new(task, "queued_ns", json_integer(0));
+		scans[i] = scan_end(&s, locks);
+		json_object_set_new(scans[i], "guest_ns", json_integer(1000000000 * (1 + i)));
+	}
+	diagnose(&(struct diagnose_input){.scan = scans[1],
+			 .earlier = scans[0],
+			 .owed = owed,
+			 .owed_limit_s = 2,
+			 .progressed = true},
+		&got);
+	CHECK_STR(got.hang_class, "slow");
+	CHECK_STR(got.culprits[0].role, "works");
+	snprintf(out, SIGNATURE_SIZE, "%s", got.signature);
+	diagnosis_free(&got);
+	json_decref(scans[0]);
+	json_decref(scans[1]);
+}
+
+static void who_works_has_one_signature_wherever_it_is_met(void)
+{
+	char works[SIGNATURE_SIZE], sleeps[SIGNATURE_SIZE];
+
+	signature_of_worker("running", works);
+	signature_of_worker(SLEEP, sleeps);
+	CHECK_STR(works, sleeps);
+}
+
+CHECK_MAIN(CHECK_CASE(an_idle_server_that_took_the_request_is_late),
+	CHECK_CASE(a_loop_that_does_not_ask_for_its_door_is_late),
+	CHECK_CASE(who_waits_for_an_idle_client_is_not_the_one_that_others_wait_for),
+	CHECK_CASE(of_several_that_wait_for_the_same_one_it_waits_for_that_one),
+	CHECK_CASE(who_works_has_one_signature_wherever_it_is_met))
