@@ -11,6 +11,8 @@ extern const struct zoo_case zoo_file_locks[], zoo_mutexes[], zoo_events[], zoo_
 	zoo_unseen[], zoo_unseen_more[], zoo_unseen_calls[], zoo_unseen_healthy[], zoo_afresh[],
 	zoo_afresh_served[], zoo_afresh_rings[], zoo_afresh_more[], zoo_afresh_ends[],
 	zoo_afresh_healthy[], zoo_stores[], zoo_stores_more[], zoo_stores_healthy[], zoo_odd[],
-	zoo_odd_more[], zoo_odd_busy[], zoo_odd_healthy[];
+	zoo_odd_more[], zoo_odd_busy[], zoo_odd_healthy[], zoo_services[], zoo_services_more[],
+	zoo_services_filters[], zoo_services_slow[], zoo_services_healthy[], zoo_plain[],
+	zoo_plain_more[], zoo_plain_ends[], zoo_plain_healthy[];
 
 void zoo_seed(unsigned int seed); /* of zoo_vary() */

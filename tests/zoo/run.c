@@ -21,7 +21,9 @@ const struct zoo_case *const zoo_groups[] = {zoo_file_locks, zoo_mutexes, zoo_ev
 	zoo_strangers, zoo_strangers_more, zoo_strangers_healthy, zoo_unseen, zoo_unseen_more,
 	zoo_unseen_calls, zoo_unseen_healthy, zoo_afresh, zoo_afresh_served, zoo_afresh_rings,
 	zoo_afresh_more, zoo_afresh_ends, zoo_afresh_healthy, zoo_stores, zoo_stores_more,
-	zoo_stores_healthy, zoo_odd, zoo_odd_more, zoo_odd_busy, zoo_odd_healthy, NULL};
+	zoo_stores_healthy, zoo_odd, zoo_odd_more, zoo_odd_busy, zoo_odd_healthy, zoo_services,
+	zoo_services_more, zoo_services_filters, zoo_services_slow, zoo_services_healthy, zoo_plain,
+	zoo_plain_more, zoo_plain_ends, zoo_plain_healthy, NULL};
 
 const struct zoo_case *zoo_find(const char *name)
 {

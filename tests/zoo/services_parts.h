@@ -1,0 +1,24 @@
+/*
+ * What the stores of services*.c share beside stores_parts.h: processes that may be started in any order, and sessions
+ * that wait each in its own way. Private to them.
+ */
+#pragma once
+
+#include "tests/zoo/stores_parts.h"
+
+#define SERVICES_STARTS 8
+
+/* Around a case: idle neighbours, some before it and some after. */
+void services_open(void);
+void services_run(void) __attribute__((noreturn));
+/* Calls all of these, NULL-terminated, beginning with one that is drawn. */
+void services_start(void (*const *starts)(void));
+
+int services_dial(const char *service);	 /* store_ask(), as soon as somebody listens */
+void services_asks(const char *service); /* the same, and zoo_ready(), then the reply */
+/* Sessions, each with a client who waits for it, that do `waits` once the client's request is there. */
+void services_sessions(const char *name, void (*waits)(void), int count);
+void services_askers(const char *name, const char *service, int count);
+void services_reply(int fd);
+void services_shared_mutex(pthread_mutex_t *mutex);
+void services_rest(int ms);
