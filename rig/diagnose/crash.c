@@ -95,6 +95,8 @@ static void say_core(struct diagnosing *d, const json_t *died, size_t count)
 	}
 	add_frames(&line, frames);
 	say_evidence(d, "stack, innermost first: %s", buf_text(&line) + strlen(" < "));
+	if (json_get_bool(died, "cut", false))
+		say_unknown(d, "whether that is all of the stack: its core was cut short");
 	say_alike(d, died, count);
 }
 

@@ -249,8 +249,6 @@ char *part_of_work(const struct diagnosing *d, size_t task)
 	}
 	add_actor(&part, t);
 	buf_addf(&part, ": at work before %s", least);
-	if (*t->began)
-		buf_addf(&part, " in %.64s", t->began);
 	return buf_steal(&part);
 }
 

@@ -100,6 +100,12 @@ bool waits_for_client(const struct diagnosing *d, size_t task)
 
 /* ---- one thread ---- */
 
+/* Who was on the way in or out of a call has no wait that could be read. */
+static bool works(const struct diagnosing *d, const struct task *t)
+{
+	return t->wait.kind == WAIT_NONE || (t->wait.kind == WAIT_UNKNOWN && has_moved(d, t));
+}
+
 static void judge_spinning(const struct diagnosing *d, const struct task *t, struct suspect *s)
 {
 	const struct task *then = same_thread(&d->earlier, t);
@@ -110,7 +116,7 @@ static void judge_spinning(const struct diagnosing *d, const struct task *t, str
 		return;
 	}
 	if (d->in->progressed) {
-		s->weight = t->wait.kind == WAIT_NONE ? WEIGHT_RUNS : 0;
+		s->weight = works(d, t) ? WEIGHT_RUNS : 0;
 		s->hang_class = "slow";
 		s->why = "it is at work, and others wait for it";
 		return;

@@ -452,6 +452,21 @@ static void who_freed_what_a_crash_stumbles_over_is_a_culprit_too(void)
 	}
 }
 
+static void a_core_that_was_cut_is_said_to_be(void)
+{
+	for (int cut = 0; cut < 2; cut++) {
+		auto_json json_t *died = died_over(51, 51, 1);
+		struct diagnosis got;
+
+		json_object_set_new(json_array_get(died, 0), "cut", json_boolean(cut));
+		diagnose(&(struct diagnose_input){.died = died}, &got);
+		CHECK_INT(got.unknown_count, cut);
+		if (cut)
+			CHECK_HAS(got.unknown[0], "its core was cut short");
+		diagnosis_free(&got);
+	}
+}
+
 static void what_a_guest_writes_is_escaped(void)
 {
 	auto_json json_t *scan =
@@ -540,5 +555,5 @@ CHECK_MAIN(CHECK_CASE(a_line_of_proc_locks_is_read),
 	CHECK_CASE(who_burns_is_known_by_its_loop_and_what_its_thread_began_in),
 	CHECK_CASE(deaths_are_a_crash_and_many_a_loop),
 	CHECK_CASE(who_freed_what_a_crash_stumbles_over_is_a_culprit_too),
-	CHECK_CASE(what_a_guest_writes_is_escaped),
+	CHECK_CASE(a_core_that_was_cut_is_said_to_be), CHECK_CASE(what_a_guest_writes_is_escaped),
 	CHECK_CASE(kept_evidence_is_diagnosed_as_it_was))

@@ -125,7 +125,7 @@ static void of_several_that_wait_for_the_same_one_it_waits_for_that_one(void)
 }
 
 /* It holds a lock that another wants, and works; whether it is met at a sleep or at work is chance. */
-static void signature_of_worker(const char *now, char out[SIGNATURE_SIZE])
+static void signature_of_worker(const char *state, const char *now, char out[SIGNATURE_SIZE])
 {
 	static const char locks[] = "1: FLOCK ADVISORY WRITE 20 a:0:1 0 EOF\n"
 				    "1: -> FLOCK ADVISORY WRITE 10 a:0:1 0 EOF\n";
@@ -139,6 +139,7 @@ static void signature_of_worker(const char *now, char out[SIGNATURE_SIZE])
 
 		add_process(&s, ASKS, "/x/asks", FLOCK(4));
 		task = add_process(&s, SERVER, "/x/works", now);
+		json_object_set_new(task, "state", json_string(state));
 		json_object_set_new(task, "ran_ns", json_integer(1000000 * (1 + i)));
 		json_object_set_new(task, "queued_ns", json_integer(0));
 		scans[i] = scan_end(&s, locks);
@@ -160,11 +161,13 @@ static void signature_of_worker(const char *now, char out[SIGNATURE_SIZE])
 
 static void who_works_has_one_signature_wherever_it_is_met(void)
 {
-	char works[SIGNATURE_SIZE], sleeps[SIGNATURE_SIZE];
+	char works[SIGNATURE_SIZE], sleeps[SIGNATURE_SIZE], between[SIGNATURE_SIZE];
 
-	signature_of_worker("running", works);
-	signature_of_worker(SLEEP, sleeps);
+	signature_of_worker("R", "running", works);
+	signature_of_worker("S", SLEEP, sleeps);
+	signature_of_worker("S", "running", between); /* woken once its state was read */
 	CHECK_STR(works, sleeps);
+	CHECK_STR(works, between);
 }
 
 CHECK_MAIN(CHECK_CASE(an_idle_server_that_took_the_request_is_late),

@@ -336,7 +336,7 @@ static void *logs_off(void *arg)
 	return arg;
 }
 
-static void *notifies(void *arg)
+static void *tells_session(void *arg)
 {
 	store_called("notify");
 	store_after(0, 1);
@@ -352,7 +352,7 @@ static void notifying_store(long listener)
 	registered = malloc(OBJECT);
 	zoo_must(registered);
 	registered[OBJECT / 2] = 1;
-	zoo_thread_run(notifies, NULL);
+	zoo_thread_run(tells_session, NULL);
 	zoo_thread_run(logs_off, NULL);
 	pause();
 }

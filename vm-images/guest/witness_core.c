@@ -20,11 +20,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define CORE_MAX	(64ll << 20) /* bytes of one dump, holes included */
-#define CORES_MAX	4	     /* files; later deaths are told without a core */
+#define CORE_MAX	(256ll << 20) /* bytes of one dump, holes included: the stacks of 30 threads */
+#define CORES_MAX	4	      /* files; later deaths are told without a core */
 #define STORED_MAX	(16ll << 20) /* bytes of one core that are not zero */
 #define CORE_TIMEOUT_MS 10000	     /* for the whole dump */
-#define BLOCK		4096
+#define BLOCK		(64u << 10)
+#define PAGE		4096u	  /* what is not zero is stored by it */
+#define PIPE_BYTES	(1 << 20) /* fewer turns between the kernel and the helper */
 
 /* What the helper tells; both ends are this program. */
 struct death {
@@ -89,20 +91,35 @@ static size_t read_block(char *block, int64_t deadline_ns)
 	return len;
 }
 
+/* The pages of a block that are not zero. */
+static bool store_pages(int fd, const char *block, size_t len, off_t at, off_t *stored)
+{
+	static const char zero[PAGE];
+
+	for (size_t from = 0; from < len; from += PAGE) {
+		size_t bytes = len - from < PAGE ? len - from : PAGE;
+
+		if (!memcmp(block + from, zero, bytes))
+			continue;
+		*stored += (off_t)bytes;
+		if (*stored > STORED_MAX ||
+			pwrite(fd, block + from, bytes, at + (off_t)from) != (ssize_t)bytes)
+			return false;
+	}
+	return true;
+}
+
 static bool store_core(int fd)
 {
-	static const char zero[BLOCK];
 	static char block[BLOCK];
 	int64_t deadline = guest_ns() + CORE_TIMEOUT_MS * NS_PER_MS;
 	off_t at = 0, stored = 0;
 	size_t len;
 
+	fcntl(STDIN_FILENO, F_SETPIPE_SZ, PIPE_BYTES);
 	while (at < CORE_MAX && (len = read_block(block, deadline)) > 0) {
-		if (memcmp(block, zero, len)) {
-			stored += (off_t)len;
-			if (stored > STORED_MAX || pwrite(fd, block, len, at) != (ssize_t)len)
-				return false;
-		}
+		if (!store_pages(fd, block, len, at, &stored))
+			return false;
 		at += (off_t)len;
 	}
 	return !ftruncate(fd, at) && at < CORE_MAX && left_ms(deadline) > 0;
