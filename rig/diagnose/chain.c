@@ -171,8 +171,10 @@ static struct suspect judge_chain(
 	waiter = own[last];
 	if (waiter.weight > WEIGHT_IDLE_HOLDER - 5)
 		waiter.weight = WEIGHT_IDLE_HOLDER - 5;
-	if (waiter.weight && is_served_by(d, last, end))
+	if (waiter.weight && is_served_by(d, last, end)) {
 		waiter.task = end;
+		waiter.why = "it was asked, owes the answer, and waits for something else";
+	}
 	return waiter.weight > s.weight ? waiter : s;
 }
 

@@ -296,7 +296,10 @@ static void tell(struct diagnosing *d, const struct pool *pool)
 			add_culprit(d, pool->members[i]);
 	say_task(d, pool->example);
 	if (late != SIZE_MAX)
-		say_task_as(d, late, "what they sent lies unread with ");
+		say_task_as(d, late,
+			graph_door(&d->graph, pool->example)
+				? "the other side, which does not accept: "
+				: "what they sent lies unread with ");
 	else
 		tell_other_side(d, pool->example);
 	conclude(d, "exhaustion", &part, 1, false);

@@ -33,6 +33,18 @@ static void an_idle_server_that_took_the_request_is_late(void)
 	check_first(scan_end(&pair, ""), "lost-wakeup", "asks");
 }
 
+static void it_is_said_what_that_server_owes(void)
+{
+	struct scan_parts s = asks_server(NAME);
+	auto_json json_t *scan = scan_end(&s, "");
+	struct diagnosis got;
+
+	diagnose_scan(scan, false, &got);
+	CHECK_HAS(got.title, "`server` (process 20): it was asked, owes the answer");
+	CHECK_INT(got.behind, 1);
+	diagnosis_free(&got);
+}
+
 /* One at the door of a loop; `polls`: what that loop waits for. */
 static json_t *at_door(json_t *polls)
 {
@@ -171,6 +183,7 @@ static void who_works_has_one_signature_wherever_it_is_met(void)
 }
 
 CHECK_MAIN(CHECK_CASE(an_idle_server_that_took_the_request_is_late),
+	CHECK_CASE(it_is_said_what_that_server_owes),
 	CHECK_CASE(a_loop_that_does_not_ask_for_its_door_is_late),
 	CHECK_CASE(who_waits_for_an_idle_client_is_not_the_one_that_others_wait_for),
 	CHECK_CASE(of_several_that_wait_for_the_same_one_it_waits_for_that_one),
