@@ -433,8 +433,8 @@ const struct zoo_case zoo_odd_healthy[] = {
 	{"sandbox-without-work", NULL, "filter", sandbox_without_work, 0, 0},
 	{"shared-queue-empty", NULL, "queue", shared_queue_empty, 0, 0},
 	{"datagram-services", NULL, "lookup", datagram_services, 0, 0},
-	{"mutex-convoy", NULL, "store", mutex_convoy, ZOO_SPINS | ZOO_PROGRESSED, 0},
+	{"mutex-convoy", NULL, "store", mutex_convoy, ZOO_PROGRESSED, 0},
 	{"looks-every-10-ms", NULL, "master", looks_every_10_ms, ZOO_SPINS, 0},
-	{"slow-client-drains", NULL, "pop", slow_client_drains, ZOO_SPINS | ZOO_PROGRESSED, 0},
+	{"slow-client-drains", NULL, "pop", slow_client_drains, ZOO_PROGRESSED, 0},
 	{0},
 };
