@@ -147,6 +147,19 @@ static void tell(struct diagnosing *d, const size_t *cycle, size_t count)
 		free(parts[i]);
 }
 
+/* A server that reads what its client sends next, and the client that reads what comes: where nothing is owed, that is
+ * how both wait for news (RFC 2177). */
+static bool is_at_rest(const struct diagnosing *d, const size_t *cycle, size_t count)
+{
+	const struct task *one = &d->now.tasks[cycle[0]], *two = &d->now.tasks[cycle[count - 1]];
+	const struct socket_end *end = evidence_awaited(&d->now, one),
+				*other = evidence_awaited(&d->now, two);
+
+	return !d->work && count == 2 && end && other && end->peer == other->ino &&
+	       (one->serves || two->serves) && one->wait.kind != WAIT_WRITE &&
+	       two->wait.kind != WAIT_WRITE;
+}
+
 static bool find_cycle(struct diagnosing *d)
 {
 	size_t cycle[CYCLE_MAX], count;
@@ -155,7 +168,8 @@ static bool find_cycle(struct diagnosing *d)
 		if (!d->graph.nodes[i].stuck)
 			continue;
 		count = graph_cycle(&d->graph, i, cycle);
-		if (!count || is_of_rig_or_told(d, cycle, count) || !is_steady(d, cycle, count))
+		if (!count || is_of_rig_or_told(d, cycle, count) || !is_steady(d, cycle, count) ||
+			is_at_rest(d, cycle, count))
 			continue;
 		tell(d, cycle, count);
 		return true;

@@ -155,6 +155,22 @@ static int64_t backlog_of(const struct diagnosing *d, const struct pool *pool)
 	return backlog;
 }
 
+/* Processes alike that nothing says are workers: no work waits for them, and who they all wait for is stopped, has left
+ * what they sent, or does not accept. They are its clients. */
+static bool are_clients(const struct diagnosing *d, const struct pool *pool)
+{
+	size_t next = graph_next(&d->graph, pool->example);
+	const struct socket_end *door = graph_door(&d->graph, pool->example);
+
+	if (threads_of(&d->now, pool->example) || d->in->queued > 0)
+		return false;
+	if (next == SIZE_MAX || door)
+		return door && !has_open(d, pool, door->ino);
+	return d->now.tasks[next].wait.kind == WAIT_STOPPED ||
+	       (graph_is_idle(&d->now.tasks[next]) &&
+		       judge_silent_peer(d, pool->example, next).weight);
+}
+
 /* How much the shared wait of a pool looks like exhaustion. */
 static int weigh(const struct diagnosing *d, const struct pool *pool)
 {
@@ -165,7 +181,7 @@ static int weigh(const struct diagnosing *d, const struct pool *pool)
 
 	if (graph_is_idle(t) || waited_so_when_healthy(d, t))
 		return 0;
-	if (!backlog_of(d, pool) && are_sessions(d, pool))
+	if (!backlog_of(d, pool) && (are_sessions(d, pool) || are_clients(d, pool)))
 		return 0;
 	switch (t->wait.kind) {
 	case WAIT_READ:

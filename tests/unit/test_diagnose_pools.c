@@ -7,14 +7,22 @@
 #define CLIENT	30 /* the first of theirs */
 #define DOOR	90 /* a listening socket */
 
-/* Workers that read what the server shall send, and how much of what they sent it has not read. */
-static json_t *pool_at_server(int unread)
+/* Workers, threads or processes, that read what the server shall send, and how much of what they sent it has not
+ * read. */
+static json_t *pool_at_server(bool threads, int unread)
 {
 	struct scan_parts s = scan_begin();
 
+	if (threads)
+		add_thread(&s, FIRST - 1, FIRST - 1, "/x/worker", LOOP);
 	for (int i = 0; i < WORKERS; i++) {
-		add_process(&s, FIRST + i, "/x/worker", RECV(4));
-		add_fd(&s, FIRST + i, 4, "socket", 100 + i);
+		int pid = threads ? FIRST - 1 : FIRST + i;
+
+		add_thread(&s, pid, FIRST + i, "/x/worker",
+			i == 0	 ? RECV(4)
+			: i == 1 ? RECV(5)
+				 : RECV(6));
+		add_fd(&s, pid, 4 + i, "socket", 100 + i);
 		add_fd(&s, SERVER, 5 + i, "socket", 200 + i);
 		json_object_set_new(
 			add_pair(&s, 100 + i, 200 + i, NULL), "unread", json_integer(unread));
@@ -48,8 +56,20 @@ static struct scan_parts pool_at_door(int others)
 
 static void who_left_the_requests_of_a_pool_unread_is_named_first(void)
 {
-	check_first(pool_at_server(7), "exhaustion", "server");
-	check_first(pool_at_server(0), "exhaustion", "worker");
+	check_first(pool_at_server(true, 7), "exhaustion", "server");
+	check_first(pool_at_server(true, 0), "exhaustion", "worker");
+}
+
+/* Processes alike are a pool where it is not known that somebody else is late for them all. */
+static void clients_of_one_that_is_late_are_no_pool(void)
+{
+	auto_json json_t *stopped = pool_at_server(false, 0);
+	json_t *server = json_array_get(json_object_get(stopped, "tasks"), WORKERS);
+
+	check_first(pool_at_server(false, 7), "lost-wakeup", "server");
+	check_first(pool_at_server(false, 0), "exhaustion", "worker");
+	json_object_set_new(server, "state", json_string("T"));
+	check_first(json_incref(stopped), "stopped", "server");
 }
 
 /* The connections that nobody accepts are its own: they are no work that waits for it. */
@@ -71,5 +91,6 @@ static void connections_at_its_own_door_are_work_of_its(void)
 }
 
 CHECK_MAIN(CHECK_CASE(who_left_the_requests_of_a_pool_unread_is_named_first),
+	CHECK_CASE(clients_of_one_that_is_late_are_no_pool),
 	CHECK_CASE(connections_of_the_pool_at_a_door_are_no_work_of_its),
 	CHECK_CASE(connections_at_its_own_door_are_work_of_its))

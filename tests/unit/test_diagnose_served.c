@@ -33,6 +33,36 @@ static void an_idle_server_that_took_the_request_is_late(void)
 	check_first(scan_end(&pair, ""), "lost-wakeup", "asks");
 }
 
+/* The same with one who reads what it is sent next. */
+static void who_both_read_at_one_connection_are_at_rest_until_something_is_owed(void)
+{
+	static const struct {
+		const char *name, *hang_class; /* of the server's end */
+		bool owed;
+	} rows[] = {{NAME, "healthy", false}, {NAME, "deadlock", true}, {NULL, "deadlock", false}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct scan_parts s = scan_begin();
+		auto_json json_t *scan = NULL, *owed = json_pack("[{sf}]", "age_s", 9.0);
+		struct diagnosis got;
+
+		add_process(&s, ASKS, "/x/asks", RECV(4));
+		add_process(&s, SERVER, "/x/server", RECV(5));
+		add_fd(&s, ASKS, 4, "socket", 100);
+		add_fd(&s, SERVER, 5, "socket", 200);
+		add_door(&s, DOOR, NAME, 0);
+		add_pair(&s, 100, 200, rows[i].name);
+		scan = scan_end(&s, "");
+		diagnose(&(struct diagnose_input){.scan = scan,
+				 .earlier = scan,
+				 .owed = rows[i].owed ? owed : NULL,
+				 .owed_limit_s = 2},
+			&got);
+		CHECK_STR(got.hang_class ? got.hang_class : "healthy", rows[i].hang_class);
+		diagnosis_free(&got);
+	}
+}
+
 static void it_is_said_what_that_server_owes(void)
 {
 	struct scan_parts s = asks_server(NAME);
@@ -184,6 +214,7 @@ static void who_works_has_one_signature_wherever_it_is_met(void)
 
 CHECK_MAIN(CHECK_CASE(an_idle_server_that_took_the_request_is_late),
 	CHECK_CASE(it_is_said_what_that_server_owes),
+	CHECK_CASE(who_both_read_at_one_connection_are_at_rest_until_something_is_owed),
 	CHECK_CASE(a_loop_that_does_not_ask_for_its_door_is_late),
 	CHECK_CASE(who_waits_for_an_idle_client_is_not_the_one_that_others_wait_for),
 	CHECK_CASE(of_several_that_wait_for_the_same_one_it_waits_for_that_one),
