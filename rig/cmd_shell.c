@@ -89,25 +89,16 @@ static void print_lines(char *const *lines, size_t count, const char *before)
 		printf("%s%s\n", before, lines[i]);
 }
 
-static void look(const struct visit_place *place, json_t *scan, struct diagnosis *ret)
-{
-	auto_json json_t *owed = load(place, "owed.json");
-	auto_json json_t *saved = load(place, "scan.json");
-	const struct diagnose_input input = {.scan = scan,
-		.earlier = saved,
-		.owed = owed,
-		.frozen = json_get_bool(scan, "frozen", false),
-		.target = place->spec->target,
-		.ours = rig_programs};
-
-	diagnose(&input, ret);
-}
-
 /* As the machine stands now: with functions, which only a machine that stands has. */
 static void tell_who(const struct visit_place *place)
 {
 	const struct stack_source source = {.witness = place->witness, .spec = place->spec};
+	auto_json json_t *owed = load(place, "owed.json"), *saved = load(place, "scan.json");
 	auto_json json_t *scan = NULL;
+	struct diagnose_input input = {.earlier = saved,
+		.owed = owed,
+		.target = place->spec->target,
+		.ours = rig_programs};
 	struct diagnosis diagnosis;
 	struct bed_stacks wanted;
 	struct err err = {0};
@@ -116,11 +107,13 @@ static void tell_who(const struct visit_place *place)
 		printf("mailrig: %s\n", err.text);
 		return;
 	}
-	look(place, scan, &diagnosis);
+	input.scan = scan;
+	input.frozen = json_get_bool(scan, "frozen", false);
+	diagnose(&input, &diagnosis);
 	stacks_wanted(&diagnosis, scan, &wanted);
 	stacks_add(&source, scan, &wanted);
 	diagnosis_free(&diagnosis);
-	look(place, scan, &diagnosis);
+	diagnose(&input, &diagnosis);
 	printf("%s\n", diagnosis.title);
 	print_lines(diagnosis.evidence, diagnosis.evidence_count, "  ");
 	print_lines(diagnosis.unknown, diagnosis.unknown_count, "  not known: ");

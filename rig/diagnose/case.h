@@ -78,7 +78,8 @@ struct suspect find_suspect(struct diagnosing *d);
 struct suspect find_unread(const struct diagnosing *d);
 /* The same of one that waits for the very socket; false: it is not so. */
 bool judge_ignored(const struct diagnosing *d, size_t task, struct suspect *ret);
-/* The same of the idle `peer` of one that reads, writes or stands at its door; weight 0 where nothing lies there. */
+/* The same of the `peer` of one that reads, writes or stands at its door; weight 0 where it does not idle, or nothing
+ * lies there. */
 struct suspect judge_silent_peer(const struct diagnosing *d, size_t waiter, size_t peer);
 /* Beside trouble that was told already: nothing but what it does or lacks itself speaks against it. */
 bool speaks_for_itself(const struct suspect *suspect);
@@ -102,8 +103,9 @@ void add_culprit(struct diagnosing *d, size_t task);
 void conclude(struct diagnosing *d, const char *hang_class, char **parts, size_t count, bool sort);
 /* A part of a signature: role, wait and, where known, the innermost functions; caller frees. */
 char *part_of(const struct diagnosing *d, size_t task);
-/* Of one that is never found in the same place: its role alone. */
+/* Of one that is never found in the same place: by its loop. */
 char *part_of_busy(const struct diagnosing *d, size_t task);
+/* Of one that works while others wait: by what they wait for. */
 char *part_of_work(const struct diagnosing *d, size_t task);
 /* "`role` (process 10)", or "`role` (thread 12 of process 10)"; caller frees. */
 char *name_thread(const char *role, int pid, int tid, bool alone);

@@ -162,7 +162,7 @@ static struct suspect judge_chain(
 	if (waiter.weight > s.weight)
 		return waiter;
 	waiter = judge_silent_peer(d, last, end);
-	if (waiter.weight > s.weight && graph_is_idle(&d->now.tasks[end]))
+	if (waiter.weight > s.weight)
 		return waiter;
 	/* It runs, and will answer. */
 	if (s.weight && d->now.tasks[end].wait.kind == WAIT_NONE)

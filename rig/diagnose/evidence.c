@@ -233,17 +233,18 @@ static void read_fds(struct evidence *e, const json_t *scan)
 	for (size_t i = 0; i < count; i++) {
 		const json_t *json = json_array_get(array, i);
 		const char *mode = json_get_text(json, "mode", "rw");
+		const char *kind = json_get_text(json, "kind", "");
 		struct open_fd fd = {.pid = get_id(json, "pid"),
 			.fd = get_id(json, "fd"),
 			.ino = (uint64_t)json_get_int(json, "ino", 0),
 			.reads = strchr(mode, 'r'),
 			.writes = strchr(mode, 'w'),
 			.of = get_id(json, "of"),
-			.socket = !strcmp(json_get_text(json, "kind", ""), "socket"),
-			.queue = !strcmp(json_get_text(json, "kind", ""), "mqueue"),
+			.socket = !strcmp(kind, "socket"),
+			.queue = !strcmp(kind, "mqueue"),
 			.rings = json_get_bool(json, "rings", false),
-			.set = !strcmp(json_get_text(json, "kind", ""), "eventpoll"),
-			.permits = !strcmp(json_get_text(json, "kind", ""), "fanotify")};
+			.set = !strcmp(kind, "eventpoll"),
+			.permits = !strcmp(kind, "fanotify")};
 
 		if (fd.pid > 0 && fd.fd >= 0 &&
 			(fd.ino || fd.of > 0 || fd.rings || fd.set || fd.permits))

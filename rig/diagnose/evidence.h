@@ -158,7 +158,8 @@ bool evidence_is_open(
 bool evidence_has_unread(const struct evidence *evidence, uint64_t ino);
 /* Once all is read: what its descriptors say of each wait. For evidence_read(). */
 void evidence_look_at_ends(struct evidence *evidence);
-/* The socket that it reads, writes or polls alone, or NULL. */
+/* The descriptor that it reads, writes or polls alone, or NULL; and where that is a socket, its end. */
+const struct open_fd *evidence_awaited_fd(const struct evidence *evidence, const struct task *task);
 const struct socket_end *evidence_awaited(const struct evidence *evidence, const struct task *task);
 /* What it polls is told, and all of it. */
 bool evidence_all_polled(const struct task *task);

@@ -5,10 +5,16 @@
 
 #include <string.h>
 
-const struct socket_end *evidence_awaited(const struct evidence *e, const struct task *t)
+const struct open_fd *evidence_awaited_fd(const struct evidence *e, const struct task *t)
 {
 	int64_t number = t->wait.kind == WAIT_POLL ? t->only_fd : t->wait.fd;
-	const struct open_fd *fd = number >= 0 ? evidence_fd(e, t->pid, number) : NULL;
+
+	return number >= 0 ? evidence_fd(e, t->pid, number) : NULL;
+}
+
+const struct socket_end *evidence_awaited(const struct evidence *e, const struct task *t)
+{
+	const struct open_fd *fd = evidence_awaited_fd(e, t);
 
 	return fd && fd->socket ? evidence_socket(e, fd->ino) : NULL;
 }

@@ -155,6 +155,14 @@ static int64_t backlog_of(const struct diagnosing *d, const struct pool *pool)
 	return backlog;
 }
 
+/* An idle one who has left unread what they sent, or their connections at its door: the one who is late. */
+static bool is_late(const struct diagnosing *d, const struct pool *pool)
+{
+	size_t next = graph_next(&d->graph, pool->example);
+
+	return next != SIZE_MAX && judge_silent_peer(d, pool->example, next).weight;
+}
+
 /* Processes alike that nothing says are workers: no work waits for them, and who they all wait for is stopped, has left
  * what they sent, or does not accept. They are its clients. */
 static bool are_clients(const struct diagnosing *d, const struct pool *pool)
@@ -166,9 +174,7 @@ static bool are_clients(const struct diagnosing *d, const struct pool *pool)
 		return false;
 	if (next == SIZE_MAX || door)
 		return door && !has_open(d, pool, door->ino);
-	return d->now.tasks[next].wait.kind == WAIT_STOPPED ||
-	       (graph_is_idle(&d->now.tasks[next]) &&
-		       judge_silent_peer(d, pool->example, next).weight);
+	return d->now.tasks[next].wait.kind == WAIT_STOPPED || is_late(d, pool);
 }
 
 /* How much the shared wait of a pool looks like exhaustion. */
@@ -256,14 +262,14 @@ static bool gather(const struct diagnosing *d, size_t first, struct pool *pool)
 
 /* Whom they wait for. Who only keeps a socket open, and waits for what it waited for when all was well, is not the
  * one who should accept there: nobody is. */
-static void tell_other_side(struct diagnosing *d, size_t example)
+static void tell_other_side(struct diagnosing *d, size_t example, bool late)
 {
 	size_t next = graph_next(&d->graph, example);
 	bool door = graph_door(&d->graph, example);
 
 	if (next == SIZE_MAX)
 		return;
-	if (door && waited_so_when_healthy(d, &d->now.tasks[next])) {
+	if (door && !late && waited_so_when_healthy(d, &d->now.tasks[next])) {
 		auto_free char *name = who(d, next);
 
 		say_evidence(d,
@@ -272,24 +278,17 @@ static void tell_other_side(struct diagnosing *d, size_t example)
 			name);
 		return;
 	}
-	say_task_as(d, next, door ? "the other side, which does not accept: " : "they wait for ");
-	add_culprit(d, next);
-}
-
-/* An idle one who has left unread what they sent: the one who is late. SIZE_MAX: nobody. */
-static size_t who_left_them(const struct diagnosing *d, const struct pool *pool)
-{
-	size_t next = graph_next(&d->graph, pool->example);
-
-	return next != SIZE_MAX && graph_is_idle(&d->now.tasks[next]) &&
-			       judge_silent_peer(d, pool->example, next).weight
-		       ? next
-		       : SIZE_MAX;
+	say_task_as(d, next,
+		door   ? "the other side, which does not accept: "
+		: late ? "what they sent lies unread with "
+		       : "they wait for ");
+	if (!late) /* or it was named before them */
+		add_culprit(d, next);
 }
 
 static void tell(struct diagnosing *d, const struct pool *pool)
 {
-	size_t late = who_left_them(d, pool);
+	bool late = is_late(d, pool);
 	const struct task *t = &d->now.tasks[pool->example];
 	auto_free char *part = part_of(d, pool->example);
 	auto_buf struct buf escaped = {0}, title = {0};
@@ -305,19 +304,13 @@ static void tell(struct diagnosing *d, const struct pool *pool)
 	say_evidence(d, "%zu of %zu workers of `%s` in one wait: %s", pool->same, pool->same,
 		t->role, what);
 	say_no_owner(d, pool->example);
-	if (late != SIZE_MAX)
-		add_culprit(d, late);
+	if (late)
+		add_culprit(d, graph_next(&d->graph, pool->example));
 	for (size_t i = 0; i < pool->count; i++)
 		if (alike(pool, pool->chosen, i))
 			add_culprit(d, pool->members[i]);
 	say_task(d, pool->example);
-	if (late != SIZE_MAX)
-		say_task_as(d, late,
-			graph_door(&d->graph, pool->example)
-				? "the other side, which does not accept: "
-				: "what they sent lies unread with ");
-	else
-		tell_other_side(d, pool->example);
+	tell_other_side(d, pool->example, late);
 	conclude(d, "exhaustion", &part, 1, false);
 }
 

@@ -96,8 +96,7 @@ static const char *kind_of_end(const struct task *t, const struct open_fd *fd)
 static void what_of_end(const struct graph *g, size_t task, char out[WHAT_MAX])
 {
 	const struct task *t = &g->e->tasks[task];
-	const struct open_fd *fd =
-		evidence_fd(g->e, t->pid, t->wait.kind == WAIT_POLL ? t->only_fd : t->wait.fd);
+	const struct open_fd *fd = evidence_awaited_fd(g->e, t);
 	const struct socket_end *door = graph_door(g, task);
 	size_t peer = graph_next(g, task);
 	char class[WHAT_MAX / 2];

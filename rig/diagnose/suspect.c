@@ -116,9 +116,11 @@ static void judge_spinning(const struct diagnosing *d, const struct task *t, str
 		return;
 	}
 	if (d->in->progressed) {
-		s->weight = works(d, t) ? WEIGHT_RUNS : 0;
-		s->hang_class = "slow";
-		s->why = "it is at work, and others wait for it";
+		if (works(d, t)) {
+			s->weight = WEIGHT_RUNS;
+			s->hang_class = "slow";
+			s->why = "it is at work, and others wait for it";
+		}
 		return;
 	}
 	/* One that always runs but gets little has a busy machine around it, where that is not known from its turns. */

@@ -63,11 +63,12 @@ static bool left_its_door(const struct diagnosing *d, size_t waiter, size_t peer
 struct suspect judge_silent_peer(const struct diagnosing *d, size_t waiter, size_t peer)
 {
 	const struct task *t = &d->now.tasks[waiter];
-	const struct open_fd *fd =
-		evidence_fd(&d->now, t->pid, t->wait.kind == WAIT_POLL ? t->only_fd : t->wait.fd);
+	const struct open_fd *fd = evidence_awaited_fd(&d->now, t);
 	const struct socket_end *end = evidence_awaited(&d->now, t);
 	struct suspect s = forgot(d, peer);
 
+	if (!graph_is_idle(&d->now.tasks[peer]))
+		return (struct suspect){0};
 	if (left_its_door(d, waiter, peer)) {
 		s.why = "connections stand at its door, and it does not ask for them";
 		return s;

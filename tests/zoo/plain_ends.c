@@ -21,16 +21,6 @@
 static int workers, waiting, idle, port;
 static int job_pair[2];
 
-static void beside_others(void)
-{
-	store_idle_sessions(zoo_vary(0, 3));
-	if (zoo_vary(0, 1))
-		store_cleaner();
-	if (zoo_vary(0, 1))
-		store_anvil();
-	store_runs();
-}
-
 static void asks_by_tcp(long i)
 {
 	int fd = zoo_connect_tcp(port);
@@ -79,7 +69,7 @@ static void lookups_at_mute_directory(void)
 	store_service("directory", mute, 1);
 	store_service("lmtp", lookup_pool, workers + 1);
 	store_askers("smtp", "lmtp", waiting);
-	beside_others();
+	store_runs_beside_others();
 }
 
 static void checks_policy(long listener)
@@ -102,7 +92,7 @@ static void prefork_at_mute_policy(void)
 	close(listener);
 	for (int i = workers + zoo_vary(1, 4); i > 0; i--)
 		store_process("client", asks_by_tcp, i, 1);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* So many sessions may be; all are of clients that say nothing, and others are at the door. */
@@ -145,7 +135,7 @@ static void sessions_at_limit(void)
 		store_process("idler", says_nothing, i, 1);
 	for (int i = zoo_vary(1, 5); i > 0; i--)
 		store_process("client", asks_after, i, 1);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* Each has a connection to the database and needs one more. */
@@ -177,7 +167,7 @@ static void two_connections_each(void)
 	waiting = workers + zoo_vary(0, 3);
 	store_service("lmtp", connection_pool, workers + 1);
 	store_askers("smtp", "lmtp", waiting);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* ---- eventfd: two jobs were told of, one is done ---- */
@@ -220,7 +210,7 @@ static void two_jobs_as_one(void)
 	idle = 2 * zoo_vary(0, 2); /* one alone would stand as one that is stuck does */
 	store_service("convert", tells_of_jobs, 2 + idle);
 	store_askers("client", "convert", waiting);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* ---- signalfd: the signal came to a thread that does not block it ---- */
@@ -271,7 +261,7 @@ static void signal_to_other_thread(void)
 	store_process("reload", asks_for_reload, master, 1);
 	close(job_pair[0]);
 	close(job_pair[1]);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* ---- loops that get nowhere ---- */
@@ -302,7 +292,7 @@ static void receives_without_waiting(void)
 	idle = zoo_vary(0, 3);
 	store_service("imap", receiving_server, 2 + idle);
 	store_askers("client", "imap", 1 + waiting);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* In step, so that neither ever finds the other's lock free. */
@@ -332,7 +322,7 @@ static void both_back_off(void)
 	first = zoo_vary(0, 1);
 	store_process("rename", backs_off, first, 1);
 	store_process("rename", backs_off, !first, 1);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* ---- ends ---- */
@@ -438,7 +428,7 @@ static void ends_in(void *(*run)(void *), const char *name)
 	waiting = zoo_vary(0, 3);
 	store_service(name, ends, 2 + idle + (run == notifies));
 	store_askers("client", name, waiting);
-	beside_others();
+	store_runs_beside_others();
 }
 
 static void no_converter(void)
@@ -483,7 +473,7 @@ static void bouncer_restarted(void)
 	waiting = zoo_vary(0, 4);
 	store_service("bounce", starts_bouncer_again, 1 + RESTARTS);
 	store_askers("qmgr", "bounce", waiting);
-	beside_others();
+	store_runs_beside_others();
 }
 const struct zoo_case zoo_plain_ends[] = {
 	{"lookups-at-mute-directory", "exhaustion", "deliver", lookups_at_mute_directory,

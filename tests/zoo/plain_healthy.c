@@ -28,16 +28,6 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t work = PTHREAD_COND_INITIALIZER;
 static int workers, waiting, idle, port;
 
-static void beside_others(void)
-{
-	store_idle_sessions(zoo_vary(0, 3));
-	if (zoo_vary(0, 1))
-		store_cleaner();
-	if (zoo_vary(0, 1))
-		store_anvil();
-	store_runs();
-}
-
 static void a_moment(long ns)
 {
 	const struct timespec moment = {.tv_nsec = ns};
@@ -65,7 +55,7 @@ static void deliveries_in_turn(void)
 	store_open();
 	for (int i = zoo_vary(3, 8); i > 0; i--)
 		store_process("deliver", delivers_in_turn, i, 1);
-	beside_others();
+	store_runs_beside_others();
 }
 
 static pthread_rwlock_t catalog = PTHREAD_RWLOCK_INITIALIZER;
@@ -108,7 +98,7 @@ static void catalog_in_turn(void)
 	store_open();
 	workers = zoo_vary(3, 8);
 	store_service("catalog", catalog_server, workers + 1);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* Who has the dot-lock writes piece by piece; the others look again from time to time. */
@@ -136,7 +126,7 @@ static void dot_lock_in_turn(void)
 	store_open();
 	for (int i = zoo_vary(2, 5); i > 0; i--)
 		store_process("mbox", writes_mbox, i, 1);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* ---- slow, but it gets on ---- */
@@ -185,7 +175,7 @@ static void slow_compressor(void)
 	store_process("backup", backs_up, 0, 1);
 	close(pipe_fds[0]);
 	close(pipe_fds[1]);
-	beside_others();
+	store_runs_beside_others();
 }
 
 static void sends_slowly_read(long listener)
@@ -214,7 +204,7 @@ static void slow_lines(void)
 		store_process("reader", fetches_slowly, i, 1);
 	}
 	close(listener);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* ---- nothing to do ---- */
@@ -241,7 +231,7 @@ static void all_threads_idle(void)
 	store_open();
 	workers = zoo_vary(2, 12);
 	store_service("lmtp", pool_of_nobody, workers + 1);
-	beside_others();
+	store_runs_beside_others();
 }
 
 static void accepts(long listener)
@@ -263,7 +253,7 @@ static void prefork_idle(void)
 	store_open();
 	workers = zoo_vary(2, 6);
 	store_service("smtpd", supervises_prefork, workers + 1);
-	beside_others();
+	store_runs_beside_others();
 }
 
 static sem_t *jobs;
@@ -285,7 +275,7 @@ static void named_semaphore_idle(void)
 	zoo_must(jobs != SEM_FAILED && !sem_unlink(name));
 	for (int i = zoo_vary(2, 6); i > 0; i--)
 		store_process("worker", waits_for_job, i, 1);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* Packets of jobs to each worker; whoever gives them out has none. */
@@ -329,7 +319,7 @@ static void packet_workers_idle(void)
 		close(job_pairs[i][0]);
 		close(job_pairs[i][1]);
 	}
-	beside_others();
+	store_runs_beside_others();
 }
 
 static void reads_fifo(long i)
@@ -362,7 +352,7 @@ static void fifo_log_quiet(void)
 	store_service("imap", session_with_log, 1);
 	if (zoo_vary(0, 1))
 		store_service("pop3", session_with_log, 1);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* ---- long waits ---- */
@@ -399,7 +389,7 @@ static void greeted_late(void)
 		store_process("smtp", waits_for_greeting, i, 1);
 	}
 	close(listener);
-	beside_others();
+	store_runs_beside_others();
 }
 
 static void tries_host_later(long i)
@@ -417,7 +407,7 @@ static void hosts_tried_later(void)
 	store_open();
 	for (int i = zoo_vary(1, 5); i > 0; i--)
 		store_process("smtp", tries_host_later, i, 1);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* ---- clients in IDLE ---- */
@@ -477,7 +467,7 @@ static void clients_idle_by_tcp(void)
 	close(listener);
 	for (int i = 0; i < workers + waiting; i++)
 		store_process("client", idles_by_tcp, i, 1);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* ---- supervisors ---- */
@@ -503,7 +493,7 @@ static void waits_for_reindex(void)
 	idle = zoo_vary(1, 2);
 	for (int i = 0; i < idle; i++)
 		store_process("agent", waits_for_work_done, i, 2);
-	beside_others();
+	store_runs_beside_others();
 }
 
 static void stays(long listener)
@@ -537,7 +527,7 @@ static void supervisor_of_events(void)
 	workers = zoo_vary(1, 5);
 	idle = zoo_vary(0, 3);
 	store_service("supervise", hears_all, 1 + workers + idle);
-	beside_others();
+	store_runs_beside_others();
 }
 
 const struct zoo_case zoo_plain_healthy[] = {

@@ -18,16 +18,6 @@
 static int workers, waiting, idle, members;
 static int pipe_fds[2], port;
 
-static void beside_others(void)
-{
-	store_idle_sessions(zoo_vary(0, 3));
-	if (zoo_vary(0, 1))
-		store_cleaner();
-	if (zoo_vary(0, 1))
-		store_anvil();
-	store_runs();
-}
-
 static void writes_on(int fd, int size)
 {
 	static const char block[BLOCK];
@@ -66,7 +56,7 @@ static void output_after_end(void)
 	waiting = zoo_vary(1, 4);
 	store_service("agent", waits_before_reading, 2);
 	store_askers("client", "agent", waiting);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* ---- tokens of jobs: all that build have one, and each waits for a child that wants another ---- */
@@ -102,7 +92,7 @@ static void tokens_all_taken(void)
 		store_process("job", job_with_token, i, 2);
 	close(pipe_fds[0]);
 	close(pipe_fds[1]);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* ---- a FIFO that is a log, and a lock of what it is written to ---- */
@@ -160,7 +150,7 @@ static void fifo_and_its_lock(void)
 	store_process("deliver", logs_under_lock, fifo, 1);
 	store_after(0, 1);
 	close(fifo);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* ---- services that do one thing at a time ask each other all around ---- */
@@ -200,7 +190,7 @@ static void services_in_ring(void)
 	number = zoo_vary(0, 4);
 	snprintf(name, sizeof(name), "service-%d", zoo_vary(0, members - 1));
 	store_askers("client", name, number);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* ---- the logger asks the queue manager, which is logging: datagrams ---- */
@@ -260,7 +250,7 @@ static void logger_asks_writer(void)
 	for (int i = zoo_vary(0, 4); i > 0; i--)
 		store_process("smtp", logs_datagram, i, 1);
 	store_askers("pickup", "qmgr", zoo_vary(0, 3));
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* ---- two versions of one protocol: each expects the other to speak first ---- */
@@ -302,7 +292,7 @@ static void both_expect(void)
 	close(job_pair[0]);
 	close(job_pair[1]);
 	store_askers("client", "schedule", waiting);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* ---- a web server of one process fetches a page of its own ---- */
@@ -338,7 +328,7 @@ static void own_page_by_tcp(void)
 	close(listener);
 	for (int i = zoo_vary(1, 5); i > 0; i--)
 		store_process("browser", asks_by_tcp, i, 1);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* ---- a session sends a mailbox it has locked; its client is stopped ---- */
@@ -381,7 +371,7 @@ static void client_stopped(void)
 	store_process("reader", stops_while_it_gets, 0, 1);
 	for (int i = zoo_vary(1, 4); i > 0; i--)
 		store_process("deliver", wants_mailbox, i, 1);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* ---- waits for the child that stays, not for the one that has ended ---- */
@@ -417,7 +407,7 @@ static void waits_for_wrong_one(void)
 	workers = zoo_vary(1, 3);
 	store_service("agent", waits_for_daemon, 2);
 	store_askers("client", "agent", waiting);
-	beside_others();
+	store_runs_beside_others();
 }
 
 /* ---- children that end together are one signal: the limit counts those nobody reaped ---- */
@@ -458,7 +448,7 @@ static void limit_counts_the_dead(void)
 	store_service("imap", reaps_one_by_signal, 1);
 	for (int i = zoo_vary(1, 5); i > 0; i--)
 		store_process("client", asks_after, i, 1);
-	beside_others();
+	store_runs_beside_others();
 }
 
 const struct zoo_case zoo_plain_more[] = {

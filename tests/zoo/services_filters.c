@@ -189,17 +189,13 @@ static void *appends(void *arg)
 
 static void primary(long listener)
 {
-	int fds[STORE_FDS] = {(int)listener}, peers = zoo_listen_unix("peers", 4), peer;
+	int peers = zoo_listen_unix("peers", 4), peer;
 
 	close(to_replica[0]);
 	zoo_thread_run(replicates, NULL);
 	peer = store_take(peers);
 	zoo_thread_run(answers_replica, (void *)(long)peer);
-	for (int i = 1; i <= sessions; i++) {
-		fds[i] = store_take((int)listener);
-		zoo_thread_run(appends, NULL);
-	}
-	store_loop(fds, sessions + 1);
+	services_serve((int)listener, appends, sessions);
 }
 
 static void asks_store(void)

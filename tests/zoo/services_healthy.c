@@ -291,15 +291,9 @@ static void *waits_for_conversion(void *arg)
 
 static void converting_store(long listener)
 {
-	int fds[STORE_FDS] = {(int)listener};
-
 	store_idle_workers(workers);
 	zoo_thread_run(converts_much, NULL);
-	for (int i = 1; i <= sessions; i++) {
-		fds[i] = store_take((int)listener);
-		zoo_thread_run(waits_for_conversion, NULL);
-	}
-	store_loop(fds, sessions + 1);
+	services_serve((int)listener, waits_for_conversion, sessions);
 }
 
 static void asks_store(void)

@@ -398,15 +398,9 @@ static void *queues_and_waits(void *arg)
 
 static void tasks_store(long listener)
 {
-	int fds[STORE_FDS] = {(int)listener};
-
 	for (int i = 0; i < workers; i++)
 		zoo_thread_run(flushes_in_transit, NULL);
-	for (int i = 1; i <= sessions; i++) {
-		fds[i] = store_take((int)listener);
-		zoo_thread_run(queues_and_waits, NULL);
-	}
-	store_loop(fds, sessions + 1);
+	services_serve((int)listener, queues_and_waits, sessions);
 }
 
 static void disabled_mta(long listener)
@@ -483,7 +477,7 @@ static void converts(int fd)
 
 static void forking_store(long listener)
 {
-	int fds[STORE_FDS] = {(int)listener}, pair[2];
+	int pair[2];
 
 	zoo_thread_run(loads_charset, NULL);
 	store_after(0, 1);
@@ -496,11 +490,7 @@ static void forking_store(long listener)
 	close(pair[1]);
 	store_step(1);
 	zoo_thread_run(reads_converter, (void *)(long)pair[0]);
-	for (int i = 1; i <= sessions; i++) {
-		fds[i] = store_take((int)listener);
-		zoo_thread_run(wants_queue, NULL);
-	}
-	store_loop(fds, sessions + 1);
+	services_serve((int)listener, wants_queue, sessions);
 }
 
 static void starts_forking(void)

@@ -136,3 +136,14 @@ void services_rest(int ms)
 
 	nanosleep(&rest, NULL);
 }
+
+void services_serve(int listener, void *(*run)(void *), int count)
+{
+	int fds[STORE_FDS] = {listener};
+
+	for (int i = 1; i <= count; i++) {
+		fds[i] = store_take(listener);
+		zoo_thread_run(run, NULL);
+	}
+	store_loop(fds, count + 1);
+}

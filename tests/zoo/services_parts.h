@@ -20,5 +20,7 @@ void services_asks(const char *service); /* the same, and zoo_ready(), then the 
 void services_sessions(const char *name, void (*waits)(void), int count);
 void services_askers(const char *name, const char *service, int count);
 void services_reply(int fd);
+/* Takes so many requests, a thread for each, and is then a loop of all. */
+void services_serve(int listener, void *(*run)(void *), int count) __attribute__((noreturn));
 void services_shared_mutex(pthread_mutex_t *mutex);
 void services_rest(int ms);

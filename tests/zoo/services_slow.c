@@ -165,15 +165,9 @@ static void *appends(void *arg)
 
 static void primary(long listener)
 {
-	int fds[STORE_FDS] = {(int)listener};
-
 	close(to_replica[0]);
 	zoo_thread_run(replicates, NULL);
-	for (int i = 1; i <= sessions; i++) {
-		fds[i] = store_take((int)listener);
-		zoo_thread_run(appends, NULL);
-	}
-	store_loop(fds, sessions + 1);
+	services_serve((int)listener, appends, sessions);
 }
 
 static void applies(long i)

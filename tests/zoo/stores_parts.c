@@ -329,3 +329,13 @@ void store_cleaner(void)
 {
 	store_process("cleaner", sleeps, 0, 1);
 }
+
+void store_runs_beside_others(void)
+{
+	store_idle_sessions(zoo_vary(0, 3));
+	if (zoo_vary(0, 1))
+		store_cleaner();
+	if (zoo_vary(0, 1))
+		store_anvil();
+	store_runs();
+}

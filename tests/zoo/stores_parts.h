@@ -14,6 +14,8 @@ extern int store_log_fd; /* the write end of the log's pipe */
 void store_open(void); /* first, in the leader */
 void store_runs(void)
 	__attribute__((noreturn)); /* last, in the leader, who is the master from now on */
+/* The same, with neighbours that are drawn, whom nothing of it concerns. */
+void store_runs_beside_others(void) __attribute__((noreturn));
 pid_t store_process(const char *name, void (*run)(long), long arg, int threads);
 /* With a listening socket of that name, which the others do not have. */
 pid_t store_service(const char *name, void (*run)(long), int threads);
