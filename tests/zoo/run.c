@@ -23,7 +23,8 @@ const struct zoo_case *const zoo_groups[] = {zoo_file_locks, zoo_mutexes, zoo_ev
 	zoo_afresh_more, zoo_afresh_ends, zoo_afresh_healthy, zoo_stores, zoo_stores_more,
 	zoo_stores_healthy, zoo_odd, zoo_odd_more, zoo_odd_busy, zoo_odd_healthy, zoo_services,
 	zoo_services_more, zoo_services_filters, zoo_services_slow, zoo_services_healthy, zoo_plain,
-	zoo_plain_more, zoo_plain_ends, zoo_plain_healthy, NULL};
+	zoo_plain_more, zoo_plain_ends, zoo_plain_healthy, zoo_daemons, zoo_daemons_more,
+	zoo_daemons_healthy, NULL};
 
 const struct zoo_case *zoo_find(const char *name)
 {
