@@ -1,7 +1,7 @@
 /*
  * What a mail engineer thinks of first, in daemons of a few processes or threads, by somebody who had not read the
- * diagnosis: locks taken in another order, replies that do not come, pools behind one server. Whether a crew is
- * threads or processes, by which lock and which socket, and who beside it waits, is drawn.
+ * diagnosis: locks taken in another order, replies that do not come, pools behind one server. In which order they
+ * start, by which socket they ask, and who beside them waits, is drawn.
  */
 #include "tests/zoo/daemons_parts.h"
 
@@ -16,7 +16,6 @@
 
 #define DOTLOCK_RETRY_S 5
 #define TARPIT_S	600
-#define RING_MAX	4
 #define REPLY		8
 
 static int workers;
@@ -53,7 +52,7 @@ static void takes_two(long first)
 	pthread_mutex_lock(&daemon_shared->mutex[1 - first]);
 }
 
-static void quota_and_mailbox_crossed(void)
+static void cross(bool threads)
 {
 	int more = zoo_vary(0, 4);
 
@@ -62,16 +61,27 @@ static void quota_and_mailbox_crossed(void)
 	crew_add("recalc", takes_two, 1);
 	for (int i = 0; i < more; i++)
 		crew_add("fetch", wants_mutex, zoo_vary(0, 1));
-	crew_starts("imap");
+	if (threads)
+		crew_threads("imap");
+	else
+		crew_forks();
 	store_runs();
 }
 
-/* ---- a ring of processes in which each link is of another kind, as drawn ---- */
+static void quota_and_mailbox_crossed(void)
+{
+	cross(false);
+}
 
-enum link { LINK_FLOCK, LINK_MUTEX, LINK_SOCKET, LINK_FIFO, LINK_RECORD };
+static void quota_and_mailbox_crossed_in_threads(void)
+{
+	cross(true);
+}
 
-static enum link links[RING_MAX]; /* by which i waits for i + 1 */
-static int ring;
+/* ---- a ring of processes in which each link is of another kind ---- */
+
+/* By the kind of its number i waits for i + 1, who has or serves it. */
+enum link { LINK_FLOCK, LINK_SOCKET, LINK_FIFO, LINK_RECORD, LINKS };
 
 static const char *numbered(const char *name, long number)
 {
@@ -85,97 +95,78 @@ static void holds_link(long i)
 {
 	int fd;
 
-	switch (links[i]) {
+	switch (i) {
 	case LINK_FLOCK:
 		zoo_locked_file(numbered("link", i), LOCK_EX);
-		return;
-	case LINK_MUTEX:
-		pthread_mutex_lock(&daemon_shared->mutex[i]);
 		return;
 	case LINK_RECORD:
 		fd = zoo_open_file(numbered("link", i));
 		zoo_must(zoo_posix_lock(fd, F_WRLCK));
-		return;
-	case LINK_SOCKET: /* takes the request, and would answer when it has what it waits for */
-	case LINK_FIFO:
-		return;
 	}
-}
-
-static int door_of_link(long i)
-{
-	return links[i] == LINK_SOCKET ? zoo_listen_unix(numbered("link", i), 8) : -1;
 }
 
 static int opens_link(long i)
 {
-	if (links[i] == LINK_SOCKET)
+	switch (i) {
+	case LINK_SOCKET:
 		return store_ask(numbered("link", i));
-	if (links[i] == LINK_FIFO)
+	case LINK_FIFO:
 		return open(zoo_path(numbered("link", i)), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	return zoo_open_file(numbered("link", i));
+	default:
+		return zoo_open_file(numbered("link", i));
+	}
 }
 
+/* Takes the request, and would answer when it has what it waits for. */
 static void serves_link(long i, int door)
 {
-	if (links[i] == LINK_SOCKET)
+	if (i == LINK_SOCKET)
 		store_take(door);
-	else if (links[i] == LINK_FIFO)
+	else if (i == LINK_FIFO)
 		zoo_must(open(zoo_path(numbered("link", i)), O_WRONLY | O_CLOEXEC) >= 0);
 }
 
 static void waits_at_link(long i, int fd)
 {
-	switch (links[i]) {
+	switch (i) {
 	case LINK_FLOCK:
 		flock(fd, LOCK_EX);
-		return;
-	case LINK_MUTEX:
-		pthread_mutex_lock(&daemon_shared->mutex[i]);
 		return;
 	case LINK_RECORD:
 		zoo_posix_lock(fd, F_WRLCK);
 		return;
-	case LINK_SOCKET:
-	case LINK_FIFO:
+	default:
 		zoo_read(fd);
-		return;
 	}
 }
 
 static void in_ring(long i)
 {
-	long before = (i + ring - 1) % ring;
-	int door, fd;
+	long before = (i + LINKS - 1) % LINKS;
+	int door = before == LINK_SOCKET ? zoo_listen_unix(numbered("link", before), 8) : -1, fd;
 
 	if (!i)
 		zoo_locked_file("held", LOCK_EX);
 	holds_link(before);
-	door = door_of_link(before);
 	store_step(0);
-	store_after(0, ring);
+	store_after(0, LINKS);
 	fd = opens_link(i);
 	zoo_must(fd >= 0 && !fcntl(fd, F_SETFL, 0));
 	store_step(1);
-	store_after(1, ring);
+	store_after(1, LINKS);
 	serves_link(before, door);
 	store_step(2);
-	store_after(2, ring);
+	store_after(2, LINKS);
 	zoo_stand();
 	waits_at_link(i, fd);
 }
 
-/* A ring of records alone the kernel refuses: the first is of another kind. */
-static void links_drawn_in_ring(void)
+static void links_of_four_kinds(void)
 {
-	ring = zoo_vary(3, RING_MAX);
 	daemons_open();
-	for (int i = 0; i < ring; i++) {
-		links[i] = (enum link)zoo_vary(LINK_FLOCK, i ? LINK_RECORD : LINK_FIFO);
-		if (links[i] == LINK_FIFO)
-			zoo_must(!mkfifo(zoo_path(numbered("link", i)), 0600));
+	zoo_must(!mkfifo(zoo_path(numbered("link", LINK_FIFO)), 0600));
+	for (int i = 0; i < LINKS; i++)
 		crew_add("daemon", in_ring, i);
-	}
 	crew_forks();
 	adds_those_who_want_held(zoo_vary(0, 3));
 	store_runs();
@@ -335,7 +326,16 @@ static void pool_at(enum server which)
 	daemon_service("scanner", scanner, 1);
 	for (int i = 0; i < workers; i++)
 		crew_add("lmtp", pool_worker, listener);
-	crew_starts("lmtp");
+	switch (which) {
+	case MUTE:
+		crew_forks();
+		break;
+	case STOPPED:
+		crew_either("lmtp");
+		break;
+	case TARPIT:
+		crew_threads("lmtp");
+	}
 	close(listener);
 	for (int i = 0; i < workers + waiting; i++)
 		store_process("smtp", pool_client, i, 1);
@@ -438,15 +438,16 @@ static void flush_announced_before(void)
 
 /* ---- a session that has the configuration locked asks for its reload ---- */
 
-static bool writes;
+/* The lock names its writer alone: who reads can be known only where the threads of one process alone could. */
+static pthread_rwlock_t of_threads = PTHREAD_RWLOCK_INITIALIZER, *config;
 
 static void has_config(long i)
 {
 	(void)i;
-	if (writes)
-		pthread_rwlock_wrlock(&daemon_shared->rwlock);
+	if (config == &of_threads)
+		pthread_rwlock_rdlock(config);
 	else
-		pthread_rwlock_rdlock(&daemon_shared->rwlock);
+		pthread_rwlock_wrlock(config);
 	store_step(1);
 	zoo_blame();
 	store_await(store_ask("reload"));
@@ -456,7 +457,7 @@ static void reloads(long listener)
 {
 	store_take((int)listener);
 	zoo_stand();
-	pthread_rwlock_wrlock(&daemon_shared->rwlock);
+	pthread_rwlock_wrlock(config);
 }
 
 static void wants_config(long i)
@@ -464,22 +465,38 @@ static void wants_config(long i)
 	(void)i;
 	store_after(1, 1);
 	zoo_ready();
-	pthread_rwlock_wrlock(&daemon_shared->rwlock);
+	pthread_rwlock_wrlock(config);
 }
 
 static void reload_asked_under_rwlock(void)
 {
 	int listener, more = zoo_vary(0, 3);
 
-	writes = zoo_vary(0, 1);
 	daemons_open();
+	config = &daemon_shared->rwlock;
 	listener = zoo_listen_unix("reload", 8);
 	crew_add("session", has_config, 0);
 	crew_add("reload", reloads, listener);
 	for (int i = 0; i < more; i++)
 		crew_add("session", wants_config, 0);
-	crew_starts("config");
+	crew_forks();
 	close(listener);
+	store_runs();
+}
+
+/* Another who wants it as the writer could be the reader as well: there is none. */
+static void reload_asked_by_reader_in_threads(void)
+{
+	int listener;
+
+	daemons_open();
+	config = &of_threads;
+	listener = zoo_listen_unix("reload", 8);
+	crew_add("session", has_config, 0);
+	crew_add("reload", reloads, listener);
+	crew_threads("config");
+	close(listener);
+	store_idle_sessions(zoo_vary(0, 3));
 	store_runs();
 }
 
@@ -509,7 +526,7 @@ static void slots_of_ended_sessions(void)
 	}
 	for (int i = 0; i < waiting; i++)
 		crew_add("imap", wants_slot, i);
-	crew_starts("imap");
+	crew_threads("imap");
 	store_anvil();
 	store_runs();
 }
@@ -559,7 +576,9 @@ static void maildrop_locked_by_asker(void)
 const struct zoo_case zoo_daemons[] = {
 	{"quota-and-mailbox-crossed", "deadlock", "session", quota_and_mailbox_crossed,
 		ZOO_HELD_OUT, 0},
-	{"links-drawn-in-ring", "deadlock", "store", links_drawn_in_ring, ZOO_HELD_OUT, 0},
+	{"quota-and-mailbox-crossed-in-threads", "deadlock", "session",
+		quota_and_mailbox_crossed_in_threads, ZOO_HELD_OUT, 0},
+	{"links-of-four-kinds", "deadlock", "store", links_of_four_kinds, ZOO_HELD_OUT, 0},
 	{"reply-read-by-other-thread", "lost-wakeup", "lookup", reply_read_by_other_thread,
 		ZOO_HELD_OUT, 0},
 	{"half-closed-and-forgotten", "lost-wakeup", "agent", half_closed_and_forgotten,
@@ -573,7 +592,9 @@ const struct zoo_case zoo_daemons[] = {
 	{"flush-announced-before", "lost-wakeup", "store", flush_announced_before, ZOO_HELD_OUT, 0},
 	{"reload-asked-under-rwlock", "deadlock", "session", reload_asked_under_rwlock,
 		ZOO_HELD_OUT, 0},
-	{"slots-of-ended-sessions", "lost-wakeup", "session", slots_of_ended_sessions, ZOO_HELD_OUT,
+	{"reload-asked-by-reader-in-threads", "deadlock", "session",
+		reload_asked_by_reader_in_threads, ZOO_HELD_OUT, 0},
+	{"slots-of-ended-sessions", "exhaustion", "session", slots_of_ended_sessions, ZOO_HELD_OUT,
 		0},
 	{"maildrop-locked-by-asker", "lost-wakeup", "deliver", maildrop_locked_by_asker,
 		ZOO_HELD_OUT, 0},

@@ -72,7 +72,7 @@ static void clients_in_idle(void)
 	listener = zoo_listen_unix("imap", 8);
 	for (int i = 0; i < count; i++)
 		crew_add("imap", zoo_vary(0, 1) ? serves_idle : serves_idle_in_read, listener);
-	crew_starts("imap");
+	crew_either("imap");
 	close(listener);
 	for (int i = 0; i < count; i++)
 		store_process("client", idles, i, 1);
@@ -113,7 +113,7 @@ static void lock_of_spool_in_turn(void)
 	daemons_open();
 	for (int i = 0; i < deliveries; i++)
 		crew_add("lmtp", by_mutex ? delivers_by_mutex : delivers_in_turn, i);
-	crew_starts("lmtp");
+	crew_either("lmtp");
 	store_runs();
 }
 
@@ -199,7 +199,7 @@ static void proxy_without_traffic(void)
 		store_process("proxy", proxy_session, proxy, 1);
 		store_process("client", proxy_client, i, 1);
 	}
-	crew_starts("backend");
+	crew_either("backend");
 	close(proxy);
 	close(backend);
 	store_runs();
@@ -260,7 +260,7 @@ static void consumers_without_work(void)
 	daemon_service("accept", produces, 1);
 	for (int i = 0; i < consumers; i++)
 		crew_add("task", consumes, i);
-	crew_starts("task");
+	crew_either("task");
 	store_runs();
 }
 
@@ -331,7 +331,7 @@ static void housekeepers_with_limits(void)
 		crew_add("purge", waits_by_condition, i);
 		crew_add("rotate", waits_by_signal, i);
 	}
-	crew_starts("housekeep");
+	crew_either("housekeep");
 	store_cleaner();
 	store_runs();
 }

@@ -26,18 +26,24 @@ static void wants_held(long i)
 	store_wants_file("held", LOCK_EX);
 }
 
+static void wants_mutex(long i)
+{
+	(void)i;
+	store_after(1, 1);
+	zoo_ready();
+	pthread_mutex_lock(&daemon_shared->mutex[0]);
+}
+
 /* ---- a helper reads to the end of its input, which its parent keeps open ---- */
 
 static int input[2];
-static bool helper_has_both;
 
 static void helper(long i)
 {
 	char request[8];
 
 	(void)i;
-	if (!helper_has_both)
-		close(input[1]);
+	close(input[1]);
 	zoo_must(read(input[0], request, sizeof(request)) == sizeof(request));
 	zoo_stand();
 	zoo_read(input[0]);
@@ -59,7 +65,6 @@ static void asks_helper(long listener)
 
 static void helper_input_left_open(void)
 {
-	helper_has_both = zoo_vary(0, 1);
 	daemons_open();
 	daemon_service("policy", asks_helper, 2);
 	daemon_askers("smtpd", "policy", zoo_vary(1, 4));
@@ -164,7 +169,7 @@ static void slots_of_silent_clients(void)
 		crew_add("pop3d", hears_client, listener);
 		store_process("probe", says_nothing, i, 1);
 	}
-	crew_starts("pop3d");
+	crew_forks();
 	close(listener);
 	for (int i = 0; i < more; i++)
 		store_process("client", wants_greeting, i, 1);
@@ -174,14 +179,11 @@ static void slots_of_silent_clients(void)
 /* ---- the byte that should wake a session was read by its sibling ---- */
 
 static int bell[2];
-static bool keeps_write_end;
 
 static void sleeps_with_lock(long i)
 {
 	(void)i;
 	zoo_locked_file("held", LOCK_EX);
-	if (!keeps_write_end)
-		close(bell[1]);
 	store_after(0, 1);
 	store_step(1);
 	zoo_stand();
@@ -203,7 +205,6 @@ static void bell_heard_by_sibling(void)
 {
 	int more = zoo_vary(1, 4);
 
-	keeps_write_end = zoo_vary(0, 1);
 	daemons_open();
 	for (int i = 0; i < more; i++)
 		store_process("imap", wants_held, i, 1);
@@ -238,13 +239,10 @@ static void parser_turns(long i)
 
 static void wants_mailbox(long i)
 {
-	if (locks_file) {
+	if (locks_file)
 		wants_held(i);
-		return;
-	}
-	store_after(1, 1);
-	zoo_ready();
-	pthread_mutex_lock(&daemon_shared->mutex[0]);
+	else
+		wants_mutex(i);
 }
 
 static void parser_at_empty_literal(void)
@@ -256,7 +254,7 @@ static void parser_at_empty_literal(void)
 	crew_add("parse", parser_turns, 0);
 	for (int i = 0; i < more; i++)
 		crew_add("imap", wants_mailbox, i);
-	crew_starts("imap");
+	crew_threads("imap");
 	store_runs();
 }
 
@@ -305,65 +303,58 @@ static void deferred_at_once(void)
 	store_runs();
 }
 
-/* ---- who has a lock wants it again ---- */
+/* ---- who has a lock wants it again, alone or before others ---- */
 
-enum own_lock { OWN_MUTEX, OWN_RWLOCK, OWN_FILE };
+static void takes_mutex_twice(long i)
+{
+	(void)i;
+	pthread_mutex_lock(&daemon_shared->mutex[0]);
+	store_step(1);
+	zoo_stand();
+	pthread_mutex_lock(&daemon_shared->mutex[0]);
+}
 
-static enum own_lock own_lock;
+static void adds_owner_of_mutex(void)
+{
+	int more = zoo_vary(0, 4);
 
-static void takes_own_again(long i)
+	daemons_open();
+	crew_add("expunge", takes_mutex_twice, 0);
+	for (int i = 0; i < more; i++)
+		crew_add("fetch", wants_mutex, i);
+}
+
+static void own_mutex_once_more(void)
+{
+	adds_owner_of_mutex();
+	crew_forks();
+	store_runs();
+}
+
+static void own_mutex_once_more_in_threads(void)
+{
+	adds_owner_of_mutex();
+	crew_threads("index");
+	store_runs();
+}
+
+static void takes_file_twice(long i)
 {
 	int fd = zoo_open_file("held");
 
 	(void)i;
-	switch (own_lock) {
-	case OWN_MUTEX:
-		pthread_mutex_lock(&daemon_shared->mutex[0]);
-		break;
-	case OWN_RWLOCK:
-		pthread_rwlock_rdlock(&daemon_shared->rwlock);
-		break;
-	case OWN_FILE:
-		zoo_locked_file("held", LOCK_EX);
-	}
-	store_step(1);
+	zoo_locked_file("held", LOCK_EX);
 	zoo_stand();
-	switch (own_lock) {
-	case OWN_MUTEX:
-		pthread_mutex_lock(&daemon_shared->mutex[0]);
-		return;
-	case OWN_RWLOCK:
-		pthread_rwlock_wrlock(&daemon_shared->rwlock);
-		return;
-	case OWN_FILE:
-		flock(fd, LOCK_EX);
-	}
+	flock(fd, LOCK_EX);
 }
 
-static void wants_own_lock(long i)
+/* Which of several threads opened a file is nowhere to be known: no other wants it. */
+static void own_file_once_more(void)
 {
-	if (own_lock == OWN_FILE) {
-		wants_held(i);
-		return;
-	}
-	store_after(1, 1);
-	zoo_ready();
-	if (own_lock == OWN_MUTEX)
-		pthread_mutex_lock(&daemon_shared->mutex[0]);
-	else
-		pthread_rwlock_wrlock(&daemon_shared->rwlock);
-}
-
-static void own_lock_once_more(void)
-{
-	int more = zoo_vary(0, 4);
-
-	own_lock = (enum own_lock)zoo_vary(OWN_MUTEX, OWN_FILE);
 	daemons_open();
-	crew_add("expunge", takes_own_again, 0);
-	for (int i = 0; i < more; i++)
-		crew_add("fetch", wants_own_lock, i);
-	crew_starts("index");
+	crew_add("expunge", takes_file_twice, 0);
+	crew_threads("index");
+	store_idle_sessions(zoo_vary(0, 3));
 	store_runs();
 }
 
@@ -546,14 +537,24 @@ static void stops_children(long any)
 	waitpid(pid, &status, 0);
 }
 
-static void stop_waits_under_lock(void)
+static void stop_waits(enum daemon_lock kind)
 {
 	count = zoo_vary(1, 4);
 	daemons_open();
-	daemon_draws_lock();
+	daemon_lock_is(kind);
 	store_process("master", stops_children, 0, count + 1);
 	store_idle_sessions(zoo_vary(0, 2));
 	store_runs();
+}
+
+static void stop_waits_under_lock(void)
+{
+	stop_waits(BY_RECORD);
+}
+
+static void stop_waits_under_mutex(void)
+{
+	stop_waits(BY_MUTEX);
 }
 
 /* ---- the front end has passed the request on, and the back end waits elsewhere ---- */
@@ -639,11 +640,16 @@ const struct zoo_case zoo_daemons_more[] = {
 	{"parser-at-empty-literal", "livelock", "session", parser_at_empty_literal,
 		ZOO_HELD_OUT | ZOO_SPINS, 0},
 	{"deferred-at-once", "livelock", "queue", deferred_at_once, ZOO_HELD_OUT | ZOO_SPINS, 0},
-	{"own-lock-once-more", "deadlock", "index", own_lock_once_more, ZOO_HELD_OUT, 0},
+	{"own-file-once-more", "deadlock", "index", own_file_once_more, ZOO_HELD_OUT, 0},
+	{"own-mutex-once-more", "deadlock", "index", own_mutex_once_more, ZOO_HELD_OUT, 0},
+	{"own-mutex-once-more-in-threads", "deadlock", "index", own_mutex_once_more_in_threads,
+		ZOO_HELD_OUT, 0},
 	{"reaps-in-order", "lost-wakeup", "store", reaps_in_order, ZOO_HELD_OUT, 0},
 	{"delivery-quota-index", "deadlock", "deliver", delivery_quota_index, ZOO_HELD_OUT, 0},
 	{"syslog-socket-full", "stopped", "agent", syslog_socket_full, ZOO_HELD_OUT, 0},
 	{"stop-waits-under-lock", "deadlock", "store", stop_waits_under_lock,
+		ZOO_HELD_OUT | ZOO_STOPPING, 0},
+	{"stop-waits-under-mutex", "deadlock", "store", stop_waits_under_mutex,
 		ZOO_HELD_OUT | ZOO_STOPPING, 0},
 	{"request-left-in-pipe", "lost-wakeup", "queue", request_left_in_pipe, ZOO_HELD_OUT, 0},
 	{"lock-forgotten-by-idle", "lost-wakeup", "session", lock_forgotten_by_idle, ZOO_HELD_OUT,

@@ -8,8 +8,6 @@
 
 #define CREW_MAX 16
 
-enum lock_kind { BY_FLOCK, BY_RECORD, BY_MUTEX };
-
 struct member {
 	const char *name;
 	void (*run)(long);
@@ -20,7 +18,7 @@ struct daemon_shared *daemon_shared;
 
 static struct member crew[CREW_MAX];
 static int members, port;
-static enum lock_kind lock_kind;
+static enum daemon_lock lock_kind;
 
 void daemons_open(void)
 {
@@ -87,15 +85,19 @@ void crew_forks(void)
 	members = 0;
 }
 
-void crew_starts(const char *process)
+void crew_threads(const char *process)
 {
-	if (!zoo_vary(0, 1)) {
-		crew_forks();
-		return;
-	}
 	turn_crew();
 	store_process(process, with_threads, 0, members + 1);
 	members = 0;
+}
+
+void crew_either(const char *process)
+{
+	if (zoo_vary(0, 1))
+		crew_threads(process);
+	else
+		crew_forks();
 }
 
 /* ---- services ---- */
@@ -141,9 +143,14 @@ void daemon_askers(const char *client, const char *name, int count)
 
 /* ---- locks of processes ---- */
 
+void daemon_lock_is(enum daemon_lock kind)
+{
+	lock_kind = kind;
+}
+
 void daemon_draws_lock(void)
 {
-	lock_kind = (enum lock_kind)zoo_vary(BY_FLOCK, BY_MUTEX);
+	daemon_lock_is((enum daemon_lock)zoo_vary(BY_FLOCK, BY_MUTEX));
 }
 
 void daemon_takes_lock(void)
