@@ -14,8 +14,8 @@
 #define READERS_WAIT_FOR_WRITER 6u /* PTHREAD_RWLOCK_RWAITING and WRLOCKED */
 #define READERS_SHIFT		3
 
-/* A read-write lock from its fourth word on: writers_futex, two words of padding, cur_writer; the word before is
- * wrphase_futex. Bit 1 of either futex says that somebody waits. */
+/* A read-write lock from its fourth word on: writers_futex, two words of padding, cur_writer, whether it is shared;
+ * the word before is wrphase_futex. Bit 1 of either futex says that somebody waits; a writer has locked both. */
 #define RWLOCK_USED	   2u
 #define RWLOCK_WAITED	   3u /* locked, and somebody waits */
 #define WRITER_AFTER_PHASE 4  /* words from wrphase_futex to cur_writer */
@@ -54,10 +54,10 @@ static bool is_rwlock(const uint32_t *w, struct wait *wait)
 {
 	/* A writer behind another, whom readers keep waiting. */
 	if (wait->value == RWLOCK_WAITED && w[0] == RWLOCK_WAITED && !w[1] && !w[2] && !w[3] &&
-		!w[4])
+		w[4] == wait->shared)
 		return true;
 	if (wait->value == RWLOCK_WAITED && w[0] == RWLOCK_WAITED && !w[2]) {
-		if (!w[3] && is_tid(w[4]))
+		if (w[1] && !w[3] && is_tid(w[4]))
 			wait->target = w[WRITER_AFTER_PHASE];
 		else if (!w[1] && is_tid(w[3]))
 			wait->target = w[WRITER_AFTER_LOCK];

@@ -75,11 +75,14 @@ static void who_stands_behind_a_writer_is_at_a_read_write_lock(void)
 {
 	static const uint32_t reader[FUTEX_WORDS] = {22, 0, 2, 1, 0};
 	static const uint32_t second_writer[FUTEX_WORDS] = {3, 0, 0, 0, 0};
+	static const uint32_t of_processes[FUTEX_WORDS] = {3, 0, 0, 0, 1};
 	static const uint32_t none[FUTEX_WORDS] = {6, 0, 2, 1, 0};
 
 	CHECK_INT(refine(WAIT_FUTEX, 22, false, reader).kind, WAIT_RWLOCK);
 	CHECK_INT(refine(WAIT_FUTEX, 22, false, reader).target, 0);
 	CHECK_INT(refine(WAIT_FUTEX, 3, false, second_writer).kind, WAIT_RWLOCK);
+	CHECK_INT(refine(WAIT_FUTEX, 3, true, of_processes).kind, WAIT_RWLOCK);
+	CHECK_INT(refine(WAIT_FUTEX, 3, true, of_processes).target, 0); /* not thread 1 */
 	CHECK_INT(refine(WAIT_FUTEX, 6, false, none).kind, WAIT_FUTEX);
 	CHECK_INT(refine(WAIT_FUTEX, 21, false, reader).kind, WAIT_FUTEX);
 }
