@@ -20,13 +20,33 @@ struct reach {
 	size_t *leader; /* per task: index of the first of its process */
 };
 
+/* The words of one lock that are waited at lie nearer to each other than those of two. */
+#define LOCK_WORDS 16
+
+/* It wants the read-write lock itself: that it reads under it already is the less likely. */
+static bool wants_too(const struct need *need, const struct task *t)
+{
+	uint64_t object = wait_object(&t->wait);
+
+	return need->lock && t->wait.kind == WAIT_RWLOCK && object + LOCK_WORDS > need->lock &&
+	       object < need->lock + LOCK_WORDS;
+}
+
+/* How likely it holds what is wanted: who idles, and who wants it too, does not where there is another. */
+static int likely(const struct graph *g, const struct need *need, size_t task)
+{
+	if (g->e->tasks[task].wait.kind == WAIT_ENDED)
+		return -1;
+	return g->supposed.idle[task] ? 0 : wants_too(need, &g->e->tasks[task]) ? 1 : 2;
+}
+
 /* Somebody of the process who may hold what is wanted; everybody, unless idle ones are left out. */
 static bool may_hold(const struct graph *g, const struct need *need, size_t task)
 {
-	if (!g->supposed.idle || !g->supposed.idle[task])
-		return true;
-	for (size_t i = need->first; i < need->first + need->count; i++)
-		if (!g->supposed.idle[i] && g->e->tasks[i].wait.kind != WAIT_ENDED)
+	int own = g->supposed.idle ? likely(g, need, task) : 2;
+
+	for (size_t i = need->first; own >= 0 && own < 2 && i < need->first + need->count; i++)
+		if (likely(g, need, i) > own)
 			return false;
 	return true;
 }
@@ -187,7 +207,7 @@ static bool need_is_stuck(const struct graph *g, const struct need *need)
 }
 
 /* Of a process whose every thread may hold what is wanted: the one that looks least like it waits for work,
- * chosen alike in every run. */
+ * chosen alike in every run. The waiter itself where no other may. */
 static size_t likely_holder(const struct graph *g, const struct need *need, size_t waiter)
 {
 	size_t best = SIZE_MAX;
@@ -196,9 +216,9 @@ static size_t likely_holder(const struct graph *g, const struct need *need, size
 		const struct task *t = &g->e->tasks[i],
 				  *b = best == SIZE_MAX ? NULL : &g->e->tasks[best];
 
-		if ((i == waiter && need->count > 1) || !may_hold(g, need, i))
+		if (!may_hold(g, need, i) || (i == waiter && b))
 			continue;
-		if (!b || busyness(t) > busyness(b) ||
+		if (!b || best == waiter || busyness(t) > busyness(b) ||
 			(busyness(t) == busyness(b) && t->wait.kind < b->wait.kind))
 			best = i;
 	}

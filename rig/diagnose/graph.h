@@ -21,6 +21,7 @@ struct need {
 	size_t first, count;
 	size_t others; /* how many of the needs that follow would do as well */
 	bool supposed; /* counts only under a supposition: of idle ones, or of who was the last */
+	uint64_t lock; /* of supposed readers: the word that is waited at; 0: of others */
 };
 
 struct node {

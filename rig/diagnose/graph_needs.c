@@ -200,10 +200,12 @@ static void need_readers(struct graph *g, size_t task)
 	if (g->e->tasks[task].wait.shared || !need_process(g, task, g->e->tasks[task].pid) ||
 		g->need_count == had)
 		return;
-	if (g->needs[had].count > 1)
+	if (g->needs[had].count > 1) {
 		g->needs[had].supposed = true;
-	else
+		g->needs[had].lock = wait_object(&g->e->tasks[task].wait);
+	} else {
 		drop_needs(g, task, had);
+	}
 }
 
 /* No thread of the namespace has that number: it has ended, unless a number is missing, or processes of several

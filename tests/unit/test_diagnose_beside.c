@@ -77,6 +77,27 @@ static void a_lock_of_several_is_nobodys(void)
 	diagnosis_free(&got);
 }
 
+/* By another open file of its own process, whose other thread idles: nobody but itself would give it back. */
+static void who_wants_what_its_process_has_waits_for_itself(void)
+{
+	static const char locks[] = "1: FLOCK ADVISORY WRITE 10 a:0:1 0 EOF\n"
+				    "1: -> FLOCK ADVISORY WRITE 10 a:0:1 0 EOF\n";
+	auto_json json_t *scan = json_pack("{ss s[oo] s[{sisiss}] s[{sisissss}]}", "locks", locks,
+		"tasks", task(10, "/x/wants", "S", POLL), task(10, "/x/wants", "S", FLOCK(4)),
+		"held", "pid", 10, "fd", 3, "lock", "1: FLOCK ADVISORY WRITE 10 a:0:1 0 EOF",
+		"files", "pid", 10, "fd", 4, "path", "/a", "inode", "a:0:1");
+	struct diagnosis got;
+
+	json_object_set_new(
+		json_array_get(json_object_get(scan, "tasks"), 1), "tid", json_integer(11));
+	ask(&(struct diagnose_input){.scan = scan}, &got);
+	CHECK_STR(got.hang_class, "deadlock");
+	CHECK_INT(got.culprits[0].tid, 11);
+	CHECK_HAS(got.title, "waits for itself");
+	CHECK(got.unknown_count);
+	diagnosis_free(&got);
+}
+
 static void who_connects_waits_for_the_door(void)
 {
 	for (int told = 0; told < 2; told++) {
@@ -245,6 +266,8 @@ static void what_could_not_be_read_is_said(void)
 
 CHECK_MAIN(CHECK_CASE(what_could_not_be_read_is_said),
 	CHECK_CASE(a_lock_is_of_whoever_has_the_open_file),
-	CHECK_CASE(a_lock_of_several_is_nobodys), CHECK_CASE(who_connects_waits_for_the_door),
+	CHECK_CASE(a_lock_of_several_is_nobodys),
+	CHECK_CASE(who_wants_what_its_process_has_waits_for_itself),
+	CHECK_CASE(who_connects_waits_for_the_door),
 	CHECK_CASE(who_begins_processes_that_burn_all_the_time_is_a_livelock),
 	CHECK_CASE(beside_what_was_told_only_what_speaks_for_itself_is_new))
