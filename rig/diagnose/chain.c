@@ -138,6 +138,38 @@ static bool is_served_by(const struct diagnosing *d, size_t client, size_t serve
 	return peer && peer->accepted && graph_is_idle(&d->now.tasks[server]);
 }
 
+/* The process that has the other end, or the door where the connection stands, is at something that is not for
+ * `task`. */
+static bool is_at_another(const struct diagnosing *d, size_t task, const struct open_fd *fd)
+{
+	const struct socket_end *end = fd->socket ? evidence_socket(&d->now, fd->ino) : NULL;
+	uint64_t other = !end || end->accepted ? 0 : end->peer ? end->peer : end->accept;
+
+	for (size_t i = 0; other && i < d->now.fd_count; i++) {
+		size_t count, first;
+
+		if (d->now.fds[i].ino != other || d->now.fds[i].pid == fd->pid)
+			continue;
+		first = evidence_process(&d->now, d->now.fds[i].pid, &count);
+		for (size_t k = first; k < first + count; k++)
+			if (d->now.tasks[k].wait.kind != WAIT_ENDED && !waits_for_work(d, k) &&
+				graph_next(&d->graph, k) != task)
+				return true;
+	}
+	return false;
+}
+
+/* Who waits for whatever comes may wait for somebody whom it called, and who is at something else. */
+static bool may_wait_for_another(const struct diagnosing *d, size_t task)
+{
+	const struct task *t = &d->now.tasks[task];
+
+	for (size_t i = 0; i < d->now.fd_count; i++)
+		if (d->now.fds[i].pid == t->pid && is_at_another(d, task, &d->now.fds[i]))
+			return true;
+	return false;
+}
+
 static struct suspect judge_chain(
 	const struct diagnosing *d, const struct suspect *own, size_t task)
 {
@@ -174,6 +206,8 @@ static struct suspect judge_chain(
 	if (waiter.weight && is_served_by(d, last, end)) {
 		waiter.task = end;
 		waiter.why = "it was asked, owes the answer, and waits for something else";
+		if (may_wait_for_another(d, end))
+			waiter.weight--;
 	}
 	return waiter.weight > s.weight ? waiter : s;
 }
@@ -190,7 +224,7 @@ static bool stood_before(const struct diagnosing *d, const struct task *task)
 static bool only_collects(const struct diagnosing *d, const struct suspect *s)
 {
 	return !s->behind && d->now.tasks[s->task].wait.kind == WAIT_READ &&
-	       d->graph.nodes[s->task].several;
+	       d->graph.nodes[s->task].several && !graph_door(&d->graph, s->task);
 }
 
 struct suspect find_suspect(struct diagnosing *d)

@@ -287,6 +287,7 @@ static void read_sockets(struct evidence *e, const json_t *scan)
 			.accept = (uint64_t)json_get_int(json, "accept", 0),
 			.listens = !strcmp(json_get_text(json, "state", ""), "listen"),
 			.outside = json_get_bool(json, "outside", false),
+			.accepted = json_get_bool(json, "accepted", false),
 			.backlog = json_get_int(json, "backlog", 0),
 			.unread = json_get_int(json, "unread", 0),
 			.name = json_get_text(json, "name", NULL)};

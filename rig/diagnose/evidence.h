@@ -25,6 +25,7 @@
  *		"sockets":[{"ino","family":"unix|tcp|udp","state":"listen|established|...","name"?,
  *		"peer":inode of the other end, 0 where it is not known or has no owner,
  *		"accept"?:inode of the listening socket in whose queue this connection stands, not accepted,
+ *		"accepted"?:true of the end of who was called, not of who called,
  *		"outside"?:true where the other end is not in the guest, "backlog":N of a listening one,
  *		"unread"?:bytes that came and were not read}]
  *		"parts":{"memory","fds","sockets":bool}	false: asked for and not to be had, or cut short

@@ -35,49 +35,9 @@ static void look_at_timer(const struct evidence *e, struct task *t)
 		t->wait.kind = WAIT_SLEEP;
 }
 
-/* "ADDRESS:PORT" or "ADDRESS:PORT-ADDRESS:PORT": the port that is this end's. */
-static size_t local_port(const char *name, const char **ret_port)
-{
-	size_t local = strcspn(name, "-"), at = local;
-
-	while (at > 0 && name[at - 1] != ':')
-		at--;
-	*ret_port = name + at;
-	return at ? local - at : 0;
-}
-
-/* A unix socket that was accepted has the name of the one that listens, another its port. */
-static bool is_of_door(const struct socket_end *end, const struct socket_end *door)
-{
-	const char *one, *two;
-	size_t len;
-
-	if (!strcmp(end->name, door->name))
-		return true;
-	len = *end->name == '/' ? 0 : local_port(end->name, &one);
-	return len && local_port(door->name, &two) == len && !strncmp(one, two, len);
-}
-
-static void find_accepted(struct evidence *e)
-{
-	for (size_t i = 0; i < e->socket_count; i++) {
-		const struct socket_end *door = &e->sockets[i];
-
-		if (!door->listens || !door->name)
-			continue;
-		for (size_t k = 0; k < e->socket_count; k++) {
-			struct socket_end *end = &e->sockets[k];
-
-			if (!end->listens && !end->accepted && end->name)
-				end->accepted = is_of_door(end, door);
-		}
-	}
-}
-
 /* Polling the one socket that listens is waiting for work; one whose other end is outside has a client. */
 void evidence_look_at_ends(struct evidence *e)
 {
-	find_accepted(e);
 	for (size_t i = 0; i < e->task_count; i++) {
 		struct task *t = &e->tasks[i];
 		bool polls = t->wait.kind == WAIT_POLL;

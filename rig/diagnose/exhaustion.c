@@ -163,8 +163,58 @@ static bool is_late(const struct diagnosing *d, const struct pool *pool)
 	return next != SIZE_MAX && judge_silent_peer(d, pool->example, next).weight;
 }
 
-/* Processes alike that nothing says are workers: no work waits for them, and who they all wait for is stopped, has left
- * what they sent, or does not accept. They are its clients. */
+static bool others_have(const struct diagnosing *d, int pid, uint64_t ino)
+{
+	for (size_t i = 0; i < d->now.fd_count; i++)
+		if (d->now.fds[i].ino == ino && d->now.fds[i].pid != pid)
+			return true;
+	return false;
+}
+
+/* A door, a connection with somebody, or a pipe that another writes to. */
+static bool may_bring_work(const struct diagnosing *d, const struct open_fd *fd)
+{
+	const struct socket_end *end = fd->socket ? evidence_socket(&d->now, fd->ino) : NULL;
+
+	if (!fd->socket)
+		return fd->reads && fd->ino && others_have(d, fd->pid, fd->ino);
+	return end &&
+	       (end->listens || end->outside || end->accept || others_have(d, fd->pid, end->peer));
+}
+
+/* By another way than the connection that it waits at. */
+static bool may_be_given_work(const struct diagnosing *d, const struct task *t)
+{
+	const struct open_fd *awaited = evidence_awaited_fd(&d->now, t);
+
+	for (size_t i = 0; i < d->now.fd_count; i++) {
+		const struct open_fd *fd = &d->now.fds[i];
+
+		if (fd->pid == t->pid && (!awaited || fd->ino != awaited->ino) &&
+			may_bring_work(d, fd))
+			return true;
+	}
+	return !awaited || d->now.no_fds || d->now.no_sockets;
+}
+
+/* They came to who they wait for, and nothing else brings them to do anything. */
+static bool only_ask(const struct diagnosing *d, const struct pool *pool)
+{
+	const struct socket_end *end =
+		evidence_awaited(&d->now, &d->now.tasks[pool->members[pool->chosen]]);
+	const struct socket_end *peer = end ? evidence_socket(&d->now, end->peer) : NULL;
+
+	if (!end || (peer ? !peer->accepted : !end->accept))
+		return false;
+	for (size_t i = 0; i < pool->count; i++)
+		if (alike(pool, pool->chosen, i) &&
+			may_be_given_work(d, &d->now.tasks[pool->members[i]]))
+			return false;
+	return true;
+}
+
+/* Processes alike that nothing says are workers: no work waits for them, and who they all wait for has left what they
+ * sent, or does not accept; or it cannot come to them. They are its clients. */
 static bool are_clients(const struct diagnosing *d, const struct pool *pool)
 {
 	size_t next = graph_next(&d->graph, pool->example);
@@ -172,9 +222,11 @@ static bool are_clients(const struct diagnosing *d, const struct pool *pool)
 
 	if (threads_of(&d->now, pool->example) || d->in->queued > 0)
 		return false;
-	if (next == SIZE_MAX || door)
-		return door && !has_open(d, pool, door->ino);
-	return d->now.tasks[next].wait.kind == WAIT_STOPPED || is_late(d, pool);
+	if (only_ask(d, pool))
+		return true;
+	if (backlog_of(d, pool))
+		return false;
+	return next == SIZE_MAX || door ? door && !has_open(d, pool, door->ino) : is_late(d, pool);
 }
 
 /* How much the shared wait of a pool looks like exhaustion. */
@@ -187,7 +239,7 @@ static int weigh(const struct diagnosing *d, const struct pool *pool)
 
 	if (graph_is_idle(t) || waited_so_when_healthy(d, t))
 		return 0;
-	if (!backlog_of(d, pool) && (are_sessions(d, pool) || are_clients(d, pool)))
+	if (are_clients(d, pool) || (!backlog_of(d, pool) && are_sessions(d, pool)))
 		return 0;
 	switch (t->wait.kind) {
 	case WAIT_READ:
@@ -195,9 +247,7 @@ static int weigh(const struct diagnosing *d, const struct pool *pool)
 	case WAIT_POLL:
 	case WAIT_CONNECT:
 	case WAIT_OPEN:
-		return holder_waits && d->now.tasks[next].wait.kind == WAIT_STOPPED ? 101
-		       : holder_waits						    ? 0
-										    : WEIGHT_WAIT;
+		return holder_waits ? 0 : WEIGHT_WAIT;
 	case WAIT_PARKED: /* their own replies are owed because of the fault; more must wait */
 		return d->backlog || d->in->queued || d->owed > pool->count ? 96 : 0;
 	case WAIT_FUTEX:

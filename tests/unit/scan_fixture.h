@@ -58,10 +58,10 @@ static inline void add_fd(struct scan_parts *s, int pid, int fd, const char *kin
 					      "kind", kind, "mode", "rw"));
 }
 
-/* Two ends of a connection; `name` (NULL: none) of the other one. */
-static inline json_t *add_pair(struct scan_parts *s, int one, int other, const char *name)
+/* Two ends of a connection; `accepted`: the other one is the end of who was called. */
+static inline json_t *add_pair(struct scan_parts *s, int one, int other, bool accepted)
 {
-	json_t *end = json_pack("{sisi ss*}", "ino", other, "peer", one, "name", name);
+	json_t *end = json_pack("{sisi sb}", "ino", other, "peer", one, "accepted", accepted);
 
 	json_array_append_new(s->sockets, json_pack("{sisi}", "ino", one, "peer", other));
 	json_array_append_new(s->sockets, end);

@@ -6,8 +6,8 @@
 #define DOOR   90 /* a listening socket of the server's */
 #define NAME   "/run/door"
 
-/* One that waits for an answer of an idle server; `name` of the server's end. */
-static struct scan_parts asks_server(const char *name)
+/* One that waits for an answer of an idle process; `accepted`: which it called. */
+static struct scan_parts asks_server(bool accepted)
 {
 	struct scan_parts s = scan_begin();
 
@@ -16,20 +16,17 @@ static struct scan_parts asks_server(const char *name)
 	add_process(&s, SERVER, "/x/server", LOOP);
 	add_fd(&s, SERVER, 3, "socket", DOOR);
 	add_fd(&s, SERVER, 5, "socket", 200);
-	add_door(&s, DOOR, name[0] == '/' ? NAME : "0.0.0.0:143", 0);
-	add_pair(&s, 100, 200, name);
+	add_door(&s, DOOR, NAME, 0);
+	add_pair(&s, 100, 200, accepted);
 	return s;
 }
 
 /* Of a pair nobody knows who owes whom; a client that was idle would be no culprit. */
 static void an_idle_server_that_took_the_request_is_late(void)
 {
-	struct scan_parts unix_socket = asks_server(NAME),
-			  tcp = asks_server("127.0.0.1:143-1.1.1.1:9"),
-			  pair = asks_server("/run/other");
+	struct scan_parts called = asks_server(true), pair = asks_server(false);
 
-	check_first(scan_end(&unix_socket, ""), "lost-wakeup", "server");
-	check_first(scan_end(&tcp, ""), "lost-wakeup", "server");
+	check_first(scan_end(&called, ""), "lost-wakeup", "server");
 	check_first(scan_end(&pair, ""), "lost-wakeup", "asks");
 }
 
@@ -37,9 +34,9 @@ static void an_idle_server_that_took_the_request_is_late(void)
 static void who_both_read_at_one_connection_are_at_rest_until_something_is_owed(void)
 {
 	static const struct {
-		const char *name, *hang_class; /* of the server's end */
-		bool owed;
-	} rows[] = {{NAME, "healthy", false}, {NAME, "deadlock", true}, {NULL, "deadlock", false}};
+		bool accepted, owed;
+		const char *hang_class;
+	} rows[] = {{true, false, "healthy"}, {true, true, "deadlock"}, {false, false, "deadlock"}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct scan_parts s = scan_begin();
@@ -51,7 +48,7 @@ static void who_both_read_at_one_connection_are_at_rest_until_something_is_owed(
 		add_fd(&s, ASKS, 4, "socket", 100);
 		add_fd(&s, SERVER, 5, "socket", 200);
 		add_door(&s, DOOR, NAME, 0);
-		add_pair(&s, 100, 200, rows[i].name);
+		add_pair(&s, 100, 200, rows[i].accepted);
 		scan = scan_end(&s, "");
 		diagnose(&(struct diagnose_input){.scan = scan,
 				 .earlier = scan,
@@ -65,7 +62,7 @@ static void who_both_read_at_one_connection_are_at_rest_until_something_is_owed(
 
 static void it_is_said_what_that_server_owes(void)
 {
-	struct scan_parts s = asks_server(NAME);
+	struct scan_parts s = asks_server(true);
 	auto_json json_t *scan = scan_end(&s, "");
 	struct diagnosis got;
 
@@ -73,6 +70,24 @@ static void it_is_said_what_that_server_owes(void)
 	CHECK_HAS(got.title, "`server` (process 20): it was asked, owes the answer");
 	CHECK_INT(got.behind, 1);
 	diagnosis_free(&got);
+}
+
+/* ... unless it called another, who is at something else: that one may be why. */
+static void a_server_that_waits_for_one_it_called_is_behind_that_one(void)
+{
+	for (int called = 0; called < 2; called++) {
+		struct scan_parts s = asks_server(true);
+
+		add_process(&s, 30, "/x/agent", RECV(4));
+		add_fd(&s, 30, 4, "socket", 300);
+		add_fd(&s, 30, 5, "socket", called ? 400 : 401);
+		add_fd(&s, SERVER, 6, "socket", 500);
+		add_pair(&s, 500, 400, false);
+		add_process(&s, 31, "/x/relay", LOOP);
+		add_fd(&s, 31, 6, "socket", 301);
+		add_pair(&s, 300, 301, false);
+		check_first(scan_end(&s, ""), "lost-wakeup", called ? "agent" : "server");
+	}
 }
 
 /* One at the door of a loop; `polls`: what that loop waits for. */
@@ -118,8 +133,8 @@ static void who_waits_for_an_idle_client_is_not_the_one_that_others_wait_for(voi
 		add_fd(&s, ASKS, 4, "socket", 101);
 		add_fd(&s, 30, 4, "socket", 100);
 		add_door(&s, DOOR, NAME, 0);
-		add_pair(&s, 100, 200, named ? NAME : NULL);
-		add_pair(&s, 101, 201, NULL);
+		add_pair(&s, 100, 200, named);
+		add_pair(&s, 101, 201, false);
 		scan = scan_end(&s, "");
 		diagnose_scan(scan, true, &got);
 		CHECK_STR(got.hang_class, named ? "slow" : "lost-wakeup");
@@ -164,6 +179,23 @@ static void of_several_that_wait_for_the_same_one_it_waits_for_that_one(void)
 {
 	behind(several_at_door(FLOCK(4)), 3);
 	behind(several_at_door(READ(8)), 1);
+}
+
+/* ... and is no reader of a log, who has several that write to it and may have nothing to read. */
+static void who_stands_at_a_door_that_several_have_is_missed(void)
+{
+	struct scan_parts s = scan_begin();
+
+	add_process(&s, ASKS, "/x/asks", RECV(4));
+	add_fd(&s, ASKS, 4, "socket", 100);
+	add_at_door(&s, 100, DOOR);
+	add_door(&s, DOOR, NAME, 1);
+	add_process(&s, 21, "/x/one", LOOP);
+	add_process(&s, 22, "/x/two", LOOP);
+	add_fd(&s, 21, 3, "socket", DOOR);
+	add_fd(&s, 22, 3, "socket", DOOR);
+	add_process(&s, 23, "/x/sleeps", SLEEP);
+	check_first(scan_end(&s, ""), "lost-wakeup", "asks");
 }
 
 /* It holds a lock that another wants, and works; whether it is met at a sleep or at work is chance. */
@@ -218,4 +250,6 @@ CHECK_MAIN(CHECK_CASE(an_idle_server_that_took_the_request_is_late),
 	CHECK_CASE(a_loop_that_does_not_ask_for_its_door_is_late),
 	CHECK_CASE(who_waits_for_an_idle_client_is_not_the_one_that_others_wait_for),
 	CHECK_CASE(of_several_that_wait_for_the_same_one_it_waits_for_that_one),
+	CHECK_CASE(a_server_that_waits_for_one_it_called_is_behind_that_one),
+	CHECK_CASE(who_stands_at_a_door_that_several_have_is_missed),
 	CHECK_CASE(who_works_has_one_signature_wherever_it_is_met))

@@ -105,10 +105,9 @@ static json_t *asked_once(bool outside, int unread, int unread_there)
 
 	if (!outside)
 		json_array_append_new(tasks, task(20, 20, "", RECV(4)));
-	sockets = json_pack("[{si si si sb ss}{si si si ss}{siss ss}]", "ino", 100, "peer",
-		outside ? 0 : 101, "unread", unread, "outside", (int)outside, "name",
-		"10.0.2.15:25-10.0.2.2:40001", "ino", 101, "peer", 100, "unread", unread_there,
-		"name", "x", "ino", 99, "state", "listen", "name", "0.0.0.0:25");
+	sockets = json_pack("[{si si si sb sb}{si si si}]", "ino", 100, "peer", outside ? 0 : 101,
+		"unread", unread, "outside", (int)outside, "accepted", 1, "ino", 101, "peer", 100,
+		"unread", unread_there);
 	return json_pack("{ss so s[{sisisiss}{sisisiss}] so}", "locks", "", "tasks", tasks, "fds",
 		"pid", 10, "fd", 5, "ino", 100, "kind", "socket", "pid", 20, "fd", 4, "ino", 101,
 		"kind", "socket", "sockets", sockets);
@@ -286,6 +285,25 @@ static void two_who_wait_for_readers_without_names_are_the_readers_where_all_oth
 	check(of_processes, NULL, "lost-wakeup", 11);
 }
 
+/* 14 waits for the end of one of the writers: it is the reader, not another of them. */
+static void who_wants_the_lock_too_is_not_taken_for_its_reader(void)
+{
+	static const char second[] = "202 0x7f0c 0x189 0x3 0x0 0x0 0xffffffff 0x1 0x2",
+			  join[] = "202 0x8000 0x109 0xc 0x0 0x0 0xffffffff 0x1 0x2";
+	auto_json json_t *scan = rwlock(IDLE, RWLOCK);
+	json_t *tasks = json_object_get(scan, "tasks");
+	struct diagnosis got;
+
+	json_array_append_new(tasks,
+		with(task(10, 13, "", second), "futex", json_pack("[iiiii]", 3, 0, 0, 0, 0)));
+	json_array_append_new(tasks, task(10, 14, "", join));
+	run(scan, NULL, &got);
+	CHECK_STR(got.hang_class, "deadlock");
+	CHECK_INT(got.culprit_count, 2);
+	CHECK_INT(got.culprits[0].tid + got.culprits[1].tid, 12 + 14);
+	diagnosis_free(&got);
+}
+
 /* ---- words of one instant ---- */
 
 /* 10 waits at a semaphore, 20 for an event; only now the words at the semaphore were read. */
@@ -364,4 +382,5 @@ CHECK_MAIN(CHECK_CASE(who_reads_what_several_send_and_whom_nobody_waits_for_may_
 	CHECK_CASE(who_polls_and_leaves_unread_what_was_sent_has_not_asked_for_it),
 	CHECK_CASE(of_several_who_have_an_end_the_one_that_is_at_something_is_waited_for),
 	CHECK_CASE(who_sleeps_while_others_wait_for_what_he_sends_is_slow),
-	CHECK_CASE(two_who_wait_for_readers_without_names_are_the_readers_where_all_others_idle))
+	CHECK_CASE(two_who_wait_for_readers_without_names_are_the_readers_where_all_others_idle),
+	CHECK_CASE(who_wants_the_lock_too_is_not_taken_for_its_reader))

@@ -169,8 +169,9 @@ static json_t *sessions(const char *port, int backlog)
 		json_array_append_new(tasks, task(10 * i, 10 * i, "/x/session", RECV(4)));
 		json_array_append_new(fds, json_pack("{sisisiss}", "pid", 10 * i, "fd", 4, "ino",
 						   100 + i, "kind", "socket"));
-		json_array_append_new(sockets, json_pack("{siss ss sb}", "ino", 100 + i, "state",
-						       "established", "name", name, "outside", 1));
+		json_array_append_new(sockets,
+			json_pack("{siss ss sb sb}", "ino", 100 + i, "state", "established", "name",
+				name, "outside", 1, "accepted", !strcmp(port, "25")));
 	}
 	return json_pack(
 		"{ss so so so}", "locks", "", "tasks", tasks, "fds", fds, "sockets", sockets);

@@ -411,6 +411,54 @@ static void a_connection_that_nobody_accepts_names_the_queue_it_stands_in(void)
 	}
 }
 
+static bool is_accepted(const json_t *scan, pid_t pid, int fd)
+{
+	return json_get_bool(socket_row(scan, ino_of(scan, pid, fd)), "accepted", false);
+}
+
+/* Nobody waits at the door any more; that of the unix socket is gone. */
+static void of_two_ends_the_one_that_was_called_is_told(void)
+{
+	auto_bench struct bench b = {0};
+	auto_free char *path = NULL;
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	struct sockaddr *address[] = {(struct sockaddr *)&in, (struct sockaddr *)&un};
+	socklen_t size[] = {sizeof(in), sizeof(un)};
+
+	if (!bench_open(&b))
+		return;
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	path = bench_path(&b, "listener");
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
+	for (size_t i = 0; i < ARRAY_SIZE(address); i++) {
+		int family = address[i]->sa_family;
+		auto_close int listener = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		auto_close int client = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		auto_close int served = -1;
+		auto_json json_t *scan = NULL;
+		auto_child pid_t pid = -1;
+
+		if (!CHECK(!bind(listener, address[i], size[i]) && !listen(listener, 5)))
+			return;
+		getsockname(listener, address[i], &size[i]);
+		CHECK(!connect(client, address[i], size[i]));
+		served = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		if (family == AF_UNIX) {
+			close(listener);
+			listener = -1;
+		}
+		pid = child_begin();
+		if (!pid)
+			wait_in_read(client);
+		scan = scan_in_call(&b, pid, SYS_read);
+		if (family == AF_UNIX && !part(scan, "sockets"))
+			continue; /* this kernel does not tell the ends of unix sockets */
+		CHECK(is_accepted(scan, getpid(), served));
+		CHECK(!is_accepted(scan, getpid(), client));
+	}
+}
+
 static void a_tcp_connection_inside_the_machine_has_a_peer(void)
 {
 	auto_bench struct bench b = {0};
@@ -532,6 +580,7 @@ CHECK_MAIN(CHECK_CASE(a_mutex_names_the_thread_that_holds_it),
 	CHECK_CASE(both_ends_of_a_fifo_are_told),
 	CHECK_CASE(the_other_end_of_a_unix_socket_is_told),
 	CHECK_CASE(a_connection_that_nobody_accepts_names_the_queue_it_stands_in),
+	CHECK_CASE(of_two_ends_the_one_that_was_called_is_told),
 	CHECK_CASE(a_tcp_connection_inside_the_machine_has_a_peer),
 	CHECK_CASE(a_descriptor_of_a_process_tells_which),
 	CHECK_CASE(a_process_whose_first_thread_has_ended_is_told_by_another),

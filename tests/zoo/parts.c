@@ -36,9 +36,12 @@ void zoo_must(bool right)
 		abort();
 }
 
+/* Near seeds are to draw quite other numbers: the finalizer of MurmurHash3. */
 void zoo_seed(unsigned int seed)
 {
-	draws = seed;
+	seed = (seed ^ seed >> 16) * 0x85ebca6bu;
+	seed = (seed ^ seed >> 13) * 0xc2b2ae35u;
+	draws = seed ^ seed >> 16;
 }
 
 /* A linear congruential generator: any will do, and the C library's is not the same everywhere. */

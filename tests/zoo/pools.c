@@ -60,7 +60,7 @@ static void *tcp_worker(void *arg)
 	(void)arg;
 	prctl(PR_SET_NAME, "worker");
 	zoo_must(send(fd, "x", 1, 0) == 1);
-	zoo_stand();
+	zoo_ready();
 	zoo_receive(fd);
 	return NULL;
 }
@@ -68,6 +68,7 @@ static void *tcp_worker(void *arg)
 static void deaf_server(long listener)
 {
 	zoo_must(listener >= 0);
+	zoo_blame();
 	zoo_meet(1);
 	raise(SIGSTOP);
 }
@@ -171,7 +172,7 @@ static void nobody_accepts(void)
 const struct zoo_case zoo_pools[] = {
 	{"pool-on-socket", "exhaustion", "store", pool_on_socket, 0, 0},
 	{"pool-on-semaphore", "exhaustion", "session", pool_on_semaphore, 0, 0},
-	{"pool-on-stopped-server", "exhaustion", "agent", pool_on_stopped_server, 0, 0},
+	{"pool-on-stopped-server", "stopped", "agent", pool_on_stopped_server, 0, 0},
 	{"pool-of-processes", "exhaustion", "deliver", pool_of_processes, 0, 0},
 	{"connection-limit", "exhaustion", "session", connection_limit, 0, 0},
 	{"nobody-accepts", "lost-wakeup", "lookup", nobody_accepts, 0, 0},

@@ -167,7 +167,7 @@ static void agents_at_relay_switched_off(void)
 
 	sessions = zoo_vary(1, 4);
 	others = zoo_vary(1, 5);
-	workers = zoo_vary(1, 5);
+	workers = zoo_vary(2, 5);
 	services_open();
 	listener = zoo_listen_tcp(16, &relay_port);
 	store_process("relay", relay_is_off, listener, 1);

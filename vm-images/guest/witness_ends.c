@@ -306,7 +306,7 @@ static void tell_holders(struct ends *ends, int pid, int via)
 		closedir(dir);
 }
 
-static void tell_socket(struct out *out, const struct sock *sock)
+static void tell_socket(struct out *out, const struct sockets *all, const struct sock *sock)
 {
 	out_open(out, NULL, '{');
 	out_int(out, "ino", (int64_t)sock->ino);
@@ -322,6 +322,8 @@ static void tell_socket(struct out *out, const struct sock *sock)
 		out_int(out, "accept", (int64_t)sock->accept);
 	if (sock->outside)
 		out_bool(out, "outside", true);
+	if (sockets_is_accepted(all, sock))
+		out_bool(out, "accepted", true);
 	if (sock->listens)
 		out_int(out, "backlog", sock->backlog);
 	else if (sock->unread)
@@ -345,7 +347,7 @@ static void read_ends(struct ends *ends)
 			tell_holders(ends, scan->rows[i]->pid, scan->rows[i]->via);
 	for (size_t i = 0; i < ends->sockets.count; i++)
 		if (is_wanted(ends, ends->sockets.at[i].ino))
-			tell_socket(&scan->sockets, &ends->sockets.at[i]);
+			tell_socket(&scan->sockets, &ends->sockets, &ends->sockets.at[i]);
 	scan->held_tore = scan->tears && !held_is_steady(scan, &ends->orphans);
 	if (scan->held_tore)
 		out_free(&scan->held);

@@ -148,6 +148,7 @@ void held_look(struct scan *scan, const struct orphans *orphans, int dir, int pi
 struct sock {
 	uint64_t ino, peer, accept; /* 0: none */
 	bool unix_domain, datagrams, listens, established, outside;
+	unsigned int port; /* of TCP: its own */
 	int64_t backlog, unread;
 	char name[DOOR_MAX];
 };
@@ -165,3 +166,5 @@ void sockets_free(struct sockets *sockets);
 /* The address of a unix socket as its name: one in the abstract name space begins with @. */
 void socket_name(const char *path, size_t len, char out[DOOR_MAX]);
 struct sock *sockets_find(const struct sockets *sockets, uint64_t ino);
+/* It is the end that was called: accept() made it. */
+bool sockets_is_accepted(const struct sockets *sockets, const struct sock *sock);

@@ -98,6 +98,7 @@ static void read_unix(
 		return;
 	sock->ino = msg->udiag_ino;
 	sock->unix_domain = true;
+	sock->datagrams = msg->udiag_type == SOCK_DGRAM;
 	sock->listens = msg->udiag_state == TCP_LISTEN;
 	sock->established = msg->udiag_state == TCP_ESTABLISHED;
 	for (; RTA_OK(attr, left); attr = RTA_NEXT(attr, left)) {
@@ -292,6 +293,13 @@ static void name_address(const char *address, char *out, size_t size)
 		snprintf(out, size, "%s", address);
 }
 
+static unsigned int port_of(const char *address)
+{
+	const char *colon = strchr(address, ':');
+
+	return colon ? (unsigned int)strtoul(colon + 1, NULL, 16) : 0;
+}
+
 static void name_flow(const struct flow *flow, struct sock *sock)
 {
 	char local[48], remote[48];
@@ -315,6 +323,7 @@ static void add_flow(
 	sock->ino = flow->ino;
 	sock->listens = flow->state == TCP_LISTEN;
 	sock->established = flow->state == TCP_ESTABLISHED;
+	sock->port = port_of(flow->local);
 	name_flow(flow, sock);
 	if (sock->listens) {
 		sock->backlog = flow->queue;
@@ -419,6 +428,29 @@ void sockets_read(struct sockets *ret)
 		if ((client = sockets_find(ret, pendings->at[i].client)))
 			client->accept = pendings->at[i].listener;
 	free(pendings);
+}
+
+static bool same_door(const struct sock *sock, const struct sock *door)
+{
+	if (!door->listens || sock->unix_domain != door->unix_domain)
+		return false;
+	return sock->unix_domain ? !strcmp(sock->name, door->name) : sock->port == door->port;
+}
+
+/* A unix socket that was accepted has the name of the one that listens, though nobody may have that open any more; who
+ * calls has a name but seldom. A TCP socket has its port. */
+bool sockets_is_accepted(const struct sockets *all, const struct sock *sock)
+{
+	const struct sock *peer = sockets_find(all, sock->peer);
+
+	if (sock->listens || sock->datagrams || !sock->name[0])
+		return false;
+	if (sock->unix_domain && peer && !peer->name[0])
+		return true;
+	for (size_t i = 0; i < all->count; i++)
+		if (same_door(sock, &all->at[i]))
+			return true;
+	return false;
 }
 
 void sockets_free(struct sockets *sockets)
