@@ -65,6 +65,8 @@ bool got_no_turn(const struct diagnosing *d, const struct task *task);
 int reaped_percent(const struct diagnosing *d, const struct task *task);
 
 bool find_deadlock(struct diagnosing *d);
+/* Two who both read at one connection: a cycle, unless all is well so and another is the likelier cause. */
+bool find_silence(struct diagnosing *d, const struct suspect *suspect);
 bool find_crash(struct diagnosing *d);
 /* A program that gives up each time it is begun; a process that the kernel ended for want of memory. Where who is
  * suspected explains more, they are told beside it, and the answer is false. */

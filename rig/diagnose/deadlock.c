@@ -3,7 +3,7 @@
  * earlier instant is at hand its members must have been in the same wait, which guards against evidence
  * that was not taken at one instant.
  */
-#include "diagnose/case.h"
+#include "diagnose/suspect.h"
 
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -147,20 +147,20 @@ static void tell(struct diagnosing *d, const size_t *cycle, size_t count)
 		free(parts[i]);
 }
 
-/* A server that reads what its client sends next, and the client that reads what comes: where nothing is owed, that is
- * how both wait for news (RFC 2177). */
-static bool is_at_rest(const struct diagnosing *d, const size_t *cycle, size_t count)
+/* A server that reads what its client sends next, and the client that reads what comes: how both wait for news where
+ * nothing is owed (RFC 2177), and as each other's only hope where something is. */
+static bool is_conversation(const struct diagnosing *d, const size_t *cycle, size_t count)
 {
 	const struct task *one = &d->now.tasks[cycle[0]], *two = &d->now.tasks[cycle[count - 1]];
 	const struct socket_end *end = evidence_awaited(&d->now, one),
 				*other = evidence_awaited(&d->now, two);
 
-	return !d->work && count == 2 && end && other && end->peer == other->ino &&
+	return count == 2 && end && other && end->peer == other->ino &&
 	       (one->serves || two->serves) && one->wait.kind != WAIT_WRITE &&
 	       two->wait.kind != WAIT_WRITE;
 }
 
-static bool find_cycle(struct diagnosing *d)
+static bool find_cycle(struct diagnosing *d, bool conversations)
 {
 	size_t cycle[CYCLE_MAX], count;
 
@@ -169,7 +169,9 @@ static bool find_cycle(struct diagnosing *d)
 			continue;
 		count = graph_cycle(&d->graph, i, cycle);
 		if (!count || is_of_rig_or_told(d, cycle, count) || !is_steady(d, cycle, count) ||
-			is_at_rest(d, cycle, count))
+			is_conversation(d, cycle, count) != conversations ||
+			(conversations && waited_so_when_healthy(d, &d->now.tasks[cycle[0]]) &&
+				waited_so_when_healthy(d, &d->now.tasks[cycle[1]])))
 			continue;
 		tell(d, cycle, count);
 		return true;
@@ -223,7 +225,7 @@ static bool find_supposed(struct diagnosing *d, const struct supposition *s)
 					 .last = s->last,
 					 .events = s->events,
 					 .idle = idle});
-	found = find_cycle(d);
+	found = find_cycle(d, false);
 	graph_suppose(&d->graph, NULL);
 	free(idle);
 	if (found && s->told)
@@ -233,10 +235,15 @@ static bool find_supposed(struct diagnosing *d, const struct supposition *s)
 
 bool find_deadlock(struct diagnosing *d)
 {
-	if (find_cycle(d) || !d->work)
+	if (find_cycle(d, false) || !d->work)
 		return d->out->hang_class != NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(suppositions); i++)
 		if (find_supposed(d, &suppositions[i]))
 			return true;
 	return false;
+}
+
+bool find_silence(struct diagnosing *d, const struct suspect *suspect)
+{
+	return suspect->weight <= WEIGHT_READ && find_cycle(d, true);
 }

@@ -226,7 +226,7 @@ static void judge(struct diagnosing *d)
 		return;
 	if (!d->in->before && (find_oom(d, &suspect) || find_exit_loop(d, &suspect)))
 		return;
-	if (!d->in->before && find_exhaustion(d, &suspect))
+	if (!d->in->before && (find_silence(d, &suspect) || find_exhaustion(d, &suspect)))
 		return;
 	if (suspect.weight && !suspect.hang_class)
 		say_no_turn(d, suspect.task);

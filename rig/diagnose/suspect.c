@@ -37,7 +37,7 @@ static const struct judging table[] = {
 	{WAIT_RWLOCK, 57, "lost-wakeup",
 		"it waits for a read-write lock that readers have, and the lock does not name "
 		"them"},
-	{WAIT_READ, 55, "lost-wakeup", "it reads, and nobody writes"},
+	{WAIT_READ, WEIGHT_READ, "lost-wakeup", "it reads, and nobody writes"},
 	{WAIT_POLL, 50, "lost-wakeup", "it waits for the one descriptor, and nothing comes"},
 	{WAIT_CONNECT, 50, "lost-wakeup", "it connects, and nobody accepts"},
 	{WAIT_PAGE, 58, "lost-wakeup",

@@ -60,6 +60,44 @@ static void who_both_read_at_one_connection_are_at_rest_until_something_is_owed(
 	}
 }
 
+/* ... and then too where they stood so when all was well, or where another is the likelier cause. */
+static void two_who_read_at_one_connection_are_not_blamed_before_others(void)
+{
+	static const struct {
+		const char *third; /* of another process, which nobody serves */
+		bool as_healthy;
+		const char *role;
+	} rows[] = {
+		{READ(4), false, "asks"},
+		{READ(4), true, "third"},
+		{FLOCK(4), false, "third"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct scan_parts s = scan_begin();
+		auto_json json_t *scan = NULL, *healthy = NULL,
+				 *owed = json_pack("[{sf}]", "age_s", 9.0);
+		struct diagnosis got;
+
+		add_process(&s, ASKS, "/x/asks", RECV(4));
+		add_process(&s, SERVER, "/x/server", RECV(5));
+		add_fd(&s, ASKS, 4, "socket", 100);
+		add_fd(&s, SERVER, 5, "socket", 200);
+		add_pair(&s, 100, 200, true);
+		scan = scan_end(&s, "");
+		healthy = json_deep_copy(scan);
+		add_process(&s, 30, "/x/third", rows[i].third);
+		diagnose(&(struct diagnose_input){.scan = scan,
+				 .earlier = scan,
+				 .healthy = rows[i].as_healthy ? healthy : NULL,
+				 .owed = owed,
+				 .owed_limit_s = 2},
+			&got);
+		CHECK_STR(got.culprit_count ? got.culprits[0].role : "nobody", rows[i].role);
+		diagnosis_free(&got);
+	}
+}
+
 static void it_is_said_what_that_server_owes(void)
 {
 	struct scan_parts s = asks_server(true);
@@ -247,6 +285,7 @@ static void who_works_has_one_signature_wherever_it_is_met(void)
 CHECK_MAIN(CHECK_CASE(an_idle_server_that_took_the_request_is_late),
 	CHECK_CASE(it_is_said_what_that_server_owes),
 	CHECK_CASE(who_both_read_at_one_connection_are_at_rest_until_something_is_owed),
+	CHECK_CASE(two_who_read_at_one_connection_are_not_blamed_before_others),
 	CHECK_CASE(a_loop_that_does_not_ask_for_its_door_is_late),
 	CHECK_CASE(who_waits_for_an_idle_client_is_not_the_one_that_others_wait_for),
 	CHECK_CASE(of_several_that_wait_for_the_same_one_it_waits_for_that_one),
