@@ -71,6 +71,17 @@ static void read_semaphore(const json_t *json, struct task *task)
 	task->sem.last = get_id(sem, "last");
 }
 
+static void read_range(const json_t *json, struct byte_range *ret)
+{
+	const json_t *range = json_object_get(json, "range");
+	int64_t first = json_get_int(range, "first", -1), last = json_get_int(range, "last", -1);
+
+	*ret = (struct byte_range){.told = first >= 0,
+		.write = json_get_bool(range, "write", false),
+		.first = (uint64_t)first,
+		.last = last < 0 ? UINT64_MAX : (uint64_t)last};
+}
+
 static int64_t read_ticks(const json_t *json)
 {
 	int64_t user = json_get_int(json, "utime", -1), kernel = json_get_int(json, "stime", -1);
@@ -119,6 +130,7 @@ static bool read_task(
 	read_words(json, ret);
 	ret->wait = wait_decode(ret->state, ret->wchan, ret->syscall, ret->stack);
 	read_semaphore(json, ret);
+	read_range(json, &ret->range);
 	if (ret->wait.kind == WAIT_POLL)
 		ret->polled = fds;
 	if (ret->wait.kind == WAIT_POLL && json_array_size(fds) == 1)

@@ -18,6 +18,7 @@
  *		"sem":{"id":set,"num":number in the set,"op":what is asked of it,"value"?,"last"?:process that
  *		operated on it last}	the System V semaphore that it waits for; value and last are left out where
  *		its IPC namespace is not the witness's
+ *		"range":{"first","last"?:absent to the end of the file,"write"}	the bytes that it wants to lock
  *	scan	"fds":[{"pid","fd","ino":inode,"kind":"pipe|mqueue|socket|eventfd|...","mode":"r|w|rw"}] every holder
  *		of what a thread waits for, and of its other end; of a "pidfd" also "of":the process that it is of
  *		"held":[{"pid","fd","lock":"line of fdinfo"}] who has an open file with a lock that others wait for and
@@ -55,6 +56,11 @@ struct semaphore {
 	int last;  /* process that operated on it, 0: not known */
 };
 
+struct byte_range {
+	bool told, write;
+	uint64_t first, last; /* as in /proc/locks */
+};
+
 struct task {
 	int pid, tid, ppid;
 	char state;
@@ -75,11 +81,12 @@ struct task {
 	char role[ROLE_MAX];
 	bool has_words;
 	uint32_t words[FUTEX_WORDS];
-	const json_t *polled; /* descriptors, or NULL */
-	struct semaphore sem; /* that it waits for, of a set (wait_is_of_set()) */
-	int64_t only_fd;      /* the one descriptor that is polled, -1: several or not known */
-	bool named_by_word;   /* its lock is of no known make: the owner is what its word says */
-	bool serves;	      /* waits for what one shall send whom it has accepted */
+	const json_t *polled;	 /* descriptors, or NULL */
+	struct semaphore sem;	 /* that it waits for, of a set (wait_is_of_set()) */
+	struct byte_range range; /* that it wants to lock, where it is told */
+	int64_t only_fd;	 /* the one descriptor that is polled, -1: several or not known */
+	bool named_by_word;	 /* its lock is of no known make: the owner is what its word says */
+	bool serves;		 /* waits for what one shall send whom it has accepted */
 	bool outside; /* waits for somebody who is not in the guest: a client, another host */
 	struct wait wait;
 };

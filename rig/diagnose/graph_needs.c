@@ -81,6 +81,12 @@ static void need_thread(struct graph *g, size_t task, const struct task *thread)
 
 /* ---- file locks ---- */
 
+static bool is_of_range(const struct byte_range *range, const struct file_lock *lock)
+{
+	return !range->told || (range->first == lock->first && range->last == lock->last &&
+				       range->write == lock->write);
+}
+
 static bool could_be_the_waiter(
 	const struct evidence *e, const struct file_lock *lock, const struct task *task)
 {
@@ -89,7 +95,8 @@ static bool could_be_the_waiter(
 
 	if (lock->kind >= LOCK_LEASE || task->wait.lease)
 		return lock->kind >= LOCK_LEASE && task->wait.lease;
-	if (task->wait.kind != WAIT_FILE_LOCK || task->wait.number != number)
+	if (task->wait.kind != WAIT_FILE_LOCK || task->wait.number != number ||
+		(lock->kind != LOCK_FLOCK && !is_of_range(&task->range, lock)))
 		return false;
 	if (evidence_is_open(e, task->pid, task->wait.fd, lock->inode, &known))
 		return true;

@@ -77,6 +77,41 @@ static void a_lock_of_several_is_nobodys(void)
 	diagnosis_free(&got);
 }
 
+/* Three have a range of one file each and want the next one's; nobody is named, but by the ranges. */
+static void who_wants_bytes_waits_for_who_has_those(void)
+{
+	static const char *const call = "72 0x4 0x26 0x7f00 0x0 0x0 0x0 0x1 0x2";
+	char locks[1024] = "", line[80];
+	json_t *tasks = json_array(), *held = json_array(), *files = json_array();
+	auto_json json_t *scan = NULL;
+	struct diagnosis got;
+
+	for (int i = 0; i < 3; i++) {
+		int pid = 10 + i, next = (i + 1) % 3;
+		json_t *one = task(pid, "/x/one", "S", call);
+
+		snprintf(line, sizeof(line), "%d: OFDLCK ADVISORY WRITE -1 a:0:1 %d %d", i, i * 10,
+			i * 10 + 9);
+		json_array_append_new(
+			held, json_pack("{sisiss}", "pid", pid, "fd", 4, "lock", line));
+		snprintf(locks + strlen(locks), sizeof(locks) - strlen(locks),
+			"%s\n%d: -> OFDLCK ADVISORY WRITE -1 a:0:1 %d %d\n", line, i, i * 10,
+			i * 10 + 9);
+		json_object_set_new(one, "range",
+			json_pack(
+				"{sisisb}", "first", next * 10, "last", next * 10 + 9, "write", 1));
+		json_array_append_new(tasks, one);
+		json_array_append_new(files, json_pack("{sisissss}", "pid", pid, "fd", 4, "path",
+						     "/a", "inode", "a:0:1"));
+	}
+	scan = json_pack(
+		"{ss so so so}", "locks", locks, "tasks", tasks, "held", held, "files", files);
+	ask(&(struct diagnose_input){.scan = scan}, &got);
+	CHECK_STR(got.hang_class, "deadlock");
+	CHECK_INT(got.culprit_count, 3);
+	diagnosis_free(&got);
+}
+
 /* By another open file of its own process, whose other thread idles: nobody but itself would give it back. */
 static void who_wants_what_its_process_has_waits_for_itself(void)
 {
@@ -267,6 +302,7 @@ static void what_could_not_be_read_is_said(void)
 CHECK_MAIN(CHECK_CASE(what_could_not_be_read_is_said),
 	CHECK_CASE(a_lock_is_of_whoever_has_the_open_file),
 	CHECK_CASE(a_lock_of_several_is_nobodys),
+	CHECK_CASE(who_wants_bytes_waits_for_who_has_those),
 	CHECK_CASE(who_wants_what_its_process_has_waits_for_itself),
 	CHECK_CASE(who_connects_waits_for_the_door),
 	CHECK_CASE(who_begins_processes_that_burn_all_the_time_is_a_livelock),

@@ -411,6 +411,47 @@ static void a_connection_that_nobody_accepts_names_the_queue_it_stands_in(void)
 	}
 }
 
+/* The child wants a range, by whose last byte or by whose first it is given. */
+static void who_wants_bytes_of_a_file_says_which(void)
+{
+	static const struct {
+		struct flock wants;
+		int64_t first, last; /* -1: to the end */
+	} rows[] = {
+		{{.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 10, .l_len = 20}, 10, 29},
+		{{.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 30, .l_len = -20}, 10, 29},
+		{{.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 5}, 5, -1},
+	};
+	auto_bench struct bench b = {0};
+	auto_free char *path = NULL;
+	struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	if (!bench_open(&b))
+		return;
+	path = bench_path(&b, "locked");
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		auto_close int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		auto_json json_t *scan = NULL;
+		auto_child pid_t pid = -1;
+		const json_t *range;
+
+		CHECK(fd >= 0 && !fcntl(fd, F_OFD_SETLK, &all));
+		pid = child_begin();
+		if (!pid) {
+			struct flock wants = rows[i].wants;
+			int own = open(path, O_RDWR | O_CLOEXEC);
+
+			fcntl(own, F_OFD_SETLKW, &wants);
+			_exit(0);
+		}
+		scan = scan_in_call(&b, pid, SYS_fcntl);
+		range = json_object_get(task_of(scan, pid), "range");
+		CHECK_INT(json_get_int(range, "first", -1), rows[i].first);
+		CHECK_INT(json_get_int(range, "last", -1), rows[i].last);
+		CHECK_INT(json_get_bool(range, "write", false), rows[i].wants.l_type == F_WRLCK);
+	}
+}
+
 static bool is_accepted(const json_t *scan, pid_t pid, int fd)
 {
 	return json_get_bool(socket_row(scan, ino_of(scan, pid, fd)), "accepted", false);
@@ -580,6 +621,7 @@ CHECK_MAIN(CHECK_CASE(a_mutex_names_the_thread_that_holds_it),
 	CHECK_CASE(both_ends_of_a_fifo_are_told),
 	CHECK_CASE(the_other_end_of_a_unix_socket_is_told),
 	CHECK_CASE(a_connection_that_nobody_accepts_names_the_queue_it_stands_in),
+	CHECK_CASE(who_wants_bytes_of_a_file_says_which),
 	CHECK_CASE(of_two_ends_the_one_that_was_called_is_told),
 	CHECK_CASE(a_tcp_connection_inside_the_machine_has_a_peer),
 	CHECK_CASE(a_descriptor_of_a_process_tells_which),

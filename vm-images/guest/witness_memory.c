@@ -1,5 +1,6 @@
 /*
- * The memory that a thread waits with: the words of its futex, the descriptors it polls, what it asks of semaphores.
+ * The memory that a thread waits with: the words of its futex, the descriptors it polls, what it asks of semaphores,
+ * the bytes of a file that it wants to lock.
  * process_vm_readv() takes the other process's mmap lock (mm/process_vm_access.c, Linux 6.1), and its holder may wait
  * for a thaw. So one thread reads; when it does not come back, it is left behind, its process is not read again
  * until it returns, and another thread goes on with the next process.
@@ -7,6 +8,7 @@
 #include "witness_scan.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -77,6 +79,7 @@ struct found {
 	bool has_words;
 	char door[DOOR_MAX];
 	struct sem_wait sem;
+	struct range_wait range;
 };
 
 static void found_fd(struct found *found, int fd)
@@ -139,6 +142,29 @@ static void read_semaphore(const struct row *row, const uint64_t arg[CALL_ARGS],
 		sem_wait_find(ops, count, arg[2] == count, ipc_is_own(ipc, row->via), &found->sem);
 }
 
+/* Of one that counts from the place in the file, or from its end, the kernel has worked the bytes out. */
+static void read_range(int pid, const uint64_t arg[CALL_ARGS], struct range_wait *range)
+{
+	struct flock lock;
+
+	if (read_memory(pid, arg[2], &lock, sizeof(lock)) != sizeof(lock) ||
+		lock.l_whence != SEEK_SET || lock.l_start < 0 ||
+		(lock.l_len < 0 ? lock.l_start + lock.l_len < 0
+				: lock.l_start > INT64_MAX - lock.l_len))
+		return;
+	range->there = true;
+	range->write = lock.l_type == F_WRLCK;
+	range->first = lock.l_start + (lock.l_len < 0 ? lock.l_len : 0);
+	range->last = lock.l_len ? lock.l_start + (lock.l_len < 0 ? 0 : lock.l_len) - 1 : -1;
+	if (range->last == INT64_MAX) /* OFFSET_MAX, which /proc/locks writes as EOF */
+		range->last = -1;
+}
+
+static bool locks_range(int number, const uint64_t arg[CALL_ARGS])
+{
+	return number == SYS_fcntl && (arg[1] == F_SETLKW || arg[1] == F_OFD_SETLKW);
+}
+
 static bool is_semop(int number)
 {
 	return number == SYS_semop || number == SYS_semtimedop;
@@ -163,6 +189,8 @@ static void read_row(const struct row *row, struct ipc_of *ipc, struct found *fo
 		read_door(row->via, arg, found);
 	else if (is_semop(number))
 		read_semaphore(row, arg, ipc, found);
+	else if (locks_range(number, arg))
+		read_range(row->via, arg, &found->range);
 }
 
 static bool has_run(const struct row *row)
@@ -182,7 +210,7 @@ static bool wants_memory(const struct row *row)
 		return false;
 	return number == SYS_futex || number == SYS_poll || number == SYS_ppoll ||
 	       number == SYS_select || number == SYS_pselect6 || number == SYS_connect ||
-	       is_semop(number);
+	       is_semop(number) || locks_range(number, arg);
 }
 
 static void put_found(struct row *row, const struct found *found)
@@ -193,6 +221,7 @@ static void put_found(struct row *row, const struct found *found)
 	row->has_words = found->has_words;
 	memcpy(row->door, found->door, sizeof(row->door));
 	row->sem = found->sem;
+	row->range = found->range;
 	atomic_store(&row->read, true);
 }
 

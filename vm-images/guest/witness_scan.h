@@ -17,6 +17,13 @@
 #define RAN_MAX	     64
 #define DOOR_MAX     112 /* as names of sockets are told */
 
+/* The bytes that a thread in fcntl() waits to lock. */
+struct range_wait {
+	int64_t first,
+		last; /* both inside; last is -1 for the end of the file, wherever it will be */
+	bool there, write;
+};
+
 /* What a thread in semop() waits for. */
 struct sem_wait {
 	int set, number, op;
@@ -44,6 +51,7 @@ struct row {
 	bool has_words;
 	char door[DOOR_MAX]; /* the unix socket that it connects to */
 	struct sem_wait sem;
+	struct range_wait range;
 	atomic_bool read; /* the six above are final */
 };
 

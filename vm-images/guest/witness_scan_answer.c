@@ -7,6 +7,16 @@
 
 #define TEXT_BUDGET (7u << 20) /* of WITNESS_FRAME_MAX */
 
+static void add_range(struct out *out, const struct range_wait *range)
+{
+	out_open(out, "range", '{');
+	out_int(out, "first", range->first);
+	if (range->last >= 0)
+		out_int(out, "last", range->last);
+	out_bool(out, "write", range->write);
+	out_close(out, '}');
+}
+
 static void add_semaphore(struct out *out, const struct sem_wait *sem)
 {
 	out_open(out, "sem", '{');
@@ -32,6 +42,8 @@ static void add_memory(struct out *out, const struct row *row)
 		out_text(out, "door", row->door);
 	if (row->sem.there)
 		add_semaphore(out, &row->sem);
+	if (row->range.there)
+		add_range(out, &row->range);
 	if (row->fd_count) {
 		out_open(out, "wait_fds", '[');
 		for (int i = 0; i < row->fd_count; i++)
