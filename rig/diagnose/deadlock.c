@@ -63,6 +63,9 @@ static void add_link(struct buf *text, const struct diagnosing *d, size_t from, 
 	else if (has_unnamed_readers(&d->now.tasks[from]))
 		buf_addf(text, "%s waits for the %s, which %s is taken to have as a reader", name,
 			what, next);
+	else if (graph_is_supposed(&d->graph, from) && !d->now.tasks[from].sem.op)
+		buf_addf(text, "%s waits for the %s to become zero, which %s changed last", name,
+			what, next);
 	else if (graph_is_supposed(&d->graph, from))
 		buf_addf(text, "%s waits for the %s, which %s took last", name, what, next);
 	else if (wait_is_lock(d->now.tasks[from].wait.kind))

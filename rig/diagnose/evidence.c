@@ -254,12 +254,13 @@ static void read_fds(struct evidence *e, const json_t *scan)
 			.of = get_id(json, "of"),
 			.socket = !strcmp(kind, "socket"),
 			.queue = !strcmp(kind, "mqueue"),
+			.timer = !strcmp(kind, "timerfd"),
 			.rings = json_get_bool(json, "rings", false),
 			.set = !strcmp(kind, "eventpoll"),
 			.permits = !strcmp(kind, "fanotify")};
 
 		if (fd.pid > 0 && fd.fd >= 0 &&
-			(fd.ino || fd.of > 0 || fd.rings || fd.set || fd.permits))
+			(fd.ino || fd.of > 0 || fd.timer || fd.set || fd.permits))
 			e->fds[e->fd_count++] = fd;
 		else if (fd.ino) /* an eventfd or its like has no number of its own */
 			e->unread++;

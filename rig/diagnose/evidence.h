@@ -83,6 +83,7 @@ struct task {
 	uint32_t words[FUTEX_WORDS];
 	const json_t *polled;	 /* descriptors, or NULL */
 	struct semaphore sem;	 /* that it waits for, of a set (wait_is_of_set()) */
+	bool timer_off;		 /* it reads a timer that is not set */
 	struct byte_range range; /* that it wants to lock, where it is told */
 	int64_t only_fd;	 /* the one descriptor that is polled, -1: several or not known */
 	bool named_by_word;	 /* its lock is of no known make: the owner is what its word says */
@@ -100,10 +101,10 @@ struct open_fd {
 	int pid, fd;
 	uint64_t ino;
 	bool reads, writes, socket, queue;
-	bool rings;   /* a timer that is set */
-	bool set;     /* of others (epoll) */
-	bool permits; /* who has it says whether a file may be opened (fanotify) */
-	int of;	      /* the process that a pidfd is of; 0: it is none, or not known */
+	bool timer, rings; /* a timer; that is set */
+	bool set;	   /* of others (epoll) */
+	bool permits;	   /* who has it says whether a file may be opened (fanotify) */
+	int of;		   /* the process that a pidfd is of; 0: it is none, or not known */
 };
 
 struct held_lock {

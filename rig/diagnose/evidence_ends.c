@@ -19,20 +19,18 @@ const struct socket_end *evidence_awaited(const struct evidence *e, const struct
 	return fd && fd->socket ? evidence_socket(e, fd->ino) : NULL;
 }
 
-static bool rings(const struct evidence *e, const struct task *t, int64_t fd)
-{
-	const struct open_fd *timer = fd >= 0 ? evidence_fd(e, t->pid, fd) : NULL;
-
-	return timer && timer->rings;
-}
-
 /* A loop whose every other descriptor has gone waits for what its timer tells it to do; who reads one sleeps. */
 static void look_at_timer(const struct evidence *e, struct task *t)
 {
-	if (t->wait.kind == WAIT_POLL && rings(e, t, t->only_fd))
+	const struct open_fd *fd = evidence_awaited_fd(e, t);
+
+	if (!fd || !fd->timer)
+		return;
+	if (t->wait.kind == WAIT_POLL && fd->rings)
 		t->only_fd = -1;
-	else if (t->wait.kind == WAIT_READ && rings(e, t, t->wait.fd))
+	else if (t->wait.kind == WAIT_READ && fd->rings)
 		t->wait.kind = WAIT_SLEEP;
+	t->timer_off = t->wait.kind == WAIT_READ && !fd->rings;
 }
 
 /* Polling the one socket that listens is waiting for work; one whose other end is outside has a client. */

@@ -68,8 +68,10 @@ static bool is_rwlock(const uint32_t *w, struct wait *wait)
 	/* A reader behind a writer, whom readers keep waiting. */
 	if (wait->value == w[0] && (w[0] & READERS_WAIT_FOR_WRITER) == READERS_WAIT_FOR_WRITER &&
 		w[0] >> READERS_SHIFT && w[2] <= RWLOCK_WAITED && w[3] & 1 &&
-		w[3] <= RWLOCK_WAITED && !w[4])
+		w[3] <= RWLOCK_WAITED && !w[4]) {
+		wait->behind = true;
 		return true;
+	}
 	/* Readers have it: the lock counts them and names none. */
 	return wait->value == RWLOCK_USED && w[0] == RWLOCK_USED && (w[1] == 1 || w[1] == 3) &&
 	       !w[2] && !w[3];

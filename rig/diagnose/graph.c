@@ -23,7 +23,9 @@ struct reach {
 /* The words of one lock that are waited at lie nearer to each other than those of two. */
 #define LOCK_WORDS 16
 
-/* It wants the read-write lock itself: that it reads under it already is the less likely. */
+#define LIKELY 3
+
+/* It wants the read-write lock itself. */
 static bool wants_too(const struct need *need, const struct task *t)
 {
 	uint64_t object = wait_object(&t->wait);
@@ -32,20 +34,24 @@ static bool wants_too(const struct need *need, const struct task *t)
 	       object < need->lock + LOCK_WORDS;
 }
 
-/* How likely it holds what is wanted: who idles, and who wants it too, does not where there is another. */
+/* How likely it holds what is wanted: less, who wants it too, if only to read, and least, who idles. */
 static int likely(const struct graph *g, const struct need *need, size_t task)
 {
-	if (g->e->tasks[task].wait.kind == WAIT_ENDED)
+	const struct task *t = &g->e->tasks[task];
+
+	if (t->wait.kind == WAIT_ENDED)
 		return -1;
-	return g->supposed.idle[task] ? 0 : wants_too(need, &g->e->tasks[task]) ? 1 : 2;
+	if (g->supposed.idle[task])
+		return 0;
+	return !wants_too(need, t) ? LIKELY : t->wait.behind ? 1 : 2;
 }
 
 /* Somebody of the process who may hold what is wanted; everybody, unless idle ones are left out. */
 static bool may_hold(const struct graph *g, const struct need *need, size_t task)
 {
-	int own = g->supposed.idle ? likely(g, need, task) : 2;
+	int own = g->supposed.idle ? likely(g, need, task) : LIKELY;
 
-	for (size_t i = need->first; own >= 0 && own < 2 && i < need->first + need->count; i++)
+	for (size_t i = need->first; own >= 0 && own < LIKELY && i < need->first + need->count; i++)
 		if (likely(g, need, i) > own)
 			return false;
 	return true;
@@ -148,9 +154,11 @@ void graph_free(struct graph *graph)
 
 /* ---- suppositions ---- */
 
-int graph_last_taker(const struct task *t)
+int graph_last_user(const struct task *t)
 {
-	return wait_is_of_set(&t->wait) && t->sem.op == -1 && !t->sem.value && t->sem.last > 0 &&
+	bool as_lock = t->sem.op == -1 && !t->sem.value, for_zero = !t->sem.op && t->sem.value > 0;
+
+	return wait_is_of_set(&t->wait) && (as_lock || for_zero) && t->sem.last > 0 &&
 			       t->sem.last != t->pid
 		       ? t->sem.last
 		       : 0;

@@ -275,14 +275,15 @@ static bool may_have_it(const struct task *holder, const struct task *waiter)
 }
 
 /* A semaphore that is used as a lock has the value 0 while somebody has it. Who took it last may have given it back
- * since, for another to take it; or it counts jobs, and he is at the one that he took. */
-static void need_last_taker(struct graph *g, size_t task)
+ * since, for another to take it; or it counts jobs, and he is at the one that he took. One that shall become zero counts
+ * those who are at something: he may be the one. */
+static void need_last_user(struct graph *g, size_t task)
 {
 	const struct task *waiter = &g->e->tasks[task];
 	size_t had = g->need_count, count, first;
 
 	g->nodes[task].unknown = "a System V semaphore names no owner";
-	if (!graph_last_taker(waiter))
+	if (!graph_last_user(waiter))
 		return;
 	first = evidence_process(g->e, waiter->sem.last, &count);
 	for (size_t i = first; i < first + count; i++)
@@ -448,7 +449,7 @@ void graph_add_needs(struct graph *g, size_t task)
 		break;
 	case WAIT_SEMAPHORE:
 		if (wait_is_of_set(&t->wait)) {
-			need_last_taker(g, task);
+			need_last_user(g, task);
 			break;
 		}
 		/* fall through */

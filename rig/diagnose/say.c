@@ -155,8 +155,9 @@ void say_task_as(struct diagnosing *d, size_t task, const char *as)
 
 void say_no_owner(struct diagnosing *d, size_t task)
 {
-	int last = graph_last_taker(&d->now.tasks[task]);
+	int last = graph_last_user(&d->now.tasks[task]);
 	const char *unknown = d->graph.nodes[task].unknown;
+	bool taken = d->now.tasks[task].sem.op;
 
 	if (!unknown)
 		return;
@@ -164,9 +165,11 @@ void say_no_owner(struct diagnosing *d, size_t task)
 		say_unknown(d, "owner unknown: %s", unknown);
 		return;
 	}
-	say_unknown(d, "owner unknown: %s; process %d was the last to take it", unknown, last);
+	say_unknown(d, "owner unknown: %s; process %d was the last to %s it", unknown, last,
+		taken ? "take" : "change");
 	if (evidence_has_ended(&d->now, last))
-		say_evidence(d, "the process that took it last (%d) has ended", last);
+		say_evidence(d, "the process that %s it last (%d) has ended",
+			taken ? "took" : "changed", last);
 }
 
 void add_culprit(struct diagnosing *d, size_t task)

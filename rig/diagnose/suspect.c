@@ -161,6 +161,12 @@ void judge_by_kind(const struct task *t, struct suspect *s)
 		s->hang_class = table[i].hang_class;
 		s->why = table[i].why;
 	}
+	if (t->timer_off) {
+		s->weight = WEIGHT_TIMER_OFF;
+		s->why = "it reads a timer that is not set";
+	} else if (wait_is_of_set(&t->wait) && t->sem.value > 0 && !t->sem.op) {
+		s->why = "it waits for a semaphore to become zero, and nobody takes it";
+	}
 }
 
 /* A whole process: its first thread may end before the others. */

@@ -12,6 +12,7 @@
 #define WEIGHT_STORM	   72
 #define WEIGHT_OF_ITSELF   70 /* from here on it speaks for itself */
 #define WEIGHT_HOLDER	   62 /* what it has, others are known to wait for: more than a lone event */
+#define WEIGHT_TIMER_OFF   61 /* more than an event: nothing but setting it makes it ring */
 #define WEIGHT_READ	   55
 #define WEIGHT_RUNS_TWICE  52
 #define WEIGHT_IDLE_HOLDER 35

@@ -55,7 +55,8 @@ struct wait {
 	bool lease; /* a file lock: one that another process has and shall give back (open, truncate) */
 	bool shared; /* a futex that other processes may use */
 	bool taken; /* a futex by FUTEX_WAIT on a word that is not 0, as locks of other makes wait */
-	bool pi;    /* a futex that names its owner to the kernel (FUTEX_LOCK_PI) */
+	bool behind;	/* a read-write lock: to read, behind a writer that waits */
+	bool pi;	/* a futex that names its owner to the kernel (FUTEX_LOCK_PI) */
 	uint32_t value; /* that was found in the futex when the wait began */
 	int number;	/* system call, -1: none */
 };

@@ -167,7 +167,7 @@ static void two_who_took_last_what_the_other_waits_for_are_a_deadlock_by_supposi
 	diagnosis_free(&got);
 }
 
-static void only_what_is_used_as_a_lock_has_a_supposed_owner(void)
+static void only_what_is_used_as_a_lock_or_counts_who_works_has_a_supposed_owner(void)
 {
 	static const struct {
 		const char *call;
@@ -176,7 +176,8 @@ static void only_what_is_used_as_a_lock_has_a_supposed_owner(void)
 	} rows[] = {
 		{SEMOP, -1, 0, 20, true},
 		{SEMOP, -2, 0, 20, false}, /* it wants several */
-		{SEMOP, 0, 1, 20, false},  /* it waits for zero */
+		{SEMOP, 0, 1, 20, true},   /* it waits for zero: he is counted */
+		{SEMOP, 0, 0, 20, false},
 		{SEMOP, -1, 1, 20, false},
 		{SEMOP, -1, -1, 20, false}, /* of another namespace */
 		{SEMOP, -1, 0, 0, false},
@@ -306,7 +307,7 @@ CHECK_MAIN(CHECK_CASE(waits_for_two_semaphores_of_a_set_are_two_waits),
 	CHECK_CASE(the_same_wait_is_for_the_same_semaphore),
 	CHECK_CASE(what_is_told_of_another_set_is_not_of_this_call),
 	CHECK_CASE(two_who_took_last_what_the_other_waits_for_are_a_deadlock_by_supposition),
-	CHECK_CASE(only_what_is_used_as_a_lock_has_a_supposed_owner),
+	CHECK_CASE(only_what_is_used_as_a_lock_or_counts_who_works_has_a_supposed_owner),
 	CHECK_CASE(nobody_is_behind_himself),
 	CHECK_CASE(who_took_it_last_and_stands_elsewhere_is_waited_for),
 	CHECK_CASE(who_wants_the_same_has_it_not),

@@ -232,6 +232,16 @@ static void who_waits_for_a_timer_alone_sleeps_if_it_will_ring(void)
 	}
 }
 
+/* Nobody but who sets it can wake its reader; who waits for an event may have been forgotten by that one. */
+static void who_reads_a_timer_that_is_not_set_is_missed_before_who_waits_for_an_event(void)
+{
+	auto_json json_t *scan = json_pack("{ss s[oo] s[{sisisiss}]}", "locks", "", "tasks",
+		task(10, 10, "", "202 0x9f00 0x80 0x0 0x0 0x0 0x0 0x1 0x2"),
+		task(20, 20, "", RECV(5)), "fds", "pid", 20, "fd", 5, "ino", 0, "kind", "timerfd");
+
+	check(scan, NULL, "lost-wakeup", 20);
+}
+
 /* ---- who sleeps ---- */
 
 static json_t *filter(const char *at_other_end)
@@ -304,6 +314,25 @@ static void who_wants_the_lock_too_is_not_taken_for_its_reader(void)
 	diagnosis_free(&got);
 }
 
+/* A writer that readers wait behind has read before: rather than one of those, it waits for itself. */
+static void a_writer_that_only_readers_wait_behind_is_its_own_reader(void)
+{
+	static const char reads[] = "202 0x7f00 0x189 0xe 0x0 0x0 0xffffffff 0x1 0x2";
+
+	for (int first = 11; first <= 12; first++) {
+		json_t *tasks = json_pack("[o]", task(10, 10, "", IDLE));
+		auto_json json_t *scan = scan_of("", tasks);
+
+		for (int tid = 11; tid <= 13; tid++)
+			json_array_append_new(tasks,
+				tid == first ? with(task(10, tid, "", RWLOCK), "futex",
+						       json_pack("[iiiii]", 2, 1, 0, 0, 0))
+					     : with(task(10, tid, "", reads), "futex",
+						       json_pack("[iiiii]", 14, 0, 2, 1, 0)));
+		check(scan, NULL, "deadlock", first);
+	}
+}
+
 /* ---- words of one instant ---- */
 
 /* 10 waits at a semaphore, 20 for an event; only now the words at the semaphore were read. */
@@ -374,6 +403,7 @@ static void a_child_that_was_left_when_all_was_well_is_a_habit(void)
 CHECK_MAIN(CHECK_CASE(who_reads_what_several_send_and_whom_nobody_waits_for_may_have_nothing_to_do),
 	CHECK_CASE(who_leaves_a_full_pipe_unread_is_late),
 	CHECK_CASE(who_waits_for_a_timer_alone_sleeps_if_it_will_ring),
+	CHECK_CASE(who_reads_a_timer_that_is_not_set_is_missed_before_who_waits_for_an_event),
 	CHECK_CASE(a_child_that_was_left_when_all_was_well_is_a_habit),
 	CHECK_CASE(a_semaphore_of_system_v_is_told_from_one_in_memory),
 	CHECK_CASE(who_does_not_give_a_lease_back_keeps_the_opener_waiting),
@@ -383,4 +413,5 @@ CHECK_MAIN(CHECK_CASE(who_reads_what_several_send_and_whom_nobody_waits_for_may_
 	CHECK_CASE(of_several_who_have_an_end_the_one_that_is_at_something_is_waited_for),
 	CHECK_CASE(who_sleeps_while_others_wait_for_what_he_sends_is_slow),
 	CHECK_CASE(two_who_wait_for_readers_without_names_are_the_readers_where_all_others_idle),
+	CHECK_CASE(a_writer_that_only_readers_wait_behind_is_its_own_reader),
 	CHECK_CASE(who_wants_the_lock_too_is_not_taken_for_its_reader))
