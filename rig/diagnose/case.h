@@ -8,8 +8,9 @@
 
 struct suspect {
 	size_t task;
-	int weight; /* how much its wait looks like the cause; 0: not at all */
-	size_t behind;
+	int weight;		/* how much its wait looks like the cause; 0: not at all */
+	size_t behind;		/* how many chains end there */
+	size_t sure;		/* those of them that name the thread, not only its process */
 	const char *hang_class; /* NULL: it wants the processor and gets none, so nobody can tell */
 	const char *why;	/* static text: what decided it */
 	bool on_fault;

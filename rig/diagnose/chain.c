@@ -4,6 +4,7 @@
 #include "diagnose/suspect.h"
 
 #include "base/buf.h"
+#include "base/cleanup.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -80,16 +81,31 @@ static size_t chain_end(const struct diagnosing *d, size_t task, size_t *ret_las
 	return task;
 }
 
+/* Of which thread the chain that begins at `task` ends is not known, but for its process. */
+static bool ends_in_guess(const struct diagnosing *d, size_t task)
+{
+	size_t last;
+
+	chain_end(d, task, &last);
+	return graph_next_is_guess(&d->graph, last);
+}
+
+/* Of two that look alike the same one in every run: by what they do, before their numbers, which are chance. */
 static bool is_better(const struct diagnosing *d, const struct suspect *a, const struct suspect *b)
 {
 	const struct task *one = &d->now.tasks[a->task], *two = &d->now.tasks[b->task];
+	size_t more = one->pid == two->pid ? a->sure : a->behind,
+	       less = one->pid == two->pid ? b->sure : b->behind;
+	auto_free char *part = NULL, *other = NULL;
 
 	if (a->weight != b->weight)
 		return a->weight > b->weight;
-	if (a->behind != b->behind)
-		return a->behind > b->behind;
-	if (strcmp(one->role, two->role) != 0)
-		return strcmp(one->role, two->role) < 0;
+	if (more != less)
+		return more > less;
+	part = part_of(d, a->task);
+	other = part_of(d, b->task);
+	if (strcmp(part, other) != 0)
+		return strcmp(part, other) < 0;
 	return one->tid < two->tid;
 }
 
@@ -232,7 +248,7 @@ struct suspect find_suspect(struct diagnosing *d)
 	size_t count = d->now.task_count;
 	struct suspect *own = mem_zero(count, sizeof(*own));
 	struct suspect *ends = mem_zero(count, sizeof(*ends)), best = find_unread(d);
-	size_t *behind = mem_zero(count, sizeof(size_t));
+	size_t *behind = mem_zero(count, sizeof(size_t)), *sure = mem_zero(count, sizeof(size_t));
 
 	for (size_t i = 0; i < count; i++)
 		own[i] = judge_task(d, i);
@@ -243,11 +259,14 @@ struct suspect find_suspect(struct diagnosing *d)
 		/* What it burned is its own doing, whoever it waits for at this instant. */
 		if (own[i].weight >= WEIGHT_STORM && own[i].weight > ends[i].weight)
 			ends[i] = own[i];
-		if (ends[i].weight && ends[i].task != i)
+		if (ends[i].weight && ends[i].task != i) {
 			behind[ends[i].task]++;
+			sure[ends[i].task] += !ends_in_guess(d, i);
+		}
 	}
 	for (size_t i = 0; i < count; i++) {
 		ends[i].behind = behind[ends[i].task];
+		ends[i].sure = sure[ends[i].task];
 		if (ends[i].weight > WEIGHT_COLLECTS && only_collects(d, &ends[i]))
 			ends[i].weight = WEIGHT_COLLECTS;
 		if (ends[i].weight && !is_known(d, &d->now.tasks[ends[i].task]) &&
@@ -258,5 +277,6 @@ struct suspect find_suspect(struct diagnosing *d)
 	free(own);
 	free(ends);
 	free(behind);
+	free(sure);
 	return best;
 }

@@ -395,6 +395,25 @@ size_t graph_next(const struct graph *g, size_t task)
 	return g->nodes[task].next;
 }
 
+bool graph_next_is_guess(const struct graph *g, size_t task)
+{
+	const struct node *node = &g->nodes[task];
+	size_t next = node->next;
+
+	for (size_t n = 0; next != SIZE_MAX && n < node->need_count; n++) {
+		const struct need *need = &g->needs[node->first_need + n];
+
+		if (next < need->first || next >= need->first + need->count)
+			continue;
+		for (size_t i = need->first; i < need->first + need->count; i++)
+			if (i != next && i != task && g->e->tasks[i].wait.kind != WAIT_ENDED &&
+				busyness(&g->e->tasks[i]) == busyness(&g->e->tasks[next]))
+				return true;
+		return false;
+	}
+	return false;
+}
+
 void graph_build(const struct evidence *e, struct graph *ret)
 {
 	*ret = (struct graph){.e = e,

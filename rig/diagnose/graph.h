@@ -73,6 +73,8 @@ size_t graph_cycle(const struct graph *graph, size_t from, size_t cycle[CYCLE_MA
 /* The thread that `task` waits for next (SIZE_MAX: none is known): of a process with several threads the
  * one that waits for something itself rather than one that waits for work. */
 size_t graph_next(const struct graph *graph, size_t task);
+/* Another thread of the process that it waits for might be the one as well. */
+bool graph_next_is_guess(const struct graph *graph, size_t task);
 /* The process that took the System V semaphore last that `task` waits for as for a lock, or changed it last that it
  * waits for to become zero: another than its own, 0: none is known. */
 int graph_last_user(const struct task *task);

@@ -275,8 +275,8 @@ static bool may_have_it(const struct task *holder, const struct task *waiter)
 }
 
 /* A semaphore that is used as a lock has the value 0 while somebody has it. Who took it last may have given it back
- * since, for another to take it; or it counts jobs, and he is at the one that he took. One that shall become zero counts
- * those who are at something: he may be the one. */
+ * since, for another to take it; or it counts jobs, and he is at the one that he took. One that shall become zero
+ * counts those who are at something: he may be the one. */
 static void need_last_user(struct graph *g, size_t task)
 {
 	const struct task *waiter = &g->e->tasks[task];

@@ -60,6 +60,19 @@ static bool left_its_door(const struct diagnosing *d, size_t waiter, size_t peer
 	       asks_not_for(d, t, graph_door(&d->graph, waiter)->ino);
 }
 
+/* It sends to its client while others wait for it: when a client reads is the client's affair, and what it keeps from
+ * others meanwhile is its own. */
+static bool keeps_others_for_client(
+	const struct diagnosing *d, size_t task, const struct socket_end *end)
+{
+	if (d->now.tasks[task].wait.kind != WAIT_WRITE || !end || !end->accepted)
+		return false;
+	for (size_t i = 0; i < d->now.task_count; i++)
+		if (graph_next(&d->graph, i) == task && wait_is_lock(d->now.tasks[i].wait.kind))
+			return true;
+	return false;
+}
+
 struct suspect judge_silent_peer(const struct diagnosing *d, size_t waiter, size_t peer)
 {
 	const struct task *t = &d->now.tasks[waiter];
@@ -67,7 +80,7 @@ struct suspect judge_silent_peer(const struct diagnosing *d, size_t waiter, size
 	const struct socket_end *end = evidence_awaited(&d->now, t);
 	struct suspect s = forgot(d, peer);
 
-	if (!graph_is_idle(&d->now.tasks[peer]))
+	if (!graph_is_idle(&d->now.tasks[peer]) || keeps_others_for_client(d, waiter, end))
 		return (struct suspect){0};
 	if (left_its_door(d, waiter, peer)) {
 		s.why = "connections stand at its door, and it does not ask for them";

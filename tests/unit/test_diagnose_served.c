@@ -236,6 +236,59 @@ static void who_stands_at_a_door_that_several_have_is_missed(void)
 	check_first(scan_end(&s, ""), "lost-wakeup", "asks");
 }
 
+/* Two threads that hang alike, in either order; those who asked their process wait for one of them, nobody knows
+ * which. */
+static void of_two_that_hang_alike_the_same_one_is_named_in_any_order(void)
+{
+	static const char event[] = "202 0x7f00 0x80 0x0 0x0 0x0 0x0 0x1 0x2",
+			  other[] = "202 0x9f00 0x80 0x0 0x0 0x0 0x0 0x1 0x2";
+
+	for (int order = 0; order < 2; order++) {
+		struct scan_parts s = asks_server(true);
+		auto_json json_t *scan = NULL;
+		struct diagnosis got;
+
+		json_array_clear(s.tasks);
+		add_process(&s, ASKS, "/x/asks", RECV(4));
+		add_thread(&s, SERVER, SERVER, "/x/server", LOOP);
+		json_object_set_new(
+			add_thread(&s, SERVER, SERVER + 1, "/x/server", order ? event : other),
+			"comm", json_string(order ? "one" : "two"));
+		json_object_set_new(
+			add_thread(&s, SERVER, SERVER + 2, "/x/server", order ? other : event),
+			"comm", json_string(order ? "two" : "one"));
+		scan = scan_end(&s, "");
+		diagnose_scan(scan, false, &got);
+		CHECK_INT(got.culprits[0].tid, order ? SERVER + 1 : SERVER + 2);
+		diagnosis_free(&got);
+	}
+}
+
+/* 10 sends to an idle client; `locked`: with a lock that 30 wants. */
+static json_t *sends_to_client(bool accepted, bool locked)
+{
+	struct scan_parts s = scan_begin();
+
+	add_process(&s, ASKS, "/x/sends", "44 0x4 0x0 0x0 0x0 0x0 0x0 0x1 0x2");
+	add_process(&s, SERVER, "/x/client", LOOP);
+	add_process(&s, 30, "/x/wants", FLOCK(4));
+	add_fd(&s, ASKS, 4, "socket", 200);
+	add_fd(&s, SERVER, 5, "socket", 100);
+	add_pair(&s, 100, 200, accepted);
+	json_object_set_new(json_array_get(s.sockets, 0), "unread", json_integer(900));
+	return scan_end(&s, locked ? "1: FLOCK ADVISORY WRITE 10 a:0:1 0 EOF\n"
+				     "1: -> FLOCK ADVISORY WRITE 30 a:0:1 0 EOF\n"
+				   : "1: FLOCK ADVISORY WRITE 20 a:0:1 0 EOF\n"
+				     "1: -> FLOCK ADVISORY WRITE 30 a:0:1 0 EOF\n");
+}
+
+static void who_sends_to_its_client_under_a_lock_keeps_the_others(void)
+{
+	check_first(sends_to_client(true, true), "lost-wakeup", "sends");
+	check_first(sends_to_client(false, true), "lost-wakeup", "client");
+	check_first(sends_to_client(true, false), "lost-wakeup", "client");
+}
+
 /* It holds a lock that another wants, and works; whether it is met at a sleep or at work is chance. */
 static void signature_of_worker(const char *state, const char *now, char out[SIGNATURE_SIZE])
 {
@@ -291,4 +344,6 @@ CHECK_MAIN(CHECK_CASE(an_idle_server_that_took_the_request_is_late),
 	CHECK_CASE(of_several_that_wait_for_the_same_one_it_waits_for_that_one),
 	CHECK_CASE(a_server_that_waits_for_one_it_called_is_behind_that_one),
 	CHECK_CASE(who_stands_at_a_door_that_several_have_is_missed),
+	CHECK_CASE(of_two_that_hang_alike_the_same_one_is_named_in_any_order),
+	CHECK_CASE(who_sends_to_its_client_under_a_lock_keeps_the_others),
 	CHECK_CASE(who_works_has_one_signature_wherever_it_is_met))

@@ -335,15 +335,14 @@ static void a_writer_that_only_readers_wait_behind_is_its_own_reader(void)
 
 /* ---- words of one instant ---- */
 
-/* 10 waits at a semaphore, 20 for an event; only now the words at the semaphore were read. */
+/* 10 waits at a semaphore, 20 for a message; only now the words at the semaphore were read. */
 static json_t *with_semaphore(const char *call, bool read)
 {
 	json_t *one = task(10, 10, "", call);
 
 	if (read)
 		with(one, "futex", json_pack("[iiiii]", 0, 1, 128, 0, 0));
-	return scan_of("", json_pack("[oo]", one,
-				   task(20, 20, "", "202 0x9f00 0x80 0x0 0x0 0x0 0x0 0x1 0x2")));
+	return scan_of("", json_pack("[oo]", one, task(20, 20, "", RECV(4))));
 }
 
 static void a_wait_whose_words_were_not_read_in_time_is_the_same_wait(void)

@@ -104,13 +104,9 @@ void crew_either(const char *process)
 
 pid_t daemon_service(const char *name, void (*run)(long), int threads)
 {
-	int listener;
-	pid_t pid;
+	int listener = zoo_vary(0, 1) ? zoo_listen_unix(name, 16) : zoo_listen_tcp(16, &port);
+	pid_t pid = store_process(name, run, listener, threads);
 
-	if (zoo_vary(0, 1))
-		return store_service(name, run, threads);
-	listener = zoo_listen_tcp(16, &port);
-	pid = store_process(name, run, listener, threads);
 	close(listener);
 	return pid;
 }

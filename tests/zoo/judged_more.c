@@ -537,7 +537,7 @@ static void flush_timer_set_to_zero(void)
 const struct zoo_case zoo_judged_more[] = {
 	{"woken-but-lock-is-elsewhere", "lost-wakeup", "deliver", woken_but_lock_is_elsewhere,
 		ZOO_HELD_OUT, 0},
-	{"one-signal-for-two-kinds", "lost-wakeup", "queue", one_signal_for_two_kinds, ZOO_HELD_OUT,
+	{"one-signal-for-two-kinds", "exhaustion", "queue", one_signal_for_two_kinds, ZOO_HELD_OUT,
 		0},
 	{"waits-then-reads", "deadlock", "store", waits_then_reads, ZOO_HELD_OUT, 0},
 	{"trigger-fifo-without-reader", "lost-wakeup", "queue", trigger_fifo_without_reader,
@@ -549,7 +549,7 @@ const struct zoo_case zoo_judged_more[] = {
 	{"limit-of-silent-clients", "exhaustion", "session", limit_of_silent_clients, ZOO_HELD_OUT,
 		0},
 	{"told-before-pause", "lost-wakeup", "store", told_before_pause, ZOO_HELD_OUT, 0},
-	{"event-counter-full", "deadlock", "session", event_counter_full, ZOO_HELD_OUT, 0},
+	{"event-counter-full", "lost-wakeup", "session", event_counter_full, ZOO_HELD_OUT, 0},
 	{"flush-timer-set-to-zero", "lost-wakeup", "store", flush_timer_set_to_zero, ZOO_HELD_OUT,
 		0},
 	{0},
