@@ -318,6 +318,16 @@ static const struct need *only_busy(const struct graph *g, const struct need *ne
 	return only;
 }
 
+/* Of two that look alike the same one in every run, whichever was begun first. */
+static bool is_likelier(const struct task *a, const struct task *b)
+{
+	int order = busyness(b) - busyness(a);
+
+	if (!order)
+		order = strcmp(a->comm, b->comm);
+	return order ? order < 0 : strcmp(a->began, b->began) < 0;
+}
+
 static size_t find_next(const struct graph *g, size_t task)
 {
 	const struct node *node = &g->nodes[task];
@@ -336,8 +346,8 @@ static size_t find_next(const struct graph *g, size_t task)
 			continue;
 		count = need->count < THREADS_LOOKED_AT ? need->count : THREADS_LOOKED_AT;
 		for (size_t i = need->first; i < need->first + count; i++)
-			if (i != task && (best == SIZE_MAX || busyness(&g->e->tasks[i]) >
-								      busyness(&g->e->tasks[best])))
+			if (i != task && (best == SIZE_MAX ||
+						 is_likelier(&g->e->tasks[i], &g->e->tasks[best])))
 				best = i;
 	}
 	return best;

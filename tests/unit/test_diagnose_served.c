@@ -240,16 +240,19 @@ static void who_stands_at_a_door_that_several_have_is_missed(void)
  * which. */
 static void of_two_that_hang_alike_the_same_one_is_named_in_any_order(void)
 {
+	static const char *const locks[] = {"", "1: FLOCK ADVISORY WRITE 20 a:0:1 0 EOF\n"
+						"1: -> FLOCK ADVISORY WRITE 10 a:0:1 0 EOF\n"};
 	static const char event[] = "202 0x7f00 0x80 0x0 0x0 0x0 0x0 0x1 0x2",
 			  other[] = "202 0x9f00 0x80 0x0 0x0 0x0 0x0 0x1 0x2";
 
-	for (int order = 0; order < 2; order++) {
+	for (int row = 0; row < 4; row++) {
+		bool order = row & 1, locked = row & 2;
 		struct scan_parts s = asks_server(true);
 		auto_json json_t *scan = NULL;
 		struct diagnosis got;
 
 		json_array_clear(s.tasks);
-		add_process(&s, ASKS, "/x/asks", RECV(4));
+		add_process(&s, ASKS, "/x/asks", locked ? FLOCK(4) : RECV(4));
 		add_thread(&s, SERVER, SERVER, "/x/server", LOOP);
 		json_object_set_new(
 			add_thread(&s, SERVER, SERVER + 1, "/x/server", order ? event : other),
@@ -257,7 +260,7 @@ static void of_two_that_hang_alike_the_same_one_is_named_in_any_order(void)
 		json_object_set_new(
 			add_thread(&s, SERVER, SERVER + 2, "/x/server", order ? other : event),
 			"comm", json_string(order ? "two" : "one"));
-		scan = scan_end(&s, "");
+		scan = scan_end(&s, locks[locked]);
 		diagnose_scan(scan, false, &got);
 		CHECK_INT(got.culprits[0].tid, order ? SERVER + 1 : SERVER + 2);
 		diagnosis_free(&got);
