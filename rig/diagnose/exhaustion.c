@@ -165,7 +165,7 @@ static bool is_late(const struct diagnosing *d, const struct pool *pool)
 
 static bool others_have(const struct diagnosing *d, int pid, uint64_t ino)
 {
-	for (size_t i = 0; i < d->now.fd_count; i++)
+	for (size_t i = 0; ino && i < d->now.fd_count; i++)
 		if (d->now.fds[i].ino == ino && d->now.fds[i].pid != pid)
 			return true;
 	return false;
@@ -177,7 +177,7 @@ static bool may_bring_work(const struct diagnosing *d, const struct open_fd *fd)
 	const struct socket_end *end = fd->socket ? evidence_socket(&d->now, fd->ino) : NULL;
 
 	if (!fd->socket)
-		return fd->reads && fd->ino && others_have(d, fd->pid, fd->ino);
+		return fd->reads && others_have(d, fd->pid, fd->ino);
 	return end &&
 	       (end->listens || end->outside || end->accept || others_have(d, fd->pid, end->peer));
 }

@@ -82,7 +82,8 @@ static void a_pool_at_one_that_is_stopped_waits_for_that_one(void)
 	check_first(json_incref(scan), "stopped", "server");
 }
 
-/* Processes alike that asked an idle server, which took the requests; each with a client at `kind`, "" for none. */
+/* Processes alike that asked an idle server, which took the requests; each with a client at `kind`, "" for none but a
+ * socket without another end, as for a log. */
 static json_t *ask_server(const char *kind)
 {
 	struct scan_parts s = scan_begin();
@@ -92,8 +93,12 @@ static json_t *ask_server(const char *kind)
 		add_fd(&s, FIRST + i, 4, "socket", 100 + i);
 		add_fd(&s, SERVER, 5 + i, "socket", 200 + i);
 		add_pair(&s, 100 + i, 200 + i, true);
-		if (!*kind)
+		if (!*kind) {
+			add_fd(&s, FIRST + i, 5, "socket", 300 + i);
+			add_pair(&s, 300 + i, 0, false);
+			add_fd(&s, CLIENT, 5, "timerfd", 0);
 			continue;
+		}
 		add_fd(&s, FIRST + i, 5, kind, 300 + i);
 		add_fd(&s, CLIENT, 5 + i, kind, strcmp(kind, "pipe") ? 400 + i : 300 + i);
 		add_pair(&s, 400 + i, 300 + i, false);
