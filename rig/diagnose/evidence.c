@@ -117,6 +117,7 @@ static bool read_task(
 		.door = json_get_text(json, "door", ""),
 		.frames = json_object_get(json, "frames"),
 		.own = json_object_get(json, "own"),
+		.jumped = json_get_bool(json, "jumped", false),
 		.busy = json_object_get(json, "busy"),
 		.moments = get_id(json, "moments"),
 		.pid_ns = (uint64_t)json_get_int(json, "pidns", 0),

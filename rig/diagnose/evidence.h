@@ -6,6 +6,7 @@
  *		"ran_ns","queued_ns": it had a processor, and was ready to run and had none
  *		"frames":["function", ...] of the user stack, innermost first
  *		"own":[those of "frames" that are not the C library's]
+ *		"jumped":true where a function that the first of "own" called by a pointer has left no frame
  *		"began":"function" of the program's own that the thread began in
  *		"busy":["function", ...] in which it was at each of "moments" moments at which it ran, innermost first
  *		"loop":"function" of the program's own, the innermost in which it was at nearly all of those
@@ -83,6 +84,7 @@ struct task {
 	uint32_t words[FUTEX_WORDS];
 	const json_t *polled;	 /* descriptors, or NULL */
 	struct semaphore sem;	 /* that it waits for, of a set (wait_is_of_set()) */
+	bool jumped;		 /* its innermost function is not known */
 	bool timer_off;		 /* it reads a timer that is not set */
 	struct byte_range range; /* that it wants to lock, where it is told */
 	int64_t only_fd;	 /* the one descriptor that is polled, -1: several or not known */

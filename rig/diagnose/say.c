@@ -202,9 +202,12 @@ static bool is_named_after(const struct task *t)
 }
 
 /* An event is what its waiters wait in, and a lock with a name is known by it; which of the
- * operations behind it came to wait is chance. */
+ * operations behind it came to wait is chance. Where the innermost is not known its callers stand for it: who
+ * calls by a pointer calls anybody. */
 static size_t frames_that_count(const struct task *t)
 {
+	if (t->jumped)
+		return FRAMES_KEPT;
 	if (wait_is_event(t->wait.kind) || (wait_is_lock(t->wait.kind) && t->object[0]))
 		return 1;
 	return wait_is_lock(t->wait.kind) ? 2 : FRAMES_KEPT;

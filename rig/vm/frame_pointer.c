@@ -69,6 +69,20 @@ static bool ends_in_indirect_call(const unsigned char *code, size_t len)
 	return false;
 }
 
+bool frame_is_of_pointer(Dwfl *dwfl, Dwarf_Addr address)
+{
+	unsigned char code[CALL_MAX];
+
+	if (address < sizeof(code) ||
+		read_code(dwfl, address - sizeof(code), code, sizeof(code)) != sizeof(code))
+		return false;
+	/* call rel32, and call *disp32(%rip) */
+	if (code[CALL_MAX - 5] == 0xe8 ||
+		(code[CALL_MAX - 6] == 0xff && code[CALL_MAX - 5] == 0x15))
+		return false;
+	return ends_in_indirect_call(code, sizeof(code));
+}
+
 /* True if the instruction before `address` is a call: a direct one of the function at `start`, or, where that is 0,
  * any. */
 static bool follows_call(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Addr start)

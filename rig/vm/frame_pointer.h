@@ -15,6 +15,10 @@ struct frame_place {
 	Dwarf_Word sp;	  /* at its call of the next function; 0: not known */
 };
 
+/* The call that returns to `address` names no function, but a place that has one: not the table of a library's
+ * functions that a program has, which code reaches from where it lies. */
+bool frame_is_of_pointer(Dwfl *dwfl, Dwarf_Addr address);
+
 /* The frame pointer of that function. False where nothing confirms one: beside the place that it points to lies an
  * address that a call returns to. */
 bool frame_pointer_find(

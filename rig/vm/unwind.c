@@ -18,6 +18,7 @@ struct walk {
 	json_t *frames, *own;
 	const char *last_file; /* of a frame without a name */
 	struct frame_place last;
+	bool jumped;
 	int count;
 };
 
@@ -172,7 +173,8 @@ static int on_frame(Dwfl_Frame *frame, void *arg)
 {
 	struct walk *walk = arg;
 	Dwarf_Addr pc;
-	bool activation;
+	bool activation, first;
+	Dwfl *dwfl;
 
 	if (walk->count++ == UNWIND_FRAMES_MAX || !dwfl_frame_pc(frame, &pc, &activation) || !pc)
 		return DWARF_CB_ABORT;
@@ -181,7 +183,11 @@ static int on_frame(Dwfl_Frame *frame, void *arg)
 	walk->last.pc = pc;
 	if (dwfl_frame_reg(frame, UNWIND_SP, &walk->last.sp))
 		walk->last.sp = 0;
-	add_frame(walk, dwfl_addrmodule(dwfl_thread_dwfl(dwfl_frame_thread(frame)), pc), pc);
+	first = !json_array_size(walk->own);
+	dwfl = dwfl_thread_dwfl(dwfl_frame_thread(frame));
+	add_frame(walk, dwfl_addrmodule(dwfl, pc), pc);
+	if (first && json_array_size(walk->own) && !activation)
+		walk->jumped = frame_is_of_pointer(dwfl, pc + 1);
 	return DWARF_CB_OK;
 }
 
@@ -222,7 +228,7 @@ static void walk_free(struct walk *walk)
 	json_decref(walk->own);
 }
 
-json_t *unwind_frames(const struct unwind *unwind, json_t **ret_own)
+json_t *unwind_frames(const struct unwind *unwind, json_t **ret_own, bool *ret_jumped)
 {
 	struct unwind known = *unwind;
 	bool again;
@@ -240,6 +246,8 @@ json_t *unwind_frames(const struct unwind *unwind, json_t **ret_own)
 	}
 	if (ret_own)
 		*ret_own = json_incref(walk.own);
+	if (ret_jumped)
+		*ret_jumped = walk.jumped;
 	json_decref(walk.own);
 	return walk.frames;
 }

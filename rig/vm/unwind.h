@@ -14,6 +14,7 @@
 #include "base/err.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,8 +44,10 @@ struct unwind {
 
 /* Names, innermost first: an array, perhaps empty. New reference. What compilers add to the name of a
  * function that they made another of ("track.isra.0") is left out. `ret_own` (may be NULL): those
- * that are not the C library's; in a static program those are known by their place. */
-json_t *unwind_frames(const struct unwind *unwind, json_t **ret_own);
+ * that are not the C library's; in a static program those are known by their place. `ret_jumped` (may be NULL): the
+ * innermost of those called a function by a pointer, which went on to the C library's by a jump and has left no
+ * frame. */
+json_t *unwind_frames(const struct unwind *unwind, json_t **ret_own, bool *ret_jumped);
 
 /* What the variable at that address is called ("queue.lock", members by DWARF where the file has it, else
  * "queue+0x8"; "lock of db.c" where other source files have one of that name), or NULL: none that a symbol covers.

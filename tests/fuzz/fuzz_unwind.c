@@ -59,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	u.regs[UNWIND_SP] = STACK_AT + (word(bytes + 8) & 0xfff);
 	u.regs[UNWIND_BP] =
 		word(bytes + 16) & 1 ? word(bytes + 16) : STACK_AT + (word(bytes + 16) & 0xfff);
-	frames = unwind_frames(&u, &own);
+	frames = unwind_frames(&u, &own, NULL);
 	assert(json_array_size(frames) <= UNWIND_FRAMES_MAX + 1);
 	assert(json_array_size(own) <= json_array_size(frames));
 	json_decref(frames);

@@ -217,7 +217,35 @@ static void a_crash_names_the_thread_that_its_core_names(void)
 	diagnosis_free(&same);
 }
 
-CHECK_MAIN(CHECK_CASE(who_waits_for_the_event_is_named_and_who_idles_is_not),
+static void signature_behind(const char *caller, bool jumped, char out[SIGNATURE_SIZE])
+{
+	json_t *task = with_frames(thread(12, DURABLE), "runs_any", caller);
+	auto_json json_t *scan = NULL;
+	struct diagnosis got;
+
+	if (jumped)
+		json_object_set_new(task, "jumped", json_true());
+	scan = scan_of(json_pack("[oo]", thread(10, ACCEPT), task));
+	ask(scan, NULL, &got);
+	snprintf(out, SIGNATURE_SIZE, "%s", got.signature);
+	diagnosis_free(&got);
+}
+
+/* An event is known by the function that waits for it; where that one is not known, by those who called it. */
+static void who_waits_in_a_function_without_a_frame_is_known_by_its_callers(void)
+{
+	char one[SIGNATURE_SIZE], other[SIGNATURE_SIZE];
+
+	signature_behind("commits", false, one);
+	signature_behind("delivers", false, other);
+	CHECK_STR(one, other);
+	signature_behind("commits", true, one);
+	signature_behind("delivers", true, other);
+	CHECK(strcmp(one, other) != 0);
+}
+
+CHECK_MAIN(CHECK_CASE(who_waits_in_a_function_without_a_frame_is_known_by_its_callers),
+	CHECK_CASE(who_waits_for_the_event_is_named_and_who_idles_is_not),
 	CHECK_CASE(without_the_healthy_instant_nobody_is_called_idle),
 	CHECK_CASE(an_event_has_one_signature_whoever_waits_for_it),
 	CHECK_CASE(a_pool_is_who_waited_together_when_all_was_well),

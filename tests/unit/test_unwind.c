@@ -48,6 +48,32 @@ __attribute__((noinline)) static int outer_of_pointer(int fd)
 	return call(fd) + 1;
 }
 
+/* Both go on to the C library: one by a call, one by a jump. */
+static int calls_and_stays(int fd)
+{
+	return poll(NULL, 0, -1) + fd;
+}
+
+static int jumps_on(int fd)
+{
+	(void)fd;
+	return poll(NULL, 0, -1);
+}
+
+__attribute__((noinline)) static int calls_who_jumps(int fd)
+{
+	int (*volatile call)(int) = jumps_on;
+
+	return call(fd) + 1;
+}
+
+__attribute__((noinline)) static int calls_who_calls(int fd)
+{
+	int (*volatile call)(int) = calls_and_stays;
+
+	return call(fd) + 1;
+}
+
 /* The path of another program of this build, seen from the tests' folder. */
 static bool beside_this_program(char path[4096], const char *name)
 {
@@ -181,7 +207,7 @@ static void the_functions_of_a_waiting_thread_are_named_innermost_first(void)
 	if (child_open(&c)) {
 		struct unwind u = unwind_of(&c);
 
-		frames = unwind_frames(&u, NULL);
+		frames = unwind_frames(&u, NULL, NULL);
 		CHECK(place_of(frames, "innermost") > 0); /* read() is above it */
 		CHECK_INT(place_of(frames, "outermost"), place_of(frames, "innermost") + 1);
 		CHECK(place_of(frames, "check_main") > place_of(frames, "outermost"));
@@ -201,8 +227,8 @@ static void a_function_of_a_stripped_program_is_called_by_its_place(void)
 	if (child_start(&c, argv, NULL, SYS_read)) {
 		struct unwind u = unwind_of(&c);
 
-		frames = unwind_frames(&u, &own);
-		again = unwind_frames(&u, NULL);
+		frames = unwind_frames(&u, &own, NULL);
+		again = unwind_frames(&u, NULL, NULL);
 		json_array_foreach (frames, i, one)
 			places += !strncmp(json_string_value(one), "cat+0x", 6);
 		CHECK(places > 0);
@@ -225,13 +251,13 @@ static void what_does_not_fit_ends_the_frames_and_no_more(void)
 
 		memset(c.stack, 0xff, sizeof(c.stack));
 		u.stack_size = 3;
-		no_stack = unwind_frames(&u, NULL);
+		no_stack = unwind_frames(&u, NULL, NULL);
 		CHECK(json_array_size(no_stack) <= 2);
 		u.stack_size = (size_t)c.stack_size;
-		wild = unwind_frames(&u, NULL);
+		wild = unwind_frames(&u, NULL, NULL);
 		CHECK_INT(place_of(wild, "check_main"), -1);
 		u.file_count = 0;
-		no_files = unwind_frames(&u, NULL);
+		no_files = unwind_frames(&u, NULL, NULL);
 		CHECK(json_array_size(no_files) <= 1);
 	}
 	child_close(&c);
@@ -302,7 +328,7 @@ static void what_is_the_c_librarys_is_not_its_own(void)
 	if (child_open(&c)) {
 		struct unwind u = unwind_of(&c);
 
-		frames = unwind_frames(&u, &own);
+		frames = unwind_frames(&u, &own, NULL);
 		CHECK(json_array_size(own) < json_array_size(frames));
 		CHECK_INT(place_of(own, "innermost"), 0);
 	}
@@ -318,17 +344,36 @@ static void what_is_called_by_a_pointer_or_has_jumped_on_has_its_callers(void)
 	if (child_start(&c, NULL, outer_of_pointer, SYS_read)) {
 		struct unwind u = unwind_of(&c);
 
-		frames = unwind_frames(&u, NULL);
+		frames = unwind_frames(&u, NULL, NULL);
 		CHECK(place_of(frames, "innermost") > 0);
 		CHECK_INT(place_of(frames, "outer_of_pointer"), place_of(frames, "innermost") + 1);
 		CHECK(place_of(frames, "check_main") > 0);
 		/* A place that no call returns to is none. */
 		memset(c.stack, 0xff, sizeof(c.stack));
 		json_cleanup(&frames);
-		frames = unwind_frames(&u, NULL);
+		frames = unwind_frames(&u, NULL, NULL);
 		CHECK_INT(place_of(frames, "outer_of_pointer"), -1);
 	}
 	child_close(&c);
+}
+
+static void who_called_one_that_left_no_frame_by_a_pointer_is_told(void)
+{
+	for (int jumps = 0; jumps < 2; jumps++) {
+		static struct child c;
+		auto_json json_t *frames = NULL, *own = NULL;
+		bool jumped = !jumps;
+
+		if (child_start(&c, NULL, jumps ? calls_who_jumps : calls_who_calls, SYS_poll)) {
+			struct unwind u = unwind_of(&c);
+
+			frames = unwind_frames(&u, &own, &jumped);
+			CHECK_INT(place_of(own, "jumps_on"), -1);
+			CHECK_INT(place_of(own, jumps ? "calls_who_jumps" : "calls_and_stays"), 0);
+			CHECK_INT(jumped, jumps);
+		}
+		child_close(&c);
+	}
 }
 
 /* The zoo's program is static: the C library's functions lie in its own file. */
@@ -345,7 +390,7 @@ static void the_c_library_in_a_static_program_is_not_its_own(void)
 	if (child_start(&c, argv, NULL, SYS_poll)) {
 		struct unwind u = unwind_of(&c);
 
-		frames = unwind_frames(&u, &own);
+		frames = unwind_frames(&u, &own, NULL);
 		CHECK(place_of(frames, "main") > 0);
 		CHECK(place_of(frames, "_start") > place_of(frames, "main") + 1);
 		CHECK_INT(place_of(own, "main"), 0);
@@ -356,6 +401,7 @@ static void the_c_library_in_a_static_program_is_not_its_own(void)
 
 CHECK_MAIN(CHECK_CASE(a_name_that_several_source_files_have_is_told_with_its_file),
 	CHECK_CASE(what_is_called_by_a_pointer_or_has_jumped_on_has_its_callers),
+	CHECK_CASE(who_called_one_that_left_no_frame_by_a_pointer_is_told),
 	CHECK_CASE(the_c_library_in_a_static_program_is_not_its_own),
 	CHECK_CASE(a_variable_is_named_by_its_members),
 	CHECK_CASE(what_is_the_c_librarys_is_not_its_own),

@@ -103,6 +103,8 @@ static void moves_entry(long from)
 	pthread_mutex_lock(&caches[from]);
 	both_are_there();
 	pthread_mutex_lock(&caches[!from]);
+	pthread_mutex_unlock(&caches[!from]);
+	pthread_mutex_unlock(&caches[from]);
 }
 
 static void looks_up(long in)

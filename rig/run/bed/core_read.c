@@ -37,7 +37,7 @@ static json_t *frames_of_core(const struct stack_source *source, const struct co
 
 	memcpy(u.regs, core->regs, sizeof(u.regs));
 	open_stack(source, core, path, &stack, &u);
-	return unwind_frames(&u, ret_own);
+	return unwind_frames(&u, ret_own, NULL);
 }
 
 /* ---- who freed it ---- */

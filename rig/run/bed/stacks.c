@@ -155,7 +155,7 @@ json_t *stacks_frames(const struct stack_files *files, uint64_t pc, uint64_t sp,
 	u.regs[UNWIND_PC] = pc;
 	u.regs[UNWIND_SP] = sp;
 	u.regs[UNWIND_BP] = bp;
-	return unwind_frames(&u, ret_own);
+	return unwind_frames(&u, ret_own, NULL);
 }
 
 /* What glibc and musl call a program's and a thread's first function from; in a static program they are its own. */
@@ -215,7 +215,7 @@ static size_t stack_bytes(const char *maps, uint64_t sp)
 }
 
 static json_t *frames_of(const struct stack_source *source, const struct looked_at *at,
-	const char *syscall, json_t **ret_own)
+	const char *syscall, json_t **ret_own, bool *ret_jumped)
 {
 	auto_free char *path = text_fmt("/proc/%d/mem", at->pid);
 	auto_buf struct buf stack = {0};
@@ -239,7 +239,7 @@ static json_t *frames_of(const struct stack_source *source, const struct looked_
 	u.stack_base = u.regs[UNWIND_SP];
 	u.stack = stack.data;
 	u.stack_size = stack.len;
-	return unwind_frames(&u, ret_own);
+	return unwind_frames(&u, ret_own, ret_jumped);
 }
 
 static void looked_at_close(struct looked_at *at)
@@ -275,6 +275,7 @@ static void add_frames(
 	int pid = (int)json_get_int(task, "pid", 0);
 	const char *syscall = json_get_text(task, "syscall", "");
 	json_t *frames = NULL, *own = NULL;
+	bool jumped = false;
 
 	if (pid != at->pid)
 		open_process(source, pid, at);
@@ -282,10 +283,12 @@ static void add_frames(
 		return;
 	if (busy)
 		stacks_add_busy(source, task, &at->files);
-	frames = frames_of(source, at, syscall, &own);
+	frames = frames_of(source, at, syscall, &own, &jumped);
 	if (json_array_size(frames)) {
 		json_object_set(task, "frames", frames);
 		json_object_set(task, "own", own);
+		if (jumped)
+			json_object_set_new(task, "jumped", json_true());
 		stacks_add_began(task, frames, own);
 	}
 	add_object(task, syscall, &at->files);
