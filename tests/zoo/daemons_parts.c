@@ -167,6 +167,28 @@ void daemon_takes_lock(void)
 	}
 }
 
+void daemon_wants_held(long i)
+{
+	(void)i;
+	store_after(0, 1);
+	store_wants_file("held", LOCK_EX);
+}
+
+void daemon_wants_mutex(long i)
+{
+	store_after(0, 1);
+	zoo_ready();
+	pthread_mutex_lock(&daemon_shared->mutex[i]);
+}
+
+void daemons_beside(void)
+{
+	store_idle_sessions(zoo_vary(1, 4));
+	if (zoo_vary(0, 1))
+		store_cleaner();
+	store_anvil();
+}
+
 void daemon_stops(void)
 {
 	zoo_stand();

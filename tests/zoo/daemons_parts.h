@@ -38,3 +38,8 @@ void daemon_lock_is(enum daemon_lock kind);
 void daemon_draws_lock(void); /* nobody who is to blame waits for it */
 void daemon_takes_lock(void); /* at once, or waits */
 void daemon_stops(void);      /* this process, by SIGSTOP, and is to blame */
+
+/* Victims, once step 0 is done: of the file "held", and of a shared mutex. */
+void daemon_wants_held(long i);
+void daemon_wants_mutex(long i);
+void daemons_beside(void); /* sessions and helpers that idle; before store_runs() */

@@ -1,5 +1,5 @@
 /*
- * What a jury would plant first: locks of every kind that are taken in another order, by threads and by processes,
+ * What comes to mind first: locks of every kind that are taken in another order, by threads and by processes,
  * written by somebody who had not read the diagnosis. How many wait behind them, who starts first and
  * which sessions are idle beside them is drawn; in which call a culprit stands is not.
  */

@@ -1,5 +1,5 @@
 /*
- * What a jury would plant first, the rest: rings of three kinds, a lock that somebody wants twice, loops without an
+ * The rest of judged.c: rings of three kinds, a lock that somebody wants twice, loops without an
  * end, deaths. Written by somebody who had not read the diagnosis.
  */
 #include "tests/zoo/daemons_parts.h"
@@ -19,28 +19,6 @@
 #define REPORT_SIZE (1 << 20)
 
 static pthread_mutex_t list = PTHREAD_MUTEX_INITIALIZER;
-
-static void neighbours(void)
-{
-	store_idle_sessions(zoo_vary(1, 4));
-	if (zoo_vary(0, 1))
-		store_cleaner();
-	store_anvil();
-}
-
-static void wants_held(long i)
-{
-	(void)i;
-	store_after(0, 1);
-	store_wants_file("held", LOCK_EX);
-}
-
-static void wants_mutex(long i)
-{
-	store_after(0, 1);
-	zoo_ready();
-	pthread_mutex_lock(&daemon_shared->mutex[i]);
-}
 
 static void wants_list(long i)
 {
@@ -113,9 +91,9 @@ static void mutex_flock_semaphore_ring(void)
 	crew_add("fts", flock_then_semaphore, 0);
 	crew_add("quota", semaphore_then_mutex, 0);
 	for (int i = 0; i < more; i++)
-		crew_add("imap", zoo_vary(0, 1) ? wants_mutex : wants_held, 0);
+		crew_add("imap", zoo_vary(0, 1) ? daemon_wants_mutex : daemon_wants_held, 0);
 	crew_forks();
-	neighbours();
+	daemons_beside();
 	store_runs();
 }
 
@@ -153,9 +131,9 @@ static void fifo_read_under_mutex(void)
 	crew_add("jobd", reads_fifo_under_mutex, 0);
 	crew_add("submit", writes_fifo_under_mutex, 0);
 	for (int i = 0; i < more; i++)
-		crew_add("imap", wants_mutex, 0);
+		crew_add("imap", daemon_wants_mutex, 0);
 	crew_forks();
-	neighbours();
+	daemons_beside();
 	store_runs();
 }
 
@@ -184,7 +162,7 @@ static void reader_upgrades_alone(void)
 	crew_threads("imapd");
 	close(listener);
 	store_askers("imap", "tree", 1);
-	neighbours();
+	daemons_beside();
 	store_runs();
 }
 
@@ -221,7 +199,7 @@ static void signalfd_of_handled_signal(void)
 	asking = zoo_vary(1, 4);
 	store_service("notifyd", awaits_signal, 1);
 	store_askers("imap", "notifyd", asking);
-	neighbours();
+	daemons_beside();
 	store_runs();
 }
 
@@ -247,9 +225,9 @@ static void renames_for_ever(void)
 	daemons_open();
 	crew_add("deliver", renames_again, 0);
 	for (int i = 0; i < more; i++)
-		crew_add("imap", wants_held, i);
+		crew_add("imap", daemon_wants_held, i);
 	crew_forks();
-	neighbours();
+	daemons_beside();
 	store_runs();
 }
 
@@ -275,7 +253,7 @@ static void polite_for_ever(void)
 	wanted = zoo_shared(2 * sizeof(*wanted));
 	for (int i = 0; i < 2; i++)
 		store_process("compact", lets_the_other_go_first, i, 1);
-	neighbours();
+	daemons_beside();
 	store_runs();
 }
 
@@ -307,7 +285,7 @@ static void sends_again_at_eagain(void)
 	daemons_open();
 	store_service("imap-fetch", sends_at_once, 1);
 	store_process("client", asks_and_goes_away, 0, 1);
-	neighbours();
+	daemons_beside();
 	store_runs();
 }
 
@@ -345,7 +323,7 @@ static void writes_to_client_under_lock(void)
 	crew_threads("imapd");
 	close(listener);
 	store_process("client", client_went_away, 0, 1);
-	neighbours();
+	daemons_beside();
 	store_runs();
 }
 
@@ -385,7 +363,7 @@ static void ofd_lock_of_stopped(void)
 	for (int i = 0; i < more; i++)
 		crew_add("imap", wants_control, i);
 	crew_forks();
-	neighbours();
+	daemons_beside();
 	store_runs();
 }
 
@@ -452,7 +430,7 @@ static void lmtp_with_sieve(long i)
 static void one_dies(const char *name, void (*run)(long), int threads)
 {
 	daemons_open();
-	neighbours();
+	daemons_beside();
 	store_process(name, run, 0, threads);
 	store_runs();
 }

@@ -1,6 +1,6 @@
 /*
- * What a jury would plant beside its troubles to see whether the diagnosis cries wolf: stores that wait a lot, and in
- * which all is well. Written by somebody who had not read the diagnosis.
+ * Beside judged.c, to see whether the diagnosis cries wolf: stores that wait a lot, and in which all is well. Written
+ * by somebody who had not read the diagnosis.
  */
 #include "tests/zoo/daemons_parts.h"
 

@@ -1,5 +1,5 @@
 /*
- * What a jury would plant first, continued: waits for what nobody will do, pools and limits that are used up, loops
+ * More of judged.c: waits for what nobody will do, pools and limits that are used up, loops
  * without an end, deaths. Written by somebody who had not read the diagnosis.
  */
 #include "tests/zoo/daemons_parts.h"
@@ -18,28 +18,6 @@
 #define REPORT_SIZE (1 << 20)
 
 static int clients, workers;
-
-static void neighbours(void)
-{
-	store_idle_sessions(zoo_vary(1, 4));
-	if (zoo_vary(0, 1))
-		store_cleaner();
-	store_anvil();
-}
-
-static void wants_held(long i)
-{
-	(void)i;
-	store_after(0, 1);
-	store_wants_file("held", LOCK_EX);
-}
-
-static void wants_mutex(long i)
-{
-	store_after(0, 1);
-	zoo_ready();
-	pthread_mutex_lock(&daemon_shared->mutex[i]);
-}
 
 static void add_those_who_want(void (*run)(long), int count)
 {
@@ -105,7 +83,7 @@ static void woken_but_lock_is_elsewhere(void)
 	for (int i = 0; i < more; i++)
 		crew_add("session", wants_list, i);
 	crew_threads("lmtpd");
-	neighbours();
+	daemons_beside();
 	store_runs();
 }
 
@@ -153,7 +131,7 @@ static void one_signal_for_two_kinds(void)
 	crew_threads("queued");
 	close(listener);
 	store_askers("smtpd", "queue", 1);
-	neighbours();
+	daemons_beside();
 	store_runs();
 }
 
@@ -196,9 +174,9 @@ static void waits_then_reads(void)
 
 	daemons_open();
 	store_process("quotad", waits_first, 0, 2);
-	add_those_who_want(wants_held, more);
+	add_those_who_want(daemon_wants_held, more);
 	crew_forks();
-	neighbours();
+	daemons_beside();
 	store_runs();
 }
 
@@ -220,9 +198,9 @@ static void trigger_fifo_without_reader(void)
 	daemons_open();
 	zoo_must(!mkfifo(zoo_path("trigger"), 0600));
 	crew_add("postdrop", triggers, 0);
-	add_those_who_want(wants_mutex, more);
+	add_those_who_want(daemon_wants_mutex, more);
 	crew_forks();
-	neighbours();
+	daemons_beside();
 	store_runs();
 }
 
@@ -260,7 +238,7 @@ static void pool_behind_lock_of_asker(void)
 	close(listener);
 	store_process("reindex", reindexes, 0, 1);
 	store_askers("imap", "indexer", workers);
-	neighbours();
+	daemons_beside();
 	store_runs();
 }
 
@@ -317,7 +295,7 @@ static void pool_at_mute_antivirus(void)
 	store_askers("smtp", "lmtp", workers);
 	for (int i = 0; i < clients; i++)
 		store_process("smtp", asks_late, i, 1);
-	neighbours();
+	daemons_beside();
 	store_runs();
 }
 
@@ -379,7 +357,7 @@ static void limit_of_silent_clients(void)
 		store_process("silent", connects_only, i, 1);
 	for (int i = 0; i < clients; i++)
 		store_process("client", wants_greeting, i, 1);
-	neighbours();
+	daemons_beside();
 	store_runs();
 }
 
@@ -436,9 +414,9 @@ static void told_before_pause(void)
 
 	daemons_open();
 	store_process("maintd", tells_child, 0, 2);
-	add_those_who_want(wants_held, more);
+	add_those_who_want(daemon_wants_held, more);
 	crew_forks();
-	neighbours();
+	daemons_beside();
 	store_runs();
 }
 
@@ -488,7 +466,7 @@ static void event_counter_full(void)
 		crew_add("session", wants_list, i);
 	crew_threads("imapd");
 	close(counter);
-	neighbours();
+	daemons_beside();
 	store_runs();
 }
 
@@ -530,7 +508,7 @@ static void flush_timer_set_to_zero(void)
 	crew_threads("storaged");
 	close(listener);
 	store_askers("imap", "storage", clients);
-	neighbours();
+	daemons_beside();
 	store_runs();
 }
 
