@@ -69,12 +69,17 @@ static bool ends_in_indirect_call(const unsigned char *code, size_t len)
 	return false;
 }
 
+static bool read_code_before(Dwfl *dwfl, Dwarf_Addr address, unsigned char code[CALL_MAX])
+{
+	return address >= CALL_MAX &&
+	       read_code(dwfl, address - CALL_MAX, code, CALL_MAX) == CALL_MAX;
+}
+
 bool frame_is_of_pointer(Dwfl *dwfl, Dwarf_Addr address)
 {
 	unsigned char code[CALL_MAX];
 
-	if (address < sizeof(code) ||
-		read_code(dwfl, address - sizeof(code), code, sizeof(code)) != sizeof(code))
+	if (!read_code_before(dwfl, address, code))
 		return false;
 	/* call rel32, and call *disp32(%rip) */
 	if (code[CALL_MAX - 5] == 0xe8 ||
@@ -90,8 +95,7 @@ static bool follows_call(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Addr start)
 	unsigned char code[CALL_MAX];
 	int32_t distance;
 
-	if (address < sizeof(code) ||
-		read_code(dwfl, address - sizeof(code), code, sizeof(code)) != sizeof(code))
+	if (!read_code_before(dwfl, address, code))
 		return false;
 	if (!start && ends_in_indirect_call(code, sizeof(code)))
 		return true;

@@ -160,37 +160,64 @@ static void read_range(int pid, const uint64_t arg[CALL_ARGS], struct range_wait
 		range->last = -1;
 }
 
-static bool locks_range(int number, const uint64_t arg[CALL_ARGS])
-{
-	return number == SYS_fcntl && (arg[1] == F_SETLKW || arg[1] == F_OFD_SETLKW);
-}
+/* What a call has in memory that tells what it waits for. */
+enum told_by { BY_NOTHING, BY_WORDS, BY_POLL, BY_SELECT, BY_DOOR, BY_SEMAPHORE, BY_RANGE };
 
-static bool is_semop(int number)
+static enum told_by told_by(const struct row *row, uint64_t arg[CALL_ARGS])
 {
-	return number == SYS_semop || number == SYS_semtimedop;
+	int number;
+
+	if (!row_call(row, &number, arg))
+		return BY_NOTHING;
+	switch (number) {
+	case SYS_futex:
+		return BY_WORDS;
+	case SYS_poll:
+	case SYS_ppoll:
+		return BY_POLL;
+	case SYS_select:
+	case SYS_pselect6:
+		return BY_SELECT;
+	case SYS_connect:
+		return BY_DOOR;
+	case SYS_semop:
+	case SYS_semtimedop:
+		return BY_SEMAPHORE;
+	case SYS_fcntl:
+		return arg[1] == F_SETLKW || arg[1] == F_OFD_SETLKW ? BY_RANGE : BY_NOTHING;
+	default:
+		return BY_NOTHING;
+	}
 }
 
 static void read_row(const struct row *row, struct ipc_of *ipc, struct found *found)
 {
 	uint64_t arg[CALL_ARGS];
-	int number;
 
 	*found = (struct found){0};
-	if (!row_call(row, &number, arg))
+	switch (told_by(row, arg)) {
+	case BY_NOTHING:
 		return;
-	if (number == SYS_futex)
+	case BY_WORDS:
 		found->has_words = read_memory(row->via, arg[0], found->words,
 					   sizeof(found->words)) == sizeof(found->words);
-	else if (number == SYS_poll || number == SYS_ppoll)
+		return;
+	case BY_POLL:
 		read_poll(row->via, arg, found);
-	else if (number == SYS_select || number == SYS_pselect6)
+		return;
+	case BY_SELECT:
 		read_select(row->via, arg, found);
-	else if (number == SYS_connect)
+		return;
+	case BY_DOOR:
 		read_door(row->via, arg, found);
-	else if (is_semop(number))
+		return;
+	case BY_SEMAPHORE:
 		read_semaphore(row, arg, ipc, found);
-	else if (locks_range(number, arg))
+		return;
+	case BY_RANGE:
 		read_range(row->via, arg, &found->range);
+		return;
+	}
 }
 
 static bool has_run(const struct row *row)
@@ -204,13 +231,8 @@ static bool has_run(const struct row *row)
 static bool wants_memory(const struct row *row)
 {
 	uint64_t arg[CALL_ARGS];
-	int number;
 
-	if (!row_call(row, &number, arg))
-		return false;
-	return number == SYS_futex || number == SYS_poll || number == SYS_ppoll ||
-	       number == SYS_select || number == SYS_pselect6 || number == SYS_connect ||
-	       is_semop(number) || locks_range(number, arg);
+	return told_by(row, arg) != BY_NOTHING;
 }
 
 static void put_found(struct row *row, const struct found *found)

@@ -52,7 +52,7 @@ struct row {
 	char door[DOOR_MAX]; /* the unix socket that it connects to */
 	struct sem_wait sem;
 	struct range_wait range;
-	atomic_bool read; /* the six above are final */
+	atomic_bool read; /* what stands between `words` and this is final */
 };
 
 struct scan {
