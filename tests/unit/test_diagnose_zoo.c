@@ -197,7 +197,7 @@ static pid_t stand(const char *name, const char *dir, struct zoo_board *board, u
 
 	fs_mkdir_p(dir, NULL);
 	pid = zoo_start(zoo, board, dir, seed);
-	CHECK(zoo_settled(pid, board, zoo->flags & ZOO_SPINS, SETTLE_MS));
+	CHECK(zoo_settled(zoo, pid, board, SETTLE_MS));
 	return pid;
 }
 

@@ -70,25 +70,47 @@ void zoo_end(pid_t leader)
 
 /* ---- coming to stand ---- */
 
-static bool task_runs(const char *path, pid_t group)
+/* In state D for as long as another process likes: vfork(2), and an open that fanotify(7) asks about. */
+static bool waits_for_process(const char *wchan)
 {
-	char text[512], *end, state;
-	int fd = open(path, O_RDONLY | O_CLOEXEC), its_group;
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-
-	if (fd >= 0)
-		close(fd);
-	if (n <= 0)
-		return false;
-	text[n] = '\0';
-	end = strrchr(text, ')');
-	return end && sscanf(end + 1, " %c %*d %d", &state, &its_group) == 2 &&
-	       its_group == group && state == 'R';
+	return !strcmp(wchan, "kernel_clone") || !strcmp(wchan, "fanotify_handle_event");
 }
 
-static bool process_runs(const char *pid, pid_t group)
+/* Of a file of /proc; false: the task has gone. */
+static bool read_task(const char *path, const char *file, char *ret, size_t size)
 {
-	char path[64], stat[96];
+	char name[128];
+	ssize_t n;
+	int fd;
+
+	snprintf(name, sizeof(name), "%s/%s", path, file);
+	fd = open(name, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, ret, size - 1);
+	if (fd >= 0)
+		close(fd);
+	ret[n > 0 ? n : 0] = '\0';
+	return n > 0;
+}
+
+/* It runs, or will as soon as a disk has answered. */
+static bool task_runs(const char *path, pid_t group, bool disk)
+{
+	char text[512], wchan[64], *end, state;
+	int its_group;
+
+	if (!read_task(path, "stat", text, sizeof(text)))
+		return false;
+	end = strrchr(text, ')');
+	if (!end || sscanf(end + 1, " %c %*d %d", &state, &its_group) != 2 || its_group != group)
+		return false;
+	return state == 'R' ||
+	       (disk && state == 'D' && read_task(path, "wchan", wchan, sizeof(wchan)) &&
+		       !waits_for_process(wchan));
+}
+
+static bool process_runs(const char *pid, pid_t group, bool disk)
+{
+	char path[64], task[96];
 	struct dirent *entry;
 	bool runs = false;
 	DIR *dir;
@@ -98,15 +120,15 @@ static bool process_runs(const char *pid, pid_t group)
 	while (dir && !runs && (entry = readdir(dir))) {
 		if (entry->d_name[0] == '.')
 			continue;
-		snprintf(stat, sizeof(stat), "%s/%.16s/stat", path, entry->d_name);
-		runs = task_runs(stat, group);
+		snprintf(task, sizeof(task), "%s/%.16s", path, entry->d_name);
+		runs = task_runs(task, group, disk);
 	}
 	if (dir)
 		closedir(dir);
 	return runs;
 }
 
-static bool somebody_runs(pid_t group)
+static bool somebody_runs(pid_t group, bool disk)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
@@ -114,7 +136,7 @@ static bool somebody_runs(pid_t group)
 
 	while (proc && !runs && (entry = readdir(proc)))
 		runs = entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&
-		       process_runs(entry->d_name, group);
+		       process_runs(entry->d_name, group, disk);
 	if (proc)
 		closedir(proc);
 	return runs;
@@ -128,8 +150,11 @@ static int64_t now_ms(void)
 	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-bool zoo_settled(pid_t group, const struct zoo_board *board, bool spins, int timeout_ms)
+bool zoo_settled(
+	const struct zoo_case *zoo, pid_t group, const struct zoo_board *board, int timeout_ms)
 {
+	bool spins = zoo->flags & ZOO_SPINS;
+	bool disk = !(zoo->flags & (ZOO_FROZEN | ZOO_THAWED | ZOO_SLOW_DISK));
 	int64_t deadline = now_ms() + timeout_ms;
 	int quiet = 0;
 
@@ -139,7 +164,7 @@ bool zoo_settled(pid_t group, const struct zoo_board *board, bool spins, int tim
 		poll(NULL, 0, LOOK_MS);
 		if (!stand || atomic_load(&board->ready) < stand)
 			continue;
-		quiet = spins || !somebody_runs(group) ? quiet + 1 : 0;
+		quiet = spins || !somebody_runs(group, disk) ? quiet + 1 : 0;
 	}
 	return quiet == QUIET;
 }

@@ -62,6 +62,8 @@ pid_t zoo_start(
 	const struct zoo_case *zoo, struct zoo_board *board, const char *dir, unsigned int seed);
 void zoo_lead(const struct zoo_case *zoo, struct zoo_board *board, const char *dir,
 	unsigned int seed) __attribute__((noreturn));
-/* Until all that shall stand do; false after `timeout_ms`. */
-bool zoo_settled(pid_t group, const struct zoo_board *board, bool spins, int timeout_ms);
+/* Until all that shall stand do and none runs, nor waits for a disk that the case does not hold up; false after
+ * `timeout_ms`. */
+bool zoo_settled(
+	const struct zoo_case *zoo, pid_t group, const struct zoo_board *board, int timeout_ms);
 void zoo_end(pid_t leader); /* kills the group and reaps its leader */

@@ -175,7 +175,7 @@ static int run(const char *name, const char *seed)
 		execl(program, program, "lead", name, seed, dir, (char *)NULL);
 		_exit(fail(program));
 	}
-	tell(board, zoo_settled(pid, board, zoo->flags & ZOO_SPINS, SETTLE_MS));
+	tell(board, zoo_settled(zoo, pid, board, SETTLE_MS));
 	return 0;
 }
 
