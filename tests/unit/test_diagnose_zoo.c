@@ -18,15 +18,16 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define BETWEEN_MS 300 /* of the two instants of a livelock */
-#define TICKS_MIN  12  /* of processor time between them, */
-#define SHARE_MIN  60  /* and percent of a processor: of two that share one, each is seen to spin */
-#define TRIES_MAX  6   /* for that */
-#define SETTLE_MS  20000
-#define ALARM_S	   1200 /* two minutes where nobody else is at work */
-#define SEED	   1
-#define SEED_AGAIN 2
-#define NEIGHBOUR  "idle-accept-pool" /* by hand ZOO_BESIDE names another */
+#define BETWEEN_MS  300 /* of the two instants of a livelock */
+#define TICKS_MIN   12	/* of processor time between them, */
+#define SHARE_MIN   60 /* and percent of a processor: of two that share one, each is seen to spin */
+#define TRIES_MAX   6  /* for that */
+#define TURN_MIN_NS 10000000 /* less shows nothing of what one does */
+#define SETTLE_MS   20000
+#define ALARM_S	    1200 /* two minutes where nobody else is at work */
+#define SEED	    1
+#define SEED_AGAIN  2
+#define NEIGHBOUR   "idle-accept-pool" /* by hand ZOO_BESIDE names another */
 /* What takes a machine of its own. */
 #define NEEDS_GUEST (ZOO_FROZEN | ZOO_THAWED | ZOO_DIES | ZOO_SLOW_DISK | ZOO_ALONE | ZOO_EXITS)
 
@@ -227,6 +228,36 @@ static bool shall_burn(const struct zoo_case *zoo)
 	return !zoo->hang_class || strcmp(zoo->hang_class, "slow") != 0;
 }
 
+static const json_t *task_numbered(const json_t *scan, int64_t tid)
+{
+	const json_t *task;
+	size_t i;
+
+	json_array_foreach (json_object_get(scan, "tasks"), i, task)
+		if (json_get_int(task, "tid", 0) == tid)
+			return task;
+	return NULL;
+}
+
+/* Somebody was ready to run for most of the time and others had the processor: what it does is not known then. */
+static bool somebody_had_no_turn(const json_t *earlier, const json_t *scan)
+{
+	int64_t ns = json_get_int(scan, "guest_ns", 0) - json_get_int(earlier, "guest_ns", 0);
+	const json_t *task, *then;
+	size_t i;
+
+	json_array_foreach (json_object_get(scan, "tasks"), i, task) {
+		then = task_numbered(earlier, json_get_int(task, "tid", 0));
+		if (then &&
+			json_get_int(task, "queued_ns", 0) - json_get_int(then, "queued_ns", 0) >
+				ns / 2 &&
+			json_get_int(task, "ran_ns", 0) - json_get_int(then, "ran_ns", 0) <
+				TURN_MIN_NS)
+			return true;
+	}
+	return false;
+}
+
 /* Two instants between which whoever spins got the processor, as in a guest of his own: a busy machine is tried again.
  * Leaves the first in `earlier`. */
 static json_t *scan_again(
@@ -237,17 +268,20 @@ static json_t *scan_again(
 	for (int tries = 1;;) {
 		json_t *scan;
 		double share;
+		bool kept_out;
 
 		poll(NULL, 0, BETWEEN_MS);
 		scan = scan_groups(b, groups);
 		share = share_of(*earlier, scan);
-		if (!shall_burn(zoo) || share >= SHARE_MIN || tries == TRIES_MAX ||
-			!deadline_left_ms(deadline))
+		kept_out = somebody_had_no_turn(*earlier, scan);
+		if (!deadline_left_ms(deadline) ||
+			(!kept_out &&
+				(!shall_burn(zoo) || share >= SHARE_MIN || tries == TRIES_MAX)))
 			return scan;
-		if (share > 0) {
+		if (share > 0 || kept_out) {
 			json_decref(*earlier);
 			*earlier = scan;
-			tries++;
+			tries += !kept_out;
 		} else {
 			json_decref(scan);
 		}

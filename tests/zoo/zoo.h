@@ -38,7 +38,8 @@ enum zoo_flag {
 	ZOO_STOPPING = 256,  /* a stop is overdue, no reply */
 	ZOO_HELD_OUT = 512,  /* written after the diagnosis was finished */
 	ZOO_EXITS = 2048,    /* processes end with a status again and again, as the witness tells */
-	ZOO_ALONE = 1024,    /* what it burns shows only where nobody else is on the machine */
+	ZOO_ALONE =
+		1024, /* what it burns, or yields, shows only where nobody else is on the machine */
 };
 
 struct zoo_case {
