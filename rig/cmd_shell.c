@@ -10,6 +10,7 @@
 #include "run/bed/bed_vm_core.h"
 #include "run/rig_programs.h"
 #include "run/bed/stacks.h"
+#include "run/bed/tries.h"
 #include "run/plan/target_load.h"
 #include "run/visit.h"
 #include "vm/qmp.h"
@@ -110,6 +111,11 @@ static void tell_who(const struct visit_place *place)
 	input.scan = scan;
 	input.frozen = json_get_bool(scan, "frozen", false);
 	diagnose(&input, &diagnosis);
+	if (tries_add(place->witness, scan, diagnosis.sleepers, diagnosis.sleeper_count,
+		    diagnosis.follow_ms)) {
+		diagnosis_free(&diagnosis);
+		diagnose(&input, &diagnosis);
+	}
 	stacks_wanted(&diagnosis, scan, &wanted);
 	stacks_add(&source, scan, &wanted);
 	diagnosis_free(&diagnosis);

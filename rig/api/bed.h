@@ -294,6 +294,10 @@ struct bed_ops {
 	 * holds a file system frozen. deep: also memory, descriptors, sockets. New reference. */
 	int (*scan)(struct bed *bed, bool deep, json_t **ret, struct err *err);
 
+	/* Gives the scan the "tries" (diagnose/evidence.h) of threads that sleep: what they ask for again and again,
+	 * followed for at most `ms`. True if there are any. */
+	bool (*tries)(struct bed *bed, json_t *scan, const int *tids, size_t count, int ms);
+
 	/* Gives those of the scan's threads that still stand as it says "frames", "own" and "object"
 	 * (diagnose/evidence.h), and those that burn the processor "busy" and "loop". What cannot be had is left
 	 * out. */

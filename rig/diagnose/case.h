@@ -91,6 +91,9 @@ bool speaks_for_itself(const struct suspect *suspect);
 size_t perhaps_behind(const struct diagnosing *d, size_t suspect);
 void tell_around(struct diagnosing *d, size_t suspect);
 
+/* Whose calls are worth following: `sleepers` of the diagnosis. */
+void find_sleepers(struct diagnosing *d);
+
 /* ---- saying it ---- */
 
 void say(char **lines, size_t *count, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -251,6 +251,7 @@ void diagnose(const struct diagnose_input *input, struct diagnosis *ret)
 	drop_idle(&d);
 	weigh_work(&d);
 	judge(&d);
+	find_sleepers(&d);
 	if (!d.in->died)
 		say_work(&d);
 	if (ret->hang_class && !d.in->died)

@@ -13,6 +13,7 @@
 #include "api/verdict.h"
 
 #define CULPRITS_MAX	  16
+#define SLEEPERS_MAX	  16
 #define EVIDENCE_LINE_MAX 24 /* lines in `evidence` and in `unknown` */
 #define CRASHES_FOR_LOOP  3  /* of one program, from which on it is a crash loop */
 
@@ -68,7 +69,12 @@ struct diagnosis {
 	char *unknown[EVIDENCE_LINE_MAX];
 	size_t unknown_count;
 	char signature[SIGNATURE_SIZE]; /* "" where there is no class */
-	json_t *graph;			/* diagnose/picture.h, or NULL where there is no class */
+	/* Threads that sleep and may look again for something: what they ask for (vm/witness.h, witness_tries())
+	 * makes the scan say more. */
+	int sleepers[SLEEPERS_MAX];
+	size_t sleeper_count;
+	int follow_ms; /* for so long, until the last of them has looked */
+	json_t *graph; /* diagnose/picture.h, or NULL where there is no class */
 };
 
 void diagnose(const struct diagnose_input *input, struct diagnosis *ret);

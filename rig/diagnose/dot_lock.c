@@ -51,30 +51,6 @@ json_t *dot_locks_read(const char *text, size_t len)
 	return locks;
 }
 
-/* A process writes the number that it has in its own PID namespace. NULL: none has it; `ret_several`: in several
- * namespaces one has. Kernel threads have numbers as a container's processes do, and make no files. */
-static const struct task *process_named(const struct evidence *e, int64_t pid, bool *ret_several)
-{
-	const struct task *found = NULL, *of_kernel = NULL;
-
-	*ret_several = false;
-	for (size_t i = 0; i < e->task_count && pid > 0; i++) {
-		const struct task *t = &e->tasks[i];
-
-		if (t->pid != t->tid || t->ns_tid != pid)
-			continue;
-		if (!t->exe[0] && t->wait.kind != WAIT_ENDED) {
-			of_kernel = t;
-			continue;
-		}
-		*ret_several = found != NULL;
-		if (found)
-			break;
-		found = t;
-	}
-	return found ? found : of_kernel;
-}
-
 static void say_one(struct diagnosing *d, const json_t *lock)
 {
 	int64_t pid = json_get_int(lock, "pid", 0);
@@ -84,7 +60,7 @@ static void say_one(struct diagnosing *d, const json_t *lock)
 
 	buf_addf(&line, "dot-lock '%.*s', %lld s old, names ", PATH_SAID,
 		json_get_text(lock, "path", "?"), (long long)json_get_int(lock, "age_s", 0));
-	process = process_named(&d->now, pid, &several);
+	process = evidence_named(&d->now, pid, &several);
 	if (pid <= 0)
 		buf_add_str(&line, "nobody");
 	else if (several)

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LIMIT_MAX_MS (INT64_C(1000) * INT32_MAX)
+
 static int get_id(const json_t *object, const char *key)
 {
 	int64_t id = json_get_int(object, key, -1);
@@ -82,6 +84,15 @@ static void read_range(const json_t *json, struct byte_range *ret)
 		.last = last < 0 ? UINT64_MAX : (uint64_t)last};
 }
 
+/* It may be of another call than the one that it stands in. */
+static void read_limit(const json_t *json, struct wait *wait)
+{
+	int64_t limit_ms = json_get_int(json, "limit_ms", 0);
+
+	if (wait->timed && !wait->limit_ms && limit_ms > 0 && limit_ms <= LIMIT_MAX_MS)
+		wait->limit_ms = limit_ms;
+}
+
 static int64_t read_ticks(const json_t *json)
 {
 	int64_t user = json_get_int(json, "utime", -1), kernel = json_get_int(json, "stime", -1);
@@ -132,6 +143,7 @@ static bool read_task(
 	ret->wait = wait_decode(ret->state, ret->wchan, ret->syscall, ret->stack);
 	read_semaphore(json, ret);
 	read_range(json, &ret->range);
+	read_limit(json, &ret->wait);
 	if (ret->wait.kind == WAIT_POLL)
 		ret->polled = fds;
 	if (ret->wait.kind == WAIT_POLL && json_array_size(fds) == 1)
@@ -337,6 +349,7 @@ void evidence_read(const json_t *scan, const struct target *target, const char *
 	read_fds(ret, scan);
 	read_sockets(ret, scan);
 	read_held(ret, scan);
+	evidence_read_tries(scan, ret);
 	evidence_look_at_ends(ret);
 }
 
@@ -347,6 +360,7 @@ void evidence_free(struct evidence *e)
 	free(e->fds);
 	free(e->sockets);
 	free(e->held);
+	free(e->tries);
 	lock_table_free(&e->locks);
 	*e = (struct evidence){0};
 }
@@ -387,6 +401,29 @@ const struct task *evidence_task(const struct evidence *e, const struct task *by
 	return NULL;
 }
 
+/* Kernel threads have numbers as a container's processes do, and neither lock nor make files. */
+const struct task *evidence_named(const struct evidence *e, int64_t number, bool *ret_several)
+{
+	const struct task *found = NULL, *of_kernel = NULL;
+
+	*ret_several = false;
+	for (size_t i = 0; i < e->task_count && number > 0; i++) {
+		const struct task *t = &e->tasks[i];
+
+		if (t->pid != t->tid || t->ns_tid != number)
+			continue;
+		if (!t->exe[0] && t->wait.kind != WAIT_ENDED) {
+			of_kernel = t;
+			continue;
+		}
+		*ret_several = found != NULL;
+		if (found)
+			break;
+		found = t;
+	}
+	return found ? found : of_kernel;
+}
+
 const struct open_fd *evidence_fd(const struct evidence *e, int pid, int64_t fd)
 {
 	struct open_fd key = {.pid = pid, .fd = (int)fd};
@@ -419,6 +456,9 @@ const char *evidence_path(const struct evidence *e, const char *inode)
 	for (size_t i = 0; i < e->file_count; i++)
 		if (!strcmp(e->files[i].inode, inode))
 			return e->files[i].path;
+	for (size_t i = 0; i < e->try_count; i++)
+		if (!strcmp(e->tries[i].wants.inode, inode))
+			return e->tries[i].path;
 	return NULL;
 }
 

@@ -20,7 +20,10 @@
  *		operated on it last}	the System V semaphore that it waits for; value and last are left out where
  *		its IPC namespace is not the witness's
  *		"range":{"first","last"?:absent to the end of the file,"write"}	the bytes that it wants to lock
- *	scan	"fds":[{"pid","fd","ino":inode,"kind":"pipe|mqueue|socket|eventfd|...","mode":"r|w|rw"}] every holder
+ *		"limit_ms": for how long its call waits at most, where only memory says so
+ *	scan	"tries":[{"tid","kind":"flock|posix|ofd|file","inode","path", ...}]	what threads that sleep and
+ *		look again have asked for and did not get (vm/witness_wire.h)
+ *		"fds":[{"pid","fd","ino":inode,"kind":"pipe|mqueue|socket|eventfd|...","mode":"r|w|rw"}] every holder
  *		of what a thread waits for, and of its other end; of a "pidfd" also "of":the process that it is of
  *		"held":[{"pid","fd","lock":"line of fdinfo"}] who has an open file with a lock that others wait for and
  *		that the process in /proc/locks does not have
@@ -48,6 +51,7 @@
 #define SOCKETS_MAX 8192
 #define POLLED_TOLD 32 /* descriptors that the witness tells of one set */
 #define HELD_MAX    1024
+#define TRIES_MAX   64
 #define ROLE_MAX    64
 #define FRAMES_MAX  16
 
@@ -60,6 +64,13 @@ struct semaphore {
 struct byte_range {
 	bool told, write;
 	uint64_t first, last; /* as in /proc/locks */
+};
+
+/* What a thread asks for without waiting, again and again. */
+struct tried {
+	struct file_lock wants;
+	const char *path;
+	int named; /* of a dot-lock: the process that it names, in its own PID namespace; 0: none */
 };
 
 struct task {
@@ -82,15 +93,16 @@ struct task {
 	char role[ROLE_MAX];
 	bool has_words;
 	uint32_t words[FUTEX_WORDS];
-	const json_t *polled;	 /* descriptors, or NULL */
-	struct semaphore sem;	 /* that it waits for, of a set (wait_is_of_set()) */
-	bool jumped;		 /* its innermost function is not known */
-	bool timer_off;		 /* it reads a timer that is not set */
-	struct byte_range range; /* that it wants to lock, where it is told */
-	int64_t only_fd;	 /* the one descriptor that is polled, -1: several or not known */
-	bool named_by_word;	 /* its lock is of no known make: the owner is what its word says */
-	bool serves;		 /* waits for what one shall send whom it has accepted */
-	bool outside; /* waits for somebody who is not in the guest: a client, another host */
+	const json_t *polled;	   /* descriptors, or NULL */
+	struct semaphore sem;	   /* that it waits for, of a set (wait_is_of_set()) */
+	bool jumped;		   /* its innermost function is not known */
+	bool timer_off;		   /* it reads a timer that is not set */
+	struct byte_range range;   /* that it wants to lock, where it is told */
+	const struct tried *tried; /* or NULL */
+	int64_t only_fd;	   /* the one descriptor that is polled, -1: several or not known */
+	bool named_by_word; /* its lock is of no known make: the owner is what its word says */
+	bool serves;	    /* waits for what one shall send whom it has accepted */
+	bool outside;	    /* waits for somebody who is not in the guest: a client, another host */
 	struct wait wait;
 };
 
@@ -135,6 +147,8 @@ struct evidence {
 	struct held_lock *held;
 	size_t held_count;
 	struct lock_table locks;
+	struct tried *tries;
+	size_t try_count;
 	size_t unread; /* entries that were none, or beyond a limit */
 	bool no_memory, no_fds, no_sockets,
 		no_held; /* the witness tried and could not tell (all of) them */
@@ -157,6 +171,9 @@ size_t evidence_process(const struct evidence *e, int pid, size_t *ret_count);
 bool evidence_has_ended(const struct evidence *e, int pid);
 /* The thread that `by` calls by that number: one of its own PID namespace; or NULL. */
 const struct task *evidence_task(const struct evidence *e, const struct task *by, int64_t number);
+/* The process that calls itself by that number, in whatever PID namespace. NULL: none does; `ret_several`: in several
+ * namespaces one does. */
+const struct task *evidence_named(const struct evidence *e, int64_t number, bool *ret_several);
 const struct open_fd *evidence_fd(const struct evidence *e, int pid, int64_t fd);
 const struct socket_end *evidence_socket(const struct evidence *e, uint64_t ino);
 /* The socket of that name that listens, or NULL. */
@@ -167,6 +184,9 @@ const char *evidence_path(const struct evidence *e, const char *inode);
 bool evidence_is_open(
 	const struct evidence *e, int pid, int64_t fd, const char *inode, bool *ret_known);
 bool evidence_has_unread(const struct evidence *evidence, uint64_t ino);
+/* Whoever sleeps and looks again waits for what it looks for, where somebody is known to have it (tries.c). For
+ * evidence_read(), as the next is. */
+void evidence_read_tries(const json_t *scan, struct evidence *evidence);
 /* Once all is read: what its descriptors say of each wait. For evidence_read(). */
 void evidence_look_at_ends(struct evidence *evidence);
 /* The descriptor that it reads, writes or polls alone, or NULL; and where that is a socket, its end. */

@@ -432,8 +432,11 @@ void graph_build(const struct evidence *e, struct graph *ret)
 	for (size_t i = 0; i < e->locks.count; i++)
 		if (e->locks.at[i].waits)
 			graph_match_waiter(ret, &e->locks.at[i]);
-	for (size_t i = 0; i < e->task_count; i++)
+	for (size_t i = 0; i < e->task_count; i++) {
+		if (e->tasks[i].tried)
+			ret->nodes[i].wants = &e->tasks[i].tried->wants;
 		graph_add_needs(ret, i);
+	}
 	for (size_t i = 0; i < e->task_count; i++)
 		ret->nodes[i].next = find_next(ret, i);
 	for (size_t i = 0; i < e->task_count; i++)

@@ -95,7 +95,7 @@ static bool could_be_the_waiter(
 
 	if (lock->kind >= LOCK_LEASE || task->wait.lease)
 		return lock->kind >= LOCK_LEASE && task->wait.lease;
-	if (task->wait.kind != WAIT_FILE_LOCK || task->wait.number != number ||
+	if (task->wait.kind != WAIT_FILE_LOCK || task->wait.number != number || task->tried ||
 		(lock->kind != LOCK_FLOCK && !is_of_range(&task->range, lock)))
 		return false;
 	if (evidence_is_open(e, task->pid, task->wait.fd, lock->inode, &known))
@@ -152,8 +152,9 @@ static void need_only_opener(struct graph *g, size_t task, const struct file_loc
 	struct node *node = &g->nodes[task];
 	int other = 0;
 
-	node->unknown = held->pid > 0 ? "the process that took it has ended"
-				      : "the kernel names no process for it";
+	node->unknown = held->kind == LOCK_DOT ? "the process that the file names has ended"
+			: held->pid > 0	       ? "the process that took it has ended"
+					       : "the kernel names no process for it";
 	for (size_t i = 0; i < g->e->file_count; i++) {
 		const struct open_file *file = &g->e->files[i];
 

@@ -70,8 +70,12 @@ static void what_of_lock(const struct graph *g, size_t task, char out[WHAT_MAX])
 
 	if (path)
 		path_class(path, class, sizeof(class));
-	snprintf(out, WHAT_MAX, "%s lock on %s", wants ? lock_kind_name(wants->kind) : "file",
-		class);
+	if (wants && wants->kind == LOCK_DOT)
+		snprintf(out, WHAT_MAX, "dot-lock %s, asked for again and again", class);
+	else
+		snprintf(out, WHAT_MAX, "%s lock on %s%s",
+			wants ? lock_kind_name(wants->kind) : "file", class,
+			g->e->tasks[task].tried ? ", asked for again and again" : "");
 }
 
 const struct socket_end *graph_door(const struct graph *g, size_t task)

@@ -10,7 +10,7 @@
 
 #define LOCK_LINE_MAX 256
 
-static const char *const kinds[] = {"FLOCK", "POSIX", "OFDLCK", "LEASE", "DELEG"};
+static const char *const kinds[] = {"dot-lock", "FLOCK", "POSIX", "OFDLCK", "LEASE", "DELEG"};
 
 const char *lock_kind_name(enum lock_kind kind)
 {
@@ -19,7 +19,7 @@ const char *lock_kind_name(enum lock_kind kind)
 
 static bool read_kind(const char *word, enum lock_kind *ret)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+	for (size_t i = LOCK_FLOCK; i < ARRAY_SIZE(kinds); i++)
 		if (!strcmp(word, kinds[i])) {
 			*ret = (enum lock_kind)i;
 			return true;
@@ -124,6 +124,14 @@ void lock_table_parse(const char *text, struct lock_table *ret)
 	}
 }
 
+size_t lock_table_add(struct lock_table *table, const struct file_lock *lock)
+{
+	if (table->count == LOCKS_MAX)
+		return SIZE_MAX;
+	table->at[table->count] = *lock;
+	return table->count++;
+}
+
 void lock_table_free(struct lock_table *table)
 {
 	free(table->at);
@@ -134,7 +142,8 @@ bool lock_conflicts(const struct file_lock *waiter, const struct file_lock *held
 {
 	bool flocks = waiter->kind == LOCK_FLOCK, held_flocks = held->kind == LOCK_FLOCK;
 
-	if (waiter->kind >= LOCK_LEASE || held->kind >= LOCK_LEASE || flocks != held_flocks)
+	if (waiter->kind >= LOCK_LEASE || held->kind >= LOCK_LEASE || flocks != held_flocks ||
+		(waiter->kind == LOCK_DOT) != (held->kind == LOCK_DOT))
 		return false;
 	if (strcmp(waiter->inode, held->inode) != 0 || (!waiter->write && !held->write))
 		return false;

@@ -19,13 +19,14 @@
 #define LOCKS_MAX      4096 /* lines that are kept */
 #define LOCK_INODE_MAX 48   /* "fe:10:79" and its NUL */
 
-enum lock_kind { LOCK_FLOCK, LOCK_POSIX, LOCK_OFD, LOCK_LEASE, LOCK_DELEG };
-const char *lock_kind_name(enum lock_kind kind); /* as /proc/locks writes it */
+/* A dot-lock is a file that is there: the kernel knows of no lock, and writes none. */
+enum lock_kind { LOCK_DOT, LOCK_FLOCK, LOCK_POSIX, LOCK_OFD, LOCK_LEASE, LOCK_DELEG };
+const char *lock_kind_name(enum lock_kind kind); /* as /proc/locks writes it, or "dot-lock" */
 
 struct file_lock {
 	enum lock_kind kind;
 	bool waits, write;
-	int pid;   /* process that took it; -1: none is known (OFDLCK) */
+	int pid; /* process that took it; -1: none is known (OFDLCK), or none lives (a dot-lock's) */
 	size_t by; /* of a waiter: index of the held lock it stands under */
 	char inode[LOCK_INODE_MAX];
 	uint64_t first, last; /* bytes, both inside; last is UINT64_MAX for EOF */
@@ -40,6 +41,8 @@ struct lock_table {
 /* One line of it, or of fdinfo ("lock:"); `by` stays 0. */
 bool lock_line_read(const char *line, struct file_lock *ret);
 void lock_table_parse(const char *text, struct lock_table *ret);
+/* One that the text does not have: its index, SIZE_MAX if there is no room. */
+size_t lock_table_add(struct lock_table *table, const struct file_lock *lock);
 void lock_table_free(struct lock_table *table);
 
 /* They are one: the same line, perhaps read twice. */

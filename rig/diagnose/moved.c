@@ -26,6 +26,8 @@ bool same_wait(const struct task *then, const struct task *now)
 {
 	if (same_word(then, now) || same_set(then, now))
 		return true;
+	if (now->wait.tries && !then->wait.tries) /* what it asks for is known of one instant */
+		return then->wait.number == now->wait.number || then->wait.kind == WAIT_NONE;
 	return then->wait.kind == now->wait.kind && then->wait.number == now->wait.number &&
 	       then->wait.fd == now->wait.fd &&
 	       wait_object(&then->wait) == wait_object(&now->wait) &&
@@ -114,10 +116,11 @@ int reaped_percent(const struct diagnosing *d, const struct task *task)
 
 /* ---- waits ---- */
 
+/* Or it runs to ask again, which is no more than waiting. */
 static bool is_held_still(const struct task *task)
 {
 	return task->wait.kind == WAIT_STOPPED || task->wait.kind == WAIT_PARKED ||
-	       task->wait.kind == WAIT_FREEZE;
+	       task->wait.kind == WAIT_FREEZE || task->wait.tries;
 }
 
 bool has_moved(const struct diagnosing *d, const struct task *task)

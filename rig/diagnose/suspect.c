@@ -86,7 +86,7 @@ bool waited_so_when_healthy(const struct diagnosing *d, const struct task *task)
 {
 	const struct task *then = same_thread(&d->healthy, task);
 
-	return then && same_wait(then, task);
+	return then && !task->wait.tries && same_wait(then, task);
 }
 
 bool waits_for_client(const struct diagnosing *d, size_t task)
@@ -161,7 +161,10 @@ void judge_by_kind(const struct task *t, struct suspect *s)
 		s->hang_class = table[i].hang_class;
 		s->why = table[i].why;
 	}
-	if (t->timer_off) {
+	if (t->tried && t->tried->wants.kind == LOCK_DOT) {
+		s->why = "it looks again and again for a dot-lock to go, which names a process "
+			 "that has ended";
+	} else if (t->timer_off) {
 		s->weight = WEIGHT_TIMER_OFF;
 		s->why = "it reads a timer that is not set";
 	} else if (wait_is_of_set(&t->wait) && t->sem.value > 0 && !t->sem.op) {

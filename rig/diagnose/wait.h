@@ -52,6 +52,7 @@ struct wait {
 	uint64_t addr;	  /* futex; or a set of System V semaphores and the number in it */
 	bool newest;	  /* CHILD: the one that was made last (vfork) */
 	bool read;	  /* a file lock: shared is wanted */
+	bool tries;	  /* a file lock: it asks for it without waiting, sleeps, and asks again */
 	bool lease; /* a file lock: one that another process has and shall give back (open, truncate) */
 	bool shared; /* a futex that other processes may use */
 	bool taken; /* a futex by FUTEX_WAIT on a word that is not 0, as locks of other makes wait */

@@ -136,6 +136,11 @@ int witness_quota_met(struct witness *witness, const char *mount, int64_t deadli
 int witness_profile(
 	struct witness *witness, int tid, int64_t deadline_ns, json_t **ret, struct err *err);
 
+/* What these threads ask for again and again without waiting for it, followed for at most `ms`: `tries` of
+ * witness_wire.h, a new reference. */
+int witness_tries(struct witness *witness, const int *tids, size_t count, int ms,
+	int64_t deadline_ns, json_t **ret, struct err *err);
+
 /* Whether `path` (a whole one) exists in the guest. */
 int witness_there(
 	struct witness *witness, const char *path, int64_t deadline_ns, bool *ret, struct err *err);

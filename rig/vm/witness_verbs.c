@@ -309,6 +309,17 @@ int witness_profile(struct witness *w, int tid, int64_t deadline_ns, json_t **re
 		deadline_ns, ret, err);
 }
 
+int witness_tries(struct witness *w, const int *tids, size_t count, int ms, int64_t deadline_ns,
+	json_t **ret, struct err *err)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(list, json_integer(tids[i]));
+	return call_for(w, "tries", json_pack("{so si}", "tids", list, "ms", ms), "tries",
+		JSON_ARRAY, deadline_ns, ret, err);
+}
+
 int witness_there(
 	struct witness *w, const char *path, int64_t deadline_ns, bool *ret, struct err *err)
 {

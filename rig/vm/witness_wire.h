@@ -58,6 +58,12 @@
  *	profile		{"tid"} -> {"samples":[{"pc","sp","bp","stack":hex}]}	registers and stack of a
  *			thread at moments at which it ran, at most PROFILE_SAMPLES_MAX, each 3 ms of its
  *			processor time apart; fewer if it does not run that much in half a second
+ *	tries		{"tids":[..],"ms"} -> {"tries":[{"tid","kind":"flock|posix|ofd|file","inode","path",
+ *			of a lock: "fd","write","first","last"?, of a file: "says":its first bytes, or where a
+ *			link goes,"age_s","open_by":[pid,..]}]}	what the system calls of these threads asked
+ *			for without waiting and did not get, for at most so long: until each has slept,
+ *			looked and sleeps again. Threads that asked for nothing are left out; at most
+ *			TRIES_TIDS_MAX
  *	exits		{"watch":bool} -> {"killed":[{"pid","comm"}],"lost":bool}	begin or end to
  *			watch who is ended by SIGKILL; the answer is what the watch that it ends has
  *			seen. lost: there were more
@@ -120,6 +126,7 @@
 #define WITNESS_TAILS_MAX   16u
 #define WITNESS_RUNS_MAX    16u /* commands at the same time */
 #define PROFILE_SAMPLES_MAX 48
+#define TRIES_TIDS_MAX	    16u
 #define WATCH_TASKS_MAX	    256u
 #define WATCH_SENT_MAX	    16u /* of one connection */
 #define WATCH_CONNS_MAX	    256u

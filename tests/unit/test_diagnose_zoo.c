@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "diagnose/diagnose.h"
+#include "run/bed/tries.h"
 #include "tests/unit/witness_fixture.h"
 
 #include <fnmatch.h>
@@ -311,6 +312,10 @@ static void run_case(
 		scan = scan_again(b, zoo, groups, &earlier);
 	}
 	judge(zoo, board, scan, earlier, healthy, &got);
+	if (tries_add(b->w, scan, got.sleepers, got.sleeper_count, got.follow_ms)) {
+		diagnosis_free(&got);
+		judge(zoo, board, scan, earlier, healthy, &got);
+	}
 	mark(zoo, board, noisy, &got);
 	mark_plain(zoo, board, scan, earlier, healthy);
 	snprintf(signature, SIGNATURE_SIZE, "%s", got.signature);

@@ -452,6 +452,58 @@ static void who_wants_bytes_of_a_file_says_which(void)
 	}
 }
 
+/* 30.5 seconds, where it has a limit. */
+static const struct timespec a_while = {.tv_sec = 30, .tv_nsec = 499900000};
+
+static void sleep_a_while(void)
+{
+	nanosleep(&a_while, NULL);
+}
+
+static void poll_a_while(void)
+{
+	ppoll(NULL, 0, &a_while, NULL);
+}
+
+static void select_a_while(void)
+{
+	pselect(0, NULL, NULL, NULL, &a_while, NULL);
+}
+
+static void poll_for_ever(void)
+{
+	ppoll(NULL, 0, NULL, NULL);
+}
+
+static void who_sleeps_says_for_how_long(void)
+{
+	static const struct {
+		void (*wait)(void);
+		int number;
+		int64_t limit_ms;
+	} rows[] = {
+		{sleep_a_while, SYS_clock_nanosleep, 30500},
+		{poll_a_while, SYS_ppoll, 30500},
+		{select_a_while, SYS_pselect6, 30500},
+		{poll_for_ever, SYS_ppoll, 0},
+	};
+	auto_bench struct bench b = {0};
+
+	if (!bench_open(&b))
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		auto_json json_t *scan = NULL;
+		auto_child pid_t pid = child_begin();
+
+		if (!pid) {
+			rows[i].wait();
+			_exit(0);
+		}
+		scan = scan_in_call(&b, pid, rows[i].number);
+		CHECK_INT(json_get_int(task_of(scan, pid), "limit_ms", 0), rows[i].limit_ms);
+	}
+}
+
 static bool is_accepted(const json_t *scan, pid_t pid, int fd)
 {
 	return json_get_bool(socket_row(scan, ino_of(scan, pid, fd)), "accepted", false);
@@ -621,7 +673,7 @@ CHECK_MAIN(CHECK_CASE(a_mutex_names_the_thread_that_holds_it),
 	CHECK_CASE(both_ends_of_a_fifo_are_told),
 	CHECK_CASE(the_other_end_of_a_unix_socket_is_told),
 	CHECK_CASE(a_connection_that_nobody_accepts_names_the_queue_it_stands_in),
-	CHECK_CASE(who_wants_bytes_of_a_file_says_which),
+	CHECK_CASE(who_wants_bytes_of_a_file_says_which), CHECK_CASE(who_sleeps_says_for_how_long),
 	CHECK_CASE(of_two_ends_the_one_that_was_called_is_told),
 	CHECK_CASE(a_tcp_connection_inside_the_machine_has_a_peer),
 	CHECK_CASE(a_descriptor_of_a_process_tells_which),

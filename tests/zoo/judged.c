@@ -631,7 +631,7 @@ const struct zoo_case zoo_judged[] = {
 	{"record-and-flock-crossed", "deadlock", "deliver", record_and_flock_crossed, ZOO_HELD_OUT,
 		0},
 	{"ranges-in-ring", "deadlock", "index", ranges_in_ring, ZOO_HELD_OUT, 0},
-	{"dot-lock-and-record", "slow", "mbox", dot_lock_and_record, ZOO_HELD_OUT, 0},
+	{"dot-lock-and-record", "deadlock", "mbox", dot_lock_and_record, ZOO_HELD_OUT, 0},
 	{"flock-socket-mutex-ring", "deadlock", "store", flock_socket_mutex_ring, ZOO_HELD_OUT, 0},
 	{"callback-needs-held-mutex", "deadlock", "session", callback_needs_held_mutex,
 		ZOO_HELD_OUT, 0},

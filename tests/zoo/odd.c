@@ -457,7 +457,6 @@ static void moves(long me)
 		nanosleep(&rest, NULL);
 }
 
-/* Both look again by themselves: by their threads alone they sleep, and the files are told beside it. */
 static void dot_locks_crossed(void)
 {
 	zoo_stands(2);
@@ -478,6 +477,6 @@ const struct zoo_case zoo_odd[] = {
 	{"shared-owner-ended", "lost-wakeup", "deliver", shared_owner_ended, 0, 0},
 	{"ofd-both-upgrade", "deadlock", "index", ofd_both_upgrade, 0, 0},
 	{"ranges-apart", "lost-wakeup", "pop", ranges_apart, 0, 0},
-	{"dot-locks-crossed", "slow", "mbox", dot_locks_crossed, 0, 0},
+	{"dot-locks-crossed", "deadlock", "mbox", dot_locks_crossed, 0, 0},
 	{0},
 };

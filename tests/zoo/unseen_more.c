@@ -151,8 +151,7 @@ static void watched_file_replaced(void)
 	zoo_must(read(fd, event, sizeof(event)) < 0);
 }
 
-/* A file says that somebody is at work, who is long gone; it is looked for once a second. That nobody will take it
- * away is not in any scan. */
+/* A file says that somebody is at work, who is long gone; it is looked for once a second. */
 static void pid_file_left(void)
 {
 	const struct timespec second = {.tv_sec = 1};
@@ -508,7 +507,7 @@ const struct zoo_case zoo_unseen_more[] = {
 	{"not-armed-again", "lost-wakeup", "web", not_armed_again, ZOO_HELD_OUT, 0},
 	{"child-gone-before", "lost-wakeup", "master", child_gone_before, ZOO_HELD_OUT, 0},
 	{"watched-file-replaced", "lost-wakeup", "watch", watched_file_replaced, ZOO_HELD_OUT, 0},
-	{"pid-file-left", "slow", "update", pid_file_left, ZOO_HELD_OUT, 0},
+	{"pid-file-left", "lost-wakeup", "update", pid_file_left, ZOO_HELD_OUT, 0},
 	{"timer-not-armed", "lost-wakeup", "timer", timer_not_armed, ZOO_HELD_OUT, 0},
 	{"partner-ended", "lost-wakeup", "index", partner_ended, ZOO_HELD_OUT, 0},
 	{"words-of-several", "lost-wakeup", "store", words_of_several, ZOO_HELD_OUT, 0},

@@ -22,6 +22,7 @@
 #include "rig/vm/witness_wire.h"
 
 #include <jansson.h>
+#include <linux/perf_event.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -107,6 +108,7 @@ void verb_run(const struct request *request);	    /* witness_run.c */
 void verb_start(const struct request *request);	    /* witness_run.c */
 void verb_read(const struct request *request);	    /* witness_worker.c */
 void verb_profile(const struct request *request);   /* witness_profile.c */
+void verb_tries(const struct request *request);	    /* witness_tries.c */
 void verb_board(const struct request *request);	    /* witness_board.c */
 bool board_is_quick(const struct request *request); /* need not have a thread of its own */
 void verb_tail(const struct request *request);	    /* witness_tail.c */
@@ -152,7 +154,14 @@ void frees_save(const char *run_dir, int32_t pid); /* witness_frees.c: beside th
 int board_start(const char *run_dir);		   /* witness_board.c */
 void line_event(const char *path, const char *line, size_t len, enum when_full when_full);
 
-/* ---- witness_counters.c: calls that end with one errno ---- */
+/* ---- witness_counters.c: system calls, as the kernel tells of them ---- */
+
+enum tracepoint { SYS_ENTER, SYS_EXIT, TRACEPOINTS };
+int64_t tracepoint_number(enum tracepoint point); /* or -errno */
+/* Calls that a filter lets by, of a thread or of all (-1) on a processor (-1: any): a descriptor of an event that is
+ * not enabled yet, or -errno. */
+int tracepoint_open(
+	enum tracepoint point, const char *filter, int tid, int cpu, struct perf_event_attr attr);
 
 /* Of one thread and whom it begets, on any processor (-1), or of all (-1) on one processor: a descriptor, or -errno. */
 int counter_open(int tid, int cpu, int errnum);

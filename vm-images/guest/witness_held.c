@@ -38,13 +38,7 @@ static bool is_of_open_file(const struct lock_line *lock)
 	return !strcmp(lock->kind, "FLOCK") || !strcmp(lock->kind, "OFDLCK");
 }
 
-static bool is_that_file(const struct stat *st, const struct lock_line *lock)
-{
-	return st->st_ino == lock->ino && major(st->st_dev) == lock->major &&
-	       minor(st->st_dev) == lock->minor;
-}
-
-static bool has_open(int pid, const struct lock_line *lock)
+bool held_is_open(int pid, dev_t dev, ino_t ino)
 {
 	struct dirent *entry;
 	bool found = false;
@@ -56,10 +50,16 @@ static bool has_open(int pid, const struct lock_line *lock)
 	dir = pid > 0 ? opendir(path) : NULL;
 	while (dir && !found && (entry = readdir(dir)))
 		found = isdigit((unsigned char)entry->d_name[0]) &&
-			!fstatat(dirfd(dir), entry->d_name, &st, 0) && is_that_file(&st, lock);
+			!fstatat(dirfd(dir), entry->d_name, &st, 0) && st.st_ino == ino &&
+			st.st_dev == dev;
 	if (dir)
 		closedir(dir);
 	return found;
+}
+
+static bool has_open(int pid, const struct lock_line *lock)
+{
+	return held_is_open(pid, makedev(lock->major, lock->minor), (ino_t)lock->ino);
 }
 
 void held_find(const struct scan *scan, struct orphans *ret)

@@ -1,6 +1,6 @@
 /*
  * The memory that a thread waits with: the words of its futex, the descriptors it polls, what it asks of semaphores,
- * the bytes of a file that it wants to lock.
+ * the bytes of a file that it wants to lock, for how long it sleeps.
  * process_vm_readv() takes the other process's mmap lock (mm/process_vm_access.c, Linux 6.1), and its holder may wait
  * for a thaw. So one thread reads; when it does not come back, it is left behind, its process is not read again
  * until it returns, and another thread goes on with the next process.
@@ -80,6 +80,7 @@ struct found {
 	char door[DOOR_MAX];
 	struct sem_wait sem;
 	struct range_wait range;
+	int64_t limit_ms;
 };
 
 static void found_fd(struct found *found, int fd)
@@ -143,25 +144,30 @@ static void read_semaphore(const struct row *row, const uint64_t arg[CALL_ARGS],
 }
 
 /* Of one that counts from the place in the file, or from its end, the kernel has worked the bytes out. */
+void range_of(const struct flock *lock, struct range_wait *ret)
+{
+	if (lock->l_whence != SEEK_SET || lock->l_start < 0 ||
+		(lock->l_len < 0 ? lock->l_start + lock->l_len < 0
+				 : lock->l_start > INT64_MAX - lock->l_len))
+		return;
+	ret->there = true;
+	ret->write = lock->l_type == F_WRLCK;
+	ret->first = lock->l_start + (lock->l_len < 0 ? lock->l_len : 0);
+	ret->last = lock->l_len ? lock->l_start + (lock->l_len < 0 ? 0 : lock->l_len) - 1 : -1;
+	if (ret->last == INT64_MAX) /* OFFSET_MAX, which /proc/locks writes as EOF */
+		ret->last = -1;
+}
+
 static void read_range(int pid, const uint64_t arg[CALL_ARGS], struct range_wait *range)
 {
 	struct flock lock;
 
-	if (read_memory(pid, arg[2], &lock, sizeof(lock)) != sizeof(lock) ||
-		lock.l_whence != SEEK_SET || lock.l_start < 0 ||
-		(lock.l_len < 0 ? lock.l_start + lock.l_len < 0
-				: lock.l_start > INT64_MAX - lock.l_len))
-		return;
-	range->there = true;
-	range->write = lock.l_type == F_WRLCK;
-	range->first = lock.l_start + (lock.l_len < 0 ? lock.l_len : 0);
-	range->last = lock.l_len ? lock.l_start + (lock.l_len < 0 ? 0 : lock.l_len) - 1 : -1;
-	if (range->last == INT64_MAX) /* OFFSET_MAX, which /proc/locks writes as EOF */
-		range->last = -1;
+	if (read_memory(pid, arg[2], &lock, sizeof(lock)) == sizeof(lock))
+		range_of(&lock, range);
 }
 
 /* What a call has in memory that tells what it waits for. */
-enum told_by { BY_NOTHING, BY_WORDS, BY_POLL, BY_SELECT, BY_DOOR, BY_SEMAPHORE, BY_RANGE };
+enum told_by { BY_NOTHING, BY_WORDS, BY_POLL, BY_SELECT, BY_DOOR, BY_SEMAPHORE, BY_RANGE, BY_TIME };
 
 static enum told_by told_by(const struct row *row, uint64_t arg[CALL_ARGS])
 {
@@ -183,11 +189,44 @@ static enum told_by told_by(const struct row *row, uint64_t arg[CALL_ARGS])
 	case SYS_semop:
 	case SYS_semtimedop:
 		return BY_SEMAPHORE;
+	case SYS_nanosleep:
+	case SYS_clock_nanosleep:
+		return BY_TIME;
 	case SYS_fcntl:
 		return arg[1] == F_SETLKW || arg[1] == F_OFD_SETLKW ? BY_RANGE : BY_NOTHING;
 	default:
 		return BY_NOTHING;
 	}
+}
+
+/* Which argument points to its time limit; -1: none does. */
+static int limit_arg(int number, const uint64_t arg[CALL_ARGS])
+{
+	switch (number) {
+	case SYS_nanosleep:
+		return arg[0] ? 0 : -1;
+	case SYS_clock_nanosleep:
+		return arg[1] & TIMER_ABSTIME ? -1 : 2;
+	case SYS_ppoll:
+		return arg[2] ? 2 : -1;
+	case SYS_pselect6:
+		return arg[4] ? 4 : -1;
+	default:
+		return -1;
+	}
+}
+
+/* In milliseconds, up; 0: it is not known, or there is none. */
+static int64_t read_limit(const struct row *row, uint64_t arg[CALL_ARGS])
+{
+	struct timespec limit;
+	int number, at = row_call(row, &number, arg) ? limit_arg(number, arg) : -1;
+
+	if (at < 0 || read_memory(row->via, arg[at], &limit, sizeof(limit)) != sizeof(limit) ||
+		limit.tv_sec < 0 || limit.tv_sec > INT32_MAX || limit.tv_nsec < 0 ||
+		limit.tv_nsec >= NS_PER_SEC)
+		return 0;
+	return limit.tv_sec * 1000 + (limit.tv_nsec + NS_PER_MS - 1) / NS_PER_MS;
 }
 
 static void read_row(const struct row *row, struct ipc_of *ipc, struct found *found)
@@ -202,11 +241,16 @@ static void read_row(const struct row *row, struct ipc_of *ipc, struct found *fo
 		found->has_words = read_memory(row->via, arg[0], found->words,
 					   sizeof(found->words)) == sizeof(found->words);
 		return;
+	case BY_TIME:
+		found->limit_ms = read_limit(row, arg);
+		return;
 	case BY_POLL:
 		read_poll(row->via, arg, found);
+		found->limit_ms = read_limit(row, arg);
 		return;
 	case BY_SELECT:
 		read_select(row->via, arg, found);
+		found->limit_ms = read_limit(row, arg);
 		return;
 	case BY_DOOR:
 		read_door(row->via, arg, found);
@@ -244,6 +288,7 @@ static void put_found(struct row *row, const struct found *found)
 	memcpy(row->door, found->door, sizeof(row->door));
 	row->sem = found->sem;
 	row->range = found->range;
+	row->limit_ms = found->limit_ms;
 	atomic_store(&row->read, true);
 }
 

@@ -52,6 +52,7 @@ struct row {
 	char door[DOOR_MAX]; /* the unix socket that it connects to */
 	struct sem_wait sem;
 	struct range_wait range;
+	int64_t limit_ms; /* of its wait, where that is in memory; 0: not known, or none */
 	atomic_bool read; /* what stands between `words` and this is final */
 };
 
@@ -105,6 +106,13 @@ void scan_files(struct scan *scan); /* witness_files.c: by the scanner */
 void scan_memory(struct scan *scan, int64_t deadline_ns); /* witness_memory.c */
 void scan_ends(struct scan *scan, int64_t deadline_ns);	  /* witness_ends.c */
 
+/* ---- witness_memory.c ---- */
+
+struct flock;
+
+/* The bytes that it is about, where it says so itself. */
+void range_of(const struct flock *lock, struct range_wait *ret);
+
 /* ---- witness_semaphore.c ---- */
 
 struct sembuf;
@@ -145,6 +153,8 @@ struct orphans {
 	size_t count;
 };
 
+/* The process has that file open. */
+bool held_is_open(int pid, dev_t dev, ino_t ino);
 void held_find(const struct scan *scan, struct orphans *ret);
 /* /proc/locks says the same of those as it did at the begin. */
 bool held_is_steady(const struct scan *scan, const struct orphans *orphans);

@@ -324,6 +324,7 @@ static const struct verb verbs[] = {
 	{"unlink", verb_unlink, true},
 	{"read", verb_read, true},
 	{"profile", verb_profile, true},
+	{"tries", verb_tries, true},
 	{"exits", verb_exits, true},
 	{"residue", verb_residue, true},
 	{"there", verb_there, true},

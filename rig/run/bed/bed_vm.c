@@ -282,6 +282,7 @@ static const struct bed_ops vm_ops = {
 	.scan = vm_scan,
 	.evidence = vm_evidence,
 	.stacks = vm_stacks,
+	.tries = vm_tries,
 	.core = vm_core,
 	.branch = vm_branch,
 	.adjudicate = vm_adjudicate,

@@ -133,4 +133,5 @@ int vm_processor_wait(struct bed *bed, uint64_t *ret_ns, struct err *err); /* be
 
 /* bed_vm_stacks.c */
 int vm_stacks(struct bed *bed, json_t *scan, const struct bed_stacks *wanted, struct err *err);
+bool vm_tries(struct bed *bed, json_t *scan, const int *tids, size_t count, int ms);
 int vm_core(struct bed *bed, const char *path, json_t **ret, struct err *err);

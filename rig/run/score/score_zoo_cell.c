@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "run/bed/stacks.h"
+#include "run/bed/tries.h"
 #include "vm/clone.h"
 #include "vm/qmp.h"
 #include "vm/witness.h"
@@ -207,6 +208,11 @@ static void add_stacks(const struct running *r, const struct stack_source *sourc
 	struct bed_stacks wanted;
 
 	ask(r, &diagnosis);
+	if (tries_add(r->witness, r->now, diagnosis.sleepers, diagnosis.sleeper_count,
+		    diagnosis.follow_ms)) {
+		diagnosis_free(&diagnosis);
+		ask(r, &diagnosis);
+	}
 	stacks_wanted(&diagnosis, r->now, &wanted);
 	stacks_add(source, r->now, &wanted);
 	diagnosis_free(&diagnosis);

@@ -70,9 +70,9 @@ json_t *watch_known_json(const struct watch *watch);
 bool watch_save_beside(struct cell *cell, const char *name, const json_t *known);
 
 /* ---- watch_stacks.c ---- */
-/* Whose user stacks are worth reading, by a diagnosis of what was seen: its scans and `progressed`. */
-void watch_suspects(
-	const struct cell *cell, const struct diagnose_input *seen, struct bed_stacks *ret);
+/* A diagnosis of what was seen, its scans and `progressed`, says what is worth another look: what those who sleep ask
+ * for and whose user stacks, which is added to `scan`, the one that is judged. True if there was any. */
+bool watch_look_closer(const struct cell *cell, const struct diagnose_input *seen, json_t *scan);
 /* evidence/NAME; `first` is an instant before it, or NULL. False, and noted: it could not be had. */
 bool watch_save(struct cell *cell, const char *name, const char *why, json_t *first, bool twice);
 

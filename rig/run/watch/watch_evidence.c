@@ -157,27 +157,24 @@ static void wait_apart(struct cell *cell)
 	pthread_mutex_unlock(&cell->lock);
 }
 
-/* What is saved is looked at once more: since when, and with which functions on their stacks. */
+/* What is saved is looked at once more: since when, what those who sleep ask for, and with which functions on their
+ * stacks. */
 static void look_at_saved(struct watch *w, const char *dir, const json_t *earlier, bool progressed)
 {
 	auto_free char *path = path_join(dir, "scan.json");
 	auto_json json_t *scan = fs_exists(path) ? json_load_path(path, SCAN_MAX, NULL) : NULL;
-	struct bed *bed = w->cell->bed;
 	struct err err = {0};
-	struct bed_stacks wanted = {0};
 
 	if (!scan)
 		return;
 	watch_note_calls(w, scan, cell_now(w->cell));
-	if (bed_has(bed, stacks))
-		watch_suspects(w->cell,
-			&(struct diagnose_input){.scan = scan,
-				.earlier = earlier,
-				.healthy = w->healthy,
-				.progressed = progressed},
-			&wanted);
-	if (wanted.count &&
-		(bed->ops->stacks(bed, scan, &wanted, &err) || json_save_path(path, scan, &err)))
+	if (watch_look_closer(w->cell,
+		    &(struct diagnose_input){.scan = scan,
+			    .earlier = earlier,
+			    .healthy = w->healthy,
+			    .progressed = progressed},
+		    scan) &&
+		json_save_path(path, scan, &err))
 		log_line("watch: %s", err.text);
 }
 

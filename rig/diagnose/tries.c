@@ -1,0 +1,222 @@
+/*
+ * Those who sleep and look again. What they look for the kernel does not say; where their calls were followed
+ * (vm/witness_wire.h, tries), whoever is known to have it is whom they wait for, as if they had asked to wait. A
+ * dot-lock is held by the process that it names, if that one is older than the file; or by the only other process that
+ * has it open.
+ */
+#include "diagnose/case.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLEEP_MAX_MS 5000 /* who sleeps for longer is not waited for */
+#define SHORT_MS     1000 /* who waits for events no longer than that may look for something between */
+#define LATE_MS	     500		 /* a busy guest wakes nobody in time */
+#define TICK_NS	     INT64_C(10000000)	 /* USER_HZ is 100 on x86 */
+#define AGE_MORE_NS  INT64_C(2000000000) /* whole seconds, of two clocks */
+
+/* ---- what was asked for ---- */
+
+static bool sleeps(const struct task *t)
+{
+	return t->wait.kind == WAIT_SLEEP || (t->wait.kind == WAIT_POLL && t->wait.timed);
+}
+
+static bool read_kind(const char *word, enum lock_kind *ret)
+{
+	static const char *const words[] = {[LOCK_DOT] = "file",
+		[LOCK_FLOCK] = "flock",
+		[LOCK_POSIX] = "posix",
+		[LOCK_OFD] = "ofd"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (!strcmp(word, words[i])) {
+			*ret = (enum lock_kind)i;
+			return true;
+		}
+	return false;
+}
+
+/* Its number is the first thing that it says, or nobody's. */
+static int read_named(const json_t *json)
+{
+	const char *says = json_get_text(json, "says", "");
+	char *end;
+	long pid = strtol(says, &end, 10);
+
+	return end != says && pid > 0 && pid <= INT_MAX ? (int)pid : 0;
+}
+
+static bool read_try(const json_t *json, struct tried *ret)
+{
+	int64_t first = json_get_int(json, "first", 0), last = json_get_int(json, "last", -1);
+
+	*ret = (struct tried){.path = json_get_text(json, "path", ""), .named = read_named(json)};
+	ret->wants = (struct file_lock){.waits = true,
+		.write = json_get_bool(json, "write", true),
+		.pid = -1,
+		.first = (uint64_t)first,
+		.last = last < 0 ? UINT64_MAX : (uint64_t)last};
+	snprintf(
+		ret->wants.inode, sizeof(ret->wants.inode), "%s", json_get_text(json, "inode", ""));
+	return ret->wants.inode[0] && first >= 0 &&
+	       read_kind(json_get_text(json, "kind", ""), &ret->wants.kind);
+}
+
+/* ---- who has it ---- */
+
+static bool is_older(const struct evidence *e, const struct task *process, int64_t age_s)
+{
+	int64_t age_ns = age_s > 0 && age_s < INT64_MAX / NS_PER_SEC ? age_s * NS_PER_SEC : 0;
+
+	return process->start < 0 || process->start > INT64_MAX / TICK_NS ||
+	       process->start * TICK_NS <= e->guest_ns - age_ns + AGE_MORE_NS;
+}
+
+/* 0: several have it, or none. */
+static int only_opener(const struct evidence *e, const json_t *json, int but)
+{
+	const json_t *one;
+	int only = 0;
+	size_t i;
+
+	json_array_foreach (json_object_get(json, "open_by"), i, one) {
+		int64_t pid = json_integer_value(one);
+		size_t count;
+
+		if (pid == but || pid <= 0 || pid > INT_MAX)
+			continue;
+		evidence_process(e, (int)pid, &count);
+		if (only || !count)
+			return 0;
+		only = (int)pid;
+	}
+	return only;
+}
+
+/* 0: nobody is known to have it. -1: who had it has ended. */
+static int holder_of_file(
+	const struct evidence *e, const json_t *json, const struct tried *tried, int own)
+{
+	const struct task *process;
+	bool several;
+
+	if (!tried->named)
+		return only_opener(e, json, own);
+	process = evidence_named(e, tried->named, &several);
+	if (several)
+		return 0;
+	if (process && process->wait.kind != WAIT_ENDED &&
+		is_older(e, process, json_get_int(json, "age_s", 0)))
+		return process->pid;
+	return e->truncated ? 0 : -1;
+}
+
+static size_t add_dot_lock(
+	struct evidence *e, const json_t *json, const struct tried *tried, int own)
+{
+	struct file_lock held = tried->wants;
+
+	held.waits = false;
+	held.pid = holder_of_file(e, json, tried, own);
+	return held.pid ? lock_table_add(&e->locks, &held) : SIZE_MAX;
+}
+
+/* The lock that it stands under: another's, and its own only of another open file. SIZE_MAX: it is free by now. */
+static size_t held_lock(const struct evidence *e, const struct file_lock *wants, int own)
+{
+	size_t mine = SIZE_MAX;
+
+	for (size_t i = 0; i < e->locks.count; i++) {
+		const struct file_lock *held = &e->locks.at[i];
+
+		if (held->waits || !lock_conflicts(wants, held))
+			continue;
+		if (held->pid != own)
+			return i;
+		if (wants->kind != LOCK_POSIX && mine == SIZE_MAX)
+			mine = i;
+	}
+	return mine;
+}
+
+static struct task *sleeper(struct evidence *e, int64_t tid)
+{
+	for (size_t i = 0; i < e->task_count; i++)
+		if (e->tasks[i].tid == tid && !e->tasks[i].tried && sleeps(&e->tasks[i]))
+			return &e->tasks[i];
+	return NULL;
+}
+
+/* False: it is no entry. */
+static bool take_try(struct evidence *e, const json_t *json)
+{
+	struct tried *tried = &e->tries[e->try_count];
+	struct task *t = sleeper(e, json_get_int(json, "tid", 0));
+
+	if (!read_try(json, tried))
+		return false;
+	if (!t)
+		return true;
+	tried->wants.pid = t->pid;
+	tried->wants.by = tried->wants.kind == LOCK_DOT ? add_dot_lock(e, json, tried, t->pid)
+							: held_lock(e, &tried->wants, t->pid);
+	if (tried->wants.by == SIZE_MAX)
+		return true;
+	e->try_count++;
+	t->tried = tried;
+	t->wait = (struct wait){.kind = WAIT_FILE_LOCK,
+		.fd = json_get_int(json, "fd", -1),
+		.number = t->wait.number,
+		.read = !tried->wants.write,
+		.tries = true};
+	return true;
+}
+
+void evidence_read_tries(const json_t *scan, struct evidence *e)
+{
+	const json_t *array = json_object_get(scan, "tries"), *json;
+	size_t i;
+
+	if (!json_array_size(array))
+		return;
+	e->tries = mem_zero(TRIES_MAX + 1, sizeof(*e->tries));
+	json_array_foreach (array, i, json)
+		if (e->try_count == TRIES_MAX || !take_try(e, json))
+			e->unread++;
+}
+
+/* ---- whose calls are worth following ---- */
+
+/* It came to sleep since all was well; or it waits for events for a moment, again and again. */
+static bool may_look_again(const struct diagnosing *d, const struct task *t)
+{
+	const struct task *then = same_thread(&d->earlier, t);
+
+	if (t->mine || t->tried || !sleeps(t) || !t->wait.limit_ms ||
+		t->wait.limit_ms > SLEEP_MAX_MS)
+		return false;
+	if (t->wait.kind == WAIT_POLL)
+		return t->wait.limit_ms <= SHORT_MS && has_moved(d, t);
+	return !waited_so_when_healthy(d, t) &&
+	       (!d->in->earlier || (then && (sleeps(then) || then->wait.kind == WAIT_NONE)));
+}
+
+void find_sleepers(struct diagnosing *d)
+{
+	if (!d->work)
+		return;
+	for (size_t i = 0; i < d->now.task_count && d->out->sleeper_count < SLEEPERS_MAX; i++)
+		if (may_look_again(d, &d->now.tasks[i])) {
+			int limit_ms = (int)d->now.tasks[i].wait.limit_ms;
+
+			d->out->sleepers[d->out->sleeper_count++] = d->now.tasks[i].tid;
+			if (limit_ms + LATE_MS > d->out->follow_ms)
+				d->out->follow_ms = limit_ms + LATE_MS;
+		}
+}

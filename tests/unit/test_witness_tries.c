@@ -1,0 +1,217 @@
+/* What threads that sleep ask for again and again, as the real witness sees real processes. */
+#include "tests/unit/witness_fixture.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define FOLLOW_MS FIXTURE_WAIT_MS /* it ends sooner: when all have turned */
+#define SHORT_MS  300
+
+/* How one of them looks; it never gets it. */
+static bool takes_flock(int dir)
+{
+	static int fd = -1;
+
+	if (fd < 0)
+		fd = openat(dir, "index", O_RDWR | O_CLOEXEC);
+	return !flock(fd, LOCK_EX | LOCK_NB);
+}
+
+static bool takes_range(int dir)
+{
+	static int fd = -1;
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 100, .l_len = 20};
+
+	if (fd < 0)
+		fd = openat(dir, "index", O_RDWR | O_CLOEXEC);
+	return !fcntl(fd, F_SETLK, &lock);
+}
+
+static bool makes_file(int dir)
+{
+	return openat(dir, "mbox.lock", O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600) >= 0;
+}
+
+static bool makes_link(int dir)
+{
+	return !linkat(dir, "index", dir, "mbox.lock", 0);
+}
+
+static bool looks_whether_it_is_gone(int dir)
+{
+	struct stat st;
+
+	return fstatat(dir, "index", &st, 0) || fstatat(dir, "mbox.lock", &st, AT_SYMLINK_NOFOLLOW);
+}
+
+static bool looks_at_another_file(int dir)
+{
+	struct stat st;
+
+	return fstatat(dir, "index", &st, 0) != 0;
+}
+
+static bool opens_what_is_there(int dir)
+{
+	int fd = openat(dir, "index", O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	close(fd);
+	return fd < 0;
+}
+
+static pid_t sleeper_begin(bool (*gets)(int dir), const char *path, long ms)
+{
+	const struct timespec rest = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+	pid_t pid = fork();
+	int dir;
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	do
+		nanosleep(&rest, NULL);
+	while (!gets || !gets(dir));
+	_exit(0);
+}
+
+static void end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* A folder with a file that this process has locked, and a dot-lock that it has made. */
+static char *place_make(const char *name, int *ret_fd)
+{
+	char *dir = path_join(check_dir(), name);
+	auto_free char *index = path_join(dir, "index"), *lock = path_join(dir, "mbox.lock");
+	auto_free char *says = text_fmt("%d host\n", (int)getpid());
+	struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	CHECK_INT(fs_mkdir_p(dir, NULL), 0);
+	CHECK_INT(fs_write_atomic(lock, says, strlen(says), NULL), 0);
+	*ret_fd = open(index, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	CHECK_INT(flock(*ret_fd, LOCK_EX), 0);
+	CHECK_INT(fcntl(*ret_fd, F_SETLK, &all), 0);
+	return dir;
+}
+
+/* NULL, and skipped, where the kernel does not let calls be followed. */
+static json_t *tries_of(struct bench *b, const int *tids, size_t count, int ms)
+{
+	json_t *tries = NULL;
+	struct err err = {0};
+
+	if (witness_tries(b->w, tids, count, ms, soon(), &tries, &err)) {
+		check_skip("%s", err.text);
+		return NULL;
+	}
+	return tries;
+}
+
+static void what_a_sleeper_asks_for_again_and_again_is_told(void)
+{
+	static const struct {
+		bool (*gets)(int dir);
+		const char *kind, *path; /* NULL: nothing is told */
+		int64_t first, last;
+	} rows[] = {
+		{takes_flock, "flock", "/index", 0, -1},
+		{takes_range, "posix", "/index", 100, 119},
+		{makes_file, "file", "/mbox.lock", 0, -1},
+		{makes_link, "file", "/mbox.lock", 0, -1},
+		{looks_whether_it_is_gone, "file", "/mbox.lock", 0, -1},
+		{looks_at_another_file, NULL, NULL, 0, 0},
+		{opens_what_is_there, NULL, NULL, 0, 0},
+	};
+	int tids[ARRAY_SIZE(rows)], fd = -1;
+	auto_free char *dir = place_make("asked", &fd);
+	auto_free char *pid = text_fmt("%d host\n", (int)getpid());
+	auto_json json_t *tries = NULL;
+	auto_bench struct bench b = {0};
+	const json_t *one;
+	size_t i;
+
+	if (!bench_open(&b))
+		return;
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		tids[i] = sleeper_begin(rows[i].gets, dir, 5);
+	tries = tries_of(&b, tids, ARRAY_SIZE(rows), FOLLOW_MS);
+	CHECK(!tries || json_array_size(tries) == 5);
+	json_array_foreach (tries, i, one) {
+		size_t row = 0;
+
+		while (row < ARRAY_SIZE(rows) && tids[row] != json_get_int(one, "tid", 0))
+			row++;
+		if (!CHECK(row < ARRAY_SIZE(rows)) || !CHECK(rows[row].kind != NULL))
+			continue;
+		CHECK_STR(json_get_text(one, "kind", ""), rows[row].kind);
+		CHECK_HAS(json_get_text(one, "path", ""), rows[row].path);
+		CHECK(strchr(json_get_text(one, "inode", ""), ':') != NULL);
+		CHECK_INT(json_get_int(one, "first", 0), rows[row].first);
+		CHECK_INT(json_get_int(one, "last", -1), rows[row].last);
+		if (!strcmp(rows[row].kind, "file"))
+			CHECK_STR(json_get_text(one, "says", ""), pid);
+		else
+			CHECK(json_get_bool(one, "write", false));
+	}
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		end(tids[i]);
+	close(fd);
+}
+
+static void who_has_a_dot_lock_open_is_told(void)
+{
+	int fd = -1, lock;
+	auto_free char *dir = place_make("open", &fd);
+	auto_free char *path = path_join(dir, "mbox.lock");
+	auto_json json_t *tries = NULL;
+	auto_bench struct bench b = {0};
+	int tid;
+
+	if (!bench_open(&b))
+		return;
+	tid = sleeper_begin(makes_file, dir, 5);
+	lock = open(path, O_RDONLY | O_CLOEXEC);
+	tries = tries_of(&b, &tid, 1, FOLLOW_MS);
+	if (tries) {
+		const json_t *by = json_object_get(json_array_get(tries, 0), "open_by");
+
+		CHECK_INT(json_array_size(by), 1);
+		CHECK_INT(json_integer_value(json_array_get(by, 0)), getpid());
+	}
+	end(tid);
+	close(lock);
+	close(fd);
+}
+
+/* A look that is long over, at whoever sleeps for longer than that, is none. */
+static void who_sleeps_on_or_is_not_there_asks_for_nothing(void)
+{
+	int fd = -1, tids[2] = {0, 1 << 30};
+	auto_free char *dir = place_make("asleep", &fd);
+	auto_json json_t *tries = NULL, *none = NULL;
+	auto_bench struct bench b = {0};
+	struct err err = {0};
+
+	if (!bench_open(&b))
+		return;
+	tids[0] = sleeper_begin(makes_file, dir, 3600000);
+	tries = tries_of(&b, tids, 2, SHORT_MS);
+	CHECK(!tries || !json_array_size(tries));
+	CHECK(witness_tries(b.w, (int[]){0}, 1, SHORT_MS, soon(), &none, &err) < 0);
+	CHECK_HAS(err.text, "tries: ");
+	CHECK_INT(witness_ping(b.w, soon(), NULL, NULL), 0);
+	end(tids[0]);
+	close(fd);
+}
+
+CHECK_MAIN(CHECK_CASE(what_a_sleeper_asks_for_again_and_again_is_told),
+	CHECK_CASE(who_has_a_dot_lock_open_is_told),
+	CHECK_CASE(who_sleeps_on_or_is_not_there_asks_for_nothing))
