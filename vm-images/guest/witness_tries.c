@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,10 +110,13 @@ static size_t ring_size(void)
 /* "id == 35 || id == 230"; those alone that may be refused: with what they end. */
 static void make_filter(enum tracepoint point, char out[FILTER_MAX])
 {
-	int len = snprintf(out, FILTER_MAX, "%s(",
-		point == SYS_EXIT ? "(ret == 0 || ret == -11 || ret == -17) && " : "");
 	const char *before = "";
+	int len = 0;
 
+	if (point == SYS_EXIT)
+		len = snprintf(out, FILTER_MAX, "(ret == 0 || ret == -%d || ret == -%d) && ",
+			EAGAIN, EEXIST);
+	len += snprintf(out + len, FILTER_MAX - (size_t)len, "(");
 	for (size_t i = 0; i < KINDS; i++) {
 		if (point == SYS_EXIT && kinds[i].what == SLEEPS)
 			continue;
@@ -171,14 +175,28 @@ static int follow_begin(struct followed *f)
 		       : 0;
 }
 
-static void note_refused(struct followed *f)
+/* Makes room for one more: a file that was only looked at may be any. */
+static bool drop_look(struct refused *refused)
 {
-	for (size_t i = 0; i < f->refused.count; i++)
-		if (f->refused.calls[i].kind == f->entered.kind &&
-			!memcmp(f->refused.calls[i].arg, f->entered.arg, sizeof(f->entered.arg)))
+	for (size_t i = 0; i < refused->count; i++) {
+		if (refused->calls[i].kind->what != LOOKS)
+			continue;
+		refused->count--;
+		memmove(&refused->calls[i], &refused->calls[i + 1],
+			(refused->count - i) * sizeof(refused->calls[i]));
+		return true;
+	}
+	return false;
+}
+
+static void note_refused(struct refused *refused, const struct call *call)
+{
+	for (size_t i = 0; i < refused->count; i++)
+		if (refused->calls[i].kind == call->kind &&
+			!memcmp(refused->calls[i].arg, call->arg, sizeof(call->arg)))
 			return;
-	if (f->refused.count < TRIES_CALLS_MAX)
-		f->refused.calls[f->refused.count++] = f->entered;
+	if (refused->count < TRIES_CALLS_MAX || drop_look(refused))
+		refused->calls[refused->count++] = *call;
 }
 
 /* include/trace/events/syscalls.h, Linux 6.1: behind eight common bytes the number, then arguments or the result. */
@@ -193,12 +211,11 @@ struct raw {
 	};
 };
 
-/* Behind the raw bytes of an entry: a register, and of the stack as much as was asked for; of that so much could be
- * read. */
+/* Behind the raw bytes of an entry: a register, and `size` bytes of the stack, less than was asked for where the address
+ * space ends before; behind them comes how many were read. */
 struct behind {
 	uint64_t abi, sp, size;
-	char stack[TRIES_STACK_BYTES];
-	uint64_t read;
+	char stack[TRIES_STACK_BYTES + sizeof(uint64_t)];
 };
 
 struct sample {
@@ -208,17 +225,26 @@ struct sample {
 	struct behind behind;
 };
 
-static void enter(struct followed *f, const struct raw *raw, const struct sample *sample)
+/* Of the stack; 0: nothing is told. */
+static uint64_t bytes_read(const struct sample *sample)
 {
 	const struct behind *behind = &sample->behind;
-	bool whole = sample->behind_size == sizeof(*behind) && behind->size == TRIES_STACK_BYTES &&
-		     behind->read <= behind->size;
+	uint64_t read;
 
+	if (sample->behind_size <= offsetof(struct behind, stack) + sizeof(read) ||
+		behind->size != sample->behind_size - offsetof(struct behind, stack) - sizeof(read))
+		return 0;
+	memcpy(&read, behind->stack + behind->size, sizeof(read));
+	return read <= behind->size ? read : 0;
+}
+
+static void enter(struct followed *f, const struct raw *raw, const struct sample *sample)
+{
 	f->entered.kind = kind_of(raw->number);
 	memcpy(f->entered.arg, raw->arg, sizeof(f->entered.arg));
-	f->entered.sp = whole ? behind->sp : 0;
-	f->entered.stack_size = whole ? (size_t)behind->read : 0;
-	memcpy(f->entered.stack, behind->stack, f->entered.stack_size);
+	f->entered.sp = sample->behind.sp;
+	f->entered.stack_size = (size_t)bytes_read(sample);
+	memcpy(f->entered.stack, sample->behind.stack, f->entered.stack_size);
 	if (f->entered.kind && f->entered.kind->what == SLEEPS)
 		f->turned |= f->refused.count || ++f->sleeps > 1;
 }
@@ -232,7 +258,7 @@ static void read_sample(struct followed *f, const struct sample *sample)
 	if (raw.type == (uint16_t)tracepoint_number(SYS_ENTER))
 		enter(f, &raw, sample);
 	else if (entered && entered == kind_of(raw.number) && is_refused(&f->entered, raw.result))
-		note_refused(f);
+		note_refused(&f->refused, &f->entered);
 }
 
 static void copy_out(const struct followed *f, uint64_t at, void *to, size_t size)
@@ -265,7 +291,7 @@ static void read_ring(struct followed *f)
 {
 	uint64_t end = atomic_load((_Atomic __u64 *)&f->ring->data_head), at = f->ring->data_tail;
 	struct perf_event_header head;
-	static _Thread_local struct sample sample;
+	struct sample sample;
 
 	while (!f->turned && at + sizeof(head) <= end) {
 		copy_out(f, at, &head, sizeof(head));
