@@ -113,10 +113,22 @@ static bool is_of_several(const struct diagnosing *d, size_t task)
 	return false;
 }
 
-static void tell(struct diagnosing *d, const size_t *cycle, size_t count)
+/* Told from one who is waited for by name, where there is one, and not only by its process. */
+static void turn(const struct diagnosing *d, size_t *cycle, size_t count)
+{
+	for (size_t tries = 0; tries < count && is_of_several(d, cycle[count - 1]); tries++) {
+		size_t head = cycle[0];
+
+		memmove(cycle, cycle + 1, (count - 1) * sizeof(*cycle));
+		cycle[count - 1] = head;
+	}
+}
+
+static void tell(struct diagnosing *d, size_t *cycle, size_t count)
 {
 	char *parts[CYCLE_MAX + 1];
 
+	turn(d, cycle, count);
 	free(d->out->title);
 	d->out->title = sentence(d, cycle, count);
 	d->out->behind = count_behind(d, count);

@@ -58,8 +58,7 @@ static void read_words(const json_t *json, struct task *task)
 		task->words[i] = (uint32_t)json_integer_value(json_array_get(words, i));
 }
 
-/* It may be of another call than the one that it stands in. */
-static void read_semaphore(const json_t *json, struct task *task)
+void evidence_read_semaphore(const json_t *json, struct task *task)
 {
 	const json_t *sem = json_object_get(json, "sem");
 	int64_t value = json_get_int(sem, "value", -1);
@@ -141,7 +140,7 @@ static bool read_task(
 		ret->ns_tid = 0;
 	read_words(json, ret);
 	ret->wait = wait_decode(ret->state, ret->wchan, ret->syscall, ret->stack);
-	read_semaphore(json, ret);
+	evidence_read_semaphore(json, ret);
 	read_range(json, &ret->range);
 	read_limit(json, &ret->wait);
 	if (ret->wait.kind == WAIT_POLL)
@@ -282,22 +281,25 @@ static void read_fds(struct evidence *e, const json_t *scan)
 		qsort(e->fds, e->fd_count, sizeof(*e->fds), compare_fds);
 }
 
+void evidence_add_held(struct evidence *e, const json_t *json)
+{
+	struct held_lock held = {.pid = get_id(json, "pid"), .fd = get_id(json, "fd")};
+
+	if (held.pid > 0 && held.fd >= 0 && e->held_count < HELD_MAX &&
+		lock_line_read(json_get_text(json, "lock", ""), &held.lock))
+		e->held[e->held_count++] = held;
+	else
+		e->unread++;
+}
+
 static void read_held(struct evidence *e, const json_t *scan)
 {
 	const json_t *array = json_object_get(scan, "held");
 	size_t count = bounded(e, array, HELD_MAX);
 
-	e->held = mem_zero(count, sizeof(*e->held));
-	for (size_t i = 0; i < count; i++) {
-		const json_t *json = json_array_get(array, i);
-		struct held_lock held = {.pid = get_id(json, "pid"), .fd = get_id(json, "fd")};
-
-		if (held.pid > 0 && held.fd >= 0 &&
-			lock_line_read(json_get_text(json, "lock", ""), &held.lock))
-			e->held[e->held_count++] = held;
-		else
-			e->unread++;
-	}
+	e->held = mem_zero(HELD_MAX, sizeof(*e->held));
+	for (size_t i = 0; i < count; i++)
+		evidence_add_held(e, json_array_get(array, i));
 }
 
 static void read_sockets(struct evidence *e, const json_t *scan)

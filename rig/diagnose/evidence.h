@@ -21,8 +21,8 @@
  *		its IPC namespace is not the witness's
  *		"range":{"first","last"?:absent to the end of the file,"write"}	the bytes that it wants to lock
  *		"limit_ms": for how long its call waits at most, where only memory says so
- *	scan	"tries":[{"tid","kind":"flock|posix|ofd|file","inode","path", ...}]	what threads that sleep and
- *		look again have asked for and did not get (vm/witness_wire.h)
+ *	scan	"tries":[{"tid","kind", ...}]	what threads that sleep and look again have asked for and did not get
+ *		(vm/witness_wire.h)
  *		"fds":[{"pid","fd","ino":inode,"kind":"pipe|mqueue|socket|eventfd|...","mode":"r|w|rw"}] every holder
  *		of what a thread waits for, and of its other end; of a "pidfd" also "of":the process that it is of
  *		"held":[{"pid","fd","lock":"line of fdinfo"}] who has an open file with a lock that others wait for and
@@ -66,7 +66,7 @@ struct byte_range {
 	uint64_t first, last; /* as in /proc/locks */
 };
 
-/* What a thread asks for without waiting, again and again. */
+/* A lock that a thread asks for without waiting, again and again. */
 struct tried {
 	struct file_lock wants;
 	const char *path;
@@ -184,6 +184,10 @@ const char *evidence_path(const struct evidence *e, const char *inode);
 bool evidence_is_open(
 	const struct evidence *e, int pid, int64_t fd, const char *inode, bool *ret_known);
 bool evidence_has_unread(const struct evidence *evidence, uint64_t ino);
+/* The "sem" of a task, or of what it tries. It may be of another call than the one that the task stands in. */
+void evidence_read_semaphore(const json_t *json, struct task *task);
+/* One of "held". */
+void evidence_add_held(struct evidence *evidence, const json_t *json);
 /* Whoever sleeps and looks again waits for what it looks for, where somebody is known to have it (tries.c). For
  * evidence_read(), as the next is. */
 void evidence_read_tries(const json_t *scan, struct evidence *evidence);

@@ -59,6 +59,11 @@ void graph_name_class(const char *name, char out[WHAT_MAX])
 	path_class(name, out, WHAT_MAX);
 }
 
+static const char *again(const struct task *t)
+{
+	return t->wait.tries ? ", asked for again and again" : "";
+}
+
 static void what_of_lock(const struct graph *g, size_t task, char out[WHAT_MAX])
 {
 	const struct file_lock *wants = g->nodes[task].wants;
@@ -71,11 +76,11 @@ static void what_of_lock(const struct graph *g, size_t task, char out[WHAT_MAX])
 	if (path)
 		path_class(path, class, sizeof(class));
 	if (wants && wants->kind == LOCK_DOT)
-		snprintf(out, WHAT_MAX, "dot-lock %s, asked for again and again", class);
+		snprintf(out, WHAT_MAX, "dot-lock %s%s", class, again(&g->e->tasks[task]));
 	else
 		snprintf(out, WHAT_MAX, "%s lock on %s%s",
 			wants ? lock_kind_name(wants->kind) : "file", class,
-			g->e->tasks[task].tried ? ", asked for again and again" : "");
+			again(&g->e->tasks[task]));
 }
 
 const struct socket_end *graph_door(const struct graph *g, size_t task)
@@ -120,8 +125,8 @@ static void what_of_object(const struct task *t, char out[WHAT_MAX])
 	const char *kind = wait_kind_name(t->wait.kind);
 
 	if (wait_semaphore(&t->wait) >= 0)
-		snprintf(
-			out, WHAT_MAX, "System V %s %d of its set", kind, wait_semaphore(&t->wait));
+		snprintf(out, WHAT_MAX, "System V %s %d of its set%s", kind,
+			wait_semaphore(&t->wait), again(t));
 	else if (wait_is_of_set(&t->wait))
 		snprintf(out, WHAT_MAX, "System V %s", kind);
 	else if (t->object[0])
@@ -146,8 +151,11 @@ void graph_what(const struct graph *g, size_t task, char out[WHAT_MAX])
 		what_of_end(g, task, out);
 		break;
 	case WAIT_CHILD:
-		snprintf(out, WHAT_MAX, "end of %s",
-			next == SIZE_MAX ? "a child" : g->e->tasks[next].role);
+		snprintf(out, WHAT_MAX, "end of %s%s",
+			next != SIZE_MAX ? g->e->tasks[next].role
+			: t->wait.tries	 ? "a process"
+					 : "a child",
+			again(t));
 		break;
 	case WAIT_MUTEX:
 	case WAIT_RWLOCK:

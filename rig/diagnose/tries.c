@@ -42,14 +42,23 @@ static bool read_kind(const char *word, enum lock_kind *ret)
 	return false;
 }
 
-/* Its number is the first thing that it says, or nobody's. */
+static int number_at(const char *text)
+{
+	char *end;
+	long pid = strtol(text, &end, 10);
+
+	return end != text && pid > 0 && pid <= INT_MAX ? (int)pid : 0;
+}
+
+/* "12 host", "host.12", or "host:+12", as links say it; 0: nobody. */
 static int read_named(const json_t *json)
 {
-	const char *says = json_get_text(json, "says", "");
-	char *end;
-	long pid = strtol(says, &end, 10);
+	const char *says = json_get_text(json, "says", ""), *plus = strstr(says, ":+"),
+		   *dot = strrchr(says, '.');
 
-	return end != says && pid > 0 && pid <= INT_MAX ? (int)pid : 0;
+	if (plus)
+		return number_at(plus + 2);
+	return number_at(says) || !dot ? number_at(says) : number_at(dot + 1);
 }
 
 static bool read_try(const json_t *json, struct tried *ret)
@@ -78,25 +87,41 @@ static bool is_older(const struct evidence *e, const struct task *process, int64
 	       process->start * TICK_NS <= e->guest_ns - age_ns + AGE_MORE_NS;
 }
 
-/* 0: several have it, or none. */
+/* Not all of it waits for work. */
+static bool is_at_work(const struct evidence *e, int64_t pid)
+{
+	size_t count = 0,
+	       first = pid > 0 && pid <= INT_MAX ? evidence_process(e, (int)pid, &count) : 0;
+
+	for (size_t i = first; i < first + count; i++)
+		if (e->tasks[i].wait.kind != WAIT_ENDED && !graph_is_idle(&e->tasks[i]))
+			return true;
+	return false;
+}
+
+/* Several have it open since a fork(): the only one that is at anything. 0: none, or which is not known. */
 static int only_opener(const struct evidence *e, const json_t *json, int but)
 {
-	const json_t *one;
-	int only = 0;
-	size_t i;
+	const json_t *one, *array = json_object_get(json, "open_by");
+	int only = 0, at_work = 0, others = 0, busy = 0;
+	size_t i, count;
 
-	json_array_foreach (json_object_get(json, "open_by"), i, one) {
+	json_array_foreach ((json_t *)array, i, one) {
 		int64_t pid = json_integer_value(one);
-		size_t count;
 
 		if (pid == but || pid <= 0 || pid > INT_MAX)
 			continue;
 		evidence_process(e, (int)pid, &count);
-		if (only || !count)
+		if (!count)
 			return 0;
+		others++;
 		only = (int)pid;
+		if (is_at_work(e, pid)) {
+			busy++;
+			at_work = (int)pid;
+		}
 	}
-	return only;
+	return others == 1 ? only : busy == 1 ? at_work : 0;
 }
 
 /* 0: nobody is known to have it. -1: who had it has ended. */
@@ -105,6 +130,7 @@ static int holder_of_file(
 {
 	const struct task *process;
 	bool several;
+	int opener;
 
 	if (!tried->named)
 		return only_opener(e, json, own);
@@ -114,7 +140,8 @@ static int holder_of_file(
 	if (process && process->wait.kind != WAIT_ENDED &&
 		is_older(e, process, json_get_int(json, "age_s", 0)))
 		return process->pid;
-	return e->truncated ? 0 : -1;
+	opener = only_opener(e, json, own);
+	return opener ? opener : e->truncated ? 0 : -1;
 }
 
 static size_t add_dot_lock(
@@ -148,21 +175,28 @@ static size_t held_lock(const struct evidence *e, const struct file_lock *wants,
 static struct task *sleeper(struct evidence *e, int64_t tid)
 {
 	for (size_t i = 0; i < e->task_count; i++)
-		if (e->tasks[i].tid == tid && !e->tasks[i].tried && sleeps(&e->tasks[i]))
+		if (e->tasks[i].tid == tid && sleeps(&e->tasks[i]))
 			return &e->tasks[i];
 	return NULL;
 }
 
+static void read_held(struct evidence *e, const json_t *json)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach (json_object_get(json, "held"), i, one)
+		evidence_add_held(e, one);
+}
+
 /* False: it is no entry. */
-static bool take_try(struct evidence *e, const json_t *json)
+static bool take_lock(struct evidence *e, const json_t *json, struct task *t)
 {
 	struct tried *tried = &e->tries[e->try_count];
-	struct task *t = sleeper(e, json_get_int(json, "tid", 0));
 
 	if (!read_try(json, tried))
 		return false;
-	if (!t)
-		return true;
+	read_held(e, json);
 	tried->wants.pid = t->pid;
 	tried->wants.by = tried->wants.kind == LOCK_DOT ? add_dot_lock(e, json, tried, t->pid)
 							: held_lock(e, &tried->wants, t->pid);
@@ -176,6 +210,49 @@ static bool take_try(struct evidence *e, const json_t *json)
 		.read = !tried->wants.write,
 		.tries = true};
 	return true;
+}
+
+static bool take_semaphore(const json_t *json, struct task *t)
+{
+	int64_t set = json_get_int(json_object_get(json, "sem"), "id", -1);
+	struct wait slept = t->wait;
+
+	if (set < 0 || set > INT_MAX)
+		return false;
+	t->wait = wait_of_set((int)set);
+	evidence_read_semaphore(json, t);
+	if (wait_semaphore(&t->wait) >= 0)
+		return true;
+	t->wait = slept;
+	return false;
+}
+
+static bool take_process(const json_t *json, struct task *t)
+{
+	int64_t pid = json_get_int(json, "pid", 0);
+
+	if (pid <= 0 || pid > INT_MAX)
+		return false;
+	t->wait = (struct wait){.kind = WAIT_CHILD,
+		.fd = -1,
+		.number = t->wait.number,
+		.target = pid,
+		.tries = true};
+	return true;
+}
+
+static bool take_try(struct evidence *e, const json_t *json)
+{
+	const char *kind = json_get_text(json, "kind", "");
+	struct task *t = sleeper(e, json_get_int(json, "tid", 0));
+
+	if (!t)
+		return json_is_object(json) && json_get_int(json, "tid", 0) > 0;
+	if (!strcmp(kind, "semaphore"))
+		return take_semaphore(json, t);
+	if (!strcmp(kind, "process"))
+		return take_process(json, t);
+	return take_lock(e, json, t);
 }
 
 void evidence_read_tries(const json_t *scan, struct evidence *e)
@@ -198,8 +275,7 @@ static bool may_look_again(const struct diagnosing *d, const struct task *t)
 {
 	const struct task *then = same_thread(&d->earlier, t);
 
-	if (t->mine || t->tried || !sleeps(t) || !t->wait.limit_ms ||
-		t->wait.limit_ms > SLEEP_MAX_MS)
+	if (t->mine || !sleeps(t) || !t->wait.limit_ms || t->wait.limit_ms > SLEEP_MAX_MS)
 		return false;
 	if (t->wait.kind == WAIT_POLL)
 		return t->wait.limit_ms <= SHORT_MS && has_moved(d, t);

@@ -8,9 +8,18 @@
 
 #define WEIGHT_UNREAD 45
 
+/* It has been late for longer than the wait lasts: it has looked since, and waits for others again. Who sleeps may be
+ * at it piece by piece. */
+static bool limit_went_by(const struct diagnosing *d, const struct wait *wait)
+{
+	return wait->kind == WAIT_POLL && wait->limit_ms && !d->in->progressed &&
+	       2 * (double)wait->limit_ms / 1000 < d->oldest_s;
+}
+
 static struct suspect forgot(const struct diagnosing *d, size_t task)
 {
-	bool timed = d->now.tasks[task].wait.timed;
+	const struct wait *wait = &d->now.tasks[task].wait;
+	bool timed = wait->timed && !limit_went_by(d, wait);
 
 	return (struct suspect){.task = task,
 		.weight = WEIGHT_UNREAD,

@@ -77,6 +77,15 @@ uint64_t wait_object(const struct wait *wait)
 	return wait->kind == WAIT_FUTEX ? wait->addr & ~UINT64_C(7) : wait->addr;
 }
 
+struct wait wait_of_set(int set)
+{
+	return (struct wait){.kind = WAIT_SEMAPHORE,
+		.fd = -1,
+		.number = SYS_semop,
+		.addr = (uint64_t)(unsigned int)set << SET_SHIFT | NUMBER_UNKNOWN,
+		.tries = true};
+}
+
 bool wait_is_of_set(const struct wait *wait)
 {
 	return wait->kind == WAIT_SEMAPHORE &&

@@ -52,7 +52,7 @@ struct wait {
 	uint64_t addr;	  /* futex; or a set of System V semaphores and the number in it */
 	bool newest;	  /* CHILD: the one that was made last (vfork) */
 	bool read;	  /* a file lock: shared is wanted */
-	bool tries;	  /* a file lock: it asks for it without waiting, sleeps, and asks again */
+	bool tries;	  /* it asks for that without waiting, sleeps, and asks again */
 	bool lease; /* a file lock: one that another process has and shall give back (open, truncate) */
 	bool shared; /* a futex that other processes may use */
 	bool taken; /* a futex by FUTEX_WAIT on a word that is not 0, as locks of other makes wait */
@@ -71,6 +71,8 @@ struct wait wait_decode(char state, const char *wchan, const char *syscall, cons
  */
 uint64_t wait_object(const struct wait *wait);
 
+/* For one of that set of System V semaphores, which it tries: which one is not known yet. */
+struct wait wait_of_set(int set);
 /* For a System V semaphore, which is one of a set. The number of a set is its own in one boot of one machine. */
 bool wait_is_of_set(const struct wait *wait);
 /* Which of the set `set` it is; false: it does not wait for one of that set. */

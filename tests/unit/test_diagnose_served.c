@@ -30,6 +30,28 @@ static void an_idle_server_that_took_the_request_is_late(void)
 	check_first(scan_end(&pair, ""), "lost-wakeup", "asks");
 }
 
+/* The request lies unread for longer than the loop waits at a time: it has looked since, and not at that. */
+static void a_loop_whose_time_limit_has_come_and_gone_is_not_slow(void)
+{
+	static const struct {
+		const char *loop, *hang_class;
+	} rows[] = {
+		{"232 0x3 0x7f00 0x8 0x1f4 0x0 0x0 0x1 0x2", "lost-wakeup"}, /* 0.5 s of 9 */
+		{"232 0x3 0x7f00 0x8 0x7530 0x0 0x0 0x1 0x2", "slow"},	     /* 30 s */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct scan_parts s = scan_begin();
+
+		add_process(&s, ASKS, "/x/asks", RECV(4));
+		add_fd(&s, ASKS, 4, "socket", 100);
+		add_process(&s, SERVER, "/x/server", rows[i].loop);
+		add_fd(&s, SERVER, 5, "socket", 200);
+		json_object_set_new(add_pair(&s, 100, 200, true), "unread", json_integer(7));
+		check_first(scan_end(&s, ""), rows[i].hang_class, "server");
+	}
+}
+
 /* The same with one who reads what it is sent next. */
 static void who_both_read_at_one_connection_are_at_rest_until_something_is_owed(void)
 {
@@ -340,6 +362,7 @@ static void who_works_has_one_signature_wherever_it_is_met(void)
 
 CHECK_MAIN(CHECK_CASE(an_idle_server_that_took_the_request_is_late),
 	CHECK_CASE(it_is_said_what_that_server_owes),
+	CHECK_CASE(a_loop_whose_time_limit_has_come_and_gone_is_not_slow),
 	CHECK_CASE(who_both_read_at_one_connection_are_at_rest_until_something_is_owed),
 	CHECK_CASE(two_who_read_at_one_connection_are_not_blamed_before_others),
 	CHECK_CASE(a_loop_that_does_not_ask_for_its_door_is_late),

@@ -108,9 +108,10 @@ static void who_has_a_dot_lock_is_told_by_its_file_or_not_at_all(void)
 		{"20", 98, 0, 0, "lost-wakeup", "one"}, /* older than process 20 */
 		{"77", 5, 0, 0, "lost-wakeup", "one"},	/* there is none */
 		{"host", 5, TWO, 0, "lost-wakeup", "two"},
-		{"0", 5, TWO, ONE, "lost-wakeup", "two"}, /* it looks itself */
-		{"", 5, TWO, THIRD, "slow", "one"}, {"", 5, 0, 0, "slow", "one"},
-		{"", 5, 99, 0, "slow", "one"}, /* there is none */
+		{"0", 5, TWO, ONE, "lost-wakeup", "two"},    /* it looks itself */
+		{"77", 5, TWO, THIRD, "lost-wakeup", "two"}, /* it alone is at anything */
+		{"", 5, TWO, THIRD, "slow", "one"},	     /* either may have it */
+		{"", 5, 0, 0, "slow", "one"}, {"", 5, 99, 0, "slow", "one"}, /* there is none */
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -134,6 +135,50 @@ static void who_has_a_dot_lock_is_told_by_its_file_or_not_at_all(void)
 	}
 }
 
+/* The kernel's table names the process that took it, or nobody; fdinfo says whose open file it is. */
+static void who_has_the_open_file_that_is_locked_is_told_by_its_descriptor(void)
+{
+	static const struct {
+		const char *kind, *line;
+	} rows[] = {
+		{"ofd", "1: OFDLCK ADVISORY WRITE -1 fe:00:7 0 EOF"},
+		{"flock", "1: FLOCK ADVISORY WRITE 99 fe:00:7 0 EOF"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct scan_parts s = two(SLEEP, READ(9));
+		json_t *lock = fd_lock(ONE, rows[i].kind, 0, -1);
+
+		json_object_set_new(lock, "held",
+			json_pack("[{si si ss}]", "pid", TWO, "fd", 3, "lock", rows[i].line));
+		check_first(with_tries(scan_end(&s, rows[i].line), json_pack("[o]", lock)),
+			"lost-wakeup", "two");
+	}
+}
+
+static void who_looks_whether_a_process_lives_waits_for_its_end(void)
+{
+	struct scan_parts s = two(SLEEP, READ(9));
+
+	check_first(with_tries(scan_end(&s, ""),
+			    json_pack("[{si ss si}]", "tid", ONE, "kind", "process", "pid", TWO)),
+		"lost-wakeup", "two");
+}
+
+/* Each has one of two and tries for the other: who took it last is supposed to have it. */
+static void semaphores_tried_for_across_are_a_deadlock(void)
+{
+	struct scan_parts s = two(SLEEP, SLEEP);
+	json_t *tries = json_array();
+
+	for (int i = 0; i < 2; i++)
+		json_array_append_new(
+			tries, json_pack("{si ss s{si si si si si}}", "tid", i ? TWO : ONE, "kind",
+				       "semaphore", "sem", "id", 5, "num", i, "op", -1, "value", 0,
+				       "last", i ? ONE : TWO));
+	check_first(with_tries(scan_end(&s, ""), tries), "deadlock", "one");
+}
+
 /* It waits in a call: whatever is said of it, that is what it waits for. */
 static void who_does_not_sleep_is_judged_by_its_call(void)
 {
@@ -147,7 +192,9 @@ static void what_is_no_entry_is_counted(void)
 {
 	static const char *const rows[] = {"[7]", "[{}]", "[{\"tid\":10,\"kind\":\"file\"}]",
 		"[{\"tid\":10,\"kind\":\"flock\",\"inode\":\"a:b:1\",\"first\":-5}]",
-		"[{\"tid\":10,\"kind\":7,\"inode\":[]}]"};
+		"[{\"tid\":10,\"kind\":7,\"inode\":[]}]",
+		"[{\"tid\":10,\"kind\":\"process\",\"pid\":-4}]",
+		"[{\"tid\":10,\"kind\":\"semaphore\",\"sem\":{\"id\":5,\"num\":70000}}]"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct scan_parts s = two(SLEEP, LOOP);
@@ -205,5 +252,8 @@ CHECK_MAIN(CHECK_CASE(dot_locks_crossed_are_a_deadlock),
 	CHECK_CASE(a_cycle_may_mix_those_who_wait_and_those_who_look_again),
 	CHECK_CASE(who_has_what_is_asked_for_without_waiting_is_at_the_end_of_the_chain),
 	CHECK_CASE(who_has_a_dot_lock_is_told_by_its_file_or_not_at_all),
+	CHECK_CASE(who_has_the_open_file_that_is_locked_is_told_by_its_descriptor),
+	CHECK_CASE(who_looks_whether_a_process_lives_waits_for_its_end),
+	CHECK_CASE(semaphores_tried_for_across_are_a_deadlock),
 	CHECK_CASE(who_does_not_sleep_is_judged_by_its_call),
 	CHECK_CASE(what_is_no_entry_is_counted), CHECK_CASE(whose_calls_are_worth_following))

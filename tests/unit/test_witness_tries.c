@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/sem.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -56,6 +57,42 @@ static bool looks_at_another_file(int dir)
 	return fstatat(dir, "index", &st, 0) != 0;
 }
 
+static bool takes_open_file_lock(int dir)
+{
+	static int fd = -1;
+	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+
+	if (fd < 0)
+		fd = openat(dir, "index", O_RDWR | O_CLOEXEC);
+	return !fcntl(fd, F_OFD_SETLK, &lock);
+}
+
+static bool makes_folder(int dir)
+{
+	return !mkdirat(dir, "folder.lock", 0700);
+}
+
+static bool makes_symlink(int dir)
+{
+	return !symlinkat("host.1", dir, "link.lock");
+}
+
+static bool waits_for_its_end(int dir)
+{
+	(void)dir;
+	return kill(getppid(), 0) != 0;
+}
+
+static int set = -1;
+
+static bool takes_semaphore(int dir)
+{
+	struct sembuf ops[] = {{0, 1, IPC_NOWAIT}, {1, -1, IPC_NOWAIT}};
+
+	(void)dir;
+	return !semop(set, ops, 2);
+}
+
 /* At more than are kept of one turn. */
 static bool looks_around_and_makes_file(int dir)
 {
@@ -98,15 +135,19 @@ static void end(pid_t pid)
 	waitpid(pid, NULL, 0);
 }
 
-/* A folder with a file that this process has locked, and a dot-lock that it has made. */
+/* A folder with a file that this process has locked, and dot-locks that it has made. */
 static char *place_make(const char *name, int *ret_fd)
 {
 	char *dir = path_join(check_dir(), name);
 	auto_free char *index = path_join(dir, "index"), *lock = path_join(dir, "mbox.lock");
+	auto_free char *folder = path_join(dir, "folder.lock"),
+		       *inside = path_join(folder, "owner"), *link = path_join(dir, "link.lock");
 	auto_free char *says = text_fmt("%d host\n", (int)getpid());
 	struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
-	CHECK_INT(fs_mkdir_p(dir, NULL), 0);
+	CHECK_INT(fs_mkdir_p(folder, NULL), 0);
+	CHECK_INT(fs_write_atomic(inside, says, strlen(says), NULL), 0);
+	CHECK_INT(symlink(says, link), 0);
 	CHECK_INT(fs_write_atomic(lock, says, strlen(says), NULL), 0);
 	*ret_fd = open(index, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	CHECK_INT(flock(*ret_fd, LOCK_EX), 0);
@@ -127,6 +168,19 @@ static json_t *tries_of(struct bench *b, const int *tids, size_t count, int ms)
 	return tries;
 }
 
+/* Of the open file that it has locked, as fdinfo writes it. */
+static bool tells_lock_of(const json_t *one, int pid)
+{
+	const json_t *held;
+	size_t i;
+
+	json_array_foreach (json_object_get(one, "held"), i, held)
+		if (json_get_int(held, "pid", 0) == pid &&
+			strstr(json_get_text(held, "lock", ""), "FLOCK"))
+			return true;
+	return false;
+}
+
 static void what_a_sleeper_asks_for_again_and_again_is_told(void)
 {
 	static const struct {
@@ -136,6 +190,9 @@ static void what_a_sleeper_asks_for_again_and_again_is_told(void)
 	} rows[] = {
 		{takes_flock, "flock", "/index", 0, -1},
 		{takes_range, "posix", "/index", 100, 119},
+		{takes_open_file_lock, "ofd", "/index", 0, -1},
+		{makes_folder, "file", "/folder.lock", 0, -1},
+		{makes_symlink, "file", "/link.lock", 0, -1},
 		{makes_file, "file", "/mbox.lock", 0, -1},
 		{makes_link, "file", "/mbox.lock", 0, -1},
 		{looks_whether_it_is_gone, "file", "/mbox.lock", 0, -1},
@@ -156,7 +213,7 @@ static void what_a_sleeper_asks_for_again_and_again_is_told(void)
 	for (i = 0; i < ARRAY_SIZE(rows); i++)
 		tids[i] = sleeper_begin(rows[i].gets, dir, 5);
 	tries = tries_of(&b, tids, ARRAY_SIZE(rows), FOLLOW_MS);
-	CHECK(!tries || json_array_size(tries) == 6);
+	CHECK(!tries || json_array_size(tries) == 9);
 	json_array_foreach (tries, i, one) {
 		size_t row = 0;
 
@@ -172,10 +229,44 @@ static void what_a_sleeper_asks_for_again_and_again_is_told(void)
 		if (!strcmp(rows[row].kind, "file"))
 			CHECK_STR(json_get_text(one, "says", ""), pid);
 		else
-			CHECK(json_get_bool(one, "write", false));
+			CHECK_INT(json_get_bool(one, "write", false),
+				strcmp(rows[row].kind, "ofd") != 0);
+		if (!strcmp(rows[row].kind, "ofd"))
+			CHECK(tells_lock_of(one, getpid()));
 	}
 	for (i = 0; i < ARRAY_SIZE(rows); i++)
 		end(tids[i]);
+	close(fd);
+}
+
+static void a_semaphore_and_a_process_that_are_asked_for_are_told(void)
+{
+	int tids[2], fd = -1;
+	auto_free char *dir = place_make("others", &fd);
+	auto_json json_t *tries = NULL;
+	auto_bench struct bench b = {0};
+	const json_t *sem;
+
+	if (!bench_open(&b))
+		return;
+	set = semget(IPC_PRIVATE, 2, 0600);
+	CHECK(set >= 0);
+	tids[0] = sleeper_begin(takes_semaphore, dir, 5);
+	tids[1] = sleeper_begin(waits_for_its_end, dir, 5);
+	tries = tries_of(&b, tids, 2, FOLLOW_MS);
+	CHECK(!tries || json_array_size(tries) == 2);
+	if (json_array_size(tries) == 2) {
+		sem = json_object_get(json_array_get(tries, 0), "sem");
+		CHECK_STR(json_get_text(json_array_get(tries, 0), "kind", ""), "semaphore");
+		CHECK_INT(json_get_int(sem, "id", -1), set);
+		CHECK_INT(json_get_int(sem, "num", -1), 1);
+		CHECK_INT(json_get_int(sem, "value", -1), 0);
+		CHECK_STR(json_get_text(json_array_get(tries, 1), "kind", ""), "process");
+		CHECK_INT(json_get_int(json_array_get(tries, 1), "pid", 0), getpid());
+	}
+	end(tids[0]);
+	end(tids[1]);
+	semctl(set, 0, IPC_RMID);
 	close(fd);
 }
 
@@ -226,5 +317,6 @@ static void who_sleeps_on_or_is_not_there_asks_for_nothing(void)
 }
 
 CHECK_MAIN(CHECK_CASE(what_a_sleeper_asks_for_again_and_again_is_told),
+	CHECK_CASE(a_semaphore_and_a_process_that_are_asked_for_are_told),
 	CHECK_CASE(who_has_a_dot_lock_open_is_told),
 	CHECK_CASE(who_sleeps_on_or_is_not_there_asks_for_nothing))

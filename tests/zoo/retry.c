@@ -336,6 +336,7 @@ static void copier(long victims)
 	store_loop(NULL, 0);
 }
 
+/* A mutex in memory is asked for without a call: all that is seen is that who has it sleeps. */
 static void trylocks_held_crosswise(void)
 {
 	int victims = zoo_vary(0, 3);
@@ -521,7 +522,7 @@ const struct zoo_case zoo_retry[] = {
 		0},
 	{"three-kinds-tried-and-awaited", "deadlock", "imap", three_kinds_tried_and_awaited, 0, 0},
 	{"semop-tried-crosswise", "deadlock", "journal", semop_tried_crosswise, 0, 0},
-	{"trylocks-held-crosswise", "deadlock", "james", trylocks_held_crosswise, 0, 0},
+	{"trylocks-held-crosswise", "slow", "james", trylocks_held_crosswise, 0, 0},
 	{"alarms-interrupt-both", "deadlock", "exim", alarms_interrupt_both, 0, 0},
 	{"four-tried-and-asked", "deadlock", "lmtpd", four_tried_and_asked, 0, 0},
 	{"log-reader-tries-mutex", "deadlock", "store", log_reader_tries_mutex, 0, 0},

@@ -1,4 +1,5 @@
-/* What looks like the cases of retry.c and retry_more.c, and is well: who looks again gets what he looks for. */
+/* What looks like the cases of retry.c and retry_more.c, and is well, or only slow: who looks again gets what he looks
+ * for. */
 #include "tests/zoo/retry_parts.h"
 
 #include <dirent.h>
@@ -137,7 +138,7 @@ static void serves_slowly(long i)
 
 	(void)i;
 	store_step(0);
-	zoo_ready();
+	zoo_stand();
 	for (;;) {
 		fd = store_take(listener);
 		retry_pause(SERVE_MS);
@@ -316,7 +317,7 @@ static void rebuilds(long i)
 
 	zoo_must(retry_dot("folder.lock", RETRY_DOT_LINK, retry_pid()));
 	store_step(0);
-	zoo_ready();
+	zoo_stand();
 	for (;; i++) {
 		fd = zoo_open_file("folder.index.new");
 		zoo_must(pwrite(fd, "record\n", 7, i % 1000 * 7) == 7);
@@ -349,10 +350,10 @@ const struct zoo_case zoo_retry_healthy[] = {
 	{"file-lock-tried-in-turn", NULL, "lmtp", file_lock_tried_in_turn, ZOO_PROGRESSED, 0},
 	{"mutex-tried-in-turn", NULL, "imapd", mutex_tried_in_turn, ZOO_PROGRESSED, 0},
 	{"spools-looked-into", NULL, "pickup", spools_looked_into, 0, 0},
-	{"door-served-slowly", NULL, "policy", door_served_slowly, ZOO_PROGRESSED | ZOO_OVERDUE, 0},
+	{"door-served-slowly", "slow", "policy", door_served_slowly, ZOO_SPINS | ZOO_PROGRESSED, 0},
 	{"heartbeats-of-idle-store", NULL, "store", heartbeats_of_idle_store, 0, 0},
 	{"runner-between-runs", NULL, "qrunner", runner_between_runs, 0, 0},
-	{"rebuild-touches-its-lock", NULL, "rebuild", rebuild_touches_its_lock,
-		ZOO_PROGRESSED | ZOO_OVERDUE, 0},
+	{"rebuild-touches-its-lock", "slow", "rebuild", rebuild_touches_its_lock,
+		ZOO_SPINS | ZOO_PROGRESSED, 0},
 	{0},
 };

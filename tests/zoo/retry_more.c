@@ -35,48 +35,6 @@ static void mailbox_victims(void)
 		store_process("pop3", after_lock, kind, 1);
 }
 
-/* ---- all slots have those whose remote host says nothing; the others try for one ---- */
-
-static sem_t *slots;
-
-static void has_slot(long i)
-{
-	int peer = zoo_quiet_peer();
-
-	(void)i;
-	zoo_must(!sem_trywait(slots));
-	store_step(0);
-	zoo_stand();
-	zoo_receive(peer);
-}
-
-static void wants_slot(long listener)
-{
-	store_take((int)listener);
-	store_after(0, count);
-	zoo_ready();
-	while (sem_trywait(slots))
-		retry_rest();
-}
-
-static void slots_tried_for(void)
-{
-	char name[RETRY_NAME];
-
-	retry_open();
-	count = zoo_vary(2, WORKERS_MAX);
-	slots = zoo_shared(sizeof(*slots));
-	sem_init(slots, 1, (unsigned int)count);
-	for (int i = 0; i < count; i++)
-		store_process("remote", has_slot, i, 1);
-	for (int i = zoo_vary(1, 3); i > 0; i--) {
-		snprintf(name, sizeof(name), "delivery-%d", i);
-		store_service(name, wants_slot, 1);
-		store_askers("submit", name, 1);
-	}
-	retry_runs();
-}
-
 /* ---- every thread of the pool looks each second whether its relay has answered ---- */
 
 static int relays[WORKERS_MAX], smtp_listener;
@@ -164,6 +122,7 @@ static void database(long victims)
 	store_loop(NULL, 0);
 }
 
+/* Each of its waits ends by its limit; that it always begins another is not seen. */
 static void commit_looks_each_second(void)
 {
 	int victims = zoo_vary(1, 4);
@@ -386,6 +345,7 @@ static void digests(long lock)
 	retry_wants_lock("mailbox", (enum retry_lock)lock);
 }
 
+/* Who shall make a file that is not there, nobody can tell. */
 static void done_file_and_mailbox_lock(void)
 {
 	retry_open();
@@ -565,14 +525,13 @@ static void dangling_lock_tried(void)
 }
 
 const struct zoo_case zoo_retry_more[] = {
-	{"slots-tried-for", "exhaustion", "remote", slots_tried_for, 0, 0},
 	{"pool-looks-at-mute-relay", "exhaustion", "smtp", pool_looks_at_mute_relay, 0, 0},
-	{"commit-looks-each-second", "lost-wakeup", "store", commit_looks_each_second, 0, 0},
+	{"commit-looks-each-second", "slow", "store", commit_looks_each_second, 0, 0},
 	{"loop-forgot-its-client", "lost-wakeup", "dict", loop_forgot_its_client, 0, 0},
 	{"door-shut-by-waiter", "stopped", "auth", door_shut_by_waiter, 0, 0},
 	{"backlog-tried-again", "stopped", "policy", backlog_tried_again, 0, 0},
 	{"ready-file-behind-full-pipe", "lost-wakeup", "import", ready_file_behind_full_pipe, 0, 0},
-	{"done-file-and-mailbox-lock", "deadlock", "digest", done_file_and_mailbox_lock, 0, 0},
+	{"done-file-and-mailbox-lock", "slow", "digest", done_file_and_mailbox_lock, 0, 0},
 	{"successor-looks-for-pid", "lost-wakeup", "master", successor_looks_for_pid, 0, 0},
 	{"lock-gone-with-daemon", "lost-wakeup", "archived", lock_gone_with_daemon, 0, 0},
 	{"dot-lock-names-the-forker", "lost-wakeup", "fetchmail", dot_lock_names_the_forker, 0, 0},

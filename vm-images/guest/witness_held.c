@@ -15,9 +15,10 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#define FDINFO_MAX 4096
-#define LINE_SIZE  192
-#define LINES_MAX  4096 /* of one file */
+#define FDINFO_MAX  4096
+#define LINE_SIZE   192
+#define LINES_MAX   4096 /* of one file */
+#define OPENERS_MAX 16
 
 /* "1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF" */
 struct lock_line {
@@ -38,20 +39,30 @@ static bool is_of_open_file(const struct lock_line *lock)
 	return !strcmp(lock->kind, "FLOCK") || !strcmp(lock->kind, "OFDLCK");
 }
 
-bool held_is_open(int pid, dev_t dev, ino_t ino)
+static bool is_file(int dir, const char *fd, dev_t dev, ino_t ino)
+{
+	struct stat st;
+
+	return isdigit((unsigned char)fd[0]) && !fstatat(dir, fd, &st, 0) && st.st_ino == ino &&
+	       st.st_dev == dev;
+}
+
+static DIR *open_fds(int pid)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	return pid > 0 ? opendir(path) : NULL;
+}
+
+static bool is_open(int pid, dev_t dev, ino_t ino)
 {
 	struct dirent *entry;
 	bool found = false;
-	char path[32];
-	struct stat st;
-	DIR *dir;
+	DIR *dir = open_fds(pid);
 
-	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
-	dir = pid > 0 ? opendir(path) : NULL;
 	while (dir && !found && (entry = readdir(dir)))
-		found = isdigit((unsigned char)entry->d_name[0]) &&
-			!fstatat(dirfd(dir), entry->d_name, &st, 0) && st.st_ino == ino &&
-			st.st_dev == dev;
+		found = is_file(dirfd(dir), entry->d_name, dev, ino);
 	if (dir)
 		closedir(dir);
 	return found;
@@ -59,7 +70,7 @@ bool held_is_open(int pid, dev_t dev, ino_t ino)
 
 static bool has_open(int pid, const struct lock_line *lock)
 {
-	return held_is_open(pid, makedev(lock->major, lock->minor), (ino_t)lock->ino);
+	return is_open(pid, makedev(lock->major, lock->minor), (ino_t)lock->ino);
 }
 
 void held_find(const struct scan *scan, struct orphans *ret)
@@ -101,21 +112,77 @@ static void tell(struct out *out, int pid, const char *fd, const char *line)
 	out_close(out, '}');
 }
 
-void held_look(struct scan *scan, const struct orphans *orphans, int dir, int pid, const char *fd)
+/* The locks of one open file; false: there are more. */
+static bool tell_fd(struct out *out, size_t *count, int dir, int pid, const char *fd)
 {
 	char path[64], info[FDINFO_MAX];
-	struct stat st;
 
-	if (!orphans->count || fstatat(dir, fd, &st, 0) || !is_orphan(orphans, &st))
-		return;
 	snprintf(path, sizeof(path), "../fdinfo/%.16s", fd);
 	if (read_small(dir, path, info, sizeof(info)) <= 0)
-		return;
+		return true;
 	for (const char *at = info; (at = strstr(at, "lock:\t")); at++)
-		if (scan->held_count++ < HELD_MAX)
-			tell(&scan->held, pid, fd, at + strlen("lock:\t"));
+		if ((*count)++ < HELD_MAX)
+			tell(out, pid, fd, at + strlen("lock:\t"));
 		else
-			scan->truncated = true;
+			return false;
+	return true;
+}
+
+void held_look(struct scan *scan, const struct orphans *orphans, int dir, int pid, const char *fd)
+{
+	struct stat st;
+
+	if (orphans->count && !fstatat(dir, fd, &st, 0) && is_orphan(orphans, &st))
+		scan->truncated |= !tell_fd(&scan->held, &scan->held_count, dir, pid, fd);
+}
+
+/* ---- of one file ---- */
+
+static int next_process(DIR *proc)
+{
+	struct dirent *entry;
+
+	while ((entry = readdir(proc)))
+		if (isdigit((unsigned char)entry->d_name[0]))
+			return atoi(entry->d_name);
+	return 0;
+}
+
+void held_tell_openers(struct out *out, dev_t dev, ino_t ino)
+{
+	DIR *proc = opendir("/proc");
+	int told = 0;
+
+	for (int pid; proc && told < OPENERS_MAX && (pid = next_process(proc));)
+		if (is_open(pid, dev, ino)) {
+			out_int(out, NULL, pid);
+			told++;
+		}
+	if (proc)
+		closedir(proc);
+}
+
+static void tell_process(struct out *out, size_t *count, int pid, dev_t dev, ino_t ino)
+{
+	DIR *dir = open_fds(pid);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir)))
+		if (is_file(dirfd(dir), entry->d_name, dev, ino))
+			tell_fd(out, count, dirfd(dir), pid, entry->d_name);
+	if (dir)
+		closedir(dir);
+}
+
+void held_tell_locks(struct out *out, dev_t dev, ino_t ino)
+{
+	DIR *proc = opendir("/proc");
+	size_t count = 0;
+
+	for (int pid; proc && (pid = next_process(proc));)
+		tell_process(out, &count, pid, dev, ino);
+	if (proc)
+		closedir(proc);
 }
 
 /* The lines of one file, without their numbers, which others' locks move. */

@@ -100,6 +100,9 @@ bool row_call(const struct row *row, int *ret_number, uint64_t arg[CALL_ARGS]);
 /* `whole`: the scanner is through, so what it wrote may be read. */
 void scan_answer(const struct request *request, struct scan *scan, int64_t begin_ns, bool whole);
 
+/* Adds "sem". */
+void scan_answer_semaphore(struct out *out, const struct sem_wait *sem);
+
 void scan_files(struct scan *scan); /* witness_files.c: by the scanner */
 
 /* Both return by the deadline. What they could not read is left out and said. */
@@ -153,13 +156,15 @@ struct orphans {
 	size_t count;
 };
 
-/* The process has that file open. */
-bool held_is_open(int pid, dev_t dev, ino_t ino);
 void held_find(const struct scan *scan, struct orphans *ret);
 /* /proc/locks says the same of those as it did at the begin. */
 bool held_is_steady(const struct scan *scan, const struct orphans *orphans);
 /* Descriptor `fd` of a process, in its folder `dir`: tells the locks of that open file, if it is one of those. */
 void held_look(struct scan *scan, const struct orphans *orphans, int dir, int pid, const char *fd);
+/* Into an array that is open: the processes that have that file open; and the locks that their open files have, as
+ * "held" of a scan. */
+void held_tell_openers(struct out *out, dev_t dev, ino_t ino);
+void held_tell_locks(struct out *out, dev_t dev, ino_t ino);
 
 /* ---- witness_sockets.c ---- */
 

@@ -17,7 +17,7 @@ static void add_range(struct out *out, const struct range_wait *range)
 	out_close(out, '}');
 }
 
-static void add_semaphore(struct out *out, const struct sem_wait *sem)
+void scan_answer_semaphore(struct out *out, const struct sem_wait *sem)
 {
 	out_open(out, "sem", '{');
 	out_int(out, "id", sem->set);
@@ -41,7 +41,7 @@ static void add_memory(struct out *out, const struct row *row)
 	if (row->door[0])
 		out_text(out, "door", row->door);
 	if (row->sem.there)
-		add_semaphore(out, &row->sem);
+		scan_answer_semaphore(out, &row->sem);
 	if (row->range.there)
 		add_range(out, &row->range);
 	if (row->limit_ms)

@@ -1,15 +1,14 @@
 /*
  * What a thread looks for that sleeps and looks again: a lock that it asks for without waiting (flock(2) with LOCK_NB,
- * fcntl(2) with F_SETLK), or a file that it wants to be the one to make, or to be gone (a dot-lock: open(2) with
- * O_EXCL, link(2), symlink(2), mkdir(2), stat(2)). /proc says no more of it than that it sleeps, so its system calls
- * are followed for one turn: no signal, no ptrace, and nothing of it is stopped. With each comes a piece of the stack
- * as it was then (Linux 6.1: kernel/events/core.c, perf_output_sample()).
+ * fcntl(2) with F_SETLK, semop(2) with IPC_NOWAIT), a file that it wants to be the one to make, or to be gone (a
+ * dot-lock: open(2) with O_EXCL, link(2), symlink(2), mkdir(2), stat(2)), or a process to end (kill(2) with 0). /proc
+ * says no more of it than that it sleeps, so its system calls are followed for one turn: no signal, no ptrace, and
+ * nothing of it is stopped. With each comes a piece of the stack as it was then (Linux 6.1: kernel/events/core.c,
+ * perf_output_sample()).
  */
 #include "witness_tries.h"
 
 #include <asm/perf_regs.h>
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -41,6 +40,9 @@ static const struct call_kind kinds[] = {
 	{SYS_epoll_pwait, SLEEPS, -1, -1},
 	{SYS_flock, ASKS_FLOCK, -1, -1},
 	{SYS_fcntl, ASKS_FCNTL, -1, -1},
+	{SYS_semop, ASKS_SEMAPHORE, -1, -1},
+	{SYS_semtimedop, ASKS_SEMAPHORE, -1, -1},
+	{SYS_kill, ASKS_PROCESS, -1, -1},
 	{SYS_open, MAKES, 0, -1},
 	{SYS_openat, MAKES, 1, 0},
 	{SYS_link, MAKES, 1, -1},
@@ -79,6 +81,10 @@ static bool is_refused(const struct call *call, int64_t result)
 		return result == -EAGAIN && arg[1] & LOCK_NB;
 	case ASKS_FCNTL:
 		return result == -EAGAIN && (arg[1] == F_SETLK || arg[1] == F_OFD_SETLK);
+	case ASKS_SEMAPHORE:
+		return result == -EAGAIN;
+	case ASKS_PROCESS: /* it lives */
+		return !result && !arg[1] && (int)arg[0] > 0;
 	case MAKES:
 		if (call->kind->number == SYS_open || call->kind->number == SYS_openat)
 			return result == -EEXIST &&
@@ -211,8 +217,8 @@ struct raw {
 	};
 };
 
-/* Behind the raw bytes of an entry: a register, and `size` bytes of the stack, less than was asked for where the address
- * space ends before; behind them comes how many were read. */
+/* Behind the raw bytes of an entry: a register, and `size` bytes of the stack, less than was asked for where the
+ * address space ends before; behind them comes how many were read. */
 struct behind {
 	uint64_t abi, sp, size;
 	char stack[TRIES_STACK_BYTES + sizeof(uint64_t)];
@@ -333,53 +339,68 @@ static void follow(struct followed *all, size_t count, int64_t deadline_ns)
 
 /* ---- the answer ---- */
 
-static void tell_openers(struct out *out, const struct about *about)
+static const char *kind_name(const struct about *about)
 {
-	DIR *proc = opendir("/proc");
-	struct dirent *entry;
-	unsigned int told = 0;
-
-	out_open(out, "open_by", '[');
-	while (proc && told < TRIES_TIDS_MAX && (entry = readdir(proc))) {
-		int pid = isdigit((unsigned char)entry->d_name[0]) ? atoi(entry->d_name) : 0;
-
-		if (!held_is_open(pid, (dev_t)about->dev, (ino_t)about->ino))
-			continue;
-		out_int(out, NULL, pid);
-		told++;
+	switch (about->what) {
+	case ASKS_FLOCK:
+		return "flock";
+	case ASKS_FCNTL:
+		return about->ofd ? "ofd" : "posix";
+	case ASKS_SEMAPHORE:
+		return "semaphore";
+	case ASKS_PROCESS:
+		return "process";
+	default:
+		return "file";
 	}
-	if (proc)
-		closedir(proc);
+}
+
+static void tell_inode(struct out *out, const struct about *about)
+{
+	char inode[64];
+
+	snprintf(inode, sizeof(inode), "%02x:%02x:%llu", major((dev_t)about->dev),
+		minor((dev_t)about->dev), (unsigned long long)about->ino);
+	out_text(out, "inode", inode);
+	out_text(out, "path", about->path);
+}
+
+static void tell_lock(struct out *out, const struct about *about)
+{
+	tell_inode(out, about);
+	out_int(out, "fd", about->fd);
+	out_bool(out, "write", about->range.write);
+	out_int(out, "first", about->range.first);
+	if (about->range.there && about->range.last >= 0)
+		out_int(out, "last", about->range.last);
+	out_open(out, "held", '[');
+	held_tell_locks(out, (dev_t)about->dev, (ino_t)about->ino);
+	out_close(out, ']');
+}
+
+static void tell_file(struct out *out, const struct about *about)
+{
+	tell_inode(out, about);
+	out_text(out, "says", about->says);
+	out_int(out, "age_s", about->age_s);
+	out_open(out, "open_by", '[');
+	held_tell_openers(out, (dev_t)about->dev, (ino_t)about->ino);
 	out_close(out, ']');
 }
 
 static void tell(struct out *out, const struct about *about)
 {
-	bool is_file = about->fd < 0;
-	char inode[64];
-
-	snprintf(inode, sizeof(inode), "%02x:%02x:%llu", major((dev_t)about->dev),
-		minor((dev_t)about->dev), (unsigned long long)about->ino);
 	out_open(out, NULL, '{');
 	out_int(out, "tid", about->tid);
-	out_text(out, "kind",
-		is_file			    ? "file"
-		: about->what == ASKS_FLOCK ? "flock"
-		: about->ofd		    ? "ofd"
-					    : "posix");
-	out_text(out, "inode", inode);
-	out_text(out, "path", about->path);
-	if (is_file) {
-		out_text(out, "says", about->says);
-		out_int(out, "age_s", about->age_s);
-		tell_openers(out, about);
-	} else {
-		out_int(out, "fd", about->fd);
-		out_bool(out, "write", about->range.write);
-		out_int(out, "first", about->range.first);
-		if (about->range.there && about->range.last >= 0)
-			out_int(out, "last", about->range.last);
-	}
+	out_text(out, "kind", kind_name(about));
+	if (about->what == ASKS_SEMAPHORE)
+		scan_answer_semaphore(out, &about->sem);
+	else if (about->what == ASKS_PROCESS)
+		out_int(out, "pid", about->pid);
+	else if (about->fd >= 0)
+		tell_lock(out, about);
+	else
+		tell_file(out, about);
 	out_close(out, '}');
 }
 

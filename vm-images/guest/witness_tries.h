@@ -8,7 +8,7 @@
 #define TRIES_CALLS_MAX	  8	     /* of one turn, that may be what it looks for */
 #define TRIES_STACK_BYTES (4u << 10) /* that a call may have its path or its struct in */
 
-enum what { SLEEPS, ASKS_FLOCK, ASKS_FCNTL, MAKES, LOOKS };
+enum what { SLEEPS, ASKS_FLOCK, ASKS_FCNTL, ASKS_SEMAPHORE, ASKS_PROCESS, MAKES, LOOKS };
 
 struct call_kind {
 	int number;
@@ -36,8 +36,10 @@ struct about {
 	int tid;
 	enum what what;
 	bool ofd;
-	int fd; /* that is to be locked, -1: a file is to be made, or to be gone */
+	int fd; /* that is to be locked, -1: none */
 	struct range_wait range;
+	struct sem_wait sem;
+	int pid; /* that shall end, as the thread calls it */
 	uint64_t dev, ino;
 	int64_t age_s;
 	char path[512], says[64];

@@ -5,6 +5,7 @@
  */
 #include "witness_tries.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <poll.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/sem.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -21,6 +23,7 @@
 
 #define CHILD_MS      2000
 #define KILL_GRACE_MS 200
+#define SEM_OPS_MAX   8
 #define LOCK_SUFFIX   ".lock"
 
 /* ---- in the child, which other threads' locks came with: system calls only ---- */
@@ -77,6 +80,34 @@ static int open_path(int tid, const struct call *call, const char *path)
 	return fd;
 }
 
+/* linux/dirent.h */
+struct entry {
+	uint64_t ino;
+	int64_t next;
+	uint16_t size;
+	unsigned char type;
+	char name[];
+};
+
+/* Of a folder that is a lock: the first file in it, which says whose it is. */
+static ssize_t read_inside(int dir, char *out, size_t size)
+{
+	_Alignas(struct entry) char bytes[1024];
+	long len = syscall(SYS_getdents64, dir, bytes, sizeof(bytes));
+	const struct entry *entry;
+
+	for (long at = 0; at < len; at += entry->size) {
+		int file;
+
+		entry = (const struct entry *)(bytes + at);
+		if (entry->name[0] == '.' || entry->type != DT_REG)
+			continue;
+		file = openat(dir, entry->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+		return file < 0 ? 0 : read(file, out, size);
+	}
+	return 0;
+}
+
 static void read_says(int fd, const struct stat *st, char *out, size_t size)
 {
 	char path[32];
@@ -89,6 +120,9 @@ static void read_says(int fd, const struct stat *st, char *out, size_t size)
 	} else if (S_ISREG(st->st_mode)) {
 		file = open(path, O_RDONLY | O_NONBLOCK | O_NOATIME | O_CLOEXEC);
 		n = file < 0 ? 0 : read(file, out, size - 1);
+	} else if (S_ISDIR(st->st_mode)) {
+		file = open(path, O_RDONLY | O_DIRECTORY | O_NOATIME | O_CLOEXEC);
+		n = file < 0 ? 0 : read_inside(file, out, size - 1);
 	}
 	out[n > 0 ? n : 0] = '\0';
 }
@@ -151,6 +185,37 @@ static bool look_at_lock(const struct call *call, struct about *about)
 	return about->range.there;
 }
 
+static bool look_at_semaphore(const struct call *call, struct about *about)
+{
+	struct sembuf ops[SEM_OPS_MAX];
+	size_t count = call->arg[2] < SEM_OPS_MAX ? (size_t)call->arg[2] : SEM_OPS_MAX;
+	struct ipc_of ipc = {0};
+
+	about->sem.set = (int)call->arg[0];
+	if (!count || !read_memory(about->tid, call, call->arg[1], ops, count * sizeof(ops[0])))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		ops[i].sem_flg &= (short)~IPC_NOWAIT; /* as if it had waited */
+	sem_wait_find(ops, count, call->arg[2] == count, ipc_is_own(&ipc, about->tid), &about->sem);
+	return about->sem.there;
+}
+
+static bool look_at(const struct call *call, struct about *about)
+{
+	switch (call->kind->what) {
+	case ASKS_FLOCK:
+	case ASKS_FCNTL:
+		return look_at_lock(call, about);
+	case ASKS_SEMAPHORE:
+		return look_at_semaphore(call, about);
+	case ASKS_PROCESS:
+		about->pid = (int)call->arg[0];
+		return true;
+	default:
+		return look_at_file(call, about);
+	}
+}
+
 /* A file that was looked at may be looked at for another reason than one that was to be made. */
 static bool look(const struct refused *refused, bool looks, struct about *ret)
 {
@@ -158,8 +223,7 @@ static bool look(const struct refused *refused, bool looks, struct about *ret)
 		const struct call *call = &refused->calls[i];
 
 		*ret = (struct about){.tid = refused->tid, .what = call->kind->what, .fd = -1};
-		if ((call->kind->what == LOOKS) == looks &&
-			(call->kind->path >= 0 ? look_at_file(call, ret) : look_at_lock(call, ret)))
+		if ((call->kind->what == LOOKS) == looks && look_at(call, ret))
 			return true;
 	}
 	return false;
