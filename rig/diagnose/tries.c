@@ -79,6 +79,7 @@ static bool read_try(const json_t *json, struct tried *ret)
 
 /* ---- who has it ---- */
 
+/* True too where the age of the file is not told. */
 static bool is_older(const struct evidence *e, const struct task *process, int64_t age_s)
 {
 	int64_t age_ns = age_s > 0 && age_s < INT64_MAX / NS_PER_SEC ? age_s * NS_PER_SEC : 0;
@@ -137,7 +138,7 @@ static int holder_of_file(
 	process = evidence_named(e, tried->named, &several);
 	if (several)
 		return 0;
-	if (process && process->wait.kind != WAIT_ENDED &&
+	if (process && process->exe[0] && process->wait.kind != WAIT_ENDED &&
 		is_older(e, process, json_get_int(json, "age_s", 0)))
 		return process->pid;
 	opener = only_opener(e, json, own);

@@ -61,7 +61,7 @@
  *	tries		{"tids":[..],"ms"} -> {"tries":[{"tid","kind":"flock|posix|ofd|file|semaphore|process",
  *			of a lock: "inode","path","fd","write","first","last"?,"held" as in a scan, of a file:
  *			"inode","path","says":its first bytes, those of the first file in it, or where a link
- *			goes,"age_s","open_by":[pid,..], of a semaphore: "sem" as in a scan, of a process that
+ *			goes,"age_s"?,"open_by":[pid,..], of a semaphore: "sem" as in a scan, of a process that
  *			lives: "pid" as the thread calls it}]}	what the system calls of these threads asked
  *			for without waiting and did not get, for at most so long: until each has slept,
  *			looked and sleeps again. Threads that asked for nothing are left out; at most

@@ -107,6 +107,7 @@ static void who_has_a_dot_lock_is_told_by_its_file_or_not_at_all(void)
 		{"20", 5, 0, 0, "lost-wakeup", "two"},
 		{"20", 98, 0, 0, "lost-wakeup", "one"}, /* older than process 20 */
 		{"77", 5, 0, 0, "lost-wakeup", "one"},	/* there is none */
+		{"2", 5, 0, 0, "lost-wakeup", "one"},	/* a thread of the kernel makes no files */
 		{"host", 5, TWO, 0, "lost-wakeup", "two"},
 		{"0", 5, TWO, ONE, "lost-wakeup", "two"},    /* it looks itself */
 		{"77", 5, TWO, THIRD, "lost-wakeup", "two"}, /* it alone is at anything */
@@ -124,6 +125,7 @@ static void who_has_a_dot_lock_is_told_by_its_file_or_not_at_all(void)
 		json_object_set_new(add_process(&s, TWO, "/x/two", of_two ? READ(9) : LOOP),
 			"start", json_integer(1000));
 		add_process(&s, THIRD, "/x/third", LOOP);
+		json_object_del(add_process(&s, 2, "/x/kernel", LOOP), "exe");
 		if (rows[i].opener)
 			json_array_append_new(
 				json_object_get(lock, "open_by"), json_integer(rows[i].opener));

@@ -100,6 +100,8 @@ int64_t request_int(const struct request *request, const char *key, int64_t othe
 /* Takes one frame's JSON. False if it is no request: the connection is then broken. */
 bool verbs_dispatch(const char *json, size_t len, unsigned int session);
 void hello_begin(struct out *out);
+/* The wall clock was set: how old a file is cannot be told by it. */
+bool clock_was_set(void);
 
 /* ---- the verbs that have a file of their own; each runs in a thread of its own ---- */
 

@@ -382,7 +382,8 @@ static void tell_file(struct out *out, const struct about *about)
 {
 	tell_inode(out, about);
 	out_text(out, "says", about->says);
-	out_int(out, "age_s", about->age_s);
+	if (!clock_was_set())
+		out_int(out, "age_s", about->age_s);
 	out_open(out, "open_by", '[');
 	held_tell_openers(out, (dev_t)about->dev, (ino_t)about->ino);
 	out_close(out, ']');

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -169,17 +170,26 @@ static void verb_seed(const struct request *request)
 		answer_done(request);
 }
 
+static atomic_bool clock_set;
+
+bool clock_was_set(void)
+{
+	return atomic_load(&clock_set);
+}
+
 static void verb_clock(const struct request *request)
 {
 	int64_t ns = request_int(request, "realtime_ns", -1);
 	struct timespec ts = {.tv_sec = ns / NS_PER_SEC, .tv_nsec = ns % NS_PER_SEC};
 
-	if (ns < 0)
+	if (ns < 0) {
 		answer_error(request, "clock: 'realtime_ns' is missing or negative");
-	else if (clock_settime(CLOCK_REALTIME, &ts))
+	} else if (clock_settime(CLOCK_REALTIME, &ts)) {
 		answer_error(request, "cannot set the clock: %s", strerror(errno));
-	else
+	} else {
+		atomic_store(&clock_set, true);
 		answer_done(request);
+	}
 }
 
 /* ---- signal ---- */
