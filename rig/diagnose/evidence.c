@@ -84,12 +84,16 @@ static void read_range(const json_t *json, struct byte_range *ret)
 }
 
 /* It may be of another call than the one that it stands in. */
-static void read_limit(const json_t *json, struct wait *wait)
+static void read_limit(const json_t *json, struct task *task)
 {
 	int64_t limit_ms = json_get_int(json, "limit_ms", 0);
+	int64_t left_ms = json_get_int(json, "left_ms", 0);
 
-	if (wait->timed && !wait->limit_ms && limit_ms > 0 && limit_ms <= LIMIT_MAX_MS)
-		wait->limit_ms = limit_ms;
+	if (!task->wait.timed)
+		return;
+	if (!task->wait.limit_ms && limit_ms > 0 && limit_ms <= LIMIT_MAX_MS)
+		task->wait.limit_ms = limit_ms;
+	task->left_ms = left_ms > 0 && left_ms <= LIMIT_MAX_MS ? left_ms : 0;
 }
 
 static int64_t read_ticks(const json_t *json)
@@ -142,7 +146,7 @@ static bool read_task(
 	ret->wait = wait_decode(ret->state, ret->wchan, ret->syscall, ret->stack);
 	evidence_read_semaphore(json, ret);
 	read_range(json, &ret->range);
-	read_limit(json, &ret->wait);
+	read_limit(json, ret);
 	if (ret->wait.kind == WAIT_POLL)
 		ret->polled = fds;
 	if (ret->wait.kind == WAIT_POLL && json_array_size(fds) == 1)

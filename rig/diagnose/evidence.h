@@ -20,7 +20,8 @@
  *		operated on it last}	the System V semaphore that it waits for; value and last are left out where
  *		its IPC namespace is not the witness's
  *		"range":{"first","last"?:absent to the end of the file,"write"}	the bytes that it wants to lock
- *		"limit_ms": for how long its call waits at most, where only memory says so
+ *		"limit_ms": for how long its call waits at most, where only memory says so; or "left_ms": for how
+ *		long from now on
  *	scan	"tries":[{"tid","kind", ...}]	what threads that sleep and look again have asked for and did not get
  *		(vm/witness_wire.h)
  *		"fds":[{"pid","fd","ino":inode,"kind":"pipe|mqueue|socket|eventfd|...","mode":"r|w|rw"}] every holder
@@ -99,6 +100,7 @@ struct task {
 	bool timer_off;		   /* it reads a timer that is not set */
 	struct byte_range range;   /* that it wants to lock, where it is told */
 	const struct tried *tried; /* or NULL */
+	int64_t left_ms;	   /* until its time limit comes, 0: not known, or none */
 	int64_t only_fd;	   /* the one descriptor that is polled, -1: several or not known */
 	bool named_by_word; /* its lock is of no known make: the owner is what its word says */
 	bool serves;	    /* waits for what one shall send whom it has accepted */

@@ -94,7 +94,7 @@ static bool can_go_on(const struct graph *g, const struct reach *r, size_t task)
 {
 	const struct node *node = &g->nodes[task];
 
-	if (g->e->tasks[task].wait.timed &&
+	if (g->e->tasks[task].wait.timed && !g->e->tasks[task].wait.tries &&
 		!(g->supposed.patient && wait_is_lock(g->e->tasks[task].wait.kind) &&
 			!g->e->tasks[task].wait.lease && node->need_count))
 		return true;

@@ -61,7 +61,9 @@ void graph_name_class(const char *name, char out[WHAT_MAX])
 
 static const char *again(const struct task *t)
 {
-	return t->wait.tries ? ", asked for again and again" : "";
+	return !t->wait.tries  ? ""
+	       : t->wait.timed ? ", waited for again and again"
+			       : ", asked for again and again";
 }
 
 static void what_of_lock(const struct graph *g, size_t task, char out[WHAT_MAX])
@@ -130,9 +132,9 @@ static void what_of_object(const struct task *t, char out[WHAT_MAX])
 	else if (wait_is_of_set(&t->wait))
 		snprintf(out, WHAT_MAX, "System V %s", kind);
 	else if (t->object[0])
-		snprintf(out, WHAT_MAX, "%s '%.96s'", kind, t->object);
+		snprintf(out, WHAT_MAX, "%s '%.96s'%s", kind, t->object, again(t));
 	else
-		snprintf(out, WHAT_MAX, "%s", kind);
+		snprintf(out, WHAT_MAX, "%s%s", kind, again(t));
 }
 
 void graph_what(const struct graph *g, size_t task, char out[WHAT_MAX])

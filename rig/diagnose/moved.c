@@ -27,8 +27,8 @@ bool same_wait(const struct task *then, const struct task *now)
 	if (same_word(then, now) || same_set(then, now))
 		return true;
 	if (now->wait.tries && !then->wait.tries) /* what it asks for is known of one instant */
-		return then->wait.kind == WAIT_SLEEP || then->wait.kind == WAIT_POLL ||
-		       then->wait.kind == WAIT_NONE;
+		return then->wait.number == now->wait.number || then->wait.kind == WAIT_SLEEP ||
+		       then->wait.kind == WAIT_POLL || then->wait.kind == WAIT_NONE;
 	return then->wait.kind == now->wait.kind && then->wait.number == now->wait.number &&
 	       then->wait.fd == now->wait.fd &&
 	       wait_object(&then->wait) == wait_object(&now->wait) &&

@@ -236,7 +236,8 @@ static void soften(const struct diagnosing *d, const struct task *t, struct susp
 	}
 	if (names_no_owner(t) && has_likely_holder(d, t))
 		s->weight = WEIGHT_BEHIND_HOLDER;
-	if (t->wait.timed && s->weight > WEIGHT_TIMED && s->weight < WEIGHT_LIVELOCK) {
+	if (t->wait.timed && !t->wait.tries && s->weight > WEIGHT_TIMED &&
+		s->weight < WEIGHT_LIVELOCK) {
 		s->weight = WEIGHT_TIMED;
 		s->hang_class = "slow";
 		s->why = "its wait has a time limit of its own";

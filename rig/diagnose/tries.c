@@ -242,11 +242,24 @@ static bool take_process(const json_t *json, struct task *t)
 	return true;
 }
 
+/* Its limit has come, and it waits again. */
+static bool take_nothing(struct evidence *e, const json_t *json)
+{
+	int64_t tid = json_get_int(json, "tid", 0);
+
+	for (size_t i = 0; i < e->task_count; i++)
+		if (e->tasks[i].tid == tid && e->tasks[i].left_ms && !sleeps(&e->tasks[i]))
+			e->tasks[i].wait.tries = true;
+	return tid > 0;
+}
+
 static bool take_try(struct evidence *e, const json_t *json)
 {
 	const char *kind = json_get_text(json, "kind", "");
 	struct task *t = sleeper(e, json_get_int(json, "tid", 0));
 
+	if (!strcmp(kind, "nothing"))
+		return take_nothing(e, json);
 	if (!t)
 		return json_is_object(json) && json_get_int(json, "tid", 0) > 0;
 	if (!strcmp(kind, "semaphore"))
@@ -271,17 +284,27 @@ void evidence_read_tries(const json_t *scan, struct evidence *e)
 
 /* ---- whose calls are worth following ---- */
 
+/* Until it looks, at most; 0: not known. */
+static int64_t looks_in_ms(const struct task *t)
+{
+	if (t->left_ms)
+		return t->left_ms;
+	return sleeps(t) ? t->wait.limit_ms : 0;
+}
+
 /* It came to sleep since all was well; or it waits for events for a moment, again and again. */
 static bool may_look_again(const struct diagnosing *d, const struct task *t)
 {
 	const struct task *then = same_thread(&d->earlier, t);
+	int64_t ms = looks_in_ms(t);
 
-	if (t->mine || !sleeps(t) || !t->wait.limit_ms || t->wait.limit_ms > SLEEP_MAX_MS)
+	if (t->mine || !ms || ms > SLEEP_MAX_MS)
 		return false;
 	if (t->wait.kind == WAIT_POLL)
-		return t->wait.limit_ms <= SHORT_MS && has_moved(d, t);
-	return !waited_so_when_healthy(d, t) &&
-	       (!d->in->earlier || (then && (sleeps(then) || then->wait.kind == WAIT_NONE)));
+		return ms <= SHORT_MS && has_moved(d, t);
+	if (waited_so_when_healthy(d, t))
+		return false;
+	return !d->in->earlier || (then && (same_wait(then, t) || then->wait.kind == WAIT_NONE));
 }
 
 void find_sleepers(struct diagnosing *d)
@@ -290,10 +313,10 @@ void find_sleepers(struct diagnosing *d)
 		return;
 	for (size_t i = 0; i < d->now.task_count && d->out->sleeper_count < SLEEPERS_MAX; i++)
 		if (may_look_again(d, &d->now.tasks[i])) {
-			int limit_ms = (int)d->now.tasks[i].wait.limit_ms;
+			int ms = (int)looks_in_ms(&d->now.tasks[i]) + LATE_MS;
 
 			d->out->sleepers[d->out->sleeper_count++] = d->now.tasks[i].tid;
-			if (limit_ms + LATE_MS > d->out->follow_ms)
-				d->out->follow_ms = limit_ms + LATE_MS;
+			if (ms > d->out->follow_ms)
+				d->out->follow_ms = ms;
 		}
 }

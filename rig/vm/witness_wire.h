@@ -58,13 +58,13 @@
  *	profile		{"tid"} -> {"samples":[{"pc","sp","bp","stack":hex}]}	registers and stack of a
  *			thread at moments at which it ran, at most PROFILE_SAMPLES_MAX, each 3 ms of its
  *			processor time apart; fewer if it does not run that much in half a second
- *	tries		{"tids":[..],"ms"} -> {"tries":[{"tid","kind":"flock|posix|ofd|file|semaphore|process",
- *			of a lock: "inode","path","fd","write","first","last"?,"held" as in a scan, of a file:
- *			"inode","path","says":its first bytes, those of the first file in it, or where a link
- *			goes,"age_s"?,"open_by":[pid,..], of a semaphore: "sem" as in a scan, of a process that
- *			lives: "pid" as the thread calls it}]}	what the system calls of these threads asked
- *			for without waiting and did not get, for at most so long: until each has slept,
- *			looked and sleeps again. Threads that asked for nothing are left out; at most
+ *	tries		{"tids":[..],"ms"} -> {"tries":[{"tid","kind":"flock|posix|ofd|file|semaphore|process|
+ *			nothing", of a lock: "inode","path","fd","write","first","last"?,"held" as in a scan,
+ *			of a file: "inode","path","says":its first bytes, those of the first file in it, or
+ *			where a link goes,"age_s"?,"open_by":[pid,..], of a semaphore: "sem" as in a scan, of a
+ *			process that lives: "pid" as the thread calls it}]}	what the system calls of these
+ *			threads asked for without waiting and did not get, for at most so long: until each has
+ *			slept, looked and sleeps again. Threads that slept on are left out; at most
  *			TRIES_TIDS_MAX
  *	exits		{"watch":bool} -> {"killed":[{"pid","comm"}],"lost":bool}	begin or end to
  *			watch who is ended by SIGKILL; the answer is what the watch that it ends has

@@ -167,6 +167,25 @@ static void who_looks_whether_a_process_lives_waits_for_its_end(void)
 		"lost-wakeup", "two");
 }
 
+/* A condition variable that is waited for with a time limit: it ends by itself, or is waited for again each time. */
+static void a_limit_that_is_seen_to_end_nothing_makes_nobody_slow(void)
+{
+	const char *timed = "202 0x7f00 0x189 0x0 0x7f10 0x0 0xffffffff 0x1 0x2";
+
+	for (int again = 0; again < 2; again++) {
+		struct scan_parts s = two(timed, LOOP);
+		json_t *tries = json_array(), *scan;
+
+		if (again)
+			json_array_append_new(
+				tries, json_pack("{si ss}", "tid", ONE, "kind", "nothing"));
+		scan = with_tries(scan_end(&s, ""), tries);
+		json_object_set_new(json_array_get(json_object_get(scan, "tasks"), 0), "left_ms",
+			json_integer(400));
+		check_first(scan, again ? "lost-wakeup" : "slow", "one");
+	}
+}
+
 /* Each has one of two and tries for the other: who took it last is supposed to have it. */
 static void semaphores_tried_for_across_are_a_deadlock(void)
 {
@@ -256,6 +275,7 @@ CHECK_MAIN(CHECK_CASE(dot_locks_crossed_are_a_deadlock),
 	CHECK_CASE(who_has_a_dot_lock_is_told_by_its_file_or_not_at_all),
 	CHECK_CASE(who_has_the_open_file_that_is_locked_is_told_by_its_descriptor),
 	CHECK_CASE(who_looks_whether_a_process_lives_waits_for_its_end),
+	CHECK_CASE(a_limit_that_is_seen_to_end_nothing_makes_nobody_slow),
 	CHECK_CASE(semaphores_tried_for_across_are_a_deadlock),
 	CHECK_CASE(who_does_not_sleep_is_judged_by_its_call),
 	CHECK_CASE(what_is_no_entry_is_counted), CHECK_CASE(whose_calls_are_worth_following))

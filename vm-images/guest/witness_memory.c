@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -80,7 +81,7 @@ struct found {
 	char door[DOOR_MAX];
 	struct sem_wait sem;
 	struct range_wait range;
-	int64_t limit_ms;
+	int64_t limit_ms, left_ms;
 };
 
 static void found_fd(struct found *found, int fd)
@@ -199,34 +200,67 @@ static enum told_by told_by(const struct row *row, uint64_t arg[CALL_ARGS])
 	}
 }
 
-/* Which argument points to its time limit; -1: none does. */
-static int limit_arg(int number, const uint64_t arg[CALL_ARGS])
+/* Where a call has its time limit. */
+struct limit_at {
+	int arg;	 /* that points to it, -1: none does */
+	bool absolute;	 /* the time when it ends, not for how long it lasts */
+	clockid_t clock; /* of that */
+};
+
+static struct limit_at limit_of_futex(const uint64_t arg[CALL_ARGS])
+{
+	int op = (int)arg[1] & FUTEX_CMD_MASK;
+	bool wall = arg[1] & FUTEX_CLOCK_REALTIME;
+
+	if (!arg[3] || (op != FUTEX_WAIT && op != FUTEX_WAIT_BITSET))
+		return (struct limit_at){.arg = -1};
+	return (struct limit_at){.arg = 3,
+		.absolute = op == FUTEX_WAIT_BITSET,
+		.clock = wall ? CLOCK_REALTIME : CLOCK_MONOTONIC};
+}
+
+static struct limit_at limit_at(int number, const uint64_t arg[CALL_ARGS])
 {
 	switch (number) {
+	case SYS_futex:
+		return limit_of_futex(arg);
 	case SYS_nanosleep:
-		return arg[0] ? 0 : -1;
+		return (struct limit_at){.arg = 0};
 	case SYS_clock_nanosleep:
-		return arg[1] & TIMER_ABSTIME ? -1 : 2;
+		return (struct limit_at){.arg = 2,
+			.absolute = arg[1] & TIMER_ABSTIME,
+			.clock = arg[0] == CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC};
 	case SYS_ppoll:
-		return arg[2] ? 2 : -1;
+		return (struct limit_at){.arg = arg[2] ? 2 : -1};
 	case SYS_pselect6:
-		return arg[4] ? 4 : -1;
+		return (struct limit_at){.arg = arg[4] ? 4 : -1};
 	default:
-		return -1;
+		return (struct limit_at){.arg = -1};
 	}
 }
 
-/* In milliseconds, up; 0: it is not known, or there is none. */
-static int64_t read_limit(const struct row *row, uint64_t arg[CALL_ARGS])
+static void read_limit(const struct row *row, uint64_t arg[CALL_ARGS], struct found *found)
 {
-	struct timespec limit;
-	int number, at = row_call(row, &number, arg) ? limit_arg(number, arg) : -1;
+	struct timespec limit, now = {0};
+	struct limit_at at = {.arg = -1};
+	int64_t ms;
+	int number;
 
-	if (at < 0 || read_memory(row->via, arg[at], &limit, sizeof(limit)) != sizeof(limit) ||
+	if (row_call(row, &number, arg))
+		at = limit_at(number, arg);
+	if (at.arg < 0 ||
+		read_memory(row->via, arg[at.arg], &limit, sizeof(limit)) != sizeof(limit) ||
 		limit.tv_sec < 0 || limit.tv_sec > INT32_MAX || limit.tv_nsec < 0 ||
 		limit.tv_nsec >= NS_PER_SEC)
-		return 0;
-	return limit.tv_sec * 1000 + (limit.tv_nsec + NS_PER_MS - 1) / NS_PER_MS;
+		return;
+	if (at.absolute)
+		clock_gettime(at.clock, &now);
+	ms = (limit.tv_sec - now.tv_sec) * 1000 +
+	     (limit.tv_nsec - now.tv_nsec + NS_PER_MS - 1) / NS_PER_MS;
+	if (at.absolute)
+		found->left_ms = ms > 0 ? ms : 1;
+	else
+		found->limit_ms = ms;
 }
 
 static void read_row(const struct row *row, struct ipc_of *ipc, struct found *found)
@@ -240,17 +274,18 @@ static void read_row(const struct row *row, struct ipc_of *ipc, struct found *fo
 	case BY_WORDS:
 		found->has_words = read_memory(row->via, arg[0], found->words,
 					   sizeof(found->words)) == sizeof(found->words);
+		read_limit(row, arg, found);
 		return;
 	case BY_TIME:
-		found->limit_ms = read_limit(row, arg);
+		read_limit(row, arg, found);
 		return;
 	case BY_POLL:
 		read_poll(row->via, arg, found);
-		found->limit_ms = read_limit(row, arg);
+		read_limit(row, arg, found);
 		return;
 	case BY_SELECT:
 		read_select(row->via, arg, found);
-		found->limit_ms = read_limit(row, arg);
+		read_limit(row, arg, found);
 		return;
 	case BY_DOOR:
 		read_door(row->via, arg, found);
@@ -289,6 +324,7 @@ static void put_found(struct row *row, const struct found *found)
 	row->sem = found->sem;
 	row->range = found->range;
 	row->limit_ms = found->limit_ms;
+	row->left_ms = found->left_ms;
 	atomic_store(&row->read, true);
 }
 

@@ -53,6 +53,7 @@ struct row {
 	struct sem_wait sem;
 	struct range_wait range;
 	int64_t limit_ms; /* of its wait, where that is in memory; 0: not known, or none */
+	int64_t left_ms;  /* of that, where memory says when it ends; likewise */
 	atomic_bool read; /* what stands between `words` and this is final */
 };
 

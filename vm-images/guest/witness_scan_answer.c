@@ -46,6 +46,8 @@ static void add_memory(struct out *out, const struct row *row)
 		add_range(out, &row->range);
 	if (row->limit_ms)
 		out_int(out, "limit_ms", row->limit_ms);
+	if (row->left_ms)
+		out_int(out, "left_ms", row->left_ms);
 	if (row->fd_count) {
 		out_open(out, "wait_fds", '[');
 		for (int i = 0; i < row->fd_count; i++)

@@ -11,6 +11,7 @@
 #include <asm/perf_regs.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -38,6 +39,7 @@ static const struct call_kind kinds[] = {
 	{SYS_pselect6, SLEEPS, -1, -1},
 	{SYS_epoll_wait, SLEEPS, -1, -1},
 	{SYS_epoll_pwait, SLEEPS, -1, -1},
+	{SYS_futex, SLEEPS, -1, -1},
 	{SYS_flock, ASKS_FLOCK, -1, -1},
 	{SYS_fcntl, ASKS_FCNTL, -1, -1},
 	{SYS_semop, ASKS_SEMAPHORE, -1, -1},
@@ -68,6 +70,16 @@ static const struct call_kind *kind_of(int64_t number)
 		if (kinds[i].number == number)
 			return &kinds[i];
 	return NULL;
+}
+
+/* For a time, or until an event comes. */
+static bool begins_sleep(const struct call *call)
+{
+	int op = (int)call->arg[1] & FUTEX_CMD_MASK;
+
+	return call->kind->what == SLEEPS &&
+	       (call->kind->number != SYS_futex ||
+		       (call->arg[3] && (op == FUTEX_WAIT || op == FUTEX_WAIT_BITSET)));
 }
 
 /* What it looks for is not there for it, or still there. */
@@ -251,8 +263,11 @@ static void enter(struct followed *f, const struct raw *raw, const struct sample
 	f->entered.sp = sample->behind.sp;
 	f->entered.stack_size = (size_t)bytes_read(sample);
 	memcpy(f->entered.stack, sample->behind.stack, f->entered.stack_size);
-	if (f->entered.kind && f->entered.kind->what == SLEEPS)
-		f->turned |= f->refused.count || ++f->sleeps > 1;
+	if (!f->entered.kind || !begins_sleep(&f->entered))
+		return;
+	f->sleeps++;
+	/* Of an event nothing is asked for between. */
+	f->turned |= f->refused.count || f->sleeps > (raw->number == SYS_futex ? 0 : 1);
 }
 
 static void read_sample(struct followed *f, const struct sample *sample)
@@ -405,6 +420,23 @@ static void tell(struct out *out, const struct about *about)
 	out_close(out, '}');
 }
 
+static bool is_told(const struct about *about, size_t count, int tid)
+{
+	for (size_t i = 0; i < count; i++)
+		if (about[i].tid == tid)
+			return true;
+	return false;
+}
+
+/* It has woken and waits again: its limit ends nothing. */
+static void tell_nothing(struct out *out, int tid)
+{
+	out_open(out, NULL, '{');
+	out_int(out, "tid", tid);
+	out_text(out, "kind", "nothing");
+	out_close(out, '}');
+}
+
 /* Whoever is not there asks for nothing. 0, or why others could not be followed. */
 static int begin_all(const json_t *tids, struct followed *all, size_t count)
 {
@@ -453,6 +485,10 @@ void verb_tries(const struct request *request)
 		out_open(&out, "tries", '[');
 		for (size_t i = 0; i < told; i++)
 			tell(&out, &about[i]);
+		for (size_t i = 0; i < count; i++)
+			if (all[i].turned && all[i].sleeps &&
+				!is_told(about, told, all[i].refused.tid))
+				tell_nothing(&out, all[i].refused.tid);
 		out_close(&out, ']');
 		answer_send(&out, request);
 	}
