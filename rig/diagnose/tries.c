@@ -18,7 +18,7 @@
 #define SHORT_MS     1000 /* who waits for events no longer than that may look for something between */
 #define LATE_MS	     500		 /* a busy guest wakes nobody in time */
 #define TICK_NS	     INT64_C(10000000)	 /* USER_HZ is 100 on x86 */
-#define AGE_MORE_NS  INT64_C(2000000000) /* whole seconds, of two clocks */
+#define CLOCKS_NS    INT64_C(1000000000) /* by which two clocks may differ */
 
 /* ---- what was asked for ---- */
 
@@ -79,13 +79,15 @@ static bool read_try(const json_t *json, struct tried *ret)
 
 /* ---- who has it ---- */
 
-/* True too where the age of the file is not told. */
-static bool is_older(const struct evidence *e, const struct task *process, int64_t age_s)
+/* It began before the file was made; true too where that is not told. */
+static bool is_older(const struct task *process, const json_t *json)
 {
-	int64_t age_ns = age_s > 0 && age_s < INT64_MAX / NS_PER_SEC ? age_s * NS_PER_SEC : 0;
+	const json_t *made = json_object_get(json, "made_ns");
+	int64_t made_ns = json_integer_value(made);
 
-	return process->start < 0 || process->start > INT64_MAX / TICK_NS ||
-	       process->start * TICK_NS <= e->guest_ns - age_ns + AGE_MORE_NS;
+	return !json_is_integer(made) || made_ns > INT64_MAX - CLOCKS_NS || process->start < 0 ||
+	       process->start > INT64_MAX / TICK_NS ||
+	       process->start * TICK_NS <= made_ns + CLOCKS_NS;
 }
 
 /* Not all of it waits for work. */
@@ -139,7 +141,7 @@ static int holder_of_file(
 	if (several)
 		return 0;
 	if (process && process->exe[0] && process->wait.kind != WAIT_ENDED &&
-		is_older(e, process, json_get_int(json, "age_s", 0)))
+		is_older(process, json))
 		return process->pid;
 	opener = only_opener(e, json, own);
 	return opener ? opener : e->truncated ? 0 : -1;

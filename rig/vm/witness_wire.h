@@ -61,11 +61,11 @@
  *	tries		{"tids":[..],"ms"} -> {"tries":[{"tid","kind":"flock|posix|ofd|file|semaphore|process|
  *			nothing", of a lock: "inode","path","fd","write","first","last"?,"held" as in a scan,
  *			of a file: "inode","path","says":its first bytes, those of the first file in it, or
- *			where a link goes,"age_s"?,"open_by":[pid,..], of a semaphore: "sem" as in a scan, of a
- *			process that lives: "pid" as the thread calls it}]}	what the system calls of these
- *			threads asked for without waiting and did not get, for at most so long: until each has
- *			slept, looked and sleeps again. Threads that slept on are left out; at most
- *			TRIES_TIDS_MAX
+ *			where a link goes,"made_ns"?:on the clock of guest_ns,"open_by":[pid,..], of a
+ *			semaphore: "sem" as in a scan, of a process that lives: "pid" as the thread calls it}]}
+ *			what the system calls of these threads asked for without waiting and did not get, for
+ *			at most so long: until each has slept, looked and sleeps again. Threads that slept on
+ *			are left out; at most TRIES_TIDS_MAX
  *	exits		{"watch":bool} -> {"killed":[{"pid","comm"}],"lost":bool}	begin or end to
  *			watch who is ended by SIGKILL; the answer is what the watch that it ends has
  *			seen. lost: there were more

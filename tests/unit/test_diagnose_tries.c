@@ -5,6 +5,7 @@
 #define TWO    20
 #define THIRD  30
 #define SEC_NS INT64_C(1000000000)
+#define NOW_S  100
 
 /* A dot-lock by what its file says; `name` names it apart. Takes over nothing. */
 static json_t *dot_lock(int tid, const char *name, const char *says, int age_s)
@@ -12,8 +13,8 @@ static json_t *dot_lock(int tid, const char *name, const char *says, int age_s)
 	auto_free char *path = text_fmt("/mail/%s.lock", name);
 	auto_free char *inode = text_fmt("fe:00:%s", name);
 
-	return json_pack("{si ss ss ss ss si s[]}", "tid", tid, "kind", "file", "inode", inode,
-		"path", path, "says", says, "age_s", age_s, "open_by");
+	return json_pack("{si ss ss ss ss sI s[]}", "tid", tid, "kind", "file", "inode", inode,
+		"path", path, "says", says, "made_ns", (NOW_S - age_s) * SEC_NS, "open_by");
 }
 
 static json_t *fd_lock(int tid, const char *kind, int first, int last)
@@ -26,7 +27,7 @@ static json_t *fd_lock(int tid, const char *kind, int first, int last)
 static json_t *with_tries(json_t *scan, json_t *tries)
 {
 	json_object_set_new(scan, "tries", tries);
-	json_object_set_new(scan, "guest_ns", json_integer(100 * SEC_NS));
+	json_object_set_new(scan, "guest_ns", json_integer(NOW_S * SEC_NS));
 	return scan;
 }
 

@@ -180,6 +180,13 @@ static json_t *tries_of(struct bench *b, const int *tids, size_t count, int ms)
 	return tries;
 }
 
+static bool is_made_between(const json_t *one, int64_t from_ns, int64_t to_ns)
+{
+	int64_t made_ns = json_get_int(one, "made_ns", 0);
+
+	return made_ns >= from_ns - NS_PER_SEC && made_ns <= to_ns;
+}
+
 /* Of the open file that it has locked, as fdinfo writes it. */
 static bool tells_lock_of(const json_t *one, int pid)
 {
@@ -213,6 +220,7 @@ static void what_a_sleeper_asks_for_again_and_again_is_told(void)
 		{opens_what_is_there, "nothing", NULL, 0, -1},
 		{waits_in_memory, "nothing", NULL, 0, -1},
 	};
+	int64_t began_ns = clock_mono_ns();
 	int tids[ARRAY_SIZE(rows)], fd = -1;
 	auto_free char *dir = place_make("asked", &fd);
 	auto_free char *pid = text_fmt("%d host\n", (int)getpid());
@@ -241,6 +249,8 @@ static void what_a_sleeper_asks_for_again_and_again_is_told(void)
 		CHECK(strchr(json_get_text(one, "inode", ""), ':') != NULL);
 		CHECK_INT(json_get_int(one, "first", 0), rows[row].first);
 		CHECK_INT(json_get_int(one, "last", -1), rows[row].last);
+		CHECK(strcmp(rows[row].kind, "file") != 0 ||
+			is_made_between(one, began_ns, clock_mono_ns()));
 		if (!strcmp(rows[row].kind, "file"))
 			CHECK_STR(json_get_text(one, "says", ""), pid);
 		else

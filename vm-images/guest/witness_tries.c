@@ -398,7 +398,7 @@ static void tell_file(struct out *out, const struct about *about)
 	tell_inode(out, about);
 	out_text(out, "says", about->says);
 	if (!clock_was_set())
-		out_int(out, "age_s", about->age_s);
+		out_int(out, "made_ns", about->made_ns);
 	out_open(out, "open_by", '[');
 	held_tell_openers(out, (dev_t)about->dev, (ino_t)about->ino);
 	out_close(out, ']');

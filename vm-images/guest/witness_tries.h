@@ -41,7 +41,7 @@ struct about {
 	struct sem_wait sem;
 	int pid; /* that shall end, as the thread calls it */
 	uint64_t dev, ino;
-	int64_t age_s;
+	int64_t made_ns; /* the file, on the clock of guest_ns() */
 	char path[512], says[64];
 };
 

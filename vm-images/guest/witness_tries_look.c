@@ -155,7 +155,8 @@ static bool look_at_file(const struct call *call, struct about *about)
 	clock_gettime(CLOCK_REALTIME, &now);
 	about->dev = st.st_dev;
 	about->ino = st.st_ino;
-	about->age_s = now.tv_sec > st.st_mtime ? now.tv_sec - st.st_mtime : 0;
+	about->made_ns = guest_ns() - (now.tv_sec - st.st_mtim.tv_sec) * NS_PER_SEC -
+			 (now.tv_nsec - st.st_mtim.tv_nsec);
 	read_says(fd, &st, about->says, sizeof(about->says));
 	return n > 0;
 }
