@@ -1,4 +1,6 @@
 /* What threads that sleep ask for again and again, as the real witness sees real processes. */
+#include "run/bed/tries.h"
+
 #include "tests/unit/witness_fixture.h"
 
 #include <fcntl.h>
@@ -320,6 +322,16 @@ static void who_has_a_dot_lock_open_is_told(void)
 	close(fd);
 }
 
+/* Whether a hang ends by itself is not told by them. */
+static void who_is_in_the_tries_of_a_scan_wakes_by_himself(void)
+{
+	auto_json json_t *scan = json_pack("{s[{si}{si}]}", "tries", "tid", 7, "tid", 9);
+	auto_json json_t *none = json_object();
+
+	CHECK(tries_has(scan, 7) && tries_has(scan, 9));
+	CHECK(!tries_has(scan, 8) && !tries_has(none, 7));
+}
+
 /* A look that is long over, at whoever sleeps for longer than that, is none. */
 static void who_sleeps_on_or_is_not_there_asks_for_nothing(void)
 {
@@ -344,4 +356,5 @@ static void who_sleeps_on_or_is_not_there_asks_for_nothing(void)
 CHECK_MAIN(CHECK_CASE(what_a_sleeper_asks_for_again_and_again_is_told),
 	CHECK_CASE(a_semaphore_and_a_process_that_are_asked_for_are_told),
 	CHECK_CASE(who_has_a_dot_lock_open_is_told),
+	CHECK_CASE(who_is_in_the_tries_of_a_scan_wakes_by_himself),
 	CHECK_CASE(who_sleeps_on_or_is_not_there_asks_for_nothing))

@@ -2,6 +2,7 @@
 #include "run/bed/adjudicate.h"
 #include "run/bed/bed_vm.h"
 #include "run/bed/bed_vm_core.h"
+#include "run/bed/tries.h"
 
 #include "base/clock.h"
 #include "base/fs.h"
@@ -98,7 +99,7 @@ static void take_tasks(struct vm_branch *t, const int *tids, size_t count)
 	for (size_t i = 0; i < count && i < TASKS_MAX; i++) {
 		const json_t *task = scanned(t->scan, tids[i]);
 
-		if (task)
+		if (task && !tries_has(t->scan, tids[i]))
 			t->tasks[t->watch.task_count++] =
 				(struct warp_task){.pid = (int)json_get_int(task, "pid", 0),
 					.tid = tids[i],

@@ -1,6 +1,7 @@
 #include "run/bed/tries.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/log.h"
 
 #define ASK_MS 6000 /* beyond that */
@@ -18,4 +19,15 @@ bool tries_add(struct witness *witness, json_t *scan, const int *tids, size_t co
 	}
 	json_object_set_new(scan, "tries", tries);
 	return json_array_size(tries) > 0;
+}
+
+bool tries_has(const json_t *scan, int tid)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach (json_object_get(scan, "tries"), i, one)
+		if (json_get_int(one, "tid", 0) == tid)
+			return true;
+	return false;
 }
