@@ -6,6 +6,8 @@
 #include "diagnose/diagnose.h"
 #include "diagnose/graph.h"
 
+#define TICK_NS INT64_C(10000000) /* USER_HZ is 100 on x86 */
+
 struct suspect {
 	size_t task;
 	int weight;		/* how much its wait looks like the cause; 0: not at all */

@@ -116,12 +116,8 @@ static bool is_of_several(const struct diagnosing *d, size_t task)
 /* Told from one who is waited for by name, where there is one, and not only by its process. */
 static void turn(const struct diagnosing *d, size_t *cycle, size_t count)
 {
-	for (size_t tries = 0; tries < count && is_of_several(d, cycle[count - 1]); tries++) {
-		size_t head = cycle[0];
-
-		memmove(cycle, cycle + 1, (count - 1) * sizeof(*cycle));
-		cycle[count - 1] = head;
-	}
+	for (size_t turns = 0; turns < count && is_of_several(d, cycle[count - 1]); turns++)
+		graph_turn(cycle, count);
 }
 
 static void tell(struct diagnosing *d, size_t *cycle, size_t count)

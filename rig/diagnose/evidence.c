@@ -290,10 +290,12 @@ void evidence_add_held(struct evidence *e, const json_t *json)
 	struct held_lock held = {.pid = get_id(json, "pid"), .fd = get_id(json, "fd")};
 
 	if (held.pid > 0 && held.fd >= 0 && e->held_count < HELD_MAX &&
-		lock_line_read(json_get_text(json, "lock", ""), &held.lock))
+		lock_line_read(json_get_text(json, "lock", ""), &held.lock)) {
+		e->held = mem_grow(e->held, e->held_count + 1, sizeof(held));
 		e->held[e->held_count++] = held;
-	else
+	} else {
 		e->unread++;
+	}
 }
 
 static void read_held(struct evidence *e, const json_t *scan)
@@ -301,7 +303,6 @@ static void read_held(struct evidence *e, const json_t *scan)
 	const json_t *array = json_object_get(scan, "held");
 	size_t count = bounded(e, array, HELD_MAX);
 
-	e->held = mem_zero(HELD_MAX, sizeof(*e->held));
 	for (size_t i = 0; i < count; i++)
 		evidence_add_held(e, json_array_get(array, i));
 }

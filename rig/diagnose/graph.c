@@ -293,6 +293,14 @@ size_t graph_cycle(const struct graph *g, size_t from, size_t cycle[CYCLE_MAX])
 	return count;
 }
 
+void graph_turn(size_t *cycle, size_t count)
+{
+	size_t head = cycle[0];
+
+	memmove(cycle, cycle + 1, (count - 1) * sizeof(*cycle));
+	cycle[count - 1] = head;
+}
+
 /* All threads that live wait for work or for a time. */
 static bool is_all_idle(const struct graph *g, const struct need *need)
 {

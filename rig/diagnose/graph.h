@@ -70,6 +70,9 @@ void graph_suppose(struct graph *graph, const struct supposed *supposed);
  * Returns how many (0: there is no stuck node; 1: it waits for itself). */
 size_t graph_cycle(const struct graph *graph, size_t from, size_t cycle[CYCLE_MAX]);
 
+/* The same cycle, told from its second member on. */
+void graph_turn(size_t *cycle, size_t count);
+
 /* The thread that `task` waits for next (SIZE_MAX: none is known): of a process with several threads the
  * one that waits for something itself rather than one that waits for work. */
 size_t graph_next(const struct graph *graph, size_t task);

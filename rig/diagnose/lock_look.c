@@ -48,12 +48,8 @@ static json_t *find_cycles(const struct graph *g)
 		for (size_t k = 1; k < count; k++)
 			low = cycle[k] < cycle[low] ? k : low;
 		/* The walk may enter the cycle anywhere: turn it so that it begins alike. */
-		for (; low && count; low--) {
-			size_t head = cycle[0];
-
-			memmove(cycle, cycle + 1, (count - 1) * sizeof(*cycle));
-			cycle[count - 1] = head;
-		}
+		for (; low; low--)
+			graph_turn(cycle, count);
 		if (is_first(g, cycle, count, i))
 			json_array_append_new(cycles, cycle_json(g, cycle, count));
 	}

@@ -37,8 +37,7 @@ bool same_wait(const struct task *then, const struct task *now)
 
 /* Of the processor: who had less has not shown what it does with it. */
 #define TURN_MIN_NS  INT64_C(10000000)
-#define REAPED_MAX   120.0	       /* percent of a processor */
-#define TICK_NS	     INT64_C(10000000) /* USER_HZ is 100 on x86 */
+#define REAPED_MAX   120.0 /* percent of a processor */
 #define HABIT_MIN_NS INT64_C(1000000000)
 
 /* ---- the processor ---- */

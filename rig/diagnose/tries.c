@@ -17,7 +17,6 @@
 #define SLEEP_MAX_MS 5000 /* who sleeps for longer is not waited for */
 #define SHORT_MS     1000 /* who waits for events no longer than that may look for something between */
 #define LATE_MS	     500		 /* a busy guest wakes nobody in time */
-#define TICK_NS	     INT64_C(10000000)	 /* USER_HZ is 100 on x86 */
 #define CLOCKS_NS    INT64_C(1000000000) /* by which two clocks may differ */
 
 /* ---- what was asked for ---- */

@@ -249,17 +249,6 @@ static bool shall_burn(const struct zoo_case *zoo)
 	return !zoo->hang_class || strcmp(zoo->hang_class, "slow") != 0;
 }
 
-static const json_t *task_numbered(const json_t *scan, int64_t tid)
-{
-	const json_t *task;
-	size_t i;
-
-	json_array_foreach (json_object_get(scan, "tasks"), i, task)
-		if (json_get_int(task, "tid", 0) == tid)
-			return task;
-	return NULL;
-}
-
 /* Somebody was ready to run for most of the time and others had the processor: what it does is not known then. */
 static bool somebody_had_no_turn(const json_t *earlier, const json_t *scan)
 {
@@ -268,7 +257,7 @@ static bool somebody_had_no_turn(const json_t *earlier, const json_t *scan)
 	size_t i;
 
 	json_array_foreach (json_object_get(scan, "tasks"), i, task) {
-		then = task_numbered(earlier, json_get_int(task, "tid", 0));
+		then = task_of(earlier, (int)json_get_int(task, "tid", 0));
 		if (then &&
 			json_get_int(task, "queued_ns", 0) - json_get_int(then, "queued_ns", 0) >
 				ns / 2 &&

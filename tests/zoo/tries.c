@@ -63,10 +63,7 @@ static void keeps_one_asks_for_other(long me)
 
 static void folders_asked_for_across(void)
 {
-	zoo_stands(2);
-	zoo_fork_run(keeps_one_asks_for_other, 0);
-	zoo_fork_run(keeps_one_asks_for_other, 1);
-	zoo_idle();
+	zoo_several(keeps_one_asks_for_other, 2);
 }
 
 /* ---- records of one index, in a ring ---- */
@@ -85,10 +82,7 @@ static void keeps_record_asks_for_next(long me)
 static void records_asked_for_in_a_ring(void)
 {
 	askers = zoo_vary(2, 5);
-	zoo_stands(askers);
-	for (int i = 0; i < askers; i++)
-		zoo_fork_run(keeps_record_asks_for_next, i);
-	zoo_idle();
+	zoo_several(keeps_record_asks_for_next, askers);
 }
 
 /* ---- one waits for the lock of an index, one looks whether the mailbox's lock file has gone ---- */
@@ -186,11 +180,7 @@ static void links_again(long me)
 static void link_of_the_dead(void)
 {
 	zoo_must(waitpid(zoo_fork_run(leaves_link, 0), NULL, 0) > 0);
-	askers = zoo_vary(1, 3);
-	zoo_stands(askers);
-	for (int i = 0; i < askers; i++)
-		zoo_fork_run(links_again, i);
-	zoo_idle();
+	zoo_several(links_again, zoo_vary(1, 3));
 }
 
 /* ---- healthy: each has it for a while, and all go on ---- */
@@ -212,11 +202,7 @@ static void takes_turns(long me)
 
 static void index_asked_for_in_turn(void)
 {
-	askers = zoo_vary(2, 5);
-	zoo_stands(askers);
-	for (int i = 0; i < askers; i++)
-		zoo_fork_run(takes_turns, i);
-	zoo_idle();
+	zoo_several(takes_turns, zoo_vary(2, 5));
 }
 
 /* A queue's manager looks into its folder from time to time. */

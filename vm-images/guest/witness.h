@@ -142,6 +142,8 @@ void quota_residue(struct out *out);
 void leftover_reap(pid_t pid, const char *what);
 void leftover_residue(struct out *out);
 bool child_ends_by(int pidfd, int64_t deadline_ns);
+/* One that was killed: reaped, or left over where it does not end at once. */
+void child_reap(pid_t pid, int pidfd, const char *what);
 int pidfd_of(pid_t pid);
 
 /* ---- sources of events; each starts its thread ---- */

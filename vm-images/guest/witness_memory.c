@@ -26,7 +26,6 @@
 #define READERS_MAX	   8 /* that are left behind, of all scans */
 #define READER_PATIENCE_MS 100
 #define POLL_MAX	   256 /* entries that are read */
-#define SEM_OPS_MAX	   8   /* likewise */
 
 /* One reader's errand. */
 struct errand {

@@ -119,6 +119,8 @@ void range_of(const struct flock *lock, struct range_wait *ret);
 
 /* ---- witness_semaphore.c ---- */
 
+#define SEM_OPS_MAX 8 /* operations of a call that are read */
+
 struct sembuf;
 
 /* Whether a process is in the witness's own IPC namespace; of the one that was asked for last. Starts as {0}. */

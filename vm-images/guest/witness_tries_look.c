@@ -17,14 +17,11 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define CHILD_MS      2000
-#define KILL_GRACE_MS 200
-#define SEM_OPS_MAX   8
-#define LOCK_SUFFIX   ".lock"
+#define CHILD_MS    2000
+#define LOCK_SUFFIX ".lock"
 
 /* ---- in the child, which other threads' locks came with: system calls only ---- */
 
@@ -275,10 +272,7 @@ size_t tries_look(const struct refused *const *all, size_t count, struct about *
 		return 0;
 	pidfd = pidfd_of(pid);
 	kill(pid, SIGKILL);
-	if (child_ends_by(pidfd, guest_ns() + KILL_GRACE_MS * NS_PER_MS))
-		waitpid(pid, NULL, 0);
-	else
-		leftover_reap(pid, "a look at what a thread wants");
+	child_reap(pid, pidfd, "a look at what a thread wants");
 	close(pidfd);
 	return told;
 }

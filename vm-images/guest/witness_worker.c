@@ -67,6 +67,14 @@ void leftover_reap(pid_t pid, const char *what)
 	leftover_slot(pid, 0, "");
 }
 
+void child_reap(pid_t pid, int pidfd, const char *what)
+{
+	if (child_ends_by(pidfd, guest_ns() + KILL_GRACE_MS * NS_PER_MS))
+		waitpid(pid, NULL, 0);
+	else
+		leftover_reap(pid, what);
+}
+
 void leftover_residue(struct out *out)
 {
 	char text[160];
@@ -179,10 +187,8 @@ static void read_by_worker(const struct request *request, char *text, size_t max
 		answer_error(request, "'%s' could not be read within %lld ms: unreadable", path,
 			(long long)timeout_ms);
 	snprintf(what, sizeof(what), "a read of '%.64s'", path);
-	if (!ended && !child_ends_by(pidfd, guest_ns() + KILL_GRACE_MS * NS_PER_MS))
-		leftover_reap(pid, what);
-	else if (!ended)
-		waitpid(pid, NULL, 0);
+	if (!ended)
+		child_reap(pid, pidfd, what);
 	close(pidfd);
 }
 
