@@ -60,7 +60,7 @@ struct machine_disk {
  */
 struct machine_spec {
 	const char *kernel, *initrd;
-	const char *append; /* behind the rig's own "console=ttyS0 panic=-1"; NULL: nothing */
+	const char *append; /* behind the rig's own (vm/qemu_argv.c); NULL: nothing */
 	uint64_t memory_bytes;
 	unsigned int cpus;
 	const struct machine_disk *disks;

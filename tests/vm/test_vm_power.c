@@ -22,11 +22,17 @@
 static struct tiny_guest guest;
 static struct template *tmpl;
 
-#define CHECK_SAYS(shell, line, want)                               \
-	do {                                                        \
-		auto_free char *said = tiny_shell_ask(shell, line); \
-		CHECK_STR(said, want);                              \
-	} while (0)
+static void check_says(
+	const struct machine *machine, struct tiny_shell *shell, const char *line, const char *want)
+{
+	auto_free char *said = tiny_shell_ask(shell, line);
+	auto_buf struct buf console = {0};
+
+	if (CHECK_STR(said, want))
+		return;
+	machine_console_tail(machine, &console);
+	fprintf(stderr, "asked: %s; its console: %s\n", line, buf_text(&console));
+}
 
 /* A clone that wrote a flushed block and one that was not, watched; the view after the first in `*ret`. */
 static struct machine *clone_that_wrote(struct write_view *ret_flushed, struct write_view *ret_all)
@@ -52,9 +58,9 @@ static struct machine *clone_that_wrote(struct write_view *ret_flushed, struct w
 		abort();
 	}
 	tiny_shell_open(&shell, machine_take_witness_fd(clone));
-	CHECK_SAYS(&shell, WRITE_FLUSHED, "ok\n");
+	check_says(clone, &shell, WRITE_FLUSHED, "ok\n");
 	write_watch_since(watch, clock_mono_ns(), ret_flushed);
-	CHECK_SAYS(&shell, WRITE_ONLY, "ok\n");
+	check_says(clone, &shell, WRITE_ONLY, "ok\n");
 	write_watch_since(watch, CLOCK_NEVER, ret_all);
 	CHECK(ret_all->bytes[1] > ret_flushed->bytes[1]);
 	CHECK_INT(ret_all->bytes[0], ret_flushed->bytes[0]);
@@ -81,8 +87,8 @@ static void look_after(struct machine *clone, const struct write_view *view, enu
 	}
 	CHECK_INT(tallies[1].lost, lost);
 	tiny_shell_open(&shell, machine_take_witness_fd(clone));
-	CHECK_SAYS(&shell, LOOK, want);
-	CHECK_SAYS(&shell, "head -c 8 /dev/vda", "prepared"); /* of the template */
+	check_says(clone, &shell, LOOK, want);
+	check_says(clone, &shell, "head -c 8 /dev/vda", "prepared"); /* of the template */
 	tiny_shell_close(&shell);
 }
 
