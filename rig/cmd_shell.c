@@ -8,10 +8,9 @@
 #include "diagnose/diagnose.h"
 #include "run/bed/bed_vm.h"
 #include "run/bed/bed_vm_core.h"
-#include "run/rig_programs.h"
-#include "run/bed/stacks.h"
-#include "run/bed/tries.h"
+#include "run/bed/closer.h"
 #include "run/plan/target_load.h"
+#include "run/rig_programs.h"
 #include "run/visit.h"
 #include "vm/qmp.h"
 
@@ -101,7 +100,6 @@ static void tell_who(const struct visit_place *place)
 		.target = place->spec->target,
 		.ours = rig_programs};
 	struct diagnosis diagnosis;
-	struct bed_stacks wanted;
 	struct err err = {0};
 
 	if (witness_scan_deep(place->witness, deadline_in_ms(ASK_MS), &scan, &err)) {
@@ -110,15 +108,7 @@ static void tell_who(const struct visit_place *place)
 	}
 	input.scan = scan;
 	input.frozen = json_get_bool(scan, "frozen", false);
-	diagnose(&input, &diagnosis);
-	if (tries_add(place->witness, scan, diagnosis.sleepers, diagnosis.sleeper_count,
-		    diagnosis.follow_ms)) {
-		diagnosis_free(&diagnosis);
-		diagnose(&input, &diagnosis);
-	}
-	stacks_wanted(&diagnosis, scan, &wanted);
-	stacks_add(&source, scan, &wanted);
-	diagnosis_free(&diagnosis);
+	closer_look(&source, &input, scan);
 	diagnose(&input, &diagnosis);
 	printf("%s\n", diagnosis.title);
 	print_lines(diagnosis.evidence, diagnosis.evidence_count, "  ");

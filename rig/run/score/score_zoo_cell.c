@@ -6,8 +6,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "run/bed/stacks.h"
-#include "run/bed/tries.h"
+#include "run/bed/closer.h"
 #include "vm/clone.h"
 #include "vm/qmp.h"
 #include "vm/witness.h"
@@ -173,7 +172,8 @@ static int open_clone(struct running *r, struct err *err)
 
 /* ---- the verdict ---- */
 
-static void ask(const struct running *r, struct diagnosis *ret)
+/* With a `closer` source as the watch of a cell does: what is suspected is looked at once more, with its functions. */
+static void ask(const struct running *r, const struct stack_source *closer, struct diagnosis *ret)
 {
 	const struct zoo_truth *truth = r->cell->truth;
 	bool late = truth->overdue || (truth->hang_class && !truth->stopping);
@@ -196,26 +196,9 @@ static void ask(const struct running *r, struct diagnosis *ret)
 		.ours = ours,
 	};
 
+	if (closer)
+		closer_look(closer, &input, r->now);
 	diagnose(&input, ret);
-}
-
-/* ---- functions ---- */
-
-/* As the watch of a cell does: what is suspected is looked at once more, with its functions. */
-static void add_stacks(const struct running *r, const struct stack_source *source)
-{
-	struct diagnosis diagnosis;
-	struct bed_stacks wanted;
-
-	ask(r, &diagnosis);
-	if (tries_add(r->witness, r->now, diagnosis.sleepers, diagnosis.sleeper_count,
-		    diagnosis.follow_ms)) {
-		diagnosis_free(&diagnosis);
-		ask(r, &diagnosis);
-	}
-	stacks_wanted(&diagnosis, r->now, &wanted);
-	stacks_add(source, r->now, &wanted);
-	diagnosis_free(&diagnosis);
 }
 
 static void add_cores(const struct running *r, const struct stack_source *source)
@@ -234,20 +217,6 @@ static void add_cores(const struct running *r, const struct stack_source *source
 		json_object_update_missing(died, core);
 		json_decref(core);
 	}
-}
-
-static void look_closer(const struct running *r)
-{
-	auto_free char *program = text_fmt("%s/build/targets/zoo/zoo", r->cell->spec->root);
-	const struct stack_source source = {.witness = r->witness,
-		.spec = r->cell->spec,
-		.copies = COPIES,
-		.copies_of = program};
-
-	if (r->cell->truth->deaths)
-		add_cores(r, &source);
-	else
-		add_stacks(r, &source);
 }
 
 static bool is_to_blame(const struct running *r, int tid)
@@ -275,9 +244,16 @@ static void save(const struct running *r, const struct diagnosis *diagnosis)
 static void judge(const struct running *r, struct zoo_outcome *ret)
 {
 	const struct zoo_truth *truth = r->cell->truth;
+	auto_free char *program = text_fmt("%s/build/targets/zoo/zoo", r->cell->spec->root);
+	const struct stack_source source = {.witness = r->witness,
+		.spec = r->cell->spec,
+		.copies = COPIES,
+		.copies_of = program};
 	struct diagnosis diagnosis;
 
-	ask(r, &diagnosis);
+	if (truth->deaths)
+		add_cores(r, &source);
+	ask(r, truth->deaths ? NULL : &source, &diagnosis);
 	*ret = (struct zoo_outcome){.want_class = truth->hang_class,
 		.got_class = diagnosis.hang_class,
 		.finding = diagnosis.finding,
@@ -307,10 +283,8 @@ int zoo_cell_run(const struct zoo_cell *cell, struct zoo_outcome *ret, struct er
 	rc = open_clone(&r, err);
 	if (!rc)
 		rc = gather(&r, err);
-	if (!rc) {
-		look_closer(&r);
+	if (!rc)
 		judge(&r, ret);
-	}
 	witness_close(r.witness);
 	machine_close(r.machine);
 	json_decref(r.died);
