@@ -186,13 +186,49 @@ static bool may_wait_for_another(const struct diagnosing *d, size_t task)
 	return false;
 }
 
+/* By turns: it has run since the other instant, and runs, sleeps or waits for a disk now. */
+static bool is_at_work(const struct diagnosing *d, const struct task *t)
+{
+	return has_moved(d, t) && (t->wait.kind == WAIT_NONE || t->wait.kind == WAIT_SLEEP ||
+					  t->wait.kind == WAIT_DISK);
+}
+
+static bool sleeps_by_turns(const struct diagnosing *d, size_t task)
+{
+	return d->now.tasks[task].wait.kind == WAIT_SLEEP && is_at_work(d, &d->now.tasks[task]);
+}
+
+/* Nobody owns an event; where it comes again and again, the only one of the process who is at work brings it. */
+static struct suspect judge_bringer(const struct diagnosing *d, size_t task)
+{
+	const struct task *t = &d->now.tasks[task];
+	size_t count, first = evidence_process(&d->now, t->pid, &count), found = SIZE_MAX;
+
+	if (!event_goes_on(d, t))
+		return (struct suspect){0};
+	for (size_t i = first; i < first + count; i++) {
+		if (!is_at_work(d, &d->now.tasks[i]))
+			continue;
+		if (found != SIZE_MAX)
+			return (struct suspect){0};
+		found = i;
+	}
+	return (struct suspect){.task = found,
+		.weight = found != SIZE_MAX ? WEIGHT_RUNS : 0,
+		.hang_class = "slow",
+		.why = "it is at work by turns, and others of its process wait for an event that "
+		       "it alone can be taken to bring"};
+}
+
 static struct suspect judge_chain(
 	const struct diagnosing *d, const struct suspect *own, size_t task)
 {
 	size_t last, end = chain_end(d, task, &last);
 	const struct task *before = &d->now.tasks[last];
-	struct suspect s = own[end], waiter;
+	struct suspect s = own[end], waiter = judge_bringer(d, end);
 
+	if (waiter.weight)
+		return waiter;
 	if (d->now.tasks[end].wait.kind == WAIT_ENDED && end != last)
 		return own[last];
 	if (end == task)
@@ -219,7 +255,12 @@ static struct suspect judge_chain(
 	waiter = own[last];
 	if (waiter.weight > WEIGHT_IDLE_HOLDER - 5)
 		waiter.weight = WEIGHT_IDLE_HOLDER - 5;
-	if (waiter.weight && is_served_by(d, last, end)) {
+	if (waiter.weight && sleeps_by_turns(d, end)) {
+		waiter.hang_class = "slow";
+		waiter.why = "it waits for one who sleeps by turns";
+	}
+	if (waiter.weight && (is_served_by(d, last, end) ||
+				     (graph_door(&d->graph, last) && sleeps_by_turns(d, end)))) {
 		waiter.task = end;
 		waiter.why = "it was asked, owes the answer, and waits for something else";
 		if (may_wait_for_another(d, end))
@@ -240,7 +281,13 @@ static bool stood_before(const struct diagnosing *d, const struct task *task)
 static bool only_collects(const struct diagnosing *d, const struct suspect *s)
 {
 	return !s->behind && d->now.tasks[s->task].wait.kind == WAIT_READ &&
-	       d->graph.nodes[s->task].several && !graph_door(&d->graph, s->task);
+	       d->graph.nodes[s->task].several && !graph_door(&d->graph, s->task) &&
+	       !is_left_alone(d, s->task);
+}
+
+static bool is_slow(const struct suspect *s)
+{
+	return s->hang_class && !strcmp(s->hang_class, "slow");
 }
 
 struct suspect find_suspect(struct diagnosing *d)
@@ -267,6 +314,9 @@ struct suspect find_suspect(struct diagnosing *d)
 	for (size_t i = 0; i < count; i++) {
 		ends[i].behind = behind[ends[i].task];
 		ends[i].sure = sure[ends[i].task];
+		/* Who works by turns, and is waited for, is more than one who sleeps for nobody. */
+		if (ends[i].weight == WEIGHT_MOVED && ends[i].behind && is_slow(&ends[i]))
+			ends[i].weight = WEIGHT_RUNS;
 		if (ends[i].weight > WEIGHT_COLLECTS && only_collects(d, &ends[i]))
 			ends[i].weight = WEIGHT_COLLECTS;
 		if (ends[i].weight && !is_known(d, &d->now.tasks[ends[i].task]) &&

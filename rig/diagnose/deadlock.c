@@ -180,6 +180,7 @@ static bool find_cycle(struct diagnosing *d, bool conversations)
 			continue;
 		count = graph_cycle(&d->graph, i, cycle);
 		if (!count || is_of_rig_or_told(d, cycle, count) || !is_steady(d, cycle, count) ||
+			is_left_alone(d, cycle[0]) ||
 			is_conversation(d, cycle, count) != conversations ||
 			(conversations && waited_so_when_healthy(d, &d->now.tasks[cycle[0]]) &&
 				waited_so_when_healthy(d, &d->now.tasks[cycle[1]])))

@@ -74,12 +74,15 @@ static bool has_open(const struct evidence *e, int pid, uint64_t ino)
 	return false;
 }
 
-/* What the suspect connected to is the door of whoever begins the one that fails. */
-static bool waits_at_door_of(const struct diagnosing *d, const struct suspect *s, int pid)
+/* What the suspect connected to is the door of whoever begins the one that fails; or it is that one itself, which
+ * does so no more for a while. */
+static bool stands_behind(const struct diagnosing *d, const struct suspect *s, int pid)
 {
-	const struct socket_end *door = s->weight ? graph_door(&d->graph, s->task) : NULL;
+	const struct task *t = &d->now.tasks[s->task];
+	const struct socket_end *door = graph_door(&d->graph, s->task);
 
-	return door && has_open(&d->now, pid, door->ino);
+	return (door && has_open(&d->now, pid, door->ino)) ||
+	       (t->pid == pid && t->wait.kind == WAIT_SLEEP);
 }
 
 bool find_exit_loop(struct diagnosing *d, const struct suspect *suspect)
@@ -102,7 +105,7 @@ bool find_exit_loop(struct diagnosing *d, const struct suspect *suspect)
 		(double)json_get_int(loop, "lived_ms", 0) / 1000, parent, ppid);
 	if (line)
 		say_evidence(d, "its last line in a log: %.*s", LINE_SAID, line);
-	if (suspect->weight >= WEIGHT_STANDS && !waits_at_door_of(d, suspect, ppid))
+	if (suspect->weight >= WEIGHT_STANDS && !stands_behind(d, suspect, ppid))
 		return false;
 	part = text_fmt("%s: status %d", name, status);
 	set_title(d, text_fmt("`%s` ends with status %d as soon as it is begun, %lld times so far; "

@@ -239,7 +239,8 @@ static int weigh(const struct diagnosing *d, const struct pool *pool)
 
 	if (graph_is_idle(t) || waited_so_when_healthy(d, t))
 		return 0;
-	if (are_clients(d, pool) || (!backlog_of(d, pool) && are_sessions(d, pool)))
+	if (are_clients(d, pool) || is_left_alone(d, pool->example) ||
+		(!backlog_of(d, pool) && are_sessions(d, pool)))
 		return 0;
 	switch (t->wait.kind) {
 	case WAIT_READ:
@@ -253,7 +254,7 @@ static int weigh(const struct diagnosing *d, const struct pool *pool)
 	case WAIT_FUTEX:
 	case WAIT_SEMAPHORE:
 	case WAIT_JOIN:
-		return WEIGHT_EVENT;
+		return event_goes_on(d, t) ? 0 : WEIGHT_EVENT;
 	default:
 		return 0;
 	}

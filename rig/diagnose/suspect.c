@@ -89,6 +89,36 @@ bool waited_so_when_healthy(const struct diagnosing *d, const struct task *task)
 	return then && !task->wait.tries && same_wait(then, task);
 }
 
+/* A process of one thread, which reads that pipe. */
+static bool only_reads(const struct diagnosing *d, int pid, uint64_t ino)
+{
+	size_t count, first = evidence_process(&d->now, pid, &count);
+	const struct task *t = &d->now.tasks[first];
+	const struct open_fd *fd = count == 1 ? evidence_awaited_fd(&d->now, t) : NULL;
+
+	return fd && t->wait.kind == WAIT_READ && fd->ino == ino;
+}
+
+bool is_left_alone(const struct diagnosing *d, size_t task)
+{
+	const struct task *t = &d->now.tasks[task];
+	const struct open_fd *awaited = evidence_awaited_fd(&d->now, t);
+	bool others = false;
+
+	if (t->wait.kind != WAIT_READ || !awaited || awaited->socket || d->now.no_fds)
+		return false;
+	for (size_t i = 0; i < d->now.fd_count; i++) {
+		const struct open_fd *fd = &d->now.fds[i];
+
+		if (fd->ino != awaited->ino)
+			continue;
+		if (!only_reads(d, fd->pid, fd->ino))
+			return false;
+		others |= fd->pid != t->pid;
+	}
+	return others;
+}
+
 bool waits_for_client(const struct diagnosing *d, size_t task)
 {
 	const struct task *t = &d->now.tasks[task];
@@ -202,18 +232,26 @@ static bool has_zombie(const struct diagnosing *d, const struct task *parent)
 	return false;
 }
 
+/* The same word of one process, or of the memory that processes alike have in common, at one place in all. */
+static bool same_event(const struct task *a, const struct task *b)
+{
+	return wait_is_event(b->wait.kind) && wait_object(&a->wait) == wait_object(&b->wait) &&
+	       (a->pid == b->pid || (a->wait.shared && b->wait.shared && is_pool_of(a, b)));
+}
+
 /* Several threads at one event: how the idle workers of a pool wait, unless it is known where this one waits for
  * work. */
 static bool shares_event(const struct diagnosing *d, const struct task *t)
 {
-	size_t count, first = evidence_process(&d->now, t->pid, &count), same = 0;
 	const struct task *then = same_thread(&d->healthy, t);
+	size_t first = 0, count = d->now.task_count, same = 0;
 
 	if (then && wait_is_event(then->wait.kind) && !same_wait(then, t))
 		return false;
+	if (!t->wait.shared)
+		first = evidence_process(&d->now, t->pid, &count);
 	for (size_t i = first; i < first + count; i++)
-		same += wait_is_event(d->now.tasks[i].wait.kind) &&
-			wait_object(&d->now.tasks[i].wait) == wait_object(&t->wait);
+		same += same_event(t, &d->now.tasks[i]);
 	return same > 1;
 }
 
@@ -252,6 +290,8 @@ static void soften(const struct diagnosing *d, const struct task *t, struct susp
 	}
 	if (wait_is_event(t->wait.kind) && s->weight > WEIGHT_SHARED && shares_event(d, t))
 		s->weight = WEIGHT_SHARED;
+	if (s->weight == WEIGHT_READ && graph_door(&d->graph, s->task))
+		s->weight = WEIGHT_READ_AT_DOOR;
 	if (s->weight && !s->on_fault && t->wait.kind != WAIT_NONE &&
 		waited_so_when_healthy(d, t) &&
 		(s->weight < WEIGHT_LIVELOCK || t->wait.kind == WAIT_STOPPED)) {
@@ -292,6 +332,10 @@ struct suspect judge_task(const struct diagnosing *d, size_t task)
 	if (s.weight > WEIGHT_MOVED && s.weight < WEIGHT_STORM && t->wait.kind != WAIT_NONE &&
 		has_moved(d, t))
 		s.weight = WEIGHT_MOVED;
+	if (s.weight && event_goes_on(d, t)) {
+		s.hang_class = "slow";
+		s.why = "it waits for an event that comes again and again";
+	}
 	if (s.weight < WEIGHT_ZOMBIE && t->pid == t->tid && t->wait.kind != WAIT_CHILD &&
 		has_zombie(d, t)) {
 		s.weight = WEIGHT_ZOMBIE;

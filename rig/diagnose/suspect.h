@@ -7,15 +7,16 @@
 #include "diagnose/case.h"
 
 /* Between 40 and 100 lie the kinds of waits (suspect.c) and what lies unread (unread.c). */
-#define WEIGHT_LIVELOCK	   85
-#define WEIGHT_THAW_LOST   75
-#define WEIGHT_STORM	   72
-#define WEIGHT_OF_ITSELF   70 /* from here on it speaks for itself */
-#define WEIGHT_HOLDER	   62 /* what it has, others are known to wait for: more than a lone event */
-#define WEIGHT_TIMER_OFF   61 /* more than an event: nothing but setting it makes it ring */
-#define WEIGHT_READ	   55
-#define WEIGHT_RUNS_TWICE  52
-#define WEIGHT_IDLE_HOLDER 35
+#define WEIGHT_LIVELOCK	    85
+#define WEIGHT_THAW_LOST    75
+#define WEIGHT_STORM	    72
+#define WEIGHT_OF_ITSELF    70 /* from here on it speaks for itself */
+#define WEIGHT_HOLDER	    62 /* what it has, others are known to wait for: more than a lone event */
+#define WEIGHT_TIMER_OFF    61 /* more than an event: nothing but setting it makes it ring */
+#define WEIGHT_READ	    55
+#define WEIGHT_READ_AT_DOOR 54 /* less than whoever has the door and reads elsewhere */
+#define WEIGHT_RUNS_TWICE   52
+#define WEIGHT_IDLE_HOLDER  35
 #define WEIGHT_ASLEEP_PEER \
 	31 /* others wait for what it alone can send: more than they themselves */
 #define WEIGHT_PARENT	     31 /* the same, and the child it waits for will not end */

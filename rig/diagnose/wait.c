@@ -405,13 +405,30 @@ static enum wait_kind kind_outside(char state, const char *wchan, const char *st
 	return state == 'D' ? kind_of_disk(-1, wchan, stack) : WAIT_UNKNOWN;
 }
 
+/* Its time was up before its call was looked at, which is not told any more. */
+static bool read_sleep(const char *wchan, const char *stack, struct wait *wait)
+{
+	if (strcmp(wchan, "hrtimer_nanosleep") != 0)
+		return false;
+	wait->kind = WAIT_SLEEP;
+	wait->timed = true;
+	wait->number = strstr(stack, "clock_nanosleep") ? SYS_clock_nanosleep : SYS_nanosleep;
+	return true;
+}
+
 struct wait wait_decode(char state, const char *wchan, const char *syscall, const char *stack)
 {
-	struct wait wait = {.kind = WAIT_UNKNOWN, .fd = -1, .number = -1};
+	struct wait wait = {.kind = WAIT_UNKNOWN, .fd = -1, .number = -1}, asleep;
 	struct call call;
 
 	wchan = wchan ? wchan : "";
 	stack = stack ? stack : "";
+	/* Asleep when its wait was looked at, and its time up before its state was. */
+	if (state == 'R' && wchan[0] && strcmp(wchan, "0") != 0) {
+		asleep = wait_decode('S', wchan, syscall, stack);
+		if (asleep.kind == WAIT_SLEEP)
+			return asleep;
+	}
 	if (state_decides(state, &wait))
 		return wait;
 	if (is_frozen(state, wchan)) {
@@ -419,7 +436,8 @@ struct wait wait_decode(char state, const char *wchan, const char *syscall, cons
 		return wait;
 	}
 	if (!syscall || !read_call(syscall, &call)) {
-		wait.kind = kind_outside(state, wchan, stack);
+		if (!read_sleep(wchan, stack, &wait))
+			wait.kind = kind_outside(state, wchan, stack);
 		return wait;
 	}
 	decode_call(&call, &wait);

@@ -10,6 +10,7 @@
 
 #define IDLE  "7 0x7f00 0x2 0xffffffff 0x0 0x0 0x0 0x1 0x2"
 #define FLOCK "73 0x4 0x2 0x0 0x0 0x0 0x0 0x1 0x2"
+#define SLEEP "35 0x7f00 0x0 0x0 0x0 0x0 0x0 0x1 0x2"
 #define RECV  "45 0x5 0x0 0x0 0x0 0x0 0x0 0x1 0x2"
 
 static const char held_by_10[] = "1: FLOCK ADVISORY WRITE 10 a 0 EOF\n"
@@ -87,6 +88,30 @@ static void who_gives_up_each_time_it_is_begun_is_a_loop(void)
 		if (!CHECK_STR(got.hang_class ? got.hang_class : "healthy", rows[i].class))
 			printf("in row '%s'\n", rows[i].is);
 		CHECK_INT(got.culprit_count ? got.culprits[0].pid : 0, rows[i].pid);
+		diagnosis_free(&got);
+	}
+}
+
+/* Who asks waits for the master, and he for the time of the next try; a sleeper of another process is what it was. */
+static void a_loop_that_rests_is_one_where_others_wait_for_who_begins_it(void)
+{
+	static const struct {
+		int master;
+		const char *class;
+	} rows[] = {{5, "crash-loop"}, {6, "slow"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		auto_json json_t *exited = json_pack("[o]", exit_of(31, 4, 40, 1));
+		auto_json json_t *scan = json_pack(
+			"{ss s[oo] s[{sisisiss}{sisisiss}] s[{sisi}{sisisb}]}", "locks", "",
+			"tasks", task(rows[i].master, "/x/master", SLEEP), task(10, "/x/a", RECV),
+			"fds", "pid", rows[i].master, "fd", 4, "ino", 100, "kind", "socket", "pid",
+			10, "fd", 5, "ino", 200, "kind", "socket", "sockets", "ino", 200, "peer",
+			100, "ino", 100, "peer", 200, "accepted", 1);
+		struct diagnosis got;
+
+		ask(scan, exited, NULL, 9, &got);
+		CHECK_STR(got.hang_class ? got.hang_class : "healthy", rows[i].class);
 		diagnosis_free(&got);
 	}
 }
@@ -199,6 +224,7 @@ static void a_lying_kernel_log_is_bounded(void)
 }
 
 CHECK_MAIN(CHECK_CASE(who_gives_up_each_time_it_is_begun_is_a_loop),
+	CHECK_CASE(a_loop_that_rests_is_one_where_others_wait_for_who_begins_it),
 	CHECK_CASE(a_loop_is_told_with_its_status_its_parent_and_its_last_words),
 	CHECK_CASE(who_waits_at_the_door_of_a_loop_is_its_victim),
 	CHECK_CASE(whom_the_kernel_ended_for_want_of_memory_is_named_with_who_used_it),
