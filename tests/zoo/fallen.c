@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -452,39 +451,6 @@ static void score_dies_pipe_stays(void)
 	services_run();
 }
 
-/* ---- the master dies; its workers wait for orders by a pipe that they keep open themselves ---- */
-
-static int orders[2];
-
-static void awaits_orders(long listener)
-{
-	(void)listener;
-	store_called("worker");
-	store_step(0);
-	zoo_ready();
-	zoo_read(orders[0]);
-}
-
-static void crashes_as_master(long listener)
-{
-	zoo_must(!pipe2(orders, O_CLOEXEC));
-	for (int i = 0; i < others; i++)
-		zoo_fork_run(awaits_orders, listener);
-	store_after(0, others);
-	store_take((int)listener);
-	zoo_stand();
-	abort();
-}
-
-static void master_asserts_workers_stay(void)
-{
-	others = zoo_vary(2, 5);
-	services_open();
-	store_service("mx", crashes_as_master, others + 1);
-	services_askers("client", "mx", zoo_vary(2, 4));
-	services_run();
-}
-
 /* ---- restarted until its supervisor does so no more ---- */
 
 #define BEGUN  4
@@ -553,7 +519,6 @@ const struct zoo_case zoo_fallen[] = {
 	{"mime-tree-under-shared-lock", "crash", "index", mime_tree_under_shared_lock, DIES, 1},
 	{"heir-of-the-dead-asserts", "crash", "store", heir_of_the_dead_asserts, DIES, 2},
 	{"score-dies-pipe-stays", "crash", "deliver", score_dies_pipe_stays, DIES, 1},
-	{"master-asserts-workers-stay", "crash", "master", master_asserts_workers_stay, DIES, 1},
 	{"scan-crashes-to-its-limit", "crash-loop", "scan", scan_crashes_to_its_limit, DIES, BEGUN},
 	{"dict-exits-to-its-limit", "crash-loop", "dict", dict_exits_to_its_limit,
 		ZOO_HELD_OUT | ZOO_EXITS, 0},

@@ -5,10 +5,7 @@
  */
 #include "tests/zoo/services_parts.h"
 
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -125,37 +122,6 @@ static void flusher_returned(void)
 	services_run();
 }
 
-/* ---- the master is killed: its workers have its door and wait for orders that nobody gives ---- */
-
-static int orders[2];
-
-static void awaits_orders(long listener)
-{
-	(void)listener;
-	store_called("worker");
-	store_step(0);
-	zoo_stand();
-	zoo_read(orders[0]);
-}
-
-static void is_killed(long listener)
-{
-	zoo_must(!pipe2(orders, O_CLOEXEC));
-	for (int i = 0; i < others; i++)
-		zoo_fork_run(awaits_orders, listener);
-	store_after(0, others);
-	raise(SIGKILL);
-}
-
-static void master_killed_workers_stay(void)
-{
-	others = zoo_vary(2, 5);
-	services_open();
-	store_service("mx", is_killed, others);
-	services_askers("client", "mx", zoo_vary(1, 4));
-	services_run();
-}
-
 /* ---- a worker of a pool is killed with the only job in hand ---- */
 
 struct pool {
@@ -212,8 +178,6 @@ const struct zoo_case zoo_fallen_left[] = {
 		ZOO_HELD_OUT, 0},
 	{"only-child-ended", "lost-wakeup", "policy", only_child_ended, ZOO_HELD_OUT, 0},
 	{"flusher-returned", "exhaustion", "store", flusher_returned, ZOO_HELD_OUT, 0},
-	{"master-killed-workers-stay", "lost-wakeup", "master", master_killed_workers_stay,
-		ZOO_HELD_OUT, 0},
 	{"job-died-with-its-worker", "lost-wakeup", "convert", job_died_with_its_worker,
 		ZOO_HELD_OUT, 0},
 	{0},

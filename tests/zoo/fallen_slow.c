@@ -5,10 +5,8 @@
 #include "tests/zoo/services_parts.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <unistd.h>
