@@ -38,7 +38,7 @@ bool same_wait(const struct task *then, const struct task *now);
 bool has_moved(const struct diagnosing *d, const struct task *task);
 /* It reads a pipe of which nobody has an end but several processes that read it: none of them ever meant to write. */
 bool is_left_alone(const struct diagnosing *d, size_t task);
-/* It waits for an event that comes: one of its process has waited for it, run, and waits for it again. */
+/* It waits with others for an event that comes: one of them has waited for it, run, and waits for it again. */
 bool event_goes_on(const struct diagnosing *d, const struct task *task);
 bool lock_went_round(
 	const struct diagnosing *d, const struct task *waiter, const struct task *holder);

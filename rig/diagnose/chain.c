@@ -102,6 +102,9 @@ static bool is_better(const struct diagnosing *d, const struct suspect *a, const
 		return a->weight > b->weight;
 	if (more != less)
 		return more > less;
+	/* Who was looked at more closely was the better one without that. */
+	if (!one->frames != !two->frames)
+		return one->frames;
 	part = part_of(d, a->task);
 	other = part_of(d, b->task);
 	if (strcmp(part, other) != 0)
@@ -120,6 +123,12 @@ static struct suspect weigh_holder(
 	return s;
 }
 
+/* Or polls that descriptor alone. */
+static bool reads(const struct task *t)
+{
+	return t->wait.kind == WAIT_READ || (t->wait.kind == WAIT_POLL && t->only_fd >= 0);
+}
+
 /* The chain ends at one who sleeps, as it did not when all was well, and `last` waits for what it shall send; or at a
  * child that is at work as daemons are, whose parent waits for its end, and others for the parent. */
 static struct suspect judge_idle_end(
@@ -130,7 +139,7 @@ static struct suspect judge_idle_end(
 
 	if (t->mine || waited_so_when_healthy(d, t) || !graph_is_idle(e))
 		return s;
-	if (t->wait.kind == WAIT_READ && e->wait.kind == WAIT_SLEEP && own[end].weight) {
+	if (reads(t) && e->wait.kind == WAIT_SLEEP && own[end].weight) {
 		s = own[end];
 		s.weight = WEIGHT_ASLEEP_PEER;
 		s.why = "it sleeps, as it did not when all was well, and others wait for what it "
@@ -198,6 +207,15 @@ static bool sleeps_by_turns(const struct diagnosing *d, size_t task)
 	return d->now.tasks[task].wait.kind == WAIT_SLEEP && is_at_work(d, &d->now.tasks[task]);
 }
 
+/* Somebody outside, or gone, and each time for so long. */
+static bool asks_by_turns(const struct diagnosing *d, const struct suspect *s)
+{
+	const struct task *t = &d->now.tasks[s->task];
+
+	return (s->weight == WEIGHT_TIMED || s->weight == WEIGHT_MOVED) && reads(t) &&
+	       t->wait.timed && graph_next(&d->graph, s->task) == SIZE_MAX;
+}
+
 /* Nobody owns an event; where it comes again and again, the only one of the process who is at work brings it. */
 static struct suspect judge_bringer(const struct diagnosing *d, size_t task)
 {
@@ -251,10 +269,14 @@ static struct suspect judge_chain(
 	/* It runs, and will answer. */
 	if (s.weight && d->now.tasks[end].wait.kind == WAIT_NONE)
 		return s;
+	if (asks_by_turns(d, &s)) {
+		s.weight = WEIGHT_UNANSWERED;
+		return s;
+	}
 	/* The reader of a pipe or socket whose other end is idle: it may have missed its answer. */
 	waiter = own[last];
-	if (waiter.weight > WEIGHT_IDLE_HOLDER - 5)
-		waiter.weight = WEIGHT_IDLE_HOLDER - 5;
+	if (waiter.weight > WEIGHT_UNANSWERED)
+		waiter.weight = WEIGHT_UNANSWERED;
 	if (waiter.weight && sleeps_by_turns(d, end)) {
 		waiter.hang_class = "slow";
 		waiter.why = "it waits for one who sleeps by turns";

@@ -3,8 +3,8 @@
  * and a process that the kernel ended because memory ran out (mm/oom_kill.c, Linux 6.1). Both are told only where
  * work waits and no thread stands in a way that would explain it better: a helper may fail because of a hang.
  */
-#include "diagnose/case.h"
 #include "diagnose/oom.h"
+#include "diagnose/suspect.h"
 
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -18,10 +18,8 @@
 #define LINE_SAID    200
 #define LIVED_MAX_MS 10000 /* who lived longer had begun its work */
 #define FRESH_S	     60	   /* a loop goes on: its last turn was not longer ago */
-#define WEIGHT_STANDS \
-	30 /* as of one whose other end is idle: explains more than a loop beside it */
-#define PAGE_KIB    4
-#define KIB_PER_MIB 1024
+#define PAGE_KIB     4
+#define KIB_PER_MIB  1024
 
 static struct culprit *blame(struct diagnosing *d, int pid, const char *name, char *says)
 {
@@ -105,7 +103,8 @@ bool find_exit_loop(struct diagnosing *d, const struct suspect *suspect)
 		(double)json_get_int(loop, "lived_ms", 0) / 1000, parent, ppid);
 	if (line)
 		say_evidence(d, "its last line in a log: %.*s", LINE_SAID, line);
-	if (suspect->weight >= WEIGHT_STANDS && !stands_behind(d, suspect, ppid))
+	/* One that stands explains more than a loop beside it. */
+	if (suspect->weight >= WEIGHT_UNANSWERED && !stands_behind(d, suspect, ppid))
 		return false;
 	part = text_fmt("%s: status %d", name, status);
 	set_title(d, text_fmt("`%s` ends with status %d as soon as it is begun, %lld times so far; "

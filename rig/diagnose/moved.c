@@ -136,18 +136,21 @@ bool has_moved(const struct diagnosing *d, const struct task *task)
 
 bool event_goes_on(const struct diagnosing *d, const struct task *task)
 {
-	size_t count, first = evidence_process(&d->now, task->pid, &count);
+	size_t count, first = evidence_process(&d->now, task->pid, &count), waiters = 0, woken = 0;
 
+	if (!wait_is_event(task->wait.kind))
+		return false;
 	for (size_t i = first; i < first + count; i++) {
 		const struct task *t = &d->now.tasks[i];
 		const struct task *then = same_thread(&d->earlier, t);
 
-		if (wait_is_event(t->wait.kind) && !t->wait.timed && then &&
-			wait_object(&t->wait) == wait_object(&task->wait) && same_wait(then, t) &&
-			has_moved(d, t))
-			return wait_is_event(task->wait.kind);
+		if (!wait_is_event(t->wait.kind) ||
+			wait_object(&t->wait) != wait_object(&task->wait))
+			continue;
+		waiters++;
+		woken += !t->wait.timed && then && same_wait(then, t) && has_moved(d, t);
 	}
-	return false;
+	return waiters > 1 && woken;
 }
 
 /* Whom it waited for then: a process, 0 if none is known. */

@@ -239,19 +239,24 @@ char *part_of_busy(const struct diagnosing *d, size_t task)
 	return buf_steal(&part);
 }
 
-/* The same: who works is known by what others wait for until it has done. */
+/* The same: who works is known by what others wait for until it has done. Those at its door only where nobody got
+ * further: how many do is chance. */
 char *part_of_work(const struct diagnosing *d, size_t task)
 {
 	const struct task *t = &d->now.tasks[task];
 	struct buf part = {0};
 	char least[WHAT_MAX] = "", what[WHAT_MAX];
+	bool at_door = true;
 
 	for (size_t i = 0; i < d->now.task_count; i++) {
 		if (i == task || graph_next(&d->graph, i) != task)
 			continue;
+		if (graph_door(&d->graph, i) && !at_door)
+			continue;
 		graph_what(&d->graph, i, what);
-		if (!*least || strcmp(what, least) < 0)
+		if (!*least || at_door > !!graph_door(&d->graph, i) || strcmp(what, least) < 0)
 			memcpy(least, what, sizeof(least));
+		at_door = graph_door(&d->graph, i);
 	}
 	add_actor(&part, t);
 	buf_addf(&part, ": at work before %s", least);

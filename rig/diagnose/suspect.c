@@ -332,7 +332,7 @@ struct suspect judge_task(const struct diagnosing *d, size_t task)
 	if (s.weight > WEIGHT_MOVED && s.weight < WEIGHT_STORM && t->wait.kind != WAIT_NONE &&
 		has_moved(d, t))
 		s.weight = WEIGHT_MOVED;
-	if (s.weight && event_goes_on(d, t)) {
+	if (s.weight && s.weight < WEIGHT_STORM && event_goes_on(d, t)) {
 		s.hang_class = "slow";
 		s.why = "it waits for an event that comes again and again";
 	}

@@ -20,6 +20,7 @@
 #define WEIGHT_ASLEEP_PEER \
 	31 /* others wait for what it alone can send: more than they themselves */
 #define WEIGHT_PARENT	     31 /* the same, and the child it waits for will not end */
+#define WEIGHT_UNANSWERED    30 /* it reads, and whoever should write is idle */
 #define WEIGHT_BEHIND_HOLDER 29 /* less than one whose other end is idle */
 #define WEIGHT_SHARED	     28
 #define WEIGHT_HABIT	     24 /* less than any wait without a time limit */

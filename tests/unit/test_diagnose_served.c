@@ -289,6 +289,31 @@ static void of_two_that_hang_alike_the_same_one_is_named_in_any_order(void)
 	}
 }
 
+/* The stacks of others that hang alike are not read: what that one is called then is no reason to name another. */
+static void whose_stack_was_read_stays_the_first(void)
+{
+	static const char event[] = "202 0x7f00 0x80 0x0 0x0 0x0 0x0 0x1 0x2";
+
+	for (int which = 0; which < 2; which++) {
+		struct scan_parts s = scan_begin();
+		auto_json json_t *scan = NULL;
+		struct diagnosis got;
+
+		for (int i = 0; i < 2; i++) {
+			json_t *task = add_process(&s, SERVER + i, i ? "/x/b" : "/x/a", event);
+
+			if (i != which)
+				continue;
+			json_object_set_new(task, "frames", json_pack("[ss]", "wait", "puts"));
+			json_object_set_new(task, "own", json_pack("[s]", "puts"));
+		}
+		scan = scan_end(&s, "");
+		diagnose_scan(scan, false, &got);
+		CHECK_INT(got.culprits[0].tid, SERVER + which);
+		diagnosis_free(&got);
+	}
+}
+
 /* 10 sends to an idle client; `locked`: with a lock that 30 wants. */
 static json_t *sends_to_client(bool accepted, bool locked)
 {
@@ -371,5 +396,6 @@ CHECK_MAIN(CHECK_CASE(an_idle_server_that_took_the_request_is_late),
 	CHECK_CASE(a_server_that_waits_for_one_it_called_is_behind_that_one),
 	CHECK_CASE(who_stands_at_a_door_that_several_have_is_missed),
 	CHECK_CASE(of_two_that_hang_alike_the_same_one_is_named_in_any_order),
+	CHECK_CASE(whose_stack_was_read_stays_the_first),
 	CHECK_CASE(who_sends_to_its_client_under_a_lock_keeps_the_others),
 	CHECK_CASE(who_works_has_one_signature_wherever_it_is_met))

@@ -4,6 +4,7 @@
 #define SEND(fd)     "44 0x" #fd " 0x0 0x0 0x0 0x0 0x0 0x1 0x2"
 #define EVENT(at)    "202 0x" #at " 0x189 0x0 0x0 0x0 0xffffffff 0x1 0x2"
 #define SHARED(at)   "202 0x" #at " 0x109 0x0 0x0 0x0 0xffffffff 0x1 0x2"
+#define POLL_ONE     "7 0x7f00 0x1 0x1c2 0x0 0x0 0x0 0x1 0x2" /* 0.45 s */
 #define HELD_BY(pid) "1: FLOCK ADVISORY WRITE " #pid " a 0 EOF\n"
 
 static const char wanted[] = HELD_BY(20) "1: -> FLOCK ADVISORY WRITE 10 a 0 EOF\n";
@@ -111,8 +112,7 @@ static void who_is_waited_for_comes_before_one_who_sleeps_for_nobody(void)
 
 	add_process(&s, 10, "/x/lmtp", RECV(4));
 	json_object_set_new(
-		add_process(&s, 20, "/x/server", "7 0x7f00 0x1 0x1c2 0x0 0x0 0x0 0x1 0x2"),
-		"wait_fds", json_pack("[i]", 5));
+		add_process(&s, 20, "/x/server", POLL_ONE), "wait_fds", json_pack("[i]", 5));
 	add_process(&s, 30, "/x/cleaner", SLEEP);
 	add_process(&s, 40, "/x/quiet", LOOP);
 	add_fd(&s, 10, 4, "socket", 100);
@@ -123,6 +123,48 @@ static void who_is_waited_for_comes_before_one_who_sleeps_for_nobody(void)
 	add_door(&s, 90, "/run/door", 1);
 	add_at_door(&s, 100, 90);
 	check_turns(&s, "", (const int[]){20, 0}, "slow", 20);
+}
+
+/* A resolver that asks once more each time its limit has come, and its client: whether one has come since the other
+ * instant or not. */
+static void who_asks_again_and_again_is_slow(void)
+{
+	static const struct {
+		int moved[2];
+	} rows[] = {{{20, 0}}, {{0}}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct scan_parts s = scan_begin();
+
+		add_process(&s, 10, "/x/session", RECV(4));
+		json_object_set_new(add_process(&s, 20, "/x/resolver", POLL_ONE), "wait_fds",
+			json_pack("[i]", 5));
+		add_fd(&s, 10, 4, "socket", 100);
+		add_fd(&s, 20, 3, "socket", 90);
+		add_fd(&s, 20, 5, "socket", 200);
+		add_door(&s, 90, "/run/door", 1);
+		add_at_door(&s, 100, 90);
+		check_turns(&s, "", rows[i].moved, "slow", 20);
+	}
+}
+
+/* A proxy that gives its upstream so long, and one that sleeps. */
+static void who_sleeps_at_the_end_of_a_poll_is_missed(void)
+{
+	struct scan_parts s = scan_begin();
+
+	add_process(&s, 10, "/x/session", RECV(4));
+	json_object_set_new(
+		add_process(&s, 20, "/x/proxy", POLL_ONE), "wait_fds", json_pack("[i]", 5));
+	add_process(&s, 30, "/x/upstream", SLEEP);
+	add_fd(&s, 10, 4, "socket", 100);
+	add_fd(&s, 20, 4, "socket", 200);
+	add_fd(&s, 20, 5, "socket", 300);
+	add_fd(&s, 30, 4, "socket", 400);
+	add_pair(&s, 100, 200, true);
+	add_door(&s, 400, "/run/upstream", 1);
+	add_at_door(&s, 300, 400);
+	check_turns(&s, "", (const int[]){20, 0}, "slow", 30);
 }
 
 /* Workers that read their orders, whose master has ended: all ends are their own. With one that does not read, he may
@@ -171,5 +213,7 @@ CHECK_MAIN(CHECK_CASE(who_sends_to_one_who_sleeps_by_turns_is_slow),
 	CHECK_CASE(who_brings_an_event_that_comes_again_and_again_is_slow),
 	CHECK_CASE(a_server_that_sleeps_by_turns_is_slow),
 	CHECK_CASE(who_is_waited_for_comes_before_one_who_sleeps_for_nobody),
+	CHECK_CASE(who_asks_again_and_again_is_slow),
+	CHECK_CASE(who_sleeps_at_the_end_of_a_poll_is_missed),
 	CHECK_CASE(readers_of_a_pipe_that_nobody_else_has_wait_for_nobody),
 	CHECK_CASE(processes_at_one_event_are_workers_without_work))
