@@ -17,6 +17,6 @@ extern const struct zoo_case zoo_file_locks[], zoo_mutexes[], zoo_events[], zoo_
 	zoo_daemons_healthy[], zoo_judged[], zoo_judged_more[], zoo_judged_ends[],
 	zoo_judged_healthy[], zoo_tries[], zoo_retry[], zoo_retry_more[], zoo_retry_healthy[],
 	zoo_fallen[], zoo_fallen_left[], zoo_fallen_master[], zoo_fallen_slow[],
-	zoo_fallen_healthy[];
+	zoo_fallen_healthy[], zoo_scarce[], zoo_scarce_more[], zoo_scarce_healthy[];
 
 void zoo_seed(unsigned int seed); /* of zoo_vary() */

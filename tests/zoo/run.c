@@ -26,7 +26,8 @@ const struct zoo_case *const zoo_groups[] = {zoo_file_locks, zoo_mutexes, zoo_ev
 	zoo_plain_more, zoo_plain_ends, zoo_plain_healthy, zoo_daemons, zoo_daemons_more,
 	zoo_daemons_healthy, zoo_judged, zoo_judged_more, zoo_judged_ends, zoo_judged_healthy,
 	zoo_tries, zoo_retry, zoo_retry_more, zoo_retry_healthy, zoo_fallen, zoo_fallen_left,
-	zoo_fallen_master, zoo_fallen_slow, zoo_fallen_healthy, NULL};
+	zoo_fallen_master, zoo_fallen_slow, zoo_fallen_healthy, zoo_scarce, zoo_scarce_more,
+	zoo_scarce_healthy, NULL};
 
 const struct zoo_case *zoo_find(const char *name)
 {
