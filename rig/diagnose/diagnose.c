@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OWED_MAX 4096
+#define OWED_MAX    4096
+#define REST_MAX_MS 5000 /* longer, it is no rest between two turns */
 
 static void weigh_work(struct diagnosing *d)
 {
@@ -166,10 +167,18 @@ static void add_waiting(struct diagnosing *d, const struct suspect *s)
 	}
 }
 
+/* Whether one whose rests are short has run between the two instants is chance. */
+static bool works_by_turns(const struct diagnosing *d, const struct task *t)
+{
+	int64_t limit_ms = t->wait.kind == WAIT_SLEEP ? t->wait.limit_ms : 0;
+
+	return limit_ms ? limit_ms <= REST_MAX_MS : has_moved(d, t);
+}
+
 static void tell_suspect(struct diagnosing *d, const struct suspect *s)
 {
 	bool busy = !strcmp(s->hang_class, "livelock");
-	bool works = !strcmp(s->hang_class, "slow") && has_moved(d, &d->now.tasks[s->task]);
+	bool works = !strcmp(s->hang_class, "slow") && works_by_turns(d, &d->now.tasks[s->task]);
 	auto_free char *part = busy    ? part_of_busy(d, s->task)
 			       : works ? part_of_work(d, s->task)
 				       : part_of(d, s->task);

@@ -125,6 +125,49 @@ static void who_is_waited_for_comes_before_one_who_sleeps_for_nobody(void)
 	check_turns(&s, "", (const int[]){20, 0}, "slow", 20);
 }
 
+/* Of a server that rests for so long each time, asleep at both instants. Caller frees. */
+static char *signature_of_rest(int limit_ms, bool moved)
+{
+	struct scan_parts s = scan_begin();
+	auto_json json_t *now = NULL, *then = NULL, *owed = json_pack("[{sf}]", "age_s", 9.0);
+	struct diagnosis got;
+	char *signature;
+	json_t *task;
+
+	add_process(&s, 10, "/x/lmtp", RECV(4));
+	task = add_process(&s, 20, "/x/server", SLEEP);
+	json_object_set_new(task, "limit_ms", json_integer(limit_ms));
+	json_object_set_new(task, "own", json_pack("[s]", "rests"));
+	json_object_set_new(task, "ran_ns", json_integer(1000000));
+	add_fd(&s, 10, 4, "socket", 100);
+	add_fd(&s, 20, 5, "socket", 200);
+	add_pair(&s, 100, 200, true);
+	now = scan_end(&s, "");
+	then = json_deep_copy(now);
+	json_object_set_new(task, "ran_ns", json_integer(moved ? 2000000 : 1000000));
+	diagnose(
+		&(struct diagnose_input){
+			.scan = now, .earlier = then, .owed = owed, .owed_limit_s = 2},
+		&got);
+	CHECK_STR(got.hang_class ? got.hang_class : "healthy", "slow");
+	signature = text_dup(got.signature);
+	diagnosis_free(&got);
+	return signature;
+}
+
+/* Whether it takes a turn between the two is chance. */
+static void who_rests_has_one_signature_whether_it_was_seen_to_move(void)
+{
+	static const int limits_ms[] = {600, 3600 * 1000};
+
+	for (size_t i = 0; i < ARRAY_SIZE(limits_ms); i++) {
+		auto_free char *still = signature_of_rest(limits_ms[i], false);
+		auto_free char *moved = signature_of_rest(limits_ms[i], true);
+
+		CHECK_STR(moved, still);
+	}
+}
+
 /* A resolver that asks once more each time its limit has come, and its client: whether one has come since the other
  * instant or not. */
 static void who_asks_again_and_again_is_slow(void)
@@ -213,6 +256,7 @@ CHECK_MAIN(CHECK_CASE(who_sends_to_one_who_sleeps_by_turns_is_slow),
 	CHECK_CASE(who_brings_an_event_that_comes_again_and_again_is_slow),
 	CHECK_CASE(a_server_that_sleeps_by_turns_is_slow),
 	CHECK_CASE(who_is_waited_for_comes_before_one_who_sleeps_for_nobody),
+	CHECK_CASE(who_rests_has_one_signature_whether_it_was_seen_to_move),
 	CHECK_CASE(who_asks_again_and_again_is_slow),
 	CHECK_CASE(who_sleeps_at_the_end_of_a_poll_is_missed),
 	CHECK_CASE(readers_of_a_pipe_that_nobody_else_has_wait_for_nobody),
