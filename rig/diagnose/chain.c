@@ -238,6 +238,30 @@ static struct suspect judge_bringer(const struct diagnosing *d, size_t task)
 		       "it alone can be taken to bring"};
 }
 
+/* The reader of a pipe or socket whose other end is idle may have missed its answer; unless that one owes it. */
+static struct suspect judge_unanswered(
+	const struct diagnosing *d, const struct suspect *own, size_t last, size_t end)
+{
+	struct suspect s = own[last];
+	bool by_turns = sleeps_by_turns(d, end);
+
+	if (!s.weight)
+		return s;
+	if (s.weight > WEIGHT_UNANSWERED)
+		s.weight = WEIGHT_UNANSWERED;
+	if (by_turns) {
+		s.hang_class = "slow";
+		s.why = "it waits for one who sleeps by turns";
+	}
+	if (is_served_by(d, last, end) || (by_turns && graph_door(&d->graph, last))) {
+		s.task = end;
+		s.why = "it was asked, owes the answer, and waits for something else";
+		if (may_wait_for_another(d, end))
+			s.weight--;
+	}
+	return s;
+}
+
 static struct suspect judge_chain(
 	const struct diagnosing *d, const struct suspect *own, size_t task)
 {
@@ -273,21 +297,7 @@ static struct suspect judge_chain(
 		s.weight = WEIGHT_UNANSWERED;
 		return s;
 	}
-	/* The reader of a pipe or socket whose other end is idle: it may have missed its answer. */
-	waiter = own[last];
-	if (waiter.weight > WEIGHT_UNANSWERED)
-		waiter.weight = WEIGHT_UNANSWERED;
-	if (waiter.weight && sleeps_by_turns(d, end)) {
-		waiter.hang_class = "slow";
-		waiter.why = "it waits for one who sleeps by turns";
-	}
-	if (waiter.weight && (is_served_by(d, last, end) ||
-				     (graph_door(&d->graph, last) && sleeps_by_turns(d, end)))) {
-		waiter.task = end;
-		waiter.why = "it was asked, owes the answer, and waits for something else";
-		if (may_wait_for_another(d, end))
-			waiter.weight--;
-	}
+	waiter = judge_unanswered(d, own, last, end);
 	return waiter.weight > s.weight ? waiter : s;
 }
 

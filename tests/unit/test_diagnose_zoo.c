@@ -243,10 +243,10 @@ static double share_of(const json_t *earlier, const json_t *scan)
 	return ticks < TICKS_MIN || ns <= 0 ? 0 : 100.0 * (double)ticks * 1e7 / (double)ns;
 }
 
-/* Who is at work, and slow, need not have burned anything. */
+/* A livelock does, sooner or later; who is well may. */
 static bool shall_burn(const struct zoo_case *zoo)
 {
-	return !zoo->hang_class || strcmp(zoo->hang_class, "slow") != 0;
+	return zoo->hang_class && !strcmp(zoo->hang_class, "livelock");
 }
 
 /* Somebody was ready to run for most of the time and others had the processor: what it does is not known then. */
@@ -285,8 +285,8 @@ static json_t *scan_again(
 		share = share_of(*earlier, scan);
 		kept_out = somebody_had_no_turn(*earlier, scan);
 		if (!deadline_left_ms(deadline) ||
-			(!kept_out &&
-				(!shall_burn(zoo) || share >= SHARE_MIN || tries == TRIES_MAX)))
+			(!kept_out && ((zoo->hang_class && !shall_burn(zoo)) ||
+					      share >= SHARE_MIN || tries >= TRIES_MAX)))
 			return scan;
 		if (share > 0 || kept_out) {
 			json_decref(*earlier);
@@ -294,6 +294,7 @@ static json_t *scan_again(
 			tries += !kept_out;
 		} else {
 			json_decref(scan);
+			tries += !shall_burn(zoo);
 		}
 	}
 }
