@@ -34,6 +34,9 @@ struct diagnosing {
 /* The same thread in the same wait at another instant. */
 const struct task *same_thread(const struct evidence *then, const struct task *task);
 bool same_wait(const struct task *then, const struct task *now);
+/* `b` waits for the event of `a`: the same word of one process, or of the memory that processes alike have in common,
+ * at one place in all. */
+bool at_same_event(const struct task *a, const struct task *b);
 /* It has run since the earlier instant, or waits for a lock that has changed hands since. */
 bool has_moved(const struct diagnosing *d, const struct task *task);
 /* It reads a pipe of which nobody has an end but several processes that read it: none of them ever meant to write. */

@@ -204,7 +204,9 @@ static bool is_at_work(const struct diagnosing *d, const struct task *t)
 
 static bool sleeps_by_turns(const struct diagnosing *d, size_t task)
 {
-	return d->now.tasks[task].wait.kind == WAIT_SLEEP && is_at_work(d, &d->now.tasks[task]);
+	const struct task *t = &d->now.tasks[task];
+
+	return t->wait.kind == WAIT_SLEEP && has_moved(d, t);
 }
 
 /* Somebody outside, or gone, and each time for so long. */

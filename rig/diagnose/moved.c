@@ -144,8 +144,7 @@ bool event_goes_on(const struct diagnosing *d, const struct task *task)
 		const struct task *t = &d->now.tasks[i];
 		const struct task *then = same_thread(&d->earlier, t);
 
-		if (!wait_is_event(t->wait.kind) ||
-			wait_object(&t->wait) != wait_object(&task->wait))
+		if (!at_same_event(task, t))
 			continue;
 		waiters++;
 		woken += !t->wait.timed && then && same_wait(then, t) && has_moved(d, t);

@@ -246,17 +246,18 @@ char *part_of_work(const struct diagnosing *d, size_t task)
 	const struct task *t = &d->now.tasks[task];
 	struct buf part = {0};
 	char least[WHAT_MAX] = "", what[WHAT_MAX];
-	bool at_door = true;
+	bool at_door = true, door;
 
 	for (size_t i = 0; i < d->now.task_count; i++) {
 		if (i == task || graph_next(&d->graph, i) != task)
 			continue;
-		if (graph_door(&d->graph, i) && !at_door)
+		door = graph_door(&d->graph, i);
+		if (door && !at_door)
 			continue;
 		graph_what(&d->graph, i, what);
-		if (!*least || at_door > !!graph_door(&d->graph, i) || strcmp(what, least) < 0)
+		if (!*least || door != at_door || strcmp(what, least) < 0)
 			memcpy(least, what, sizeof(least));
-		at_door = graph_door(&d->graph, i);
+		at_door = door;
 	}
 	add_actor(&part, t);
 	buf_addf(&part, ": at work before %s", least);

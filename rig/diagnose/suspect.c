@@ -232,8 +232,7 @@ static bool has_zombie(const struct diagnosing *d, const struct task *parent)
 	return false;
 }
 
-/* The same word of one process, or of the memory that processes alike have in common, at one place in all. */
-static bool same_event(const struct task *a, const struct task *b)
+bool at_same_event(const struct task *a, const struct task *b)
 {
 	return wait_is_event(b->wait.kind) && wait_object(&a->wait) == wait_object(&b->wait) &&
 	       (a->pid == b->pid || (a->wait.shared && b->wait.shared && is_pool_of(a, b)));
@@ -251,7 +250,7 @@ static bool shares_event(const struct diagnosing *d, const struct task *t)
 	if (!t->wait.shared)
 		first = evidence_process(&d->now, t->pid, &count);
 	for (size_t i = first; i < first + count; i++)
-		same += same_event(t, &d->now.tasks[i]);
+		same += at_same_event(t, &d->now.tasks[i]);
 	return same > 1;
 }
 

@@ -52,6 +52,13 @@ static inline json_t *add_process(
 	return add_thread(s, pid, pid, exe, syscall);
 }
 
+/* Waits for that descriptor alone. */
+static inline void add_poller(
+	struct scan_parts *s, int pid, const char *exe, const char *syscall, int fd)
+{
+	json_object_set_new(add_process(s, pid, exe, syscall), "wait_fds", json_pack("[i]", fd));
+}
+
 static inline void add_fd(struct scan_parts *s, int pid, int fd, const char *kind, int ino)
 {
 	json_array_append_new(s->fds, json_pack("{sisisissss}", "pid", pid, "fd", fd, "ino", ino,
@@ -79,17 +86,24 @@ static inline void add_at_door(struct scan_parts *s, int ino, int door)
 	json_array_append_new(s->sockets, json_pack("{sisi}", "ino", ino, "accept", door));
 }
 
-/* One reply is overdue; the same at both instants. */
-static inline void diagnose_scan(const json_t *scan, bool progressed, struct diagnosis *ret)
+/* One reply is overdue. */
+static inline void diagnose_instants(
+	const json_t *scan, const json_t *earlier, bool progressed, struct diagnosis *ret)
 {
 	auto_json json_t *owed = json_pack("[{sf}]", "age_s", 9.0);
 
 	diagnose(&(struct diagnose_input){.scan = scan,
-			 .earlier = scan,
+			 .earlier = earlier,
 			 .owed = owed,
 			 .owed_limit_s = 2,
 			 .progressed = progressed},
 		ret);
+}
+
+/* The same at both instants. */
+static inline void diagnose_scan(const json_t *scan, bool progressed, struct diagnosis *ret)
+{
+	diagnose_instants(scan, scan, progressed, ret);
 }
 
 /* Whom the diagnosis of it names first. Takes the scan over. */

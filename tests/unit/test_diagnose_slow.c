@@ -15,7 +15,6 @@ static void check_turns(
 	struct scan_parts *s, const char *locks, const int *moved, const char *class, int first)
 {
 	auto_json json_t *now = scan_end(s, locks), *then = NULL;
-	auto_json json_t *owed = json_pack("[{sf}]", "age_s", 9.0);
 	struct diagnosis got;
 	json_t *task;
 	size_t i;
@@ -32,10 +31,7 @@ static void check_turns(
 				if (!strcmp(json_get_text(task, "syscall", ""), SLEEP))
 					json_object_set_new(task, "syscall", json_string(FLOCK(9)));
 			}
-	diagnose(
-		&(struct diagnose_input){
-			.scan = now, .earlier = then, .owed = owed, .owed_limit_s = 2},
-		&got);
+	diagnose_instants(now, then, false, &got);
 	CHECK_STR(got.hang_class ? got.hang_class : "healthy", class);
 	CHECK_INT(got.culprit_count ? got.culprits[0].tid : 0, first);
 	diagnosis_free(&got);
@@ -111,8 +107,7 @@ static void who_is_waited_for_comes_before_one_who_sleeps_for_nobody(void)
 	struct scan_parts s = scan_begin();
 
 	add_process(&s, 10, "/x/lmtp", RECV(4));
-	json_object_set_new(
-		add_process(&s, 20, "/x/server", POLL_ONE), "wait_fds", json_pack("[i]", 5));
+	add_poller(&s, 20, "/x/server", POLL_ONE, 5);
 	add_process(&s, 30, "/x/cleaner", SLEEP);
 	add_process(&s, 40, "/x/quiet", LOOP);
 	add_fd(&s, 10, 4, "socket", 100);
@@ -129,7 +124,7 @@ static void who_is_waited_for_comes_before_one_who_sleeps_for_nobody(void)
 static char *signature_of_rest(int limit_ms, bool moved)
 {
 	struct scan_parts s = scan_begin();
-	auto_json json_t *now = NULL, *then = NULL, *owed = json_pack("[{sf}]", "age_s", 9.0);
+	auto_json json_t *now = NULL, *then = NULL;
 	struct diagnosis got;
 	char *signature;
 	json_t *task;
@@ -145,10 +140,7 @@ static char *signature_of_rest(int limit_ms, bool moved)
 	now = scan_end(&s, "");
 	then = json_deep_copy(now);
 	json_object_set_new(task, "ran_ns", json_integer(moved ? 2000000 : 1000000));
-	diagnose(
-		&(struct diagnose_input){
-			.scan = now, .earlier = then, .owed = owed, .owed_limit_s = 2},
-		&got);
+	diagnose_instants(now, then, false, &got);
 	CHECK_STR(got.hang_class ? got.hang_class : "healthy", "slow");
 	signature = text_dup(got.signature);
 	diagnosis_free(&got);
@@ -180,8 +172,7 @@ static void who_asks_again_and_again_is_slow(void)
 		struct scan_parts s = scan_begin();
 
 		add_process(&s, 10, "/x/session", RECV(4));
-		json_object_set_new(add_process(&s, 20, "/x/resolver", POLL_ONE), "wait_fds",
-			json_pack("[i]", 5));
+		add_poller(&s, 20, "/x/resolver", POLL_ONE, 5);
 		add_fd(&s, 10, 4, "socket", 100);
 		add_fd(&s, 20, 3, "socket", 90);
 		add_fd(&s, 20, 5, "socket", 200);
@@ -197,8 +188,7 @@ static void who_sleeps_at_the_end_of_a_poll_is_missed(void)
 	struct scan_parts s = scan_begin();
 
 	add_process(&s, 10, "/x/session", RECV(4));
-	json_object_set_new(
-		add_process(&s, 20, "/x/proxy", POLL_ONE), "wait_fds", json_pack("[i]", 5));
+	add_poller(&s, 20, "/x/proxy", POLL_ONE, 5);
 	add_process(&s, 30, "/x/upstream", SLEEP);
 	add_fd(&s, 10, 4, "socket", 100);
 	add_fd(&s, 20, 4, "socket", 200);

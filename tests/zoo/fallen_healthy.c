@@ -21,16 +21,6 @@
 
 static int others;
 
-static void asks_on(const char *service)
-{
-	int fd = services_dial(service);
-	char reply;
-
-	zoo_ready();
-	while (recv(fd, &reply, 1, 0) == 1)
-		zoo_must(send(fd, "request\n", 8, MSG_NOSIGNAL) == 8);
-}
-
 /* Serves them all in turn; each has a request under way at most times. */
 static void serves_in_turn(int listener, int count)
 {
@@ -78,7 +68,7 @@ static void restarts_once(long i)
 static void asks_dict(long i)
 {
 	(void)i;
-	asks_on("dict");
+	services_converses("dict");
 }
 
 static void restarted_once_and_serves(void)
@@ -101,7 +91,7 @@ static void scans(long listener)
 static void asks_scan(long i)
 {
 	(void)i;
-	asks_on("clamd");
+	services_converses("clamd");
 }
 
 static void scanner_within_its_limit(void)
@@ -266,7 +256,7 @@ static void sends_at_its_rate(long listener)
 static void asks_sender(long i)
 {
 	(void)i;
-	asks_on("smtp");
+	services_converses("smtp");
 }
 
 static void bucket_refilled_in_time(void)

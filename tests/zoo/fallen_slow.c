@@ -25,30 +25,6 @@
 
 static int others, peers;
 
-/* A request after the other, each as soon as the last is answered. */
-static const char *wanted;
-
-static void asks_again(long i)
-{
-	int fd;
-	char reply;
-
-	(void)i;
-	zoo_ready();
-	for (;;) {
-		fd = services_dial(wanted);
-		zoo_must(recv(fd, &reply, 1, 0) == 1);
-		close(fd);
-	}
-}
-
-static void store_ask_again(const char *client, const char *service, int count)
-{
-	wanted = service;
-	for (int i = 0; i < count; i++)
-		store_process(client, asks_again, i, 1);
-}
-
 /* ---- one client for each tick of a loop that is told of no input ---- */
 
 static void answers_one_each_tick(long listener)
@@ -60,8 +36,7 @@ static void answers_one_each_tick(long listener)
 	for (;;) {
 		poll(&wakeup, 1, TICK_MS);
 		fd = store_take((int)listener);
-		services_reply(fd);
-		close(fd);
+		services_answer(fd);
 	}
 }
 
@@ -69,7 +44,7 @@ static void one_client_each_tick(void)
 {
 	services_open();
 	store_service("postscreen", answers_one_each_tick, 1);
-	store_ask_again("smtpd", "postscreen", zoo_vary(12, 16));
+	services_ask_again("smtpd", "postscreen", zoo_vary(12, 16));
 	services_run();
 }
 
@@ -83,8 +58,7 @@ static void delivers_and_rests(long listener)
 	for (;;) {
 		fd = store_take((int)listener);
 		zoo_must(pwrite(mailbox, "From \n", 6, 0) == 6);
-		services_reply(fd);
-		close(fd);
+		services_answer(fd);
 		services_rest(REST_MS);
 	}
 }
@@ -93,7 +67,7 @@ static void rests_after_each_message(void)
 {
 	services_open();
 	store_service("lmtp", delivers_and_rests, 1);
-	store_ask_again("qmgr", "lmtp", zoo_vary(10, 15));
+	services_ask_again("qmgr", "lmtp", zoo_vary(10, 15));
 	services_run();
 }
 
@@ -109,22 +83,16 @@ static void delivers_in_its_turn(long listener)
 		zoo_must(!flock(lock, LOCK_EX));
 		services_rest(HOLD_MS);
 		zoo_must(!flock(lock, LOCK_UN));
-		services_reply(fd);
-		close(fd);
+		services_answer(fd);
 	}
 }
 
 static void convoy_of_slow_agents(void)
 {
-	int listener;
-
 	services_open();
-	listener = zoo_listen_unix("local", 32);
 	others = zoo_vary(3, 6);
-	for (int i = 0; i < others; i++)
-		store_process("local", delivers_in_its_turn, listener, 1);
-	close(listener);
-	store_ask_again("qmgr", "local", others + zoo_vary(8, 12));
+	services_pool("local", delivers_in_its_turn, others);
+	services_ask_again("qmgr", "local", others + zoo_vary(8, 12));
 	services_run();
 }
 
@@ -180,8 +148,7 @@ static void *consumes(void *arg)
 	for (;;) {
 		fd = take();
 		services_rest(ITEM_MS);
-		services_reply(fd);
-		close(fd);
+		services_answer(fd);
 	}
 	return arg;
 }
@@ -199,7 +166,7 @@ static void one_consumer_for_many(void)
 	others = zoo_vary(3, 6);
 	services_open();
 	store_service("fts", queue_of_one_consumer, others + 2);
-	store_ask_again("imap", "fts", others + SLOTS + zoo_vary(5, 8));
+	services_ask_again("imap", "fts", others + SLOTS + zoo_vary(5, 8));
 	services_run();
 }
 

@@ -21,34 +21,6 @@
 #define PIPE_SMALL 4096
 
 static int others;
-static const char *wanted;
-
-static void asks_again(long i)
-{
-	char reply;
-	int fd;
-
-	(void)i;
-	zoo_ready();
-	for (;;) {
-		fd = services_dial(wanted);
-		zoo_must(recv(fd, &reply, 1, 0) == 1);
-		close(fd);
-	}
-}
-
-static void clients_of(const char *service, int count)
-{
-	wanted = service;
-	for (int i = 0; i < count; i++)
-		store_process("client", asks_again, i, 1);
-}
-
-static void answers(int fd)
-{
-	services_reply(fd);
-	close(fd);
-}
 
 /* ---- no descriptor was left; what was open for nothing is closed ---- */
 
@@ -66,7 +38,7 @@ static void gets_over_emfile(long listener)
 	for (;;) {
 		fd = store_take((int)listener);
 		services_rest(WORK_MS);
-		answers(fd);
+		services_answer(fd);
 	}
 }
 
@@ -75,7 +47,7 @@ static void emfile_got_over(void)
 	services_open();
 	others = zoo_vary(4, 16);
 	store_service("mailbox", gets_over_emfile, 1);
-	clients_of("mailbox", zoo_vary(1, 4));
+	services_ask_again("client", "mailbox", zoo_vary(1, 4));
 	services_run();
 }
 
@@ -89,7 +61,7 @@ static void answers_at_once(long listener)
 	for (;;) {
 		fd = store_take((int)listener);
 		services_rest(1);
-		answers(fd);
+		services_answer(fd);
 	}
 }
 
@@ -101,7 +73,7 @@ static void narrow_door_turns(void)
 	listener = zoo_listen_unix("policy", 1);
 	store_process("policy", answers_at_once, listener, 1);
 	close(listener);
-	clients_of("policy", zoo_vary(4, 7));
+	services_ask_again("client", "policy", zoo_vary(4, 7));
 	services_run();
 }
 
@@ -158,7 +130,7 @@ static void works_in_slot(long listener)
 		zoo_must(!sem_wait(slots));
 		services_rest(WORK_MS);
 		zoo_must(!sem_post(slots));
-		answers(fd);
+		services_answer(fd);
 	}
 }
 
@@ -169,8 +141,8 @@ static void slots_turn_over(void)
 	services_open();
 	slots = zoo_shared(sizeof(*slots));
 	zoo_must(!sem_init(slots, 1, (unsigned int)count));
-	scarce_pool("convert", works_in_slot, count + zoo_vary(1, 3));
-	clients_of("convert", count + zoo_vary(4, 6));
+	services_pool("convert", works_in_slot, count + zoo_vary(1, 3));
+	services_ask_again("client", "convert", count + zoo_vary(4, 6));
 	services_run();
 }
 
@@ -186,7 +158,7 @@ static void writes_when_there_is_room(long listener)
 		fd = store_take((int)listener);
 		while (!scarce_append(queue, ENTRY))
 			services_rest(WORK_MS);
-		answers(fd);
+		services_answer(fd);
 	}
 }
 
@@ -207,7 +179,7 @@ static void room_after_the_sweep(void)
 	services_open();
 	store_service("cleanup", writes_when_there_is_room, 1);
 	store_process("sweep", sweeps, 0, 1);
-	clients_of("cleanup", zoo_vary(1, 4));
+	services_ask_again("client", "cleanup", zoo_vary(1, 4));
 	services_run();
 }
 
@@ -309,7 +281,7 @@ static void asks_second(long listener)
 		zoo_must(!scarce_answered(fd, TRY_MS));
 		scarce_send(fd, names_port);
 		zoo_must(scarce_answered(fd, -1));
-		answers(client);
+		services_answer(client);
 	}
 }
 
@@ -322,7 +294,7 @@ static void second_server_answers(void)
 	store_process("named", knows_names, fd, 1);
 	close(fd);
 	store_service("resolver", asks_second, 1);
-	clients_of("resolver", zoo_vary(1, 3));
+	services_ask_again("client", "resolver", zoo_vary(1, 3));
 	services_run();
 }
 
@@ -339,7 +311,7 @@ static void commits_in_line(long listener)
 		fd = store_take((int)listener);
 		zoo_must(!flock(lock, LOCK_EX) && pwrite(disk, "commit", 6, 0) == 6 &&
 			 !fsync(disk) && !flock(lock, LOCK_UN));
-		answers(fd);
+		services_answer(fd);
 	}
 }
 
@@ -348,8 +320,8 @@ static void commits_line_up_at_slow_disk(void)
 	int count = zoo_vary(2, 4);
 
 	services_open();
-	scarce_pool("store", commits_in_line, count);
-	clients_of("store", count);
+	services_pool("store", commits_in_line, count);
+	services_ask_again("client", "store", count);
 	services_run();
 }
 

@@ -52,7 +52,7 @@ static void starts_front(void)
 
 static void starts_render(void)
 {
-	scarce_pool("render", renders_by_asking, others);
+	services_pool("render", renders_by_asking, others);
 }
 
 static void starts_front_clients(void)
@@ -93,12 +93,12 @@ static void asks_index(long listener)
 
 static void starts_index(void)
 {
-	scarce_pool("index", asks_search, others);
+	services_pool("index", asks_search, others);
 }
 
 static void starts_search(void)
 {
-	scarce_pool("search", asks_index, late);
+	services_pool("search", asks_index, late);
 }
 
 static void starts_clients_of_both(void)

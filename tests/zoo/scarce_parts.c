@@ -81,12 +81,3 @@ bool scarce_answered(int fd, int timeout_ms)
 
 	return poll(&answer, 1, timeout_ms) == 1 && recv(fd, &text, 1, 0) == 1;
 }
-
-void scarce_pool(const char *name, void (*run)(long), int count)
-{
-	int listener = zoo_listen_unix(name, 32);
-
-	for (int i = 0; i < count; i++)
-		store_process(name, run, listener, 1);
-	close(listener);
-}

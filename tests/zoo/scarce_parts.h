@@ -15,5 +15,3 @@ int scarce_udp(int *ret_port);		 /* on loopback */
 int scarce_dead_port(void);		 /* at which nobody listens */
 void scarce_send(int fd, int port);	 /* a question */
 bool scarce_answered(int fd, int timeout_ms);
-/* Processes that stand in accept() of one socket at first. */
-void scarce_pool(const char *name, void (*run)(long), int count);

@@ -93,13 +93,8 @@ static void working_store(long listener)
 
 static void asks_on_and_on(long i)
 {
-	int fd = services_dial("store");
-	char reply;
-
 	(void)i;
-	zoo_ready();
-	while (recv(fd, &reply, 1, 0) == 1)
-		zoo_must(send(fd, "request\n", 8, MSG_NOSIGNAL) == 8);
+	services_converses("store");
 }
 
 static void pool_works_off_its_queue(void)

@@ -116,9 +116,55 @@ void services_askers(const char *name, const char *service, int count)
 		store_process(name, asker, i, 1);
 }
 
+static void asks_again(long i)
+{
+	char reply;
+	int fd;
+
+	(void)i;
+	zoo_ready();
+	for (;;) {
+		fd = services_dial(asked);
+		zoo_must(recv(fd, &reply, 1, 0) == 1);
+		close(fd);
+	}
+}
+
+void services_converses(const char *service)
+{
+	int fd = services_dial(service);
+	char reply;
+
+	zoo_ready();
+	while (recv(fd, &reply, 1, 0) == 1)
+		zoo_must(send(fd, "request\n", 8, MSG_NOSIGNAL) == 8);
+}
+
+void services_ask_again(const char *name, const char *service, int count)
+{
+	asked = service;
+	for (int i = 0; i < count; i++)
+		store_process(name, asks_again, i, 1);
+}
+
+void services_pool(const char *name, void (*run)(long), int count)
+{
+	int listener = zoo_listen_unix(name, 32);
+
+	for (int i = 0; i < count; i++)
+		store_process(name, run, listener, 1);
+	close(listener);
+}
+
 void services_reply(int fd)
 {
 	zoo_must(send(fd, ".", 1, MSG_NOSIGNAL) == 1);
+}
+
+void services_answer(int fd)
+{
+	services_reply(fd);
+	close(fd);
 }
 
 void services_shared_mutex(pthread_mutex_t *mutex)
